@@ -1,0 +1,6 @@
+"""Classifiers made of the specialists of groups, and the baselines beside them."""
+
+from skgroup.ensemble._baselines import AllTasks, SingleTasks
+from skgroup.ensemble._grouped import GroupedMTLClassifier
+
+__all__ = ["AllTasks", "GroupedMTLClassifier", "SingleTasks"]

@@ -1,0 +1,88 @@
+"""Groupings that need no relation: the baselines."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from skgroup._compat import Interval, _fit_context
+from skgroup._validation import check_tasks
+
+__all__ = ["AllTasks", "SingleTasks"]
+
+
+class AllTasks(BaseEstimator):
+    """All tasks in one group: plain multi-task learning, or an ensemble of it.
+
+    Parameters
+    ----------
+    n_nets : int, default=1
+        Number of groups that each hold all tasks. Their nets differ in seed alone, and count
+        equally: the ensemble that costs as much as so many specialists.
+
+    Attributes
+    ----------
+    membership_ : ndarray of shape (n_tasks, n_nets)
+        All 1 / n_nets.
+
+    Examples
+    --------
+    >>> from skgroup.ensemble import AllTasks
+    >>> AllTasks(n_nets=2).fit([[0.0], [1.0]], [[0, 1, 1], [1, 0, 1], [0, 0, 0]]).membership_
+    array([[0.5, 0.5],
+           [0.5, 0.5],
+           [0.5, 0.5]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_nets": [Interval(Integral, 1, None, closed="left")]
+    }
+
+    def __init__(self, n_nets: int = 1) -> None:
+        self.n_nets = n_nets
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> AllTasks:
+        """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is not looked at."""
+        self.membership_ = np.full((check_tasks(y).n_tasks, self.n_nets), 1 / self.n_nets)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        return _task_table_tags(super().__sklearn_tags__())
+
+
+class SingleTasks(BaseEstimator):
+    """Each task in a group of its own: single-task learning.
+
+    Attributes
+    ----------
+    membership_ : ndarray of shape (n_tasks, n_tasks)
+        The identity.
+
+    Examples
+    --------
+    >>> from skgroup.ensemble import SingleTasks
+    >>> SingleTasks().fit([[0.0], [1.0]], [[0, 1], [1, 0]]).membership_
+    array([[1., 0.],
+           [0., 1.]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    def fit(self, X: Any, y: Any = None) -> SingleTasks:
+        """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is not looked at."""
+        self.membership_ = np.eye(check_tasks(y).n_tasks)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        return _task_table_tags(super().__sklearn_tags__())
+
+
+def _task_table_tags(tags: Any) -> Any:
+    tags.target_tags.required = True
+    tags.target_tags.multi_output = True
+    tags.input_tags.sparse = tags.input_tags.allow_nan = True
+    return tags

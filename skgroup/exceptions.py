@@ -1,0 +1,3 @@
+"""Warnings of skgroup (its errors are Python's and scikit-learn's own)."""
+
+__all__: list[str] = []

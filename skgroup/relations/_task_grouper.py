@@ -1,0 +1,346 @@
+"""`TaskGrouper`: tasks described by their data maps."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skgroup._compat import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    _get_output_config,
+    validate_data,
+)
+from skgroup.cluster._gram import centered_gram, embed_gram
+from skgroup.training import MultiTaskNet
+from skgroup.training._data_map import DataMapRecorder
+from skgroup.training._many import fit_many
+from skgroup.training._random import draw_seeds
+
+__all__ = ["TaskGrouper"]
+
+
+class TaskGrouper(TransformerMixin, BaseEstimator):
+    """Describe each task by its data map, recorded while a multi-task net trains.
+
+    The data map of a task holds, for each training sample, the mean μ (confidence) and the
+    standard deviation σ (variability) of the probability of its true label over the epochs so
+    far [2]_, as the training steps themselves computed it. Tasks with similar maps find the same
+    samples easy and hard; clustering the maps groups the tasks [1]_.
+
+    Parameters
+    ----------
+    estimator : MultiTaskNet, default=None
+        The net to train; `MultiTaskNet()` if None.
+    source : {"mtl", "stl"}, default="mtl"
+        One net on all tasks, or one net a task.
+    snapshot_epochs : int, list of int or "all", default=5
+        Take the maps after so many epochs, evenly spaced and ending with the last (at most
+        `max_epochs` of them); or after these epochs, counted from 1; or after every epoch. Where
+        a callback ends the training early, the last epoch takes the place of those not reached.
+    output : {"raw", "isometric"}, default="raw"
+        "raw" rows are the flattened maps. "isometric" rows are at most n_tasks coordinates with
+        the same distances between tasks; the flattened maps are then never held.
+    random_state : int, RandomState or None, default=None
+        Determines the nets. If None, the `random_state` of the estimator does.
+    n_jobs : int, default=None
+        Processes for the nets of `source="stl"`.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    data_map_ : ndarray of shape (n_tasks, n_snapshots, n_samples, 2)
+        μ and σ of each sample, cumulative since the first epoch; σ is the population standard
+        deviation. With `output="isometric"` of the last snapshot only.
+    snapshot_epochs_ : list of int
+        The epochs of the snapshots.
+    estimator_ : MultiTaskNet
+        The trained net (`source="mtl"`).
+    estimators_ : list of MultiTaskNet, one a task
+        The trained nets (`source="stl"`). All start from the same seed, so that what differs
+        between their maps is the task.
+    embedding_ : ndarray of shape (n_tasks, n_components), n_components <= n_tasks
+        The rows of `output="isometric"`.
+    n_tasks_ : int
+    task_names_in_ : ndarray of shape (n_tasks,) of str
+        Column names, where `Y` was a DataFrame.
+    n_features_in_ : int
+
+    Notes
+    -----
+    Where the label of a task is missing for a sample, the probability that the net expects of it
+    stands in the map: Σ_k p_k² over the classes of the task, the mean of the probability of the
+    true label if the net's own beliefs hold. It depends on the sample and the task, so that two
+    tasks do not look alike because the same labels, or many, are missing.
+
+    A sample on which the net did not train (`train_split` of the estimator) is zero in every
+    task's map and so counts in no distance.
+
+    References
+    ----------
+    .. [1] A. Sherif, A. Abid, M. Elattar, M. ElHelw, "STG-MTL: scalable task grouping for
+       multi-task learning using data maps", 2024, doi:10.1088/2632-2153/ad4e04.
+    .. [2] S. Swayamdipta et al., "Dataset cartography: mapping and diagnosing datasets with
+       training dynamics", EMNLP 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup import MultiTaskNet, TaskGrouper
+    >>> X = np.random.default_rng(0).normal(size=(100, 4))
+    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 0] > 0.1, X[:, 1] > 0])
+    >>> grouper = TaskGrouper(MultiTaskNet(max_epochs=10), snapshot_epochs=2, random_state=0)
+    >>> grouper.fit_transform(X, Y).shape
+    (3, 400)
+    >>> grouper.data_map_.shape
+    (3, 2, 100, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [MultiTaskNet, None],
+        "source": [StrOptions({"mtl", "stl"})],
+        "snapshot_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"all"}), "array-like"],
+        "output": [StrOptions({"raw", "isometric"})],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        *,
+        source: str = "mtl",
+        snapshot_epochs: Any = 5,
+        output: str = "raw",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.source = source
+        self.snapshot_epochs = snapshot_epochs
+        self.output = output
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> TaskGrouper:
+        """Train the net (or nets) and record the data maps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            The task table `Y`.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : TaskGrouper
+
+        Raises
+        ------
+        ValueError
+            Before any training, if a parameter or the data are not right.
+        """
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        data = net._check_data(X, y, sample_weight)
+        epochs = self._snapshots_of(net.max_epochs)
+        state = net.random_state if self.random_state is None else self.random_state
+        seed = draw_seeds(state, 1)[0]
+        for name in ("n_features_in_", "feature_names_in_", "input_shape_"):
+            if hasattr(net, name):
+                setattr(self, name, getattr(net, name))
+        self.n_tasks_ = data.table.n_tasks
+        self.task_names_in_ = data.table.names
+        if data.table.names is None:
+            del self.task_names_in_
+
+        single = self.source == "stl"
+        if single:
+            nets = [clone(net).set_params(task_weight=None) for _ in range(self.n_tasks_)]
+            of_nets = [data.select(np.array([t])) for t in range(self.n_tasks_)]
+        else:
+            nets, of_nets = [net], [data]
+        # The maps of single-task nets meet only after all are trained.
+        embed_now = self.output == "isometric" and not single
+        maps = [_Embedded() if embed_now else _Raw() for _ in nets]
+        nets, recorders = fit_many(
+            nets,
+            of_nets,
+            [seed] * len(nets),
+            recorders=[DataMapRecorder(frozenset(epochs), m) for m in maps],
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+            description="data maps",
+        )
+        maps = [recorder.on_snapshot for recorder in recorders]
+        if single:
+            self.estimators_ = nets
+        else:
+            self.estimator_ = nets[0]
+        self.snapshot_epochs_ = max((m.epochs for m in maps), key=len)
+        if embed_now:
+            self.data_map_ = maps[0].last[:, None]
+            self.embedding_ = embed_gram(maps[0].gram)
+        else:
+            self.data_map_ = np.concatenate([m.stack(len(self.snapshot_epochs_)) for m in maps])
+            if self.output == "isometric":
+                self.embedding_ = embed_gram(centered_gram(self._flat_maps()))
+                self.data_map_ = self.data_map_[:, -1:].copy()
+        return self
+
+    def _snapshots_of(self, max_epochs: int) -> list[int]:
+        wanted = self.snapshot_epochs
+        if isinstance(wanted, str):
+            return list(range(1, max_epochs + 1))
+        if isinstance(wanted, Integral):
+            n = min(int(wanted), max_epochs)
+            return [round((i + 1) * max_epochs / n) for i in range(n)]
+        epochs = list(wanted)
+        if (
+            not epochs
+            or not all(isinstance(e, Integral) and 1 <= e <= max_epochs for e in epochs)
+            or len(set(epochs)) != len(epochs)
+        ):
+            raise ValueError(
+                "The 'snapshot_epochs' parameter of TaskGrouper must be an int, 'all' or a list of "
+                f"different epochs in the range [1, max_epochs={max_epochs}]. Got {wanted!r} "
+                "instead."
+            )
+        return sorted(int(e) for e in epochs)
+
+    def _flat_maps(self) -> NDArray[np.float32]:
+        return self.data_map_.reshape(self.n_tasks_, -1)
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return one row a task.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_tasks, n_snapshots · n_samples · 2), or <= n_tasks columns
+            The flattened maps, or with `output="isometric"` their embedding.
+        """
+        return self.fit(X, y, sample_weight=sample_weight).transform(X)
+
+    def transform(self, X: Any) -> Any:
+        """One row a task, the tasks seen in `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            No sample of it is looked at (only the number of features is compared).
+
+        Returns
+        -------
+        rows : ndarray of shape (n_tasks, n_snapshots · n_samples · 2), or <= n_tasks columns
+            The flattened maps, or with `output="isometric"` their embedding.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        if hasattr(X, "shape"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        rows = self.embedding_ if self.output == "isometric" else self._flat_maps()
+        if _get_output_config("transform", self)["dense"] == "pandas":
+            import pandas as pd
+
+            names = getattr(self, "task_names_in_", None)
+            return pd.DataFrame(rows, index=names, columns=self.get_feature_names_out())
+        return rows
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        names : ndarray of str
+            As "confidence_epoch10_sample0" and "variability_epoch10_sample0"; "isometric0", ...
+            with `output="isometric"`.
+        """
+        check_is_fitted(self)
+        if self.output == "isometric":
+            return np.array(
+                [f"isometric{i}" for i in range(self.embedding_.shape[1])], dtype=object
+            )
+        return np.array(
+            [
+                f"{statistic}_epoch{epoch}_sample{i}"
+                for epoch in self.snapshot_epochs_
+                for i in range(self.data_map_.shape[2])
+                for statistic in ("confidence", "variability")
+            ],
+            dtype=object,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class _Raw:
+    """Keeps every snapshot."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+        self.snapshots: list[NDArray[np.float32]] = []
+
+    def __call__(self, epoch: int, mean: Tensor, std: Tensor) -> None:
+        self.epochs.append(epoch)
+        self.snapshots.append(_as_map(mean, std))
+
+    def stack(self, n_snapshots: int) -> NDArray[np.float32]:
+        """Maps (n_tasks, n_snapshots, n_samples, 2). A net that stopped early has fewer
+        snapshots than others; its last one stands for those that it did not reach."""
+        missing = n_snapshots - len(self.snapshots)
+        return np.stack(self.snapshots + self.snapshots[-1:] * missing, axis=1)
+
+
+class _Embedded:
+    """Adds each snapshot to the Gram matrix and keeps the last."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+        self.gram: Any = 0.0
+        self.last: Any = None
+
+    def __call__(self, epoch: int, mean: Tensor, std: Tensor) -> None:
+        self.epochs.append(epoch)
+        self.last = _as_map(mean, std)
+        self.gram = self.gram + centered_gram(self.last.reshape(len(self.last), -1))
+
+
+def _as_map(mean: Tensor, std: Tensor) -> NDArray[np.float32]:
+    """(n_tasks, n_samples, 2) of two (n_samples, n_tasks)."""
+    n_samples, n_tasks = mean.shape
+    both = np.empty((n_tasks, n_samples, 2), dtype=np.float32)
+    both[..., 0] = mean.cpu().numpy().T
+    both[..., 1] = std.cpu().numpy().T
+    return both

@@ -1,0 +1,152 @@
+"""What every classifier of a task table shares: classes in, labels and probabilities out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+
+from skgroup._validation import TaskTable
+from skgroup.metrics import multitask_f1_score
+
+__all__ = ["TaskClassifierMixin"]
+
+
+class TaskClassifierMixin(ClassifierMixin):
+    """Predictions in the labels of `Y`, from probabilities in one flat array.
+
+    A subclass calls `_learn_tasks` in `fit` and implements `_flat_proba(X)`, of shape
+    (n_samples, n_outputs): the probability of the second class where a task is binary, of each
+    class where it is not, task after task.
+    """
+
+    def _learn_tasks(self, table: TaskTable) -> None:
+        self.task_classes_: list[NDArray] = table.classes
+        self.task_outputs_ = table.task_outputs
+        self.n_tasks_ = table.n_tasks
+        self.single_output_ = table.is_1d
+        if table.names is not None:
+            self.task_names_in_ = table.names
+        elif hasattr(self, "task_names_in_"):
+            del self.task_names_in_
+
+    @property
+    def classes_(self) -> Any:
+        """Labels: ndarray of shape (n_classes,) if `y` was 1-D, else a list of one a task."""
+        try:
+            return self.task_classes_[0] if self.single_output_ else self.task_classes_
+        except AttributeError:
+            raise AttributeError(
+                f"'{type(self).__name__}' object has no attribute 'classes_' before fit"
+            ) from None
+
+    def _flat_proba(self, X: Any) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples as in `fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_tasks), list of ndarray, or ndarray
+            Probability of the second class, if every task is binary; else a list of
+            (n_samples, n_classes) a task; (n_samples, n_classes) if `y` was 1-D in `fit`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If `X` does not fit what was seen in `fit`.
+        """
+        proba = self._flat_proba(X)
+        if not self.single_output_ and set(self.task_outputs_) == {1}:
+            return proba
+        of_tasks = [
+            np.hstack([1 - p, p]) if p.shape[1] == 1 else p for p in self._split_tasks(proba)
+        ]
+        return of_tasks[0] if self.single_output_ else of_tasks
+
+    def predict(self, X: Any) -> NDArray:
+        """The most probable class of every task.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples as in `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, n_tasks), or (n_samples,) if `y` was 1-D
+            In the labels of `Y`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If `X` does not fit what was seen in `fit`.
+        """
+        proba = self._flat_proba(X)
+        if set(self.task_outputs_) == {1}:
+            codes = (proba > 0.5).astype(np.intp)
+        else:
+            codes = np.stack(
+                [
+                    (p[:, 0] > 0.5).astype(np.intp) if p.shape[1] == 1 else p.argmax(axis=1)
+                    for p in self._split_tasks(proba)
+                ],
+                axis=1,
+            )
+        labels = _decode(codes, self.task_classes_)
+        return labels[:, 0] if self.single_output_ else labels
+
+    def _split_tasks(self, proba: NDArray) -> list[NDArray]:
+        return np.split(proba, np.cumsum(self.task_outputs_)[:-1], axis=1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Macro F1: the mean over tasks of F1 (see `skgroup.metrics.multitask_f1_score`).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            True labels; missing ones do not count.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        predicted = self.predict(X)
+        score = multitask_f1_score(
+            y, predicted, classes=self.task_classes_, sample_weight=sample_weight
+        )
+        return float(score)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.required = True
+        tags.classifier_tags.multi_label = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _decode(codes: NDArray[np.intp], classes: list[NDArray]) -> NDArray:
+    """Labels of class codes (n_samples, n_tasks), in a type that holds every task's labels."""
+    kinds = {c.dtype.kind for c in classes}
+    one_kind = len(kinds) == 1 or kinds <= set("iuf")
+    dtype = np.result_type(*{c.dtype for c in classes}) if one_kind else np.dtype(object)
+    width = max(len(c) for c in classes)
+    lookup = np.empty((len(classes), width), dtype=dtype)
+    for t, of_task in enumerate(classes):
+        lookup[t, : len(of_task)] = of_task
+    return lookup[np.arange(len(classes)), codes]

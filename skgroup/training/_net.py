@@ -1,0 +1,574 @@
+"""`MultiTaskNet`: one network for many tasks, as a skorch net and scikit-learn classifier."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochScoring
+from skorch.utils import to_device, to_numpy, to_tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
+
+from skgroup._compat import Interval, Options, _check_sample_weight, validate_parameter_constraints
+from skgroup._validation import TaskTable, check_tasks
+from skgroup.nn import MLP
+from skgroup.training._classifier import TaskClassifierMixin
+from skgroup.training._data import (
+    BatchLoader,
+    TaskDataset,
+    as_float,
+    check_inputs,
+    n_samples_of,
+    shape_of,
+)
+from skgroup.training._layout import OutputLayout, join_outputs
+from skgroup.training._loss import MultiTaskLoss, class_weight_table
+from skgroup.training._random import draw_seeds, local_seed
+
+__all__ = ["MultiTaskNet", "TrainingData"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Checked inputs, tasks and weights of samples and classes: what nets are trained on."""
+
+    X: Any
+    table: TaskTable
+    sample_weight: NDArray[np.float64] | None = None
+    class_weight: NDArray[np.float32] | None = None
+
+    def select(self, tasks: NDArray) -> TrainingData:
+        """The same samples with some of the tasks."""
+        table = self.table.select(tasks)
+        class_weight = self.class_weight
+        if class_weight is not None:
+            class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
+        return TrainingData(self.X, table, self.sample_weight, class_weight)
+
+    def dataset(self) -> TaskDataset:
+        """Inputs and targets as the batches take them."""
+        target = {
+            "codes": torch.from_numpy(self.table.codes),
+            "index": torch.arange(len(self.table.codes)),
+        }
+        if self.sample_weight is not None:
+            target["weight"] = torch.from_numpy(self.sample_weight.astype(np.float32))
+        return TaskDataset(self.X, target)
+
+
+class MultiTaskNet(TaskClassifierMixin, NeuralNet):
+    """One network for many tasks: a shared trunk and a head a task.
+
+    A skorch net: the module is given as a class and its hyper-parameters by prefix
+    (`module__hidden_units=(64,)`), likewise those of the optimizer, the iterators and callbacks.
+    The sizes are learned from the data: the module class is built with those of the keyword
+    arguments `n_features` (2-D `X`), `input_shape` (shape of one sample), `task_outputs` (tuple of
+    the logits a task: 1 if binary, k for k classes) and `n_outputs` (their sum) that its
+    signature takes. It maps a batch to (batch, n_outputs) logits, or to a list of tensors a task.
+
+    The loss is Σ_t w_t · (mean over the observed samples of the batch of the binary cross-entropy
+    or the cross-entropy of task t). A missing label (NaN, None) counts nowhere.
+
+    Parameters
+    ----------
+    module : type of torch.nn.Module, or an instance, default=skgroup.nn.MLP
+        An instance is copied at each `fit`, so that training starts from its weights.
+    criterion : type of torch.nn.Module, default=MultiTaskLoss
+        Called with the logits and the target, a dict of the tensors "codes" (batch, n_tasks)
+        and, where sample weights were given, "weight" (batch,). Built with those of
+        `task_outputs`, `task_weight` and `class_weight` that its signature takes.
+    optimizer : type of torch.optim.Optimizer, default=torch.optim.Adam
+    lr : float, default=1e-3
+        Learning rate.
+    max_epochs : int, default=50
+    batch_size : int, default=128
+        -1 for all samples in one batch.
+    task_weight : array-like of shape (n_tasks,), default=None
+        Weight of each task's loss; all one if None.
+    class_weight : {"balanced"}, dict or None, default="balanced"
+        "balanced" weighs the second class of a binary task by n_first / n_second and class k of a
+        multiclass task by n / (n_classes · n_k). A dict `{class: weight}` serves every task, a
+        dict `{task: {class: weight}}` (column name, or position if `Y` has no names) some of
+        them; what is not named weighs 1.
+    train_split : callable, default=None
+        As in skorch, e.g. `skorch.dataset.ValidSplit(0.2)`, for callbacks that need a validation
+        loss (`skorch.callbacks.EarlyStopping`). None trains on all samples.
+    device : str or torch.device, default="auto"
+        "auto" is CUDA where there is such a device, else the CPU.
+    random_state : int, RandomState or None, default=None
+        Determines the initial weights, the order of samples and dropout. The global random state
+        is neither used nor changed.
+    verbose : int, default=0
+        1 prints a line an epoch.
+    iterator_train, iterator_valid : type, default=BatchLoader
+        Any class that is called like torch's DataLoader, which is used for data that is not in
+        memory. Training shuffles (`iterator_train__shuffle`).
+    **kwargs
+        Further parameters of `skorch.NeuralNet` (`callbacks`, `warm_start`, `compile`, ...) and
+        parameters by prefix.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained network.
+    classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
+        The labels of each task.
+    n_tasks_ : int
+    task_outputs_ : tuple of int
+        Logits of each task.
+    task_names_in_ : ndarray of shape (n_tasks,) of str
+        Column names, where `Y` was a DataFrame.
+    n_features_in_ : int
+        Number of features (of channels, for images).
+    input_shape_ : tuple of int
+        Shape of one sample.
+    history_ : skorch.history.History
+        Losses and times of every epoch.
+
+    Notes
+    -----
+    Floats become float32, ints and bools keep their type in memory and become float32 in the
+    batch, value for value (an image of uint8 keeps its range of 0 to 255). Inputs may be a torch
+    `Dataset` too, with `Y` beside it, or yielding `(x, labels)`; samples are then drawn by
+    torch's DataLoader (`iterator_train__num_workers`, ...).
+
+    Interrupting `fit` (Ctrl-C) ends training early with a warning and keeps what was learned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup import MultiTaskNet
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 1] > X[:, 2]])
+    >>> net = MultiTaskNet(max_epochs=20, lr=0.01, random_state=0).fit(X, Y)
+    >>> net.predict(X[:3]).shape
+    (3, 2)
+    >>> bool(net.score(X, Y) > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        module: Any = MLP,
+        *,
+        criterion: Any = MultiTaskLoss,
+        optimizer: Any = torch.optim.Adam,
+        lr: float = 1e-3,
+        max_epochs: int = 50,
+        batch_size: int = 128,
+        task_weight: Any = None,
+        class_weight: Any = "balanced",
+        train_split: Any = None,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+        iterator_train: Any = BatchLoader,
+        iterator_valid: Any = BatchLoader,
+        dataset: Any = TaskDataset,
+        **kwargs: Any,
+    ) -> None:
+        self.task_weight = task_weight
+        self.class_weight = class_weight
+        self.random_state = random_state
+        super().__init__(
+            module=module,
+            criterion=criterion,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            train_split=train_split,
+            device=device,
+            verbose=verbose,
+            iterator_train=iterator_train,
+            iterator_valid=iterator_valid,
+            dataset=dataset,
+            **kwargs,
+        )
+
+    # -- fitting -------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, **fit_params: Any) -> Any:
+        """Train on all tasks.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), DataFrame, tensor, sparse matrix, dict or Dataset
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            Labels of each task: ints, bools or strings, NaN or None where missing. May be left
+            out where `X` is a Dataset that yields them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of samples in the loss and in `class_weight="balanced"`.
+        **fit_params
+            Given to the module's `forward`, as in skorch.
+
+        Returns
+        -------
+        self : MultiTaskNet
+
+        Raises
+        ------
+        ValueError
+            Before any training, if a parameter, `X`, `y` or the module's output is not right.
+        """
+        data = self._check_data(X, y, sample_weight)
+        self.seed_ = draw_seeds(self.random_state, 1)[0]
+        with _interruptible(self):
+            self._fit_data(data, **fit_params)
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        classes: Any = None,
+        sample_weight: Any = None,
+        **fit_params: Any,
+    ) -> Any:
+        """Train for `max_epochs` more epochs, from the present weights.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`; labels must be among the classes that the first call saw.
+        classes : list of ndarray, one a task, or ndarray, default=None
+            All classes, in a first call whose `y` may lack some.
+        **fit_params
+            Given to the module's `forward`, as in skorch.
+
+        Returns
+        -------
+        self : MultiTaskNet
+        """
+        first = not self.initialized_
+        if not first:
+            classes = self.task_classes_
+        elif classes is not None:
+            classes = [np.asarray(c) for c in (classes if np.ndim(y) == 2 else [classes])]
+        data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
+        if first:
+            self.seed_ = draw_seeds(self.random_state, 1)[0]
+        with _interruptible(self):
+            self._fit_data(data, resume=not first, **fit_params)
+        return self
+
+    def _check_data(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        classes: list[NDArray] | None = None,
+        reset: bool = True,
+    ) -> TrainingData:
+        """Check parameters and data; nothing is trained or changed but what `X` looks like."""
+        self._check_parameters()
+        if y is None and isinstance(X, Dataset):
+            y = np.stack([to_numpy(torch.as_tensor(X[i][1])) for i in range(len(X))])  # type: ignore[arg-type]
+        table = check_tasks(y, classes=classes)
+        X = check_inputs(self, X, reset=reset)
+        if n_samples_of(X) != len(table.codes):
+            raise ValueError(
+                "X and Y must have the same number of samples. Got X with "
+                f"{n_samples_of(X)} and Y with {len(table.codes)}."
+            )
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
+            )
+        self._check_task_weight(table.n_tasks)
+        class_weight = class_weight_table(self.class_weight, table, sample_weight)
+        return TrainingData(X, table, sample_weight, class_weight)
+
+    def _check_parameters(self) -> None:
+        constraints = {
+            "lr": [Interval(Real, 0, None, closed="neither")],
+            "max_epochs": [Interval(Integral, 1, None, closed="left")],
+            "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+            "random_state": ["random_state"],
+        }  # fmt: skip
+        values = {name: getattr(self, name) for name in constraints}
+        validate_parameter_constraints(constraints, values, caller_name=type(self).__name__)
+
+    def _check_task_weight(self, n_tasks: int) -> NDArray[np.float32]:
+        if self.task_weight is None:
+            return np.ones(n_tasks, dtype=np.float32)
+        weight = np.asarray(self.task_weight, dtype=np.float32)
+        if weight.shape != (n_tasks,):
+            raise ValueError(
+                f"The 'task_weight' parameter must be of shape (n_tasks,) = ({n_tasks},). Got "
+                f"shape {weight.shape}."
+            )
+        if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
+            raise ValueError(
+                "The 'task_weight' parameter must hold finite numbers >= 0, not all 0. Got "
+                f"{self.task_weight!r}."
+            )
+        return weight
+
+    def _fit_data(self, data: TrainingData, *, resume: bool = False, **fit_params: Any) -> None:
+        self._prepare(data, resume=resume)
+        self._train(data, **fit_params)
+
+    def _train(
+        self, data: TrainingData, *, extra_callbacks: Iterable[Callback] = (), **fit_params: Any
+    ) -> None:
+        """Train a prepared net. An interrupt passes through."""
+        dataset = data.dataset()
+        with local_seed(self.seed_ + 1 + len(self.history_)):
+            own = self.callbacks_
+            self.callbacks_ = [*own, *((type(cb).__name__, cb) for cb in extra_callbacks)]
+            try:
+                self.notify("on_train_begin", X=dataset, y=None)
+                self.fit_loop(dataset, None, **fit_params)
+                self.notify("on_train_end", X=dataset, y=None)
+            finally:
+                self.callbacks_ = own
+
+    def _prepare(self, data: TrainingData, *, resume: bool = False) -> None:
+        """Learn the tasks, build module, criterion and optimizer, try the module on a batch.
+
+        The caller has set `seed_`.
+        """
+        if not resume:
+            self._learn_tasks(data.table)
+            shape = shape_of(data.X)
+            self.learned_ = {
+                "task_outputs": self.task_outputs_,
+                "n_outputs": sum(self.task_outputs_),
+            }
+            if shape is not None:
+                self.learned_["input_shape"] = shape
+                if len(shape) == 1:
+                    self.learned_["n_features"] = shape[0]
+        self.loss_weights_ = {
+            "task_outputs": self.task_outputs_,
+            "task_weight": self._check_task_weight(data.table.n_tasks),
+            "class_weight": data.class_weight,
+        }
+        with local_seed(self.seed_):
+            if resume or (self.warm_start and self.initialized_):
+                self._initialize_criterion(reason="")
+            else:
+                self.initialize()
+                if not isinstance(self.module, nn.Module):
+                    source = torch.from_numpy(data.table.canonical_outputs())
+                    for part in self.module_.modules():
+                        if hasattr(part, "reorder_outputs"):
+                            part.reorder_outputs(source)
+            self._try_module(data)
+
+    def _try_module(self, data: TrainingData) -> None:
+        """Run the module on two samples, so that a wrong output shows before training."""
+        batch = next(
+            iter(BatchLoader(Subset(data.dataset(), range(min(2, len(data.table.codes)))), 2))
+        )
+        self._set_training(False)
+        with torch.no_grad():
+            output = self._run_module(batch[0])
+        widths = [o.shape[1:].numel() for o in output] if isinstance(output, list | tuple) else None
+        name = type(self.module_).__name__
+        if widths is not None and widths != list(self.task_outputs_):
+            raise ValueError(
+                f"The module {name} must return a list of tensors a task with "
+                f"{list(self.task_outputs_)} logits (1 for a binary task, k for k classes). Got "
+                f"{widths}."
+            )
+        expected = (len(output[0]) if widths else len(batch[1]["codes"]), sum(self.task_outputs_))
+        if widths is None and tuple(output.shape) != expected:
+            raise ValueError(
+                f"The module {name} must return logits of shape (batch, n_outputs) = {expected} for "
+                f"the {self.n_tasks_} tasks of Y. Got shape {tuple(output.shape)}."
+            )
+
+    # -- what skorch builds --------------------------------------------------------------------
+
+    def initialize_module(self) -> Any:
+        """Build the module with the sizes that it asks for."""
+        given = self.get_params_for("module")
+        if isinstance(self.module, nn.Module) and not given:
+            self.module_ = copy.deepcopy(self.module)
+            return self
+        kwargs = {**_wanted(self.module, getattr(self, "learned_", {})), **given}
+        self.module_ = self.initialized_instance(self.module, kwargs)
+        return self
+
+    def initialize_criterion(self) -> Any:
+        """Build the criterion with the weights that it asks for."""
+        learned = _wanted(self.criterion, getattr(self, "loss_weights_", {}))
+        kwargs = {**learned, **self.get_params_for("criterion")}
+        self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        return self
+
+    def initialize(self) -> Any:
+        """Build module, criterion, optimizer and callbacks; called by `fit`."""
+        if not hasattr(self, "learned_"):
+            raise NotFittedError(
+                "MultiTaskNet learns the sizes of its module from the data: call fit instead of "
+                "initialize."
+            )
+        return super().initialize()
+
+    def initialize_callbacks(self) -> Any:
+        """Build the callbacks; scores are given labels, not the codes that batches hold."""
+        super().initialize_callbacks()
+        for _, callback in self.callbacks_:
+            if isinstance(callback, EpochScoring) and callback.target_extractor is to_numpy:
+                callback.target_extractor = _Labels(self.task_classes_, self.single_output_)
+        return self
+
+    def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
+        with self._device_resolved():
+            return super()._initialize_module(*args, **kwargs)
+
+    def _initialize_criterion(self, *args: Any, **kwargs: Any) -> Any:
+        with self._device_resolved():
+            return super()._initialize_criterion(*args, **kwargs)
+
+    def load_params(self, *args: Any, **kwargs: Any) -> Any:
+        with self._device_resolved():
+            return super().load_params(*args, **kwargs)
+
+    @contextmanager
+    def _device_resolved(self) -> Iterator[None]:
+        device = self.device
+        self.device = self._device()
+        try:
+            yield
+        finally:
+            self.device = device
+
+    def _device(self) -> Any:
+        if isinstance(self.device, str) and self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
+        """Parameters by prefix, as in skorch; training batches are shuffled unless told not to."""
+        kwargs = super().get_params_for(prefix)
+        if prefix == "iterator_train" and not kwargs.keys() & {"sampler", "batch_sampler"}:
+            kwargs.setdefault("shuffle", True)
+        return kwargs
+
+    # -- batches -------------------------------------------------------------------------------
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Inputs as a dataset, checked against those of `fit`."""
+        if isinstance(X, Subset) or _is_prepared(X):
+            return X
+        X = check_inputs(self, X, reset=False)
+        return super().get_dataset(X, y) if not isinstance(X, Dataset) else TaskDataset(X, y)
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Training and validation part; a validation set of the user's gets its labels encoded."""
+        train, valid = super().get_split_datasets(X, y, **fit_params)
+        base = valid
+        while isinstance(base, Subset):
+            base = base.dataset
+        if valid is not None and not _is_prepared(base):
+            labels = np.stack([to_numpy(torch.as_tensor(item[1])) for item in valid])
+            table = check_tasks(labels, classes=self.task_classes_)
+            valid = TrainingData(valid, table).dataset()
+        return train, valid
+
+    def _run_module(self, x: Any, **fit_params: Any) -> Any:
+        x = as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+        if isinstance(x, dict):
+            return self.module_(**self._merge_x_and_fit_params(x, fit_params))
+        return self.module_(x, **fit_params)
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Logits (batch, n_outputs) of a batch."""
+        return join_outputs(self._run_module(x, **fit_params))
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
+        """The criterion of one batch; `y_true` is its target, a dict of tensors."""
+        return self.criterion_(y_pred, to_tensor(y_true, self._device()))
+
+    # -- predicting ----------------------------------------------------------------------------
+
+    def check_is_fitted(self, attributes: Any = None, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(self, "task_classes_") or not hasattr(self, "module_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
+                "appropriate arguments before using this estimator."
+            )
+        super().check_is_fitted(attributes, *args, **kwargs)
+
+    def _flat_proba(self, X: Any) -> NDArray[np.float32]:
+        self.check_is_fitted()
+        layout = OutputLayout(self.task_outputs_)
+        parts = [layout.probability(logits).numpy() for logits in self.forward_iter(X)]
+        return np.concatenate(parts)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = state["device"]
+        super().__setstate__({**state, "device": "cpu"} if device == "auto" else state)
+        if device == "auto":
+            self.device = device
+            for name in ("module_", "criterion_"):
+                if isinstance(part := self.__dict__.get(name), nn.Module):
+                    self.__dict__[name] = to_device(part, self._device())
+
+
+def _is_prepared(dataset: Any) -> bool:
+    return isinstance(dataset, TaskDataset)
+
+
+def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
+    """Those of the learned arguments that the signature names.
+
+    Where a class passes `**kwargs` on, those that its base classes name too.
+    """
+    if isinstance(factory, nn.Module):
+        factory = type(factory)
+    names: set[str] = set()
+    for part in factory.__mro__ if isinstance(factory, type) else [factory]:
+        if isinstance(part, type) and "__init__" not in vars(part):
+            continue
+        parameters = inspect.signature(part).parameters
+        names |= parameters.keys()
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return {key: value for key, value in learned.items() if key in names}
+
+
+class _Labels:
+    """Turns the target of a batch into labels, for skorch's scoring callbacks."""
+
+    def __init__(self, classes: list[NDArray], single: bool) -> None:
+        self.classes = classes
+        self.single = single
+
+    def __call__(self, target: dict[str, Tensor]) -> NDArray:
+        codes = to_numpy(target["codes"])
+        complete = (codes >= 0).all()
+        columns = [
+            c[k] if complete else np.where(k >= 0, c[k].astype(object), None)
+            for c, k in zip(self.classes, codes.T, strict=True)
+        ]
+        return columns[0] if self.single else np.stack(columns, axis=1)
+
+
+@contextmanager
+def _interruptible(net: MultiTaskNet) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"Training was interrupted after {len(net.history_ or [])} of {net.max_epochs} epochs; "
+            "the net keeps what it has learned.",
+            stacklevel=3,
+        )

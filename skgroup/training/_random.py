@@ -1,0 +1,33 @@
+"""Seeds, without touching the caller's global random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+__all__ = ["draw_seeds", "local_seed"]
+
+
+def draw_seeds(random_state: Any, size: int) -> list[int]:
+    """Seeds from a `random_state` as scikit-learn takes it; fresh entropy if it is None."""
+    if random_state is None:
+        random_state = np.random.RandomState(np.random.SeedSequence().generate_state(4))
+    return check_random_state(random_state).randint(2**31 - 1, size=size).tolist()
+
+
+@contextmanager
+def local_seed(seed: int) -> Iterator[None]:
+    """Seed torch's and NumPy's global generators inside the block, and put them back after it."""
+    state = np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
