@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -211,18 +212,20 @@ def _encode(column: NDArray, label: str, classes: NDArray | None) -> tuple[NDArr
         classes = found
         if len(classes) < 2:
             raise ValueError(
-                f"{label} of Y has a single class ({found[0]!r}); a classifier needs at least "
-                "two classes in every task. Drop the task, or add samples of another class."
+                f"{label} of Y has a single class (1 class: {found.tolist()[0]!r}); a classifier "
+                "needs at least two classes in every task. Drop the task, or add samples of "
+                "another class."
             )
         position = np.arange(len(found))
     else:
         if not np.isin(found, classes).all():
-            unknown = found[~np.isin(found, classes)][0]
+            unknown = found[~np.isin(found, classes)].tolist()[0]
             raise ValueError(
                 f"{label} of Y holds the label {unknown!r}, which is not among the classes seen "
-                f"in fit: {list(classes)}."
+                f"in fit: {classes.tolist()}."
             )
-        position = np.searchsorted(classes, found)
+        order = np.argsort(classes)  # given classes may stand in any order
+        position = order[np.searchsorted(classes, found, sorter=order)]
     codes = np.full(len(column), MISSING, dtype=np.int64)
     codes[~missing] = position[inverse.ravel()] if len(found) else MISSING
     return codes, classes
@@ -244,14 +247,14 @@ def _homogeneous(observed: NDArray, label: str) -> NDArray:
         return observed.astype(np.int64)
     if all(isinstance(v, str) for v in observed):
         return observed.astype(str)
-    try:
+    # Anything else that NumPy could read as a number ("1" beside 2) would come back changed.
+    if all(isinstance(v, Real | np.bool_) for v in observed):
         return observed.astype(np.float64)
-    except (TypeError, ValueError):
-        kinds = sorted({type(v).__name__ for v in observed})
-        raise ValueError(
-            f"Unknown label type: {label} of Y mixes labels of the types {', '.join(kinds)}; "
-            "labels of a task must be of one type: ints, bools or strings."
-        ) from None
+    kinds = sorted({type(v).__name__ for v in observed})
+    raise ValueError(
+        f"Unknown label type: {label} of Y holds labels of the types {', '.join(kinds)}; labels "
+        "of a task must be of one type: ints, bools or strings."
+    )
 
 
 def one_hot(labels: NDArray) -> NDArray[np.float64]:

@@ -1,3 +1,7 @@
 """Warnings of skgroup (its errors are Python's and scikit-learn's own)."""
 
-__all__: list[str] = []
+__all__ = ["TrainingInterruptedWarning"]
+
+
+class TrainingInterruptedWarning(UserWarning):
+    """Training ended before its last epoch because the user interrupted it."""

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from skgroup._compat import Interval, _fit_context
 from skgroup._validation import check_tasks
+from skgroup.training._data import check_inputs
 
 __all__ = ["AllTasks", "SingleTasks"]
 
@@ -46,7 +47,8 @@ class AllTasks(BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> AllTasks:
-        """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is not looked at."""
+        """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
+        check_inputs(self, X, reset=True)
         self.membership_ = np.full((check_tasks(y).n_tasks, self.n_nets), 1 / self.n_nets)
         return self
 
@@ -73,7 +75,8 @@ class SingleTasks(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def fit(self, X: Any, y: Any = None) -> SingleTasks:
-        """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is not looked at."""
+        """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
+        check_inputs(self, X, reset=True)
         self.membership_ = np.eye(check_tasks(y).n_tasks)
         return self
 
@@ -84,5 +87,5 @@ class SingleTasks(BaseEstimator):
 def _task_table_tags(tags: Any) -> Any:
     tags.target_tags.required = True
     tags.target_tags.multi_output = True
-    tags.input_tags.sparse = tags.input_tags.allow_nan = True
+    tags.input_tags.sparse = True
     return tags

@@ -190,9 +190,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         grouper = self._check_grouper(net, n_tasks)
         state = net.random_state if self.random_state is None else self.random_state
         grouper_seed, specialists_seed = draw_seeds(state, 2)
-        for name in ("n_features_in_", "feature_names_in_", "input_shape_"):
-            if hasattr(net, name):
-                setattr(self, name, getattr(net, name))
+        self.__dict__.update(data.inputs)
         self._learn_tasks(data.table)
 
         self.grouper_ = None
@@ -228,7 +226,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         grouper = clone(self.grouper)
         steps = [step for _, step in grouper.steps] if isinstance(grouper, Pipeline) else [grouper]
         for step in steps:
-            if hasattr(step, "_validate_params"):
+            if hasattr(step, "_parameter_constraints"):
                 step._validate_params()
         for name in ("n_clusters", "n_groups"):
             if isinstance(value := getattr(steps[-1], name, None), Integral):
@@ -302,8 +300,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
 def _check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
     if value > n_tasks:
         raise ValueError(
-            f"The '{name}' parameter of {owner} must be at most the number of tasks, {n_tasks}. Got "
-            f"{value} instead."
+            f"The '{name}' parameter of {owner} must be at most the number of tasks, {n_tasks}. "
+            f"Got {value} instead."
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
-from skgroup._validation import MISSING, TaskTable, check_tasks
+from skgroup._validation import MISSING, TaskTable, _is_missing, check_tasks
 
 __all__ = ["multitask_f1_score", "multitask_roc_auc_score"]
 
@@ -114,9 +114,14 @@ def multitask_roc_auc_score(
     0.75
     """
     true = check_tasks(Y_true, classes=_known(classes, Y_true))
-    scores = list(Y_score) if isinstance(Y_score, list) else _columns(np.asarray(Y_score), true)
+    a_task = isinstance(Y_score, list) and all(np.ndim(s) == 2 for s in Y_score)
+    scores = list(Y_score) if a_task else _columns(np.asarray(Y_score), true)
     if len(scores) != true.n_tasks or any(len(s) != len(true.codes) for s in scores):
-        raise ValueError("Y_true and Y_score must have the same number of samples and tasks.")
+        found = [np.shape(s) for s in Y_score] if a_task else np.shape(Y_score)
+        raise ValueError(
+            "Y_true and Y_score must have the same number of samples and tasks. Got "
+            f"{np.shape(Y_true)} and {found}."
+        )
 
     def auc(t: int, seen: NDArray, weight: NDArray | None) -> float:
         codes, score = true.codes[seen, t], np.asarray(scores[t])[seen]
@@ -147,10 +152,12 @@ def _known(classes: Sequence[NDArray] | None, *tables: Any) -> list[NDArray]:
     columns = joined[:, None] if joined.ndim == 1 else joined
     found = []
     for column in columns.T:
-        met = {v for v in column.tolist() if v is not None and v == v}
+        met = {v for v in column.tolist() if not _is_missing(v)}
         # One class met says nothing of which it is, so 0/1 labels are taken for what they are.
         if met <= {0, 1}:
             met |= {0, 1}
+        if len({isinstance(v, str) for v in met}) > 1:
+            raise ValueError(f"Y_true and Y_pred of a task mix strings and numbers. Got {met}.")
         found.append(np.array(sorted(met)))
     return found
 

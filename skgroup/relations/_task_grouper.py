@@ -107,12 +107,16 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
         "source": [StrOptions({"mtl", "stl"})],
-        "snapshot_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"all"}), "array-like"],
+        "snapshot_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"all"}),
+            "array-like",
+        ],
         "output": [StrOptions({"raw", "isometric"})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
-    }  # fmt: skip
+    }
 
     def __init__(
         self,
@@ -158,9 +162,7 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         epochs = self._snapshots_of(net.max_epochs)
         state = net.random_state if self.random_state is None else self.random_state
         seed = draw_seeds(state, 1)[0]
-        for name in ("n_features_in_", "feature_names_in_", "input_shape_"):
-            if hasattr(net, name):
-                setattr(self, name, getattr(net, name))
+        self.__dict__.update(data.inputs)
         self.n_tasks_ = data.table.n_tasks
         self.task_names_in_ = data.table.names
         if data.table.names is None:
@@ -174,7 +176,7 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
             nets, of_nets = [net], [data]
         # The maps of single-task nets meet only after all are trained.
         embed_now = self.output == "isometric" and not single
-        maps = [_Embedded() if embed_now else _Raw() for _ in nets]
+        maps: list[Any] = [_Embedded() if embed_now else _Raw() for _ in nets]
         nets, recorders = fit_many(
             nets,
             of_nets,
@@ -204,13 +206,13 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         wanted = self.snapshot_epochs
         if isinstance(wanted, str):
             return list(range(1, max_epochs + 1))
-        if isinstance(wanted, Integral):
+        if isinstance(wanted, int | np.integer):
             n = min(int(wanted), max_epochs)
             return [round((i + 1) * max_epochs / n) for i in range(n)]
         epochs = list(wanted)
         if (
             not epochs
-            or not all(isinstance(e, Integral) and 1 <= e <= max_epochs for e in epochs)
+            or not all(isinstance(e, int | np.integer) and 1 <= e <= max_epochs for e in epochs)
             or len(set(epochs)) != len(epochs)
         ):
             raise ValueError(

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from skgroup._validation import TaskTable
 from skgroup.metrics import multitask_f1_score
 
-__all__ = ["TaskClassifierMixin"]
+__all__ = ["TaskClassifierMixin", "decode"]
 
 
 class TaskClassifierMixin(ClassifierMixin):
@@ -105,7 +105,7 @@ class TaskClassifierMixin(ClassifierMixin):
                 ],
                 axis=1,
             )
-        labels = _decode(codes, self.task_classes_)
+        labels = decode(codes, self.task_classes_)
         return labels[:, 0] if self.single_output_ else labels
 
     def _split_tasks(self, proba: NDArray) -> list[NDArray]:
@@ -140,7 +140,7 @@ class TaskClassifierMixin(ClassifierMixin):
         return tags
 
 
-def _decode(codes: NDArray[np.intp], classes: list[NDArray]) -> NDArray:
+def decode(codes: NDArray[np.intp], classes: list[NDArray]) -> NDArray:
     """Labels of class codes (n_samples, n_tasks), in a type that holds every task's labels."""
     kinds = {c.dtype.kind for c in classes}
     one_kind = len(kinds) == 1 or kinds <= set("iuf")

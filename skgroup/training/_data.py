@@ -43,23 +43,37 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, Dataset):
         if isinstance(X, IterableDataset):
             raise TypeError("X must not be an IterableDataset: samples are drawn by their index.")
+        _check_shape(estimator, shape_of(X), reset=reset)
         return X
-    if isinstance(X, Mapping):
-        return {key: _to_tensor(check_array(value, **_rules(value))) for key, value in X.items()}
+    if isinstance(X, Mapping) and not sparse.issparse(X):  # SciPy's DOK arrays are dicts
+        _check_shape(estimator, None, reset=reset)
+        return {
+            key: _to_tensor(check_array(value, ensure_2d=False, **_rules(value)))
+            for key, value in X.items()
+        }
     if isinstance(X, Tensor) and X.dtype == torch.bfloat16:
         X = X.float()
     if isinstance(X, Tensor):
         X = X.detach().cpu().numpy()
     X = validate_data(estimator, X, reset=reset, accept_sparse="csr", **_rules(X))
-    shape = tuple(X.shape[1:])
+    _check_shape(estimator, tuple(X.shape[1:]), reset=reset)
+    return X if sparse.issparse(X) else _to_tensor(X)
+
+
+def _check_shape(estimator: Any, shape: tuple[int, ...] | None, *, reset: bool) -> None:
+    """Remember the shape of one sample, or compare it; None where there is no such shape."""
     if reset:
         estimator.input_shape_ = shape
-    elif shape != estimator.input_shape_:
+        for name in ("n_features_in_", "feature_names_in_") if shape is None else ():
+            if hasattr(estimator, name):
+                delattr(estimator, name)
+        if shape:
+            estimator.n_features_in_ = shape[0]
+    elif None not in (shape, estimator.input_shape_) and shape != estimator.input_shape_:
         raise ValueError(
             f"X has samples of shape {shape}, but {type(estimator).__name__} was fitted on samples "
             f"of shape {estimator.input_shape_}."
         )
-    return X if sparse.issparse(X) else _to_tensor(X)
 
 
 def _rules(X: Any) -> dict[str, Any]:
@@ -92,8 +106,14 @@ def n_samples_of(X: Any) -> int:
 
 
 def shape_of(X: Any) -> tuple[int, ...] | None:
-    """Shape of one sample, where all of them are in one array."""
-    return None if isinstance(X, Mapping | Dataset) else tuple(X.shape[1:])
+    """Shape of one sample, where it is one array."""
+    if isinstance(X, Mapping):
+        return None
+    if not isinstance(X, Dataset):
+        return tuple(X.shape[1:])
+    x = X[0]
+    x = x[0] if isinstance(x, tuple | list) else x
+    return tuple(x.shape) if hasattr(x, "shape") else None
 
 
 def as_float(x: Any, *, keep_ints: bool = False) -> Any:
@@ -189,7 +209,8 @@ class BatchLoader:
     ) -> None:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.generator = generator
-        base, index = dataset, None
+        base: Any = dataset
+        index: Tensor | None = None
         while isinstance(base, Subset):
             outer = torch.as_tensor(np.asarray(base.indices))
             index = outer if index is None else outer[index]

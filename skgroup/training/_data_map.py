@@ -79,7 +79,7 @@ class DataMapRecorder(Callback):
             self._hand_out()
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        if self.recorded_ < self.epoch_:
+        if self.recorded_ < self.epoch_ < max(self.snapshot_epochs):
             self._hand_out()
 
     def _hand_out(self) -> None:

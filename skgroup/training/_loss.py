@@ -41,6 +41,8 @@ class MultiTaskLoss(nn.Module):
         class_weight: Any = None,
     ) -> None:
         super().__init__()
+        self.task_weight: Tensor
+        self.class_weight: Tensor | None
         self.layout = OutputLayout(task_outputs)
         n_tasks = self.layout.n_tasks
         task_weight = torch.ones(n_tasks) if task_weight is None else task_weight
@@ -161,7 +163,10 @@ def _fill(row: NDArray[np.float32], classes: NDArray, given: Mapping[Any, Any]) 
     known = set()
     for k, label in enumerate(classes.tolist()):
         if label in given:
-            weight = float(given[label])
+            try:
+                weight = float(given[label])
+            except (TypeError, ValueError):
+                weight = np.nan
             if not (weight >= 0 and np.isfinite(weight)):
                 raise ValueError(
                     f"The 'class_weight' of class {label!r} must be a finite number >= 0. Got "

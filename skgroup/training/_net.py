@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,15 +17,16 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochScoring
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from skgroup._compat import Interval, Options, _check_sample_weight, validate_parameter_constraints
 from skgroup._validation import TaskTable, check_tasks
+from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.nn import MLP
-from skgroup.training._classifier import TaskClassifierMixin
+from skgroup.training._classifier import TaskClassifierMixin, decode
 from skgroup.training._data import (
     BatchLoader,
     TaskDataset,
@@ -36,16 +38,22 @@ from skgroup.training._data import (
 from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loss import MultiTaskLoss, class_weight_table
 from skgroup.training._random import draw_seeds, local_seed
+from skgroup.training._threads import threads_for
 
 __all__ = ["MultiTaskNet", "TrainingData"]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Checked inputs, tasks and weights of samples and classes: what nets are trained on."""
+    """Checked inputs, tasks and weights of samples and classes: what nets are trained on.
+
+    `inputs` holds what estimators say of their inputs: `n_features_in_`, `feature_names_in_`,
+    `input_shape_`, as far as there are any.
+    """
 
     X: Any
     table: TaskTable
+    inputs: dict[str, Any] = field(default_factory=dict)
     sample_weight: NDArray[np.float64] | None = None
     class_weight: NDArray[np.float32] | None = None
 
@@ -55,7 +63,7 @@ class TrainingData:
         class_weight = self.class_weight
         if class_weight is not None:
             class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
-        return TrainingData(self.X, table, self.sample_weight, class_weight)
+        return replace(self, table=table, class_weight=class_weight)
 
     def dataset(self) -> TaskDataset:
         """Inputs and targets as the batches take them."""
@@ -159,6 +167,12 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     True
     """
 
+    # What skorch sets, named for the type checker.
+    module_: Any
+    criterion_: Any
+    callbacks_: list[tuple[str, Any]]
+    device: Any
+
     def __init__(
         self,
         module: Any = MLP,
@@ -256,7 +270,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         if not first:
             classes = self.task_classes_
         elif classes is not None:
-            classes = [np.asarray(c) for c in (classes if np.ndim(y) == 2 else [classes])]
+            classes = [np.unique(c) for c in (classes if np.ndim(y) == 2 else [classes])]
         data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
         if first:
             self.seed_ = draw_seeds(self.random_state, 1)[0]
@@ -277,8 +291,8 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         self._check_parameters()
         if y is None and isinstance(X, Dataset):
             y = np.stack([to_numpy(torch.as_tensor(X[i][1])) for i in range(len(X))])  # type: ignore[arg-type]
-        table = check_tasks(y, classes=classes)
         X = check_inputs(self, X, reset=reset)
+        table = check_tasks(y, classes=classes)
         if n_samples_of(X) != len(table.codes):
             raise ValueError(
                 "X and Y must have the same number of samples. Got X with "
@@ -288,9 +302,16 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
             sample_weight = _check_sample_weight(
                 sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
             )
+            if not sample_weight.any():  # scikit-learn before 1.9 lets it pass
+                raise ValueError("Sample weights must contain at least one non-zero number.")
         self._check_task_weight(table.n_tasks)
         class_weight = class_weight_table(self.class_weight, table, sample_weight)
-        return TrainingData(X, table, sample_weight, class_weight)
+        inputs = {
+            name: getattr(self, name)
+            for name in ("n_features_in_", "feature_names_in_", "input_shape_")
+            if hasattr(self, name)
+        }
+        return TrainingData(X, table, inputs, sample_weight, class_weight)
 
     def _check_parameters(self) -> None:
         constraints = {
@@ -305,7 +326,12 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     def _check_task_weight(self, n_tasks: int) -> NDArray[np.float32]:
         if self.task_weight is None:
             return np.ones(n_tasks, dtype=np.float32)
-        weight = np.asarray(self.task_weight, dtype=np.float32)
+        try:
+            weight = np.asarray(self.task_weight, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"The 'task_weight' parameter must hold numbers. Got {self.task_weight!r}."
+            ) from None
         if weight.shape != (n_tasks,):
             raise ValueError(
                 f"The 'task_weight' parameter must be of shape (n_tasks,) = ({n_tasks},). Got "
@@ -327,15 +353,41 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     ) -> None:
         """Train a prepared net. An interrupt passes through."""
         dataset = data.dataset()
-        with local_seed(self.seed_ + 1 + len(self.history_)):
+        with (
+            local_seed(self.seed_ + 1 + len(self.history_)),
+            threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")),
+        ):
             own = self.callbacks_
             self.callbacks_ = [*own, *((type(cb).__name__, cb) for cb in extra_callbacks)]
             try:
                 self.notify("on_train_begin", X=dataset, y=None)
-                self.fit_loop(dataset, None, **fit_params)
-                self.notify("on_train_end", X=dataset, y=None)
+                try:
+                    # Scoring callbacks of skorch ask the net for its device.
+                    with suppress(_StopTraining), self._device_resolved():
+                        self.fit_loop(dataset, None, **fit_params)
+                finally:
+                    self.notify("on_train_end", X=dataset, y=None)
             finally:
                 self.callbacks_ = own
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Tell the callbacks; see `skorch.NeuralNet.notify`."""
+        if method_name != "on_epoch_end":
+            super().notify(method_name, **kwargs)
+            return
+        # skorch's EarlyStopping raises what Ctrl-C raises. Told apart here, one net that stops
+        # early does not end the training of others, and all callbacks hear of the last epoch.
+        self.on_epoch_end(self, **kwargs)
+        stop = False
+        for _, callback in self.callbacks_:
+            try:
+                callback.on_epoch_end(self, **kwargs)
+            except KeyboardInterrupt:
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                stop = True
+        if stop:
+            raise _StopTraining
 
     def _prepare(self, data: TrainingData, *, resume: bool = False) -> None:
         """Learn the tasks, build module, criterion and optimizer, try the module on a batch.
@@ -343,6 +395,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         The caller has set `seed_`.
         """
         if not resume:
+            self.__dict__.update(data.inputs)
             self._learn_tasks(data.table)
             shape = shape_of(data.X)
             self.learned_ = {
@@ -361,14 +414,15 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         with local_seed(self.seed_):
             if resume or (self.warm_start and self.initialized_):
                 self._initialize_criterion(reason="")
+                self._try_module(data)
             else:
                 self.initialize()
+                self._try_module(data)
                 if not isinstance(self.module, nn.Module):
                     source = torch.from_numpy(data.table.canonical_outputs())
                     for part in self.module_.modules():
                         if hasattr(part, "reorder_outputs"):
                             part.reorder_outputs(source)
-            self._try_module(data)
 
     def _try_module(self, data: TrainingData) -> None:
         """Run the module on two samples, so that a wrong output shows before training."""
@@ -378,8 +432,14 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         self._set_training(False)
         with torch.no_grad():
             output = self._run_module(batch[0])
-        widths = [o.shape[1:].numel() for o in output] if isinstance(output, list | tuple) else None
         name = type(self.module_).__name__
+        parts = output if isinstance(output, list | tuple) else [output]
+        if not all(isinstance(part, Tensor) for part in parts):
+            raise ValueError(
+                f"The module {name} must return a tensor of logits, or a list of tensors a task. "
+                f"Got {type(output).__name__}."
+            )
+        widths = [o.shape[1:].numel() for o in output] if isinstance(output, list | tuple) else None
         if widths is not None and widths != list(self.task_outputs_):
             raise ValueError(
                 f"The module {name} must return a list of tensors a task with "
@@ -389,8 +449,8 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         expected = (len(output[0]) if widths else len(batch[1]["codes"]), sum(self.task_outputs_))
         if widths is None and tuple(output.shape) != expected:
             raise ValueError(
-                f"The module {name} must return logits of shape (batch, n_outputs) = {expected} for "
-                f"the {self.n_tasks_} tasks of Y. Got shape {tuple(output.shape)}."
+                f"The module {name} must return logits of shape (batch, n_outputs) = {expected} "
+                f"for the {self.n_tasks_} tasks of Y. Got shape {tuple(output.shape)}."
             )
 
     # -- what skorch builds --------------------------------------------------------------------
@@ -468,6 +528,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         """Inputs as a dataset, checked against those of `fit`."""
         if isinstance(X, Subset) or _is_prepared(X):
             return X
+        self.check_is_fitted()
         X = check_inputs(self, X, reset=False)
         return super().get_dataset(X, y) if not isinstance(X, Dataset) else TaskDataset(X, y)
 
@@ -510,7 +571,8 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         self.check_is_fitted()
         layout = OutputLayout(self.task_outputs_)
-        parts = [layout.probability(logits).numpy() for logits in self.forward_iter(X)]
+        with threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")):
+            parts = [layout.probability(logits).numpy() for logits in self.forward_iter(X)]
         return np.concatenate(parts)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -535,6 +597,10 @@ def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
     if isinstance(factory, nn.Module):
         factory = type(factory)
     names: set[str] = set()
+    if isinstance(factory, functools.partial):
+        names |= inspect.signature(factory).parameters.keys()
+        bound = {name for name, p in inspect.signature(factory.func).parameters.items()} - names
+        return {k: v for k, v in _wanted(factory.func, learned).items() if k not in bound}
     for part in factory.__mro__ if isinstance(factory, type) else [factory]:
         if isinstance(part, type) and "__init__" not in vars(part):
             continue
@@ -545,6 +611,10 @@ def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in learned.items() if key in names}
 
 
+class _StopTraining(Exception):
+    """A callback wants no further epoch."""
+
+
 class _Labels:
     """Turns the target of a batch into labels, for skorch's scoring callbacks."""
 
@@ -553,13 +623,12 @@ class _Labels:
         self.single = single
 
     def __call__(self, target: dict[str, Tensor]) -> NDArray:
-        codes = to_numpy(target["codes"])
-        complete = (codes >= 0).all()
-        columns = [
-            c[k] if complete else np.where(k >= 0, c[k].astype(object), None)
-            for c, k in zip(self.classes, codes.T, strict=True)
-        ]
-        return columns[0] if self.single else np.stack(columns, axis=1)
+        codes: NDArray = target["codes"].numpy(force=True)
+        labels = decode(np.maximum(codes, 0), self.classes)
+        if (codes < 0).any():
+            labels = labels.astype(object)
+            labels[codes < 0] = None
+        return labels[:, 0] if self.single else labels
 
 
 @contextmanager
@@ -570,5 +639,6 @@ def _interruptible(net: MultiTaskNet) -> Iterator[None]:
         warnings.warn(
             f"Training was interrupted after {len(net.history_ or [])} of {net.max_epochs} epochs; "
             "the net keeps what it has learned.",
+            TrainingInterruptedWarning,
             stacklevel=3,
         )

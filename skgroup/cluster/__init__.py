@@ -1,0 +1,5 @@
+"""Soft clustering of a relation's rows. NumPy, SciPy and scikit-learn only, no torch."""
+
+from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
+
+__all__ = ["FuzzyKMeans"]

@@ -1,0 +1,193 @@
+"""Geometry of few but very long rows, in float64 and one block of columns at a time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+# Numbers in one float64 block: large enough for BLAS, small beside the data.
+_BLOCK = 2**20
+_EPS = np.finfo(np.float64).eps
+
+
+def _width(n_rows: int, n_columns: int) -> int:
+    return min(n_columns, max(1, _BLOCK // max(1, n_rows)))
+
+
+def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    width = _width(n_rows, n_columns)
+    for start in range(0, n_columns, width):
+        yield slice(start, min(start + width, n_columns))
+
+
+def centered_gram(R: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Gram matrix of the rows of `R`, and of `others` below them, less their mean row.
+
+    Centring changes no distance between rows and keeps their common offset from cancelling
+    the digits that tell them apart. The Gram matrices of column blocks add up to that of the
+    whole array: ``gram += centered_gram(block)`` needs one block at a time.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n, d)
+        Rows of any real type.
+
+    *others : ndarrays of shape (m, d)
+
+    Returns
+    -------
+    gram : ndarray of shape (n, n), n counting the rows of all arrays
+        In float64.
+    """
+    bounds = np.cumsum([0, len(R), *map(len, others)])
+    n_rows, blocks = bounds[-1], list(_blocks(bounds[-1], R.shape[1]))
+
+    def gram_of(blocks):
+        gram = np.zeros((n_rows, n_rows))
+        # One buffer for all blocks: fresh memory for each would take longer than the product.
+        buffer = np.empty((n_rows, _width(n_rows, R.shape[1])))
+        for columns in blocks:
+            block = buffer[:, : columns.stop - columns.start]
+            for array, start, stop in zip((R, *others), bounds[:-1], bounds[1:], strict=True):
+                block[start:stop] = array[:, columns]
+            block -= block.mean(axis=0)
+            gram += block @ block.T
+        return gram
+
+    n_threads = min(effective_n_jobs(-1), len(blocks))
+    if n_threads <= 1:
+        return gram_of(blocks)
+    # BLAS's own threads would wait for each other in every block, long on a busy machine.
+    with threadpool_limits(1, "blas"):
+        return sum(
+            Parallel(n_threads, require="sharedmem")(
+                delayed(gram_of)(blocks[start::n_threads]) for start in range(n_threads)
+            )
+        )
+
+
+def embed_gram(gram: np.ndarray) -> np.ndarray:
+    """Points whose pairwise distances are those that a Gram matrix describes.
+
+    Permuting rows and columns of the Gram matrix permutes the points, unless eigenvalues
+    coincide or an axis is symmetric about 0: then only the distances are determined.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+
+    Returns
+    -------
+    points : ndarray of shape (n, r)
+        Principal axes of decreasing length, 1 <= r <= n; axes shorter than rounding are left
+        out. Their cubes have a nonnegative sum, which fixes the signs.
+    """
+    values, vectors = eigh(gram)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    keep = values > len(gram) * _EPS * values[0]
+    keep[0] = True
+    points = vectors[:, keep] * np.sqrt(np.maximum(values[keep], 0))
+    points *= np.where((vectors[:, keep] ** 3).sum(axis=0) < 0, -1.0, 1.0)
+    return points
+
+
+def lexicographic_rank(R) -> np.ndarray:
+    """Dense rank of each row among the distinct rows of `R`, in lexicographic order.
+
+    Equal rows share a rank. Columns are read only until all rows are told apart.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n, d)
+
+    Returns
+    -------
+    rank : ndarray of shape (n,)
+    """
+    rank = np.zeros(len(R), dtype=np.intp)
+    for columns in _blocks(len(R), R.shape[1]):
+        while True:
+            _, first, count = np.unique(rank, return_index=True, return_counts=True)
+            tied = np.flatnonzero(count[rank] > 1)
+            if not tied.size:
+                return rank
+            differs = (R[tied, columns] != R[first[rank[tied]], columns]).any(axis=0)
+            column = columns.start + differs.argmax()
+            if not differs[column - columns.start]:
+                break
+            values = R[:, column]
+            order = np.lexsort((values, rank))
+            steps = (np.diff(rank[order]) != 0) | (values[order[1:]] != values[order[:-1]])
+            rank[order[0]] = 0
+            rank[order[1:]] = np.cumsum(steps)
+    return rank
+
+
+def squared_distances(R, centers) -> np.ndarray:
+    """Squared Euclidean distances, exactly 0 where a row is a centre up to rounding.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n, d)
+
+    centers : ndarray of shape (k, d)
+
+    Returns
+    -------
+    squared : ndarray of shape (n, k)
+        In float64. Each row depends on that row and the centres alone.
+    """
+    n_clusters, n_columns = centers.shape
+    squared = np.empty((len(R), n_clusters))
+    for start in range(0, len(R), 1024):
+        rows = np.arange(start, min(start + 1024, len(R)))
+        cross = np.zeros((len(rows), n_clusters))
+        row_norms, center_norms = np.zeros((len(rows), 1)), np.zeros(n_clusters)
+        buffer = np.empty((len(rows), _width(len(rows) + n_clusters, n_columns)))
+        for columns in _blocks(len(rows) + n_clusters, n_columns):
+            C = centers[:, columns].astype(np.float64)
+            mean = C.mean(axis=0)
+            C -= mean
+            X = buffer[:, : columns.stop - columns.start]
+            np.subtract(R[start : start + 1024, columns], mean, out=X)
+            cross += X @ C.T
+            row_norms[:, 0] += np.einsum("ij,ij->i", X, X)
+            center_norms += np.einsum("ij,ij->i", C, C)
+        norms = row_norms + center_norms
+        squared[rows] = refine_small(norms - 2 * cross, norms, R, rows, centers)
+    return squared
+
+
+def refine_small(squared, norms, R, rows, centers) -> np.ndarray:
+    """Recompute by direct subtraction the squared distances that cancellation has spoilt.
+
+    Parameters
+    ----------
+    squared, norms : ndarray of shape (m, k)
+        Squared distances, right to rounding of the squared norms beside them.
+
+    R : ndarray of shape (n, d)
+
+    rows : ndarray of shape (m,)
+        The rows of `R` that `squared` is about.
+
+    centers : ndarray of shape (k, d)
+
+    Returns
+    -------
+    squared : ndarray of shape (m, k)
+        Changed in place; 0 where only the rounding of the centres is left.
+    """
+    i, j = np.nonzero(~(squared > 1e-6 * norms))
+    if not i.size:
+        return squared
+    direct, sizes = np.zeros(len(i)), np.zeros(len(centers))
+    for columns in _blocks(len(i) + len(centers), R.shape[1]):
+        C = centers[:, columns].astype(np.float64)
+        sizes += np.einsum("ij,ij->i", C, C)
+        difference = R[rows[i], columns] - C[j]
+        direct += np.einsum("ij,ij->i", difference, difference)
+    squared[i, j] = np.where(direct <= (100 * _EPS) ** 2 * sizes.max(), 0.0, direct)
+    return squared

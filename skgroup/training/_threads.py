@@ -1,0 +1,45 @@
+"""How many threads torch should use for a net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["threads_for"]
+
+#: Multiply-adds a batch (weights times samples) from which on threads pay for being woken up.
+_WORTH_THREADS = 2**27
+
+
+@contextmanager
+def threads_for(module: nn.Module, n_samples: int, input_shape: Any) -> Iterator[None]:
+    """One thread inside the block if the net is small, and torch's number again after it.
+
+    The steps of a small net take microseconds. Handing them to several threads gains nothing on
+    an idle machine and, where other processes want the cores too, costs up to a hundredfold:
+    each operation then waits for the thread that is not running.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    n_samples : int
+        Samples in a batch.
+    input_shape : tuple of int, or None
+        Shape of one sample. Nets of images (and of what is not known) keep all threads: their
+        weights say little of the work.
+    """
+    weights = sum(p.numel() for p in module.parameters())
+    small = input_shape is not None and len(input_shape) == 1
+    before = torch.get_num_threads()
+    if before == 1 or not small or weights * n_samples >= _WORTH_THREADS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

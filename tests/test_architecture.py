@@ -1,0 +1,75 @@
+"""The rooms of the package: each imports only those above it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skgroup
+
+ROOT = Path(skgroup.__file__).parent
+# From top to bottom; a room may import itself and the rooms of the lines above.
+ROOMS = [
+    {"_compat", "_validation", "exceptions"},
+    {"metrics"},
+    {"cluster"},
+    {"nn"},
+    {"training"},
+    {"relations"},
+    {"selection"},
+    {"ensemble"},
+    {"inspection"},
+    {"datasets"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_the_rooms_above(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for module in imported_modules(path):
+        if module == "skgroup":
+            pytest.fail(f"{path} imports the top level; name the room instead")
+        if module.startswith("skgroup."):
+            other = module.split(".")[1]
+            assert other == room or LEVEL[other] < LEVEL[room] or LEVEL[room] == 0, module
+            assert other != "inspection" or room == "inspection", "nothing imports inspection"
+
+
+def test_private_names_of_sklearn_enter_through_compat_alone():
+    for path in FILES:
+        if path.name == "_compat.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("sklearn"):
+                parts = node.module.split(".") + [alias.name for alias in node.names]
+                assert not any(part.startswith("_") for part in parts), (path, parts)
+
+
+def test_cluster_and_metrics_need_no_torch():
+    for room in ("metrics", "cluster"):
+        for path in (ROOT / room).glob("*.py"):
+            assert not any(m.startswith(("torch", "skorch")) for m in imported_modules(path))
+    for path in (ROOT / "nn").glob("*.py"):
+        assert not any(m.startswith(("skorch", "sklearn")) for m in imported_modules(path))
+
+
+def test_optional_packages_are_not_imported_with_the_package():
+    code = (
+        "import sys, skgroup, skgroup.nn, skgroup.datasets, skgroup.inspection;"
+        "print([m for m in ('torchvision', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,175 @@
+"""Scores over tasks, against scikit-learn's task by task."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import f1_score, roc_auc_score
+
+from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
+
+
+@pytest.fixture
+def binary():
+    """True labels, predictions and scores of 4 binary tasks, and sample weights."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=(60, 4))
+    score = np.clip(0.4 * truth + 0.6 * rng.random((60, 4)), 0, 1)
+    return truth, (score > 0.5).astype(int), score, rng.random(60)
+
+
+@pytest.fixture
+def mixed():
+    """A binary task of strings and a task of 3 classes: labels, predictions, probabilities."""
+    rng = np.random.default_rng(1)
+    yes = np.array(["no", "yes"])
+    truth = np.empty((60, 2), dtype=object)
+    truth[:, 0], truth[:, 1] = yes[rng.integers(2, size=60)], rng.integers(3, size=60)
+    predicted = np.empty_like(truth)
+    predicted[:, 0], predicted[:, 1] = yes[rng.integers(2, size=60)], rng.integers(3, size=60)
+    return truth, predicted, [rng.dirichlet(np.ones(k), size=60) for k in (2, 3)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_f1_of_complete_binary_tasks_is_that_of_scikit_learn(binary, weighted):
+    truth, predicted, _, weight = binary
+    weight = weight if weighted else None
+    for average in ("macro", None):
+        np.testing.assert_allclose(
+            multitask_f1_score(truth, predicted, average=average, sample_weight=weight),
+            f1_score(truth, predicted, average=average, sample_weight=weight),
+        )
+
+
+def test_f1_of_mixed_tasks_is_that_of_each_task(mixed):
+    truth, predicted, _ = mixed
+    expected = [
+        f1_score(truth[:, 0].astype(str), predicted[:, 0].astype(str), pos_label="yes"),
+        f1_score(truth[:, 1].astype(int), predicted[:, 1].astype(int), average="macro"),
+    ]
+    np.testing.assert_allclose(multitask_f1_score(truth, predicted, average=None), expected)
+    assert multitask_f1_score(truth, predicted) == pytest.approx(np.mean(expected))
+
+
+def test_f1_of_one_task_is_one_dimensional(binary):
+    truth, predicted, _, _ = binary
+    expected = f1_score(truth[:, 0], predicted[:, 0])
+    assert multitask_f1_score(truth[:, 0], predicted[:, 0]) == pytest.approx(expected)
+
+
+def test_f1_leaves_out_missing_labels(binary):
+    truth, predicted, _, weight = binary
+    hidden = np.random.default_rng(2).random(truth.shape) < 0.4
+    sparse_truth = np.where(hidden, np.nan, truth)
+    expected = [
+        f1_score(truth[~h, t], predicted[~h, t], sample_weight=weight[~h])
+        for t, h in enumerate(hidden.T)
+    ]
+    for table in (sparse_truth, np.where(hidden, None, truth), pd.DataFrame(sparse_truth)):
+        found = multitask_f1_score(table, predicted, average=None, sample_weight=weight)
+        np.testing.assert_allclose(found, expected)
+    nullable = pd.DataFrame(sparse_truth).astype("Int64")
+    found = multitask_f1_score(nullable, predicted, average=None, sample_weight=weight)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_f1_of_a_task_without_labels_is_nan_and_out_of_the_mean():
+    truth = np.array([[1, np.nan], [0, np.nan], [1, np.nan]])
+    predicted = np.array([[1, 0], [0, 1], [0, 1]])
+    np.testing.assert_allclose(multitask_f1_score(truth, predicted, average=None), [2 / 3, np.nan])
+    assert multitask_f1_score(truth, predicted) == pytest.approx(2 / 3)
+    assert np.isnan(multitask_f1_score(truth[:, 1:], predicted[:, 1:]))
+
+
+def test_f1_that_is_not_defined_is_zero():
+    np.testing.assert_array_equal(multitask_f1_score([[0], [0]], [[0], [0]], average=None), [0.0])
+
+
+def test_f1_with_given_classes_counts_those_not_met():
+    classes = [np.array([0, 1, 2])]
+    assert multitask_f1_score([0, 1, 1], [0, 1, 1], classes=classes) == pytest.approx(2 / 3)
+
+
+def test_f1_of_tensors(binary):
+    truth, predicted, _, _ = binary
+    found = multitask_f1_score(torch.as_tensor(truth), torch.as_tensor(predicted))
+    assert found == multitask_f1_score(truth, predicted)
+
+
+def test_roc_auc_of_complete_binary_tasks_is_that_of_scikit_learn(binary):
+    truth, _, score, weight = binary
+    for average in ("macro", None):
+        for given in (score, score.tolist()):
+            np.testing.assert_allclose(
+                multitask_roc_auc_score(truth, given, average=average, sample_weight=weight),
+                roc_auc_score(truth, score, average=average, sample_weight=weight),
+            )
+
+
+def test_roc_auc_of_mixed_tasks_is_that_of_each_task(mixed):
+    truth, _, proba = mixed
+    expected = [
+        roc_auc_score(truth[:, 0] == "yes", proba[0][:, 1]),
+        roc_auc_score(truth[:, 1].astype(int), proba[1], multi_class="ovr"),
+    ]
+    np.testing.assert_allclose(multitask_roc_auc_score(truth, proba, average=None), expected)
+    truth[:20, 0] = None
+    expected[0] = roc_auc_score(truth[20:, 0] == "yes", proba[0][20:, 1])
+    np.testing.assert_allclose(multitask_roc_auc_score(truth, proba, average=None), expected)
+
+
+def test_roc_auc_of_one_task_takes_scores_or_probabilities(binary):
+    truth, _, score, _ = binary
+    y, s = truth[:, 0], score[:, 0]
+    expected = roc_auc_score(y, s)
+    for given in (s, s.tolist(), np.column_stack([1 - s, s])):
+        assert multitask_roc_auc_score(y, given) == pytest.approx(expected)
+
+
+def test_roc_auc_of_a_task_that_lacks_a_class_is_nan_and_out_of_the_mean():
+    truth = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 1]])
+    score = np.array([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5], [0.05, 0.8, 0.1]])
+    np.testing.assert_allclose(
+        multitask_roc_auc_score(truth, score, average=None), [0.5, 1, np.nan]
+    )
+    assert multitask_roc_auc_score(truth, score) == pytest.approx(0.75)
+    assert np.isnan(multitask_roc_auc_score(truth[:, 2:], score[:, 2:]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: multitask_f1_score([[0, 1]], [[0], [1]]),
+            "Y_true and Y_pred must be of the same shape. Got (1, 2) and (2, 1).",
+        ),
+        (
+            lambda: multitask_f1_score([[0], [1]], [[0], [1]], average="micro"),
+            "The 'average' parameter must be 'macro' or None. Got 'micro'.",
+        ),
+        (
+            lambda: multitask_f1_score([0, 1], [0, 3], classes=[np.array([0, 1])]),
+            "task 0 of Y holds the label 3, which is not among the classes seen in fit: [0, 1].",
+        ),
+        (
+            lambda: multitask_roc_auc_score(np.eye(2), np.ones((2, 3))),
+            "Y_true and Y_score must have the same number of samples and tasks. Got (2, 2) and "
+            "(2, 3).",
+        ),
+        (
+            lambda: multitask_roc_auc_score(np.eye(2), [np.ones((2, 2)), np.ones((3, 2))]),
+            "Y_true and Y_score must have the same number of samples and tasks. Got (2, 2) and "
+            "[(2, 2), (3, 2)].",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_said(call, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+def test_strings_cannot_be_scored_against_numbers():
+    with pytest.raises(ValueError, match=r"^Y_true and Y_pred of a task mix strings and numbers\."):
+        multitask_f1_score(["a", "b"], [0, 1])
