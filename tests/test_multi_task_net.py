@@ -83,6 +83,14 @@ def _refuses(error, message):
     return pytest.raises(error, match=f"^{re.escape(message)}$")
 
 
+class SampleOrder(Callback):
+    """Keeps which samples stood in the last training batch."""
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if training:
+            self.order_ = batch[1]["index"].tolist()
+
+
 class TrainingSteps(Callback):
     """Counts training steps."""
 
@@ -163,6 +171,14 @@ def test_module_instance_is_copied_at_each_fit(digits):
     assert not torch.equal(net.module_.heads.weight, module.heads.weight)
     first = net.predict_proba(X)
     np.testing.assert_array_equal(net.fit(X, Y).predict_proba(X), first)
+
+
+def test_module_instance_with_other_parameters_is_built_anew(digits):
+    X, Y = digits
+    module = MLP(n_features=3, n_outputs=2)
+    net = MultiTaskNet(module, module__hidden_units=(5,), max_epochs=1).fit(X, Y)
+    assert net.module_.heads.weight.shape == (15, 5)
+    assert module.heads.weight.shape == (2, 64)
 
 
 def test_images_through_the_small_cnn(digits):
@@ -396,7 +412,7 @@ def test_loss_of_huge_logits_is_finite():
 @pytest.mark.parametrize("outputs", [(1,) * 9, (1, 3, 1, 4), (4, 5)], ids=str)
 def test_layout_equals_a_loop_over_tasks(outputs, shape):
     torch.manual_seed(0)
-    logits = torch.randn(*shape, sum(outputs))
+    logits = torch.randn(*shape, sum(outputs), requires_grad=True)
     codes = torch.stack([torch.randint(-1, max(k, 2), shape) for k in outputs], dim=-1)
     layout = OutputLayout(outputs)
     proba, true, expected = [], [], []
@@ -412,6 +428,8 @@ def test_layout_equals_a_loop_over_tasks(outputs, shape):
     seen = codes >= 0
     torch.testing.assert_close(found[seen], torch.stack(true, dim=-1)[seen].log())
     assert torch.isfinite(found).all()
+    (gradient,) = torch.autograd.grad(found[~seen].sum(), logits)
+    assert not gradient.any()  # what stands for a missing label depends on no logit
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
@@ -813,6 +831,46 @@ def test_dict_of_inputs_goes_to_the_module_by_name(digits):
     assert upside_down > 0.95
 
 
+class ByPosition(ByName):
+    def forward(self, both):
+        return super().forward(*both)
+
+
+def test_datasets_may_yield_dicts_and_tuples(digits):
+    X, Y = digits[0][:200].astype(np.float32), digits[1][:200]
+    params = {"max_epochs": 2, "iterator_train__shuffle": False, "random_state": 0}
+    inputs = {"pixels": X, "which": Y[:, 13]}
+    expected = MultiTaskNet(ByName, **params).fit(inputs, Y).predict_proba(inputs)
+    pairs = list(zip(X, Y[:, 13], strict=True))
+    for module, samples in [
+        (ByName, [{"pixels": x, "which": w} for x, w in pairs]),
+        (ByPosition, pairs),
+    ]:
+        dataset = Pairs(samples, Y)
+        found = MultiTaskNet(module, **params).fit(dataset).predict_proba(dataset)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_inputs_without_one_shape_forget_that_of_an_earlier_fit(digits):
+    X, Y = digits
+    net = MultiTaskNet(max_epochs=1).fit(pd.DataFrame(X).add_prefix("pixel "), Y)
+    assert net.n_features_in_ == len(net.feature_names_in_) == 64
+    inputs = {"pixels": X, "which": Y[:, 13]}
+    net.set_params(module=ByName).fit(inputs, Y)
+    assert not hasattr(net, "feature_names_in_")
+    assert not hasattr(net, "n_features_in_")
+    assert net.predict(inputs).shape == Y.shape
+
+
+def test_dataset_of_another_shape_is_refused(digits, small_net):
+    X, Y = digits
+    net = small_net.fit(Pairs(X, Y))
+    assert net.n_features_in_ == 64
+    message = "X has samples of shape (60,), but MultiTaskNet was fitted on samples of shape (64,)."
+    with _refuses(ValueError, message):
+        net.predict(Pairs(X[:, 4:], Y))
+
+
 def test_dict_of_arrays_of_different_length_is_refused(digits, small_net):
     X, Y = digits
     with _refuses(ValueError, "The arrays of X differ in length: [5, 600]."):
@@ -1110,6 +1168,16 @@ def test_partial_fit_is_the_same_for_the_same_seed(digits, small_net):
     small_net.set_params(random_state=3)
     nets = [clone(small_net).partial_fit(X, Y).partial_fit(X, Y) for _ in range(2)]
     np.testing.assert_array_equal(*(net.predict_proba(X) for net in nets))
+
+
+def test_further_epochs_draw_new_orders_of_the_samples(digits, small_net):
+    X, Y = digits
+    whose = SampleOrder()
+    small_net.set_params(callbacks=[whose], max_epochs=1, batch_size=-1, random_state=0)
+    orders = [small_net.fit(X, Y) and whose.order_]
+    orders += [small_net.partial_fit(X, Y) and whose.order_ for _ in range(2)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == list(range(600)) for order in orders)
 
 
 def test_warm_start_goes_on_and_cold_start_does_not(digits, full_batch_net):

@@ -117,7 +117,7 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 
 
 def as_float(x: Any, *, keep_ints: bool = False) -> Any:
-    """A batch as the module takes it: float32 (ints of a dict or Dataset stay, they may be
+    """A batch as the module takes it: float32 (ints inside a dict or list stay, they may be
     indices of an embedding)."""
     if isinstance(x, Mapping):
         return {key: as_float(value, keep_ints=True) for key, value in x.items()}

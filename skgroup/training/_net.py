@@ -560,8 +560,11 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
 
     # -- predicting ----------------------------------------------------------------------------
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "task_classes_") and hasattr(self, "module_")
+
     def check_is_fitted(self, attributes: Any = None, *args: Any, **kwargs: Any) -> None:
-        if not hasattr(self, "task_classes_") or not hasattr(self, "module_"):
+        if not self.__sklearn_is_fitted__():
             raise NotFittedError(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
                 "appropriate arguments before using this estimator."
