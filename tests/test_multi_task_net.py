@@ -529,7 +529,7 @@ def test_net_learns_from_half_of_the_labels(digits):
 
 
 def _class_weights(net, X, Y, **fit_params):
-    return net.set_params(max_epochs=1).fit(X, Y, **fit_params).criterion_.class_weight
+    return net.set_params(max_epochs=1).fit(X, Y, **fit_params).criterion_.weight
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -553,7 +553,7 @@ def test_balanced_class_weights_equal_the_formula(mixed, small_net, weighted):
 def test_no_class_weight_is_a_weight_of_one(digits, small_net):
     X, Y = digits
     small_net.set_params(random_state=0)
-    assert _class_weights(clone(small_net).set_params(class_weight=None), X, Y) is None
+    assert (_class_weights(clone(small_net).set_params(class_weight=None), X, Y) == 1).all()
     nets = [clone(small_net).set_params(class_weight=w) for w in (None, {}, {0: 1, 1: 1.0})]
     first, *others = (net.fit(X, Y).predict_proba(X) for net in nets)
     for other in others:
@@ -1314,7 +1314,7 @@ def test_device_auto_is_cuda_where_there_is_one(digits, small_net):
     net = small_net.set_params(random_state=0).fit(X, Y)
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert {p.device.type for p in net.module_.parameters()} == {expected}
-    assert net.criterion_.task_weight.device.type == expected
+    assert net.criterion_.weight.device.type == expected
     assert net.get_params()["device"] == clone(net).device == "auto"
     on_cpu = clone(net).set_params(device="cpu").fit(X, Y)
     assert {p.device.type for p in on_cpu.module_.parameters()} == {"cpu"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 from skgroup.training._layout import OutputLayout
 
 __all__ = ["DataMapRecorder"]
+
+#: Logits that are turned into probabilities at a time, few enough to stay in the cache.
+_CHUNK = 2**16
 
 
 class DataMapRecorder(Callback):
@@ -40,49 +43,73 @@ class DataMapRecorder(Callback):
         self.on_snapshot = on_snapshot
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        codes = X.target["codes"]
-        device = net.criterion_.task_weight.device
-        self.layout_ = OutputLayout(net.task_outputs_, device)
-        self.complete_ = bool((codes >= 0).all())
-        self.probability_ = torch.zeros(codes.shape, device=device)
-        self.mean_ = torch.zeros_like(self.probability_)
-        self.square_ = torch.zeros_like(self.probability_)
-        self.visited_ = torch.zeros(len(codes), dtype=torch.bool, device=device)
-        self.visits_ = torch.zeros(len(codes), device=device)
-        self.epoch_ = self.recorded_ = 0
+        device = next(net.module_.parameters()).device
+        self.begin(net.task_outputs_, X.target["codes"].to(device))
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
     ) -> None:
-        if not training:
-            return
-        target = batch[1]
-        logits = y_pred.detach()
-        codes = target["codes"].to(logits.device)
-        index = target["index"].to(logits.device)
-        p = self.layout_.true_log_probability(logits, codes).exp()
-        if not self.complete_:
-            p = torch.where(codes < 0, self.layout_.expected_probability(logits), p)
-        self.probability_[index] = p.float()
-        self.visited_[index] = True
+        if training:
+            self.record(batch[1]["index"], y_pred)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        # Welford's update, all samples and tasks at once: sums of squares would cancel.
+        self.end_epoch()
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        self.end()
+
+    def begin(self, task_outputs: Sequence[int], codes: Tensor) -> None:
+        """Start a recording of the tasks whose labels are `codes`, (n_samples, n_tasks)."""
+        device = codes.device
+        self.layout_ = OutputLayout(task_outputs, device)
+        self.codes_ = codes
+        self.missing_ = bool((codes < 0).any())
+        n_samples = len(codes)
+        self.logits_ = torch.zeros(n_samples, self.layout_.n_outputs, device=device)
+        self.mean_ = torch.zeros(codes.shape, device=device)
+        self.square_ = torch.zeros(codes.shape, device=device)
+        self.visited_ = torch.zeros(n_samples, dtype=torch.bool, device=device)
+        self.visits_ = torch.zeros(n_samples, device=device)
+        self.epoch_ = self.recorded_ = 0
+
+    def record(self, index: Tensor, logits: Tensor) -> None:
+        """Put away the logits (batch, n_outputs) of the samples `index`.
+
+        One pass over all of them at the end of the epoch turns them into probabilities more
+        cheaply than many passes over small batches.
+        """
+        index = index.to(self.logits_.device)
+        self.logits_.index_copy_(0, index, logits.detach().to(self.logits_.dtype))
+        self.visited_.index_fill_(0, index, True)
+
+    def end_epoch(self) -> None:
+        """Turn the logits into probabilities and update mean and spread."""
         self.epoch_ += 1
         self.visits_ += self.visited_
-        seen = self.visited_[:, None]
-        delta = torch.where(seen, self.probability_ - self.mean_, 0)
-        self.mean_ += delta / self.visits_.clamp(min=1)[:, None]
-        self.square_ += delta * torch.where(seen, self.probability_ - self.mean_, 0)
+        # Zero for a sample that was not visited: it keeps its mean and spread.
+        share = (self.visited_ / self.visits_.clamp(min=1))[:, None]
+        visited = self.visited_[:, None]
+        n_rows = max(1, _CHUNK // self.logits_.shape[1])
+        for start in range(0, len(self.logits_), n_rows):
+            rows = slice(start, start + n_rows)
+            logits, codes = self.logits_[rows], self.codes_[rows]
+            p = self.layout_.true_probability(logits, codes)
+            if self.missing_:
+                p = torch.where(codes < 0, self.layout_.expected_probability(logits), p)
+            # Welford's update: sums of squares would cancel.
+            delta = p.sub_(self.mean_[rows]).mul_(visited[rows])
+            self.mean_[rows].addcmul_(delta, share[rows])
+            self.square_[rows].addcmul_(delta.square_(), 1 - share[rows])
         self.visited_.zero_()
         if self.epoch_ in self.snapshot_epochs:
             self._hand_out()
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def end(self) -> None:
+        """Hand out what training that ended early has left."""
         if self.recorded_ < self.epoch_ < max(self.snapshot_epochs):
             self._hand_out()
 
     def _hand_out(self) -> None:
         self.recorded_ = self.epoch_
         variance = self.square_ / self.visits_.clamp(min=1)[:, None]
-        self.on_snapshot(self.epoch_, self.mean_, variance.clamp_(min=0).sqrt_())
+        self.on_snapshot(self.epoch_, self.mean_, variance.sqrt_())

@@ -81,6 +81,12 @@ class OutputLayout:
         picked = picked.masked_fill(code.squeeze(-1) < 0, 0.0)
         return torch.cat([binary, picked], dim=-1)[..., self._task_order]
 
+    def true_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
+        """Probability of the true label, (..., n_tasks); see `true_log_probability`."""
+        if self.all_binary:
+            return torch.sigmoid(torch.where(codes > 0, logits, -logits))
+        return self.true_log_probability(logits, codes).exp()
+
     def probability(self, logits: Tensor) -> Tensor:
         """Probabilities of shape (..., n_outputs): of the second class where a task is binary,
         of each class where it is not."""

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skgroup._validation import TaskTable, _task_label
 from skgroup.training._layout import OutputLayout
 
-__all__ = ["MultiTaskLoss", "class_weight_table"]
+__all__ = ["MultiTaskLoss", "class_weight_table", "multi_task_loss"]
 
 
 class MultiTaskLoss(nn.Module):
@@ -32,6 +33,8 @@ class MultiTaskLoss(nn.Module):
         Weight of each task's loss; all one if None.
     class_weight : array-like of shape (n_tasks, max_n_classes), default=None
         Weight of each class of each task; all one if None.
+    complete : bool, default=False
+        Whether no label is missing, so that none need be looked for.
     """
 
     def __init__(
@@ -39,20 +42,23 @@ class MultiTaskLoss(nn.Module):
         task_outputs: Sequence[int],
         task_weight: Any = None,
         class_weight: Any = None,
+        complete: bool = False,
     ) -> None:
         super().__init__()
-        self.task_weight: Tensor
-        self.class_weight: Tensor | None
         self.layout = OutputLayout(task_outputs)
-        n_tasks = self.layout.n_tasks
-        task_weight = torch.ones(n_tasks) if task_weight is None else task_weight
-        self.register_buffer("task_weight", torch.as_tensor(task_weight, dtype=torch.float32))
-        table = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
-        self.register_buffer("class_weight", table)
+        self.complete = complete
+        width = max(2, *self.layout.task_outputs)
+        weight = torch.ones(self.layout.n_tasks, width)
+        if class_weight is not None:
+            weight *= torch.as_tensor(class_weight, dtype=torch.float32)
+        if task_weight is not None:
+            weight *= torch.as_tensor(task_weight, dtype=torch.float32)[:, None]
+        self.weight: Tensor
+        self.register_buffer("weight", weight)
 
     def _apply(self, fn: Any, recurse: bool = True) -> MultiTaskLoss:
         super()._apply(fn, recurse)
-        self.layout = OutputLayout(self.layout.task_outputs, self.task_weight.device)
+        self.layout = OutputLayout(self.layout.task_outputs, self.weight.device)
         return self
 
     def forward(self, logits: Tensor, target: Mapping[str, Tensor]) -> Tensor:
@@ -69,27 +75,58 @@ class MultiTaskLoss(nn.Module):
         -------
         Tensor of shape ()
         """
-        codes = target["codes"]
-        weight = multi_task_weight(codes, target.get("weight"), self.task_weight, self.class_weight)
-        return -(weight * self.layout.true_log_probability(logits, codes)).sum()
+        return multi_task_loss(logits, target, self.weight, self.layout, self.complete)
 
 
-def multi_task_weight(
-    codes: Tensor, sample_weight: Tensor | None, task_weight: Tensor, class_weight: Tensor | None
+def multi_task_loss(
+    logits: Tensor,
+    target: Mapping[str, Tensor],
+    weight: Tensor,
+    layout: OutputLayout,
+    complete: bool,
 ) -> Tensor:
-    """What each label's log-likelihood counts in the loss: (batch, n_tasks), no gradient."""
-    weight = (codes >= 0).to(task_weight.dtype)
+    """The loss of one batch, summed over a stack of nets if there is one.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., batch, n_outputs)
+    target : dict of Tensor, each of shape (..., batch, n_tasks) or (..., batch)
+        As `MultiTaskLoss.forward` takes it.
+    weight : Tensor of shape (..., n_tasks, max_n_classes)
+        Task weight times class weight.
+    layout : OutputLayout
+    complete : bool
+        Whether no label is missing.
+    """
+    codes = target["codes"]
+    positive = codes > 0
+    counted = _counted(None if complete else codes >= 0, target.get("weight"))
+    if layout.all_binary:
+        of_label = torch.where(positive, weight[..., None, :, 1], weight[..., None, :, 0])
+    else:
+        of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
+        of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
+    if counted is not None:
+        of_label = of_label * counted
+    if layout.all_binary:
+        loss = F.binary_cross_entropy_with_logits(
+            logits, positive.to(logits.dtype), of_label, reduction="sum"
+        )
+    else:
+        loss = -(of_label * layout.true_log_probability(logits, codes)).sum()
+    return loss / codes.shape[-2] if counted is None else loss
+
+
+def _counted(observed: Tensor | None, sample_weight: Tensor | None) -> Tensor | None:
+    """Share of each sample in the mean over the observed ones; None where all are 1 / batch."""
     if sample_weight is not None:
-        weight = weight * sample_weight[..., None]
-    scale = task_weight / weight.sum(dim=-2).clamp(min=torch.finfo(weight.dtype).tiny)
-    weight = weight * scale[..., None, :]
-    if class_weight is None:
-        return weight
-    if class_weight.shape[-1] == 2:
-        first, second = class_weight[..., None, :, 0], class_weight[..., None, :, 1]
-        return weight * torch.where(codes > 0, second, first)
-    code = codes.clamp(min=0).long()
-    return weight * class_weight.T.gather(0, code)
+        sample_weight = sample_weight[..., None]
+        counted = sample_weight if observed is None else observed * sample_weight
+    elif observed is not None:
+        counted = observed.float()
+    else:
+        return None
+    return counted / counted.sum(dim=-2, keepdim=True).clamp(min=torch.finfo(counted.dtype).tiny)
 
 
 def class_weight_table(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.dataset import get_len
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from skgroup._compat import Interval, Options, _check_sample_weight, validate_parameter_constraints
-from skgroup._validation import TaskTable, check_tasks
+from skgroup._validation import MISSING, TaskTable, check_tasks
 from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.nn import MLP
 from skgroup.training._classifier import TaskClassifierMixin, decode
@@ -35,6 +36,7 @@ from skgroup.training._data import (
     n_samples_of,
     shape_of,
 )
+from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loss import MultiTaskLoss, class_weight_table
 from skgroup.training._random import draw_seeds, local_seed
@@ -389,6 +391,79 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         if stop:
             raise _StopTraining
 
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """One pass over the batches; see `skorch.NeuralNet.run_single_epoch`.
+
+        Only those callbacks are called that listen to batches, and where none does, losses are
+        read once a pass, so that a GPU need not be waited for.
+        """
+        if iterator is None:
+            return
+        begin, end = self._listeners("on_batch_begin"), self._listeners("on_batch_end")
+        closure = signature(self.optimizer_.step).parameters.get("closure")
+        # Whether a step is: gradients to zero, forward, backward, update.
+        self.plain_step_ = (
+            len(self._optimizers) == 1
+            and (closure is None or closure.default is not Parameter.empty)
+            and not self._listeners("on_grad_computed")
+        )
+        wait = any(not isinstance(listener, DataMapRecorder) for listener in begin + end)
+        losses, sizes = [], []
+        for batch in iterator:
+            if wait:
+                self.history.new_batch()
+            for listener in begin:
+                listener.on_batch_begin(self, batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            sizes.append(get_len(batch[0]))
+            if wait:
+                self._record_batch(prefix, losses[-1].item(), sizes[-1])
+            for listener in end:
+                listener.on_batch_end(self, batch=batch, training=training, **step)
+        if losses and not wait:
+            for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
+                self.history.new_batch()
+                self._record_batch(prefix, loss, size)
+        self.history.record(f"{prefix}_batch_count", len(losses))
+
+    def _record_batch(self, prefix: str, loss: float, size: int) -> None:
+        self.history.record_batch(f"{prefix}_loss", loss)
+        self.history.record_batch(f"{prefix}_batch_size", size)
+
+    def _listeners(self, hook: str) -> list[Any]:
+        """The callbacks (and the net, if it is of a subclass) that define a hook."""
+        own = [self] if getattr(type(self), hook) is not getattr(NeuralNet, hook) else []
+        return own + [
+            callback
+            for _, callback in self.callbacks_
+            if getattr(type(callback), hook, None) is not getattr(Callback, hook)
+        ]
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """One optimisation step; see `skorch.NeuralNet.train_step`."""
+        if not self.plain_step_:
+            return super().train_step(batch, **fit_params)
+        self.optimizer_.zero_grad()
+        step = self.train_step_single(batch, **fit_params)
+        self.optimizer_.step()
+        return step
+
+    def _set_training(self, training: bool = True) -> None:
+        parts = (self.module_, self.criterion_)
+        if any(getattr(part, "training", training) != training for part in parts):
+            super()._set_training(training)
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
+        """Parameters of the optimizer, as in skorch; torch's fused step where there is one."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        alternatives = {"fused", "foreach", "capturable", "differentiable"}
+        if getattr(self, prefix) in _FUSED and not alternatives & kwargs.keys():
+            kwargs["fused"] = True
+        return args, kwargs
+
     def _prepare(self, data: TrainingData, *, resume: bool = False) -> None:
         """Learn the tasks, build module, criterion and optimizer, try the module on a batch.
 
@@ -410,6 +485,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
             "task_outputs": self.task_outputs_,
             "task_weight": self._check_task_weight(data.table.n_tasks),
             "class_weight": data.class_weight,
+            "complete": not (data.table.codes == MISSING).any(),
         }
         with local_seed(self.seed_):
             if resume or (self.warm_start and self.initialized_):
@@ -542,6 +618,8 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
             labels = np.stack([to_numpy(torch.as_tensor(item[1])) for item in valid])
             table = check_tasks(labels, classes=self.task_classes_)
             valid = TrainingData(valid, table).dataset()
+            if (table.codes == MISSING).any():
+                self.criterion_.complete = False
         return train, valid
 
     def _run_module(self, x: Any, **fit_params: Any) -> Any:
@@ -588,6 +666,9 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
                     self.__dict__[name] = to_device(part, self._device())
 
 
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+
+
 def _is_prepared(dataset: Any) -> bool:
     return isinstance(dataset, TaskDataset)
 
@@ -601,13 +682,13 @@ def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
         factory = type(factory)
     names: set[str] = set()
     if isinstance(factory, functools.partial):
-        names |= inspect.signature(factory).parameters.keys()
-        bound = {name for name, p in inspect.signature(factory.func).parameters.items()} - names
+        names |= signature(factory).parameters.keys()
+        bound = {name for name, p in signature(factory.func).parameters.items()} - names
         return {k: v for k, v in _wanted(factory.func, learned).items() if k not in bound}
     for part in factory.__mro__ if isinstance(factory, type) else [factory]:
         if isinstance(part, type) and "__init__" not in vars(part):
             continue
-        parameters = inspect.signature(part).parameters
+        parameters = signature(part).parameters
         names |= parameters.keys()
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             break
