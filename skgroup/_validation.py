@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MISSING", "TaskTable", "check_membership", "check_tasks", "one_hot"]
+__all__ = ["MISSING", "TaskTable", "check_membership", "check_tasks", "forget_fit", "one_hot"]
 
 #: The code of a missing label.
 MISSING = -1
@@ -46,12 +46,17 @@ class TaskTable:
         """Logits a task: 1 for a binary task, k for one of k classes."""
         return tuple(1 if len(c) == 2 else len(c) for c in self.classes)
 
-    def canonical_outputs(self) -> NDArray[np.intp]:
-        """For each logit, its position if the tasks stood in an order that depends on nothing
-        but their labels: (n_outputs,), a permutation."""
-        outputs = np.asarray(self.task_outputs)
+    def canonical_tasks(self) -> list[int]:
+        """The tasks in an order that depends on nothing but their labels, (n_tasks,)."""
+        outputs = self.task_outputs
         digests = [hashlib.blake2b(column.tobytes()).digest() for column in self.codes.T]
-        order = sorted(range(self.n_tasks), key=lambda t: (outputs[t], digests[t]))
+        return sorted(range(self.n_tasks), key=lambda t: (outputs[t], digests[t]))
+
+    def canonical_outputs(self) -> NDArray[np.intp]:
+        """For each logit, its position if the tasks stood in their canonical order:
+        (n_outputs,), a permutation."""
+        outputs = np.asarray(self.task_outputs)
+        order = self.canonical_tasks()
         start = np.empty(self.n_tasks, dtype=np.intp)
         start[order] = np.cumsum(outputs[order]) - outputs[order]
         return np.concatenate([s + np.arange(k) for s, k in zip(start, outputs, strict=True)])
@@ -63,7 +68,9 @@ class TaskTable:
         return TaskTable(self.codes[:, index], [self.classes[t] for t in index], names, False)
 
 
-def check_tasks(Y: Any, *, classes: list[NDArray] | None = None) -> TaskTable:
+def check_tasks(
+    Y: Any, *, classes: list[NDArray] | None = None, add_classes: bool = False
+) -> TaskTable:
     """Encode the task table, or say what is wrong with it.
 
     Parameters
@@ -73,6 +80,8 @@ def check_tasks(Y: Any, *, classes: list[NDArray] | None = None) -> TaskTable:
     classes : list of ndarray, default=None
         The classes of each task where they are known (scoring, further training). Then a
         column may lack a class, and a label that is not among them is an error.
+    add_classes : bool, default=False
+        Put labels that are not among `classes` behind them instead.
 
     Returns
     -------
@@ -103,7 +112,7 @@ def check_tasks(Y: Any, *, classes: list[NDArray] | None = None) -> TaskTable:
         known = classes or [np.array([0, 1], dtype=dtype) for _ in range(len(columns))]
         return TaskTable(fast, known, names, is_1d)
     encoded = [
-        _encode(column, _task_label(names, t), None if classes is None else classes[t])
+        _encode(column, _task_label(names, t), None if classes is None else classes[t], add_classes)
         for t, column in enumerate(columns)
     ]
     codes = np.column_stack([code for code, _ in encoded])
@@ -181,10 +190,12 @@ def _encode_zero_one(Y: NDArray, *, require_both: bool) -> NDArray[np.int8] | No
     return codes
 
 
-def _encode(column: NDArray, label: str, classes: NDArray | None) -> tuple[NDArray, NDArray]:
+def _encode(
+    column: NDArray, label: str, classes: NDArray | None, add_classes: bool
+) -> tuple[NDArray, NDArray]:
     """Codes and classes of one task."""
     if column.dtype.kind == "O":
-        missing = np.array([_is_missing(v) for v in column], dtype=bool)
+        missing = _missing(column)
     elif column.dtype.kind == "f":
         missing = np.isnan(column)
     elif column.dtype.kind in "biuUS":
@@ -218,17 +229,29 @@ def _encode(column: NDArray, label: str, classes: NDArray | None) -> tuple[NDArr
             )
         position = np.arange(len(found))
     else:
-        if not np.isin(found, classes).all():
-            unknown = found[~np.isin(found, classes)].tolist()[0]
+        unknown = found[~np.isin(found, classes)]
+        alike = (found.dtype.kind == "U") == (classes.dtype.kind == "U")
+        if len(unknown) and add_classes and alike:
+            classes = np.append(classes, unknown)
+        elif len(unknown):
             raise ValueError(
-                f"{label} of Y holds the label {unknown!r}, which is not among the classes seen "
-                f"in fit: {classes.tolist()}."
+                f"{label} of Y holds the label {unknown.tolist()[0]!r}, which is not among the "
+                f"classes seen in fit: {classes.tolist()}."
             )
         order = np.argsort(classes)  # given classes may stand in any order
         position = order[np.searchsorted(classes, found, sorter=order)]
     codes = np.full(len(column), MISSING, dtype=np.int64)
     codes[~missing] = position[inverse.ravel()] if len(found) else MISSING
     return codes, classes
+
+
+def _missing(column: NDArray) -> NDArray[np.bool_]:
+    """Where an array of objects holds None, NaN or pandas' NA."""
+    try:
+        missing: NDArray[np.bool_] = (column == None) | (column != column)  # noqa: E711
+        return missing
+    except (TypeError, ValueError):  # NA, or an array as an entry, is neither true nor false
+        return np.array([_is_missing(v) for v in column], dtype=bool)
 
 
 def _is_missing(value: Any) -> bool:
@@ -241,16 +264,17 @@ def _is_missing(value: Any) -> bool:
 
 def _homogeneous(observed: NDArray, label: str) -> NDArray:
     """Objects as an array of one dtype (bool, number or str), or an error that says why not."""
-    if all(isinstance(v, bool | np.bool_) for v in observed):
-        return observed.astype(bool)
-    if all(isinstance(v, int | np.integer) for v in observed):
-        return observed.astype(np.int64)
-    if all(isinstance(v, str) for v in observed):
-        return observed.astype(str)
+    types = set(map(type, observed))
     # Anything else that NumPy could read as a number ("1" beside 2) would come back changed.
-    if all(isinstance(v, Real | np.bool_) for v in observed):
-        return observed.astype(np.float64)
-    kinds = sorted({type(v).__name__ for v in observed})
+    for kinds_of_label, dtype in (
+        ((bool, np.bool_), bool),
+        ((int, np.integer), np.int64),
+        ((str,), str),
+        ((Real, np.bool_), np.float64),
+    ):
+        if all(issubclass(t, kinds_of_label) for t in types):
+            return observed.astype(dtype)
+    kinds = sorted(t.__name__ for t in types)
     raise ValueError(
         f"Unknown label type: {label} of Y holds labels of the types {', '.join(kinds)}; labels "
         "of a task must be of one type: ints, bools or strings."
@@ -301,6 +325,8 @@ def check_membership(
         If the shape does not fit, an entry is negative or not finite, or a row is all zero (a
         task that no group holds) or a column is (a group without tasks).
     """
+    if hasattr(membership, "detach"):  # torch
+        membership = membership.detach().cpu().numpy()
     try:
         checked = np.array(membership, dtype=np.float64)
     except (TypeError, ValueError):
@@ -325,3 +351,9 @@ def check_membership(
                 f"{name} must have no all-zero {what} ({rule}). Got {what} {empty[0]}."
             )
     return checked
+
+
+def forget_fit(estimator: Any) -> None:
+    """Delete what an earlier `fit` left, so that nothing of it outlives the next one."""
+    for name in [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]:
+        delattr(estimator, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -10,17 +11,24 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import HasMethods, Interval, StrOptions, _fit_context, _routing_enabled
-from skgroup._validation import check_membership, one_hot
+from skgroup._compat import (
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+)
+from skgroup._validation import check_membership, forget_fit, one_hot
 from skgroup.cluster import FuzzyKMeans
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs
-from skgroup.training._many import fit_many
+from skgroup.training._many import STRATEGIES, fit_many
 from skgroup.training._net import TrainingData
 from skgroup.training._random import draw_seeds
 
@@ -51,9 +59,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         How specialists are weighted in a prediction: by the task's membership (or by the
         `serving_weights_` that the grouper sets).
     min_membership : float, default=0.0
-        In [0, 1]. A specialist leaves out the tasks whose membership in its group is below this
-        (or zero), and the memberships left are scaled to sum to 1 for serving. Every task stays
-        in its strongest group, and every group keeps its strongest task.
+        In [0, 1]. A specialist leaves out the tasks whose share of membership in its group is
+        below this (or zero), and the serving weights left are scaled to sum to 1. Every task
+        stays in the group that serves it most, and every group keeps its strongest task.
+    strategy : {"auto", "stacked", "sequential"}, default="auto"
+        How the specialists train: all at once with stacked parameters, one after another, or
+        whichever is faster. What they learn is the same to rounding.
     n_jobs : int, default=None
         Processes for training the specialists (joblib).
     random_state : int, RandomState or None, default=None
@@ -87,9 +98,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    `sample_weight` weighs the samples of the specialists, and of the first step of the grouper
-    if its `fit` takes it; with scikit-learn's metadata routing enabled, of the grouper only if
-    it is requested there.
+    `sample_weight` weighs the samples of the specialists and of a `TaskGrouper` in the grouper;
+    with scikit-learn's metadata routing enabled, of the steps that request it.
 
     References
     ----------
@@ -116,7 +126,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         "n_groups": [Interval(Integral, 1, None, closed="left"), None],
         "serving": [StrOptions({"membership"})],
         "min_membership": [Interval(Real, 0, 1, closed="both")],
-        "n_jobs": [Integral, None],
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -129,6 +140,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         n_groups: int | None = None,
         serving: str = "membership",
         min_membership: float = 0.0,
+        strategy: str = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -138,6 +150,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         self.n_groups = n_groups
         self.serving = serving
         self.min_membership = min_membership
+        self.strategy = strategy
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -190,6 +203,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         grouper = self._check_grouper(net, n_tasks)
         state = net.random_state if self.random_state is None else self.random_state
         grouper_seed, specialists_seed = draw_seeds(state, 2)
+        # A module or an optimizer that cannot be built shows before the grouper trains.
+        clone(net)._prepare(data, seed=0)
+        forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_tasks(data.table)
 
@@ -198,7 +214,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             if self.random_state is not None or self.grouper is None:
                 _set_random_state(grouper, grouper_seed)
             self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
-        found = grouper if self.grouper_ is None else _last_step(self.grouper_)
+        found = grouper if self.grouper_ is None else _steps(self.grouper_)[-1]
         self.membership_, serving = _memberships(found, n_tasks)
         kept = _kept(self.membership_, serving, self.min_membership)
         self.serving_weights_ = np.where(kept, serving, 0.0)
@@ -224,7 +240,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         if not hasattr(self.grouper, "fit"):
             return check_membership(self.grouper, n_tasks, name="The given membership")
         grouper = clone(self.grouper)
-        steps = [step for _, step in grouper.steps] if isinstance(grouper, Pipeline) else [grouper]
+        steps = list(_steps(grouper))
         for step in steps:
             if hasattr(step, "_parameter_constraints"):
                 step._validate_params()
@@ -237,18 +253,19 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         """What `fit` of the grouper is given beside X and Y."""
         if sample_weight is None:
             return {}
-        if _routing_enabled() and self.grouper is not None:
+        if _routing_enabled():
+            if self.grouper is None:
+                relation, clusterer = _steps(grouper)
+                relation.set_fit_request(sample_weight=True)
+                clusterer.set_fit_request(sample_weight=False)
+                return {"sample_weight": sample_weight}
             routed = process_routing(self, "fit", sample_weight=sample_weight)
             return routed.grouper.fit
-        if not isinstance(grouper, Pipeline):
-            accepts = has_fit_parameter(grouper, "sample_weight")
-            return {"sample_weight": sample_weight} if accepts else {}
-        name, first = grouper.steps[0]
-        if _routing_enabled():
-            first.set_fit_request(sample_weight=True)
-            return {"sample_weight": sample_weight}
-        accepts = has_fit_parameter(first, "sample_weight")
-        return {f"{name}__sample_weight": sample_weight} if accepts else {}
+        return {
+            f"{prefix}sample_weight": sample_weight
+            for prefix, step in _named_steps(grouper)
+            if isinstance(step, TaskGrouper)
+        }
 
     def _fit_specialists(
         self, net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_], seed: int
@@ -256,14 +273,21 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         n_groups = kept.shape[1]
         of_task = net._check_task_weight(data.table.n_tasks)
         self.specialist_tasks_ = [np.flatnonzero(kept[:, j]) for j in range(n_groups)]
-        nets = [
-            clone(net).set_params(task_weight=of_task[tasks] * self.membership_[tasks, j])
-            for j, tasks in enumerate(self.specialist_tasks_)
-        ]
+        nets = []
+        for j, tasks in enumerate(self.specialist_tasks_):
+            weight = self.membership_[tasks, j]
+            # A group of tasks that weigh nothing is served all the same.
+            weight = weight * of_task[tasks] if of_task[tasks].any() else weight
+            nets.append(clone(net).set_params(task_weight=weight))
+        # Seeds follow what the groups hold, not their order or that of the tasks.
+        seeds = np.empty(n_groups, dtype=np.int64)
+        columns = self.membership_[data.table.canonical_tasks()].round(6)
+        seeds[np.lexsort(columns[::-1])] = draw_seeds(seed, n_groups)
         self.specialists_, _ = fit_many(
             nets,
             [data.select(tasks) for tasks in self.specialist_tasks_],
-            draw_seeds(seed, n_groups),
+            seeds.tolist(),
+            strategy=self.strategy,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             description="specialists",
@@ -305,8 +329,17 @@ def _check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
         )
 
 
-def _last_step(grouper: Any) -> Any:
-    return grouper.steps[-1][1] if isinstance(grouper, Pipeline) else grouper
+def _named_steps(grouper: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Estimators of a grouper, those of nested pipelines too, with the prefix of their names."""
+    if not isinstance(grouper, Pipeline):
+        yield prefix, grouper
+        return
+    for name, step in grouper.steps:
+        yield from _named_steps(step, f"{prefix}{name}__")
+
+
+def _steps(grouper: Any) -> list[Any]:
+    return [step for _, step in _named_steps(grouper)]
 
 
 def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -347,11 +380,10 @@ def _kept(
     membership: NDArray[np.float64], serving: NDArray[np.float64], min_membership: float
 ) -> NDArray[np.bool_]:
     """Which tasks the specialist of each group has a head for."""
-    kept = membership >= min_membership
-    kept |= membership == membership.max(axis=1, keepdims=True)
+    share = membership / membership.sum(axis=1, keepdims=True)
+    kept = share >= min_membership
+    kept |= serving == serving.max(axis=1, keepdims=True)
     kept |= membership == membership.max(axis=0, keepdims=True)
-    if serving is not membership:
-        kept |= serving > 0
     return kept & (membership > 0)
 
 

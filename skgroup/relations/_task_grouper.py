@@ -13,15 +13,17 @@ from torch import Tensor
 
 from skgroup._compat import (
     Interval,
+    Options,
     StrOptions,
     _fit_context,
     _get_output_config,
     validate_data,
 )
+from skgroup._validation import forget_fit
 from skgroup.cluster._gram import centered_gram, embed_gram
 from skgroup.training import MultiTaskNet
 from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._many import fit_many
+from skgroup.training._many import STRATEGIES, fit_many
 from skgroup.training._random import draw_seeds
 
 __all__ = ["TaskGrouper"]
@@ -47,9 +49,13 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         a callback ends the training early, the last epoch takes the place of those not reached.
     output : {"raw", "isometric"}, default="raw"
         "raw" rows are the flattened maps. "isometric" rows are at most n_tasks coordinates with
-        the same distances between tasks; the flattened maps are then never held.
+        the same distances between tasks; the flattened maps are then never held (but for the
+        nets of `source="stl"` that do not train as a stack: theirs, until all are trained).
     random_state : int, RandomState or None, default=None
         Determines the nets. If None, the `random_state` of the estimator does.
+    strategy : {"auto", "stacked", "sequential"}, default="auto"
+        How the nets of `source="stl"` train: all at once with stacked parameters, one after
+        another, or whichever is faster. The maps are the same to rounding.
     n_jobs : int, default=None
         Processes for the nets of `source="stl"`.
     verbose : int, default=0
@@ -114,7 +120,8 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         ],
         "output": [StrOptions({"raw", "isometric"})],
         "random_state": ["random_state"],
-        "n_jobs": [Integral, None],
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "verbose": ["verbose"],
     }
 
@@ -126,6 +133,7 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         snapshot_epochs: Any = 5,
         output: str = "raw",
         random_state: Any = None,
+        strategy: str = "auto",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -134,6 +142,7 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         self.snapshot_epochs = snapshot_epochs
         self.output = output
         self.random_state = random_state
+        self.strategy = strategy
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -162,44 +171,48 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         epochs = self._snapshots_of(net.max_epochs)
         state = net.random_state if self.random_state is None else self.random_state
         seed = draw_seeds(state, 1)[0]
+        forget_fit(self)
         self.__dict__.update(data.inputs)
         self.n_tasks_ = data.table.n_tasks
-        self.task_names_in_ = data.table.names
-        if data.table.names is None:
-            del self.task_names_in_
+        if data.table.names is not None:
+            self.task_names_in_ = data.table.names
 
-        single = self.source == "stl"
+        single, isometric = self.source == "stl", self.output == "isometric"
         if single:
             nets = [clone(net).set_params(task_weight=None) for _ in range(self.n_tasks_)]
             of_nets = [data.select(np.array([t])) for t in range(self.n_tasks_)]
         else:
             nets, of_nets = [net], [data]
-        # The maps of single-task nets meet only after all are trained.
-        embed_now = self.output == "isometric" and not single
-        maps: list[Any] = [_Embedded() if embed_now else _Raw() for _ in nets]
+
+        def make_recorder(joint: bool) -> DataMapRecorder:
+            collector = _Embedded() if isometric and joint else _Raw(len(epochs))
+            return DataMapRecorder(frozenset(epochs), collector)
+
         nets, recorders = fit_many(
             nets,
             of_nets,
             [seed] * len(nets),
-            recorders=[DataMapRecorder(frozenset(epochs), m) for m in maps],
+            make_recorder=make_recorder,
+            strategy=self.strategy,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             description="data maps",
         )
-        maps = [recorder.on_snapshot for recorder in recorders]
         if single:
             self.estimators_ = nets
         else:
             self.estimator_ = nets[0]
+        maps: list[Any] = [recorder.on_snapshot for recorder in recorders]
         self.snapshot_epochs_ = max((m.epochs for m in maps), key=len)
-        if embed_now:
+        if isinstance(maps[0], _Embedded):
             self.data_map_ = maps[0].last[:, None]
             self.embedding_ = embed_gram(maps[0].gram)
-        else:
-            self.data_map_ = np.concatenate([m.stack(len(self.snapshot_epochs_)) for m in maps])
-            if self.output == "isometric":
-                self.embedding_ = embed_gram(centered_gram(self._flat_maps()))
-                self.data_map_ = self.data_map_[:, -1:].copy()
+            return self
+        reached = [m.first(len(self.snapshot_epochs_)) for m in maps]
+        self.data_map_ = reached[0] if len(reached) == 1 else np.concatenate(reached)
+        if isometric:
+            self.embedding_ = embed_gram(centered_gram(self._flat_maps()))
+            self.data_map_ = self.data_map_[:, -1:].copy()
         return self
 
     def _snapshots_of(self, max_epochs: int) -> list[int]:
@@ -261,7 +274,7 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if hasattr(X, "shape"):
             validate_data(self, X, reset=False, skip_check_array=True)
-        rows = self.embedding_ if self.output == "isometric" else self._flat_maps()
+        rows = self.embedding_ if hasattr(self, "embedding_") else self._flat_maps()
         if _get_output_config("transform", self)["dense"] == "pandas":
             import pandas as pd
 
@@ -310,19 +323,24 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
 class _Raw:
     """Keeps every snapshot."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_snapshots: int) -> None:
+        self.n_snapshots = n_snapshots
         self.epochs: list[int] = []
-        self.snapshots: list[NDArray[np.float32]] = []
+        self.maps: Any = None
 
     def __call__(self, epoch: int, mean: Tensor, std: Tensor) -> None:
+        if self.maps is None:
+            n_samples, n_tasks = mean.shape
+            self.maps = np.empty((n_tasks, self.n_snapshots, n_samples, 2), dtype=np.float32)
+        _write_map(self.maps[:, len(self.epochs)], mean, std)
         self.epochs.append(epoch)
-        self.snapshots.append(_as_map(mean, std))
 
-    def stack(self, n_snapshots: int) -> NDArray[np.float32]:
+    def first(self, n_snapshots: int) -> NDArray[np.float32]:
         """Maps (n_tasks, n_snapshots, n_samples, 2). A net that stopped early has fewer
         snapshots than others; its last one stands for those that it did not reach."""
-        missing = n_snapshots - len(self.snapshots)
-        return np.stack(self.snapshots + self.snapshots[-1:] * missing, axis=1)
+        reached = len(self.epochs)
+        self.maps[:, reached:n_snapshots] = self.maps[:, reached - 1 : reached]
+        return self.maps[:, :n_snapshots]
 
 
 class _Embedded:
@@ -334,15 +352,15 @@ class _Embedded:
         self.last: Any = None
 
     def __call__(self, epoch: int, mean: Tensor, std: Tensor) -> None:
+        n_samples, n_tasks = mean.shape
+        if self.last is None:
+            self.last = np.empty((n_tasks, n_samples, 2), dtype=np.float32)
+        _write_map(self.last, mean, std)
+        self.gram = self.gram + centered_gram(self.last.reshape(n_tasks, -1))
         self.epochs.append(epoch)
-        self.last = _as_map(mean, std)
-        self.gram = self.gram + centered_gram(self.last.reshape(len(self.last), -1))
 
 
-def _as_map(mean: Tensor, std: Tensor) -> NDArray[np.float32]:
-    """(n_tasks, n_samples, 2) of two (n_samples, n_tasks)."""
-    n_samples, n_tasks = mean.shape
-    both = np.empty((n_tasks, n_samples, 2), dtype=np.float32)
-    both[..., 0] = mean.cpu().numpy().T
-    both[..., 1] = std.cpu().numpy().T
-    return both
+def _write_map(out: NDArray[np.float32], mean: Tensor, std: Tensor) -> None:
+    """Into (n_tasks, n_samples, 2), from two (n_samples, n_tasks)."""
+    out[..., 0] = mean.cpu().numpy().T
+    out[..., 1] = std.cpu().numpy().T

@@ -85,7 +85,7 @@ def multi_task_loss(
     layout: OutputLayout,
     complete: bool,
 ) -> Tensor:
-    """The loss of one batch, summed over a stack of nets if there is one.
+    """The loss of one batch, or of one batch for each of a stack of nets.
 
     Parameters
     ----------
@@ -97,6 +97,10 @@ def multi_task_loss(
     layout : OutputLayout
     complete : bool
         Whether no label is missing.
+
+    Returns
+    -------
+    Tensor of shape (...)
     """
     codes = target["codes"]
     positive = codes > 0
@@ -108,12 +112,16 @@ def multi_task_loss(
         of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
     if counted is not None:
         of_label = of_label * counted
-    if layout.all_binary:
+    if layout.all_binary and logits.dim() == 2:
         loss = F.binary_cross_entropy_with_logits(
             logits, positive.to(logits.dtype), of_label, reduction="sum"
         )
+    elif layout.all_binary:
+        loss = F.binary_cross_entropy_with_logits(
+            logits, positive.to(logits.dtype), of_label, reduction="none"
+        ).sum((-2, -1))
     else:
-        loss = -(of_label * layout.true_log_probability(logits, codes)).sum()
+        loss = -(of_label * layout.true_log_probability(logits, codes)).sum((-2, -1))
     return loss / codes.shape[-2] if counted is None else loss
 
 

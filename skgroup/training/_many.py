@@ -1,18 +1,21 @@
-"""Training many nets on the same samples."""
+"""Training many nets on the same samples: stacked, one after another, or in processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from joblib import Parallel, delayed
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._net import MultiTaskNet, TrainingData
 from skgroup.training._progress import EpochProgress
+from skgroup.training._stack import Stack, stack_or_reason, stack_pays, train_stacked
 
-__all__ = ["fit_many"]
+__all__ = ["STRATEGIES", "fit_many"]
+
+STRATEGIES = ("auto", "stacked", "sequential")
 
 
 def fit_many(
@@ -20,23 +23,28 @@ def fit_many(
     data: Sequence[TrainingData],
     seeds: Sequence[int],
     *,
-    recorders: Sequence[Any] = (),
+    make_recorder: Callable[[bool], DataMapRecorder] | None = None,
+    strategy: str = "auto",
     n_jobs: int | None = None,
     verbose: int = 0,
     description: str = "nets",
-) -> tuple[list[MultiTaskNet], list[Any]]:
+) -> tuple[list[MultiTaskNet], list[DataMapRecorder]]:
     """Train each net on its data; every net is built and tried before any is trained.
 
     Parameters
     ----------
     nets : sequence of MultiTaskNet
-        Unfitted nets.
+        Unfitted clones that differ in their tasks and weights alone.
     data : sequence of TrainingData, one a net
     seeds : sequence of int, one a net
-    recorders : sequence of Callback, one a net, default=()
-        A further callback of each net.
+    make_recorder : callable, default=None
+        Makes a recorder of data maps; told whether it records all nets.
+    strategy : {"auto", "stacked", "sequential"}, default="auto"
+        "stacked" trains all nets as one with stacked parameters, "sequential" one after
+        another; "auto" stacks where it can be done and was measured to be faster. What is
+        learned is the same to rounding.
     n_jobs : int, default=None
-        Processes (joblib); None or 1 trains in this one.
+        Processes (joblib), each training some of the nets; None or 1 trains in this one.
     verbose : int, default=0
         1 shows a progress bar over the epochs of all nets.
     description : str
@@ -46,25 +54,47 @@ def fit_many(
     -------
     nets : list of MultiTaskNet
         The fitted nets; with `n_jobs`, copies that come back from the processes.
-    recorders : list of Callback
-        Likewise.
+    recorders : list of DataMapRecorder
+        One a net, in this order; or a single one of the tasks of all nets, in this order.
+
+    Raises
+    ------
+    ValueError
+        Before training, if "stacked" is asked for and cannot be.
     """
     for net, of_net, seed in zip(nets, data, seeds, strict=True):
-        net.seed_ = seed
-        net._prepare(of_net)
-    callbacks: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
-    if n_jobs not in (None, 1) and len(nets) > 1:
-        done = Parallel(n_jobs=n_jobs, verbose=10 * verbose)(
-            delayed(_train)(net, of_net, own)
-            for net, of_net, own in zip(nets, data, callbacks, strict=True)
-        )
-        return [net for net, _ in done], [r for _, own in done for r in own]
+        net._prepare(of_net, seed=seed)
+    in_processes = n_jobs not in (None, 1) and len(nets) > 1
+    stacked = strategy == "stacked" or (
+        strategy == "auto" and not in_processes and stack_pays(nets)
+    )
+    if stacked:
+        stack = stack_or_reason(nets, data)
+        if isinstance(stack, str) and strategy == "stacked":
+            raise ValueError(f"These nets cannot be trained as a stack: {stack}.")
+        stacked = isinstance(stack, Stack)
     total = sum(net.max_epochs for net in nets)
     with tqdm(total=total, desc=description, unit="epoch", disable=not verbose) as bar:
-        for net, of_net, own in zip(nets, data, callbacks, strict=True):
-            _train(net, of_net, [*own, EpochProgress(bar)] if verbose else own)
-            bar.total -= net.max_epochs - len(net.history_)  # early stopping
-    return list(nets), list(recorders)
+        progress = [EpochProgress(bar)] if verbose else []
+        if stacked:
+            recorders = [] if make_recorder is None else [make_recorder(True)]
+            train_stacked(
+                stack, nets, data, recorder=next(iter(recorders), None), progress=progress
+            )
+            return list(nets), recorders
+        recorders = [] if make_recorder is None else [make_recorder(len(nets) == 1) for _ in nets]
+        own: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
+        if not in_processes:
+            for net, of_net, callbacks in zip(nets, data, own, strict=True):
+                _train(net, of_net, [*callbacks, *progress])
+                bar.total -= net.max_epochs - len(net.history_)  # early stopping
+            return list(nets), recorders
+        jobs = (delayed(_train)(*job) for job in zip(nets, data, own, strict=True))
+        done = []
+        for net, callbacks in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+            bar.update(net.max_epochs)
+            done.append((net, callbacks))
+        return [net for net, _ in done], [r for _, callbacks in done for r in callbacks]
 
 
 def _train(

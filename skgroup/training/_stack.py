@@ -1,0 +1,334 @@
+"""Many small nets trained as one: stacked parameters, one batched pass a step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+from skgroup.nn import LinearHeads
+from skgroup.training._data import BatchLoader, as_float
+from skgroup.training._data_map import DataMapRecorder
+from skgroup.training._layout import OutputLayout, join_outputs
+from skgroup.training._loss import MultiTaskLoss, multi_task_loss
+from skgroup.training._net import MultiTaskNet, TrainingData
+from skgroup.training._random import local_seed
+from skgroup.training._threads import threads_for
+
+__all__ = ["Stack", "stack_or_reason", "stack_pays", "train_stacked"]
+
+# Layers that draw random numbers, which a stack would draw in another order.
+_RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
+_CONVOLUTION = (nn.modules.conv._ConvNd,)
+# Optimizers that treat every number of the parameters alone.
+_ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+#: Weights times samples in a batch, of one net, up to which a stack is faster than a loop.
+_STACK_UP_TO = 2**24
+
+
+class StackedLinear(nn.Module):
+    """The linear layers of many nets as one batched product; rows are padded to the largest."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_pad_and_stack([layer.weight for layer in layers]))
+        self.bias: Tensor | None = None
+        if layers[0].bias is not None:
+            self.bias = nn.Parameter(_pad_and_stack([layer.bias for layer in layers]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (n_nets, batch, n_out) of inputs (n_nets, batch, n_in)."""
+        if self.bias is None:
+            return torch.bmm(x, self.weight.mT)
+        return torch.baddbmm(self.bias[:, None], x, self.weight.mT)
+
+
+class Stack:
+    """Nets of one architecture as one module with stacked parameters.
+
+    Parameters
+    ----------
+    modules : sequence of torch.nn.Module
+        Of equal structure; `LinearHeads` may differ in their number of outputs, and are padded.
+    swap : bool
+        Swap the linear layers for stacked ones, which is fastest, but right only for modules
+        that do nothing else than linear layers and operations on single numbers; or let
+        `torch.func.vmap` run the module, whatever it does.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], *, swap: bool) -> None:
+        self.modules, self.swap = list(modules), swap
+        self.base = copy.deepcopy(modules[0])
+        self.buffers: dict[str, Tensor] = {}
+        if not swap:
+            parts = [dict(m.named_parameters()) for m in modules]
+            self.params = {k: nn.Parameter(_pad_and_stack([p[k] for p in parts])) for k in parts[0]}
+            parts = [dict(m.named_buffers()) for m in modules]
+            self.buffers = {k: torch.stack([b[k] for b in parts]) for k in parts[0]}
+            return
+        for name, part in modules[0].named_modules():
+            if isinstance(part, nn.Linear):
+                self.base.set_submodule(
+                    name, StackedLinear([m.get_submodule(name) for m in modules])
+                )
+            elif isinstance(part, nn.Flatten) and part.start_dim > 0:
+                self.base.set_submodule(name, nn.Flatten(part.start_dim + 1, part.end_dim))
+            elif next(part.parameters(recurse=False), None) is not None:
+                raise NotImplementedError(f"{type(part).__name__} is no linear layer")
+        self.params = dict(self.base.named_parameters())
+
+    def __call__(self, x: Tensor, *, shared: bool) -> Tensor:
+        """Logits (n_nets, batch, n_outputs) of a batch each, or of one batch that all share."""
+        if self.swap:
+            return self.base(x.expand(len(self.modules), *x.shape) if shared else x)
+
+        def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+            return join_outputs(functional_call(self.base, (params, buffers), (x,)))
+
+        return vmap(one, in_dims=(0, 0, None if shared else 0))(self.params, self.buffers, x)
+
+    def computes_what_they_do(self, x: Tensor) -> bool:
+        """Whether the stack and its modules agree on some inputs."""
+        modes = [m.training for m in self.modules]
+        for module in [self.base, *self.modules]:
+            module.eval()
+        with torch.no_grad():
+            together = self(x, shared=True)
+            alone = [join_outputs(m(x)) for m in self.modules]
+        for module, mode in zip(self.modules, modes, strict=True):
+            module.train(mode)
+        return all(
+            t.shape[0] == a.shape[0] and torch.allclose(t[:, : a.shape[1]], a, atol=1e-4)
+            for t, a in zip(together, alone, strict=True)
+        )
+
+    def unstack(self) -> None:
+        """Give every module its own parameters back."""
+        with torch.no_grad():
+            for j, module in enumerate(self.modules):
+                own = dict(module.named_parameters()) | dict(module.named_buffers())
+                for name, stacked in (self.params | self.buffers).items():
+                    own[name].copy_(stacked[j][tuple(slice(n) for n in own[name].shape)])
+
+
+def _pad_and_stack(tensors: Sequence[Tensor]) -> Tensor:
+    if tensors[0].dim() == 0:
+        return torch.stack([t.detach() for t in tensors])
+    n_rows = max(t.shape[0] for t in tensors)
+    return torch.stack(
+        [F.pad(t.detach(), [0, 0] * (t.dim() - 1) + [0, n_rows - t.shape[0]]) for t in tensors]
+    )
+
+
+def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) -> Stack | str:
+    """A stack of prepared nets, or why there can be none.
+
+    A stack must give what training one net after the other gives, so everything that a user may
+    have put into the loop (callbacks, iterators, schedules, random layers) is left to the loop.
+    """
+    first = nets[0]
+    if any(type(net) is not MultiTaskNet for net in nets):
+        return "the net is of a subclass of MultiTaskNet"
+    X = data[0].X
+    if not isinstance(X, Tensor) or any(d.X is not X for d in data):
+        return "the inputs are not one array in memory"
+    if first.callbacks or first.train_split or first.compile or first.verbose:
+        return "the net has callbacks, a validation split, compile or verbose"
+    options = first.get_params_for("iterator_train").keys()
+    if first.iterator_train is not BatchLoader or options - {"shuffle", "batch_size", "drop_last"}:
+        return "the net has an iterator of its own"
+    if type(first.criterion_) is not MultiTaskLoss or first.optimizer not in _ELEMENTWISE:
+        return "the net has a loss or an optimizer that may not treat each net alone"
+    if len(first._optimizers) > 1 or len(first.optimizer_.param_groups) > 1:
+        return "the net has several optimizers or groups of parameters"
+    modules = [net.module_ for net in nets]
+    if any(isinstance(part, _RANDOM) for part in modules[0].modules()):
+        return "the module draws random numbers"
+    kinds = [[type(part) for part in m.modules()] for m in modules]
+    if any(kind != kinds[0] for kind in kinds):
+        return "the modules differ"
+    outputs = {net.task_outputs_ for net in nets}
+    if len(outputs) > 1 and any(set(of_net) != {1} for of_net in outputs):
+        return "multiclass tasks differ between the nets"
+    if len(outputs) > 1 and kinds[0].count(LinearHeads) != 1:
+        return "the heads are not one skgroup.nn.LinearHeads"
+    device = next(modules[0].parameters()).device
+    x = as_float(X[:4].to(device))
+    reason = ""
+    for swap in (True, False):
+        try:
+            stack = Stack(modules, swap=swap)
+            if stack.computes_what_they_do(x):
+                return stack
+            reason = "the stacked module computes something else"
+        except (RuntimeError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+            reason = f"the module cannot be stacked: {error}"
+    return reason
+
+
+def stack_pays(nets: Sequence[MultiTaskNet]) -> bool:
+    """Whether a stack was measured to be faster than a loop for nets like these.
+
+    Small nets spend their time on starting operations, which a stack starts once for all.
+    Convolutions of a stack run as grouped convolutions, which are slower than one after another.
+    """
+    module = nets[0].module_
+    if len(nets) < 2 or any(isinstance(part, _CONVOLUTION) for part in module.modules()):
+        return False
+    weights = sum(p.numel() for p in module.parameters())
+    return weights * nets[0].batch_size <= _STACK_UP_TO
+
+
+def train_stacked(
+    stack: Stack,
+    nets: Sequence[MultiTaskNet],
+    data: Sequence[TrainingData],
+    *,
+    recorder: DataMapRecorder | None = None,
+    progress: Sequence[Callback] = (),
+) -> None:
+    """Train prepared nets together; each ends as if it had been trained alone.
+
+    Parameters
+    ----------
+    stack : Stack
+        Of the modules of the nets.
+    nets : sequence of MultiTaskNet
+    data : sequence of TrainingData, one a net
+    recorder : DataMapRecorder, default=None
+        Records the tasks of all nets side by side. The nets must have equal seeds, so that they
+        see the same batches.
+    progress : sequence of Callback, default=()
+        Hear of the end of each epoch of each net.
+    """
+    first = nets[0]
+    datasets = [d.dataset() for d in data]
+    device = next(first.module_.parameters()).device
+    stack.base.train()
+    args, kwargs = first.get_params_for_optimizer("optimizer", stack.params.items())
+    optimizer = first.optimizer(*args, **kwargs)
+    shared = len({net.seed_ for net in nets}) == 1
+    tasks = _StackedTasks(nets, datasets, device, shared)
+    if recorder is not None:
+        recorder.begin(*tasks.side_by_side())
+    loader = BatchLoader(
+        datasets[0], **{"batch_size": first.batch_size, **first.get_params_for("iterator_train")}
+    )
+    if loader.batch_size == -1:
+        loader.batch_size = len(datasets[0])
+    generators = [torch.Generator().manual_seed(net.seed_ + 1 + len(net.history_)) for net in nets]
+    weights = nn.ParameterList(stack.params.values())
+    with local_seed(first.seed_), threads_for(weights, first.batch_size, first.input_shape_):
+        for net in nets:
+            net._set_training(True)
+            net.notify("on_train_begin", X=datasets[0], y=None)
+        for _ in range(first.max_epochs):
+            for net, dataset in zip(nets, datasets, strict=True):
+                net.notify("on_epoch_begin", dataset_train=dataset, dataset_valid=None)
+            losses, sizes = [], []
+            for index in _batches(loader, generators[:1] if shared else generators):
+                x = as_float(take(data[0].X, index).to(device))
+                target = tasks.batch(index)
+                optimizer.zero_grad()
+                logits = stack(x, shared=shared)
+                loss = multi_task_loss(logits, target, tasks.weight, tasks.layout, tasks.complete)
+                loss.sum().backward()
+                optimizer.step()
+                if recorder is not None:
+                    recorder.record(index, tasks.logits_side_by_side(logits))
+                losses.append(loss.detach())
+                sizes.append(index.shape[-1])
+            of_nets = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(nets)
+            if recorder is not None:
+                recorder.end_epoch()
+            for net, own, dataset in zip(nets, of_nets, datasets, strict=True):
+                net._record_batches("train", own, sizes)
+                net.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
+                for callback in progress:
+                    callback.on_epoch_end(net)
+        stack.unstack()
+        for net, dataset in zip(nets, datasets, strict=True):
+            net.notify("on_train_end", X=dataset, y=None)
+        if recorder is not None:
+            recorder.end()
+
+
+def _batches(loader: BatchLoader, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
+    """Samples of each batch of one pass: (batch,) if all share them, else (n_nets, batch)."""
+    orders = []
+    for generator in generators:
+        loader.generator = generator
+        order = loader.order()
+        orders.append(torch.arange(loader.n_samples) if order is None else order)
+    order = orders[0] if len(orders) == 1 else torch.stack(orders)
+    for start in range(0, len(loader) * loader.batch_size, loader.batch_size):
+        yield order[..., start : start + loader.batch_size]
+
+
+class _StackedTasks:
+    """Labels and weights of the tasks of all nets, padded to the largest number of tasks."""
+
+    def __init__(
+        self, nets: Sequence[MultiTaskNet], datasets: Sequence[Any], device: Any, shared: bool
+    ) -> None:
+        self.shared = shared
+        self.n_tasks = [net.n_tasks_ for net in nets]
+        widest = max(nets, key=lambda net: net.n_tasks_)
+        self.layout = OutputLayout(widest.task_outputs_, device)
+        self.task_outputs = [k for net in nets for k in net.task_outputs_]
+        width = max(net.criterion_.weight.shape[-1] for net in nets)
+        self.weight = torch.zeros(len(nets), widest.n_tasks_, width, device=device)
+        for j, net in enumerate(nets):
+            w = net.criterion_.weight
+            self.weight[j, : w.shape[0], : w.shape[1]] = w
+        # A padded task has a label (of the first class) and no weight.
+        codes = [d.target["codes"] for d in datasets]
+        same = all(c is codes[0] for c in codes)
+        self.codes = codes[0][None] if same else _pad_tasks(codes)
+        self.codes = self.codes.to(device)
+        self.net = torch.arange(len(nets), device=device)[:, None]
+        self.complete = all(net.criterion_.complete for net in nets)
+        weight = datasets[0].target.get("weight")
+        self.sample_weight = None if weight is None else weight.to(device)
+
+    def batch(self, index: Tensor) -> dict[str, Tensor]:
+        """Targets (n_nets, batch, n_tasks) of the samples (batch,) or (n_nets, batch)."""
+        index = index.to(self.codes.device)
+        if len(self.codes) == 1:
+            codes = take(self.codes[0], index)
+            codes = codes.expand(len(self.net), *codes.shape) if index.dim() == 1 else codes
+        elif index.dim() == 1:
+            codes = self.codes.index_select(1, index)
+        else:
+            codes = self.codes[self.net, index]
+        target = {"codes": codes}
+        if self.sample_weight is not None:
+            target["weight"] = self.sample_weight[index].expand(codes.shape[:-1])
+        return target
+
+    def side_by_side(self) -> tuple[list[int], Tensor]:
+        """Logits a task and labels (n_samples, tasks of all nets)."""
+        codes = [self.codes[min(j, len(self.codes) - 1), :, :n] for j, n in enumerate(self.n_tasks)]
+        return self.task_outputs, torch.cat(codes, dim=1)
+
+    def logits_side_by_side(self, logits: Tensor) -> Tensor:
+        if self.layout.n_outputs == 1:
+            return logits.detach()[..., 0].T
+        kept = zip(logits.detach(), self.n_tasks, strict=True)
+        return torch.cat([own[:, :n] if self.layout.all_binary else own for own, n in kept], dim=1)
+
+
+def take(rows: Tensor, index: Tensor) -> Tensor:
+    """`rows[index]` for an index of any shape, by the fastest way."""
+    return rows.index_select(0, index.reshape(-1)).reshape(*index.shape, *rows.shape[1:])
+
+
+def _pad_tasks(codes: Sequence[Tensor]) -> Tensor:
+    n_tasks = max(c.shape[1] for c in codes)
+    return torch.stack([F.pad(c, [0, n_tasks - c.shape[1]]) for c in codes])
