@@ -16,6 +16,7 @@ from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster._gram import (
     centered_gram,
     embed_gram,
+    find_rows,
     lexicographic_rank,
     squared_distances,
 )
@@ -167,6 +168,55 @@ def test_float32_keeps_its_type_and_the_precision_of_memberships(wide):
     assert_allclose(single.transform(wide), double.membership_, atol=1e-6)
 
 
+@pytest.mark.parametrize("fuzziness", [1.05, 2.0])
+@pytest.mark.parametrize("values", ["tight", "binary", "constant"])
+def test_float32_is_as_precise_for_tight_far_and_structured_rows(values, fuzziness):
+    """Roundings that all go the same way add up in float32."""
+    random = np.random.RandomState(0)
+    X = random.rand(5, 20000)[np.arange(40) % 5]
+    noise = random.rand(*X.shape)
+    if values == "tight":
+        X = 100 + X + 1e-3 * noise
+    elif values == "binary":
+        X = noise < random.rand(40, 1)
+    else:
+        X = random.rand(40, 1) + 0 * X
+    X = X.astype(np.float32)
+    single, double = (
+        FuzzyKMeans(5, fuzziness=fuzziness, init=R[:5]).fit(R) for R in (X, X.astype(float))
+    )
+    with np.errstate(all="ignore"):
+        expected = memberships_by_loops(X.astype(float), double.cluster_centers_, fuzziness)
+    on_center = np.isnan(expected).any(axis=1)
+    assert_allclose(double.membership_[~on_center], expected[~on_center], atol=1e-6)
+    assert_allclose(single.membership_, double.membership_, atol=1e-6)
+
+
+@algorithms
+def test_centers_of_very_wide_rows_wait_until_asked_for(algorithm, wide, monkeypatch):
+    for scale in (1.0, 1e150):
+        eager = FuzzyKMeans(3, algorithm=algorithm, random_state=0).fit(wide * scale)
+        monkeypatch.setattr("skgroup.cluster._fuzzy_kmeans._EAGER", 10)
+        lazy = clone(eager).fit(wide * scale)
+        again = clone(eager).fit(wide[:, :50]).fit(wide * scale)
+        monkeypatch.undo()
+        assert "cluster_centers_" not in vars(lazy)
+        assert_allclose(lazy.membership_, eager.membership_, atol=1e-12)
+        copied = pickle.loads(pickle.dumps(lazy))
+        assert not any("mixture" in name for name in vars(copied))
+        for fitted in (copied, lazy, again):
+            assert_allclose(fitted.cluster_centers_, eager.cluster_centers_)
+            assert_allclose(fitted.predict(wide * scale), eager.labels_)
+    assert not hasattr(FuzzyKMeans(), "cluster_centers_")
+
+
+def test_first_centers_that_are_rows_and_others_mix(wide):
+    init = wide[[0, 5, 20]] + [[0], [0.25], [0]]
+    assert find_rows(wide, init) == [0, None, 20]
+    ours, theirs = FuzzyKMeans(3, init=init).fit(wide), KMeans(3, init=init, n_init=1).fit(wide)
+    assert_allclose(ours.cluster_centers_, theirs.cluster_centers_)
+
+
 @algorithms
 @pytest.mark.parametrize("data", ["iris", "wide"])
 def test_permuting_rows_permutes_memberships(data, algorithm, request):
@@ -298,10 +348,11 @@ def test_wrong_parameters_are_named(params, message):
 
 def test_wrong_data_are_named():
     X = np.arange(35.0).reshape(7, 5) ** 2
-    with pytest.raises(ValueError, match="Input X contains NaN"):
-        FuzzyKMeans().fit(np.where(X == 4, np.nan, X))
-    with pytest.raises(ValueError, match="Input X contains infinity"):
-        FuzzyKMeans().fit(np.where(X == 4, np.inf, X))
+    for R in (X, X.T, X.astype(np.float32), X.T.astype(np.float32)):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            FuzzyKMeans().fit(np.where(R == 4, np.float32("nan"), R))
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            FuzzyKMeans().fit(np.where(R == 4, np.float32("inf"), R))
     with pytest.raises(ValueError, match=r"(?i)sample.weight.* at least one (positive|non-zero)"):
         FuzzyKMeans().fit(X, sample_weight=np.zeros(7))
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
@@ -315,7 +366,7 @@ def test_wrong_data_are_named():
 def test_gram_blocks_add_up_and_embedding_keeps_distances(wide, monkeypatch):
     gram = centered_gram(wide)
     assert_allclose(centered_gram(wide[:, :20]) + centered_gram(wide[:, 20:]), gram, atol=1e-8)
-    assert_allclose(centered_gram(wide[:30], wide[30:]), gram, atol=1e-8)
+    assert_allclose(centered_gram(wide[:30], *wide[30:]), gram, atol=1e-8)
     monkeypatch.setattr("skgroup.cluster._gram._BLOCK", 130)
     assert_allclose(centered_gram(np.asfortranarray(wide)), gram, atol=1e-8)
     points = embed_gram(gram)

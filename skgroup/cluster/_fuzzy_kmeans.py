@@ -1,6 +1,7 @@
 """K-means and fuzzy c-means with soft memberships, fast also for few but very long rows."""
 
 import warnings
+from functools import cached_property
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.base import (
 )
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import assert_all_finite, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import (
@@ -26,12 +27,18 @@ from skgroup._compat import (
     validate_data,
 )
 from skgroup.cluster._gram import (
+    Mixtures,
     centered_gram,
     embed_gram,
+    find_rows,
     lexicographic_rank,
+    limit_blas,
     refine_small,
     squared_distances,
 )
+
+# Centres of more numbers than this wait until they are asked for.
+_EAGER = 2**22
 
 
 class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -47,8 +54,8 @@ class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
 
     The order and the repetition of rows change nothing: equal rows count once, with their
     summed weight. Where rows are longer than they are many, distances live in a space of
-    fewer dimensions than there are rows: the data are read for the Gram matrix and the
-    centres only, and no copy of them is made.
+    fewer dimensions than there are rows: `fit` reads the data once, for the Gram matrix, and
+    makes no copy of them.
 
     Parameters
     ----------
@@ -90,7 +97,9 @@ class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         Memberships of the rows given to `fit`, in float64. Rows sum to 1.
 
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
-        Centres, in the float type of the data.
+        Centres, in the float type of the data. Where they are millions of numbers they are
+        computed from the rows given to `fit` when first needed (or pickled); until then the
+        estimator refers to these rows, which must not be changed.
 
     labels_ : ndarray of shape (n_samples,)
         The cluster of largest membership.
@@ -191,8 +200,10 @@ class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
             `sample_weight` hold NaN or infinity, no weight is positive, or given centres have
             the wrong shape.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False)
         n_samples, n_features = X.shape
+        if n_features <= n_samples:  # otherwise the Gram matrix tells
+            self._check_finite(X)
         if n_samples < self.n_clusters:
             raise ValueError(f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}.")
         sample_weight = _check_sample_weight(
@@ -208,37 +219,51 @@ class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         )
         given = self._given_centers(X, random_state)
         exponent = _exponent(X)
-        X, given = _scale(X, -exponent), [_scale(centers, -exponent) for centers in given]
+        X, given = _scale(X, -exponent), [_scale(center, -exponent) for center in given]
 
         rank = lexicographic_rank(X)
         rows = np.unique(rank, return_index=True)[1]
         weights = np.bincount(rank, sample_weight)
         wide = n_features > len(rows)
         if wide:
-            kept = np.concatenate([rows, np.arange(n_samples, n_samples + sum(map(len, given)))])
-            points = embed_gram(centered_gram(X, *given)[np.ix_(kept, kept)])
+            kept: list = list(rows)
+            others: list = []
+            for center, twin in zip(given, find_rows(X, given), strict=True):
+                kept.append(n_samples + len(others) if twin is None else twin)
+                others += [center] if twin is None else []
+            gram = centered_gram(X, *others)
+            if not np.isfinite(gram).all():
+                self._check_finite(X)
+            points = embed_gram(gram[np.ix_(kept, kept)])
         else:
-            points = np.concatenate([X[rows], *given]).astype(np.float64)
+            points = np.vstack([X[rows], *given]).astype(np.float64)
         origin = points[: len(rows)].mean(axis=0)
         points -= origin
         points, starts = np.split(points, [len(rows)])
 
         centers, self.n_iter_ = self._cluster(points, weights, starts, n_features, random_state)
 
+        for stale in ("cluster_centers_", "_mixtures"):
+            self.__dict__.pop(stale, None)
         if wide:
             # Centres are affine combinations of rows, in the embedding as in the data.
-            shares = lstsq(points.T, centers.T, cond=1e-12, lapack_driver="gelsy")[0].T
+            with limit_blas(len(points)):
+                shares = lstsq(points.T, centers.T, cond=1e-12, lapack_driver="gelsy")[0].T
             shares += (1 - shares.sum(axis=1, keepdims=True)) / len(rows)
-            mixture = np.zeros((self.n_clusters, n_samples), dtype=X.dtype)
-            mixture[:, rows] = shares
-            self.cluster_centers_ = mixture @ X
+            shares[abs(shares) < 1e-13] = 0  # rounding, which would cost as much as the rest
+            weights_of_rows = np.zeros((self.n_clusters, n_samples), dtype=X.dtype)
+            weights_of_rows[:, rows] = shares
+            mixtures = Mixtures(weights_of_rows, X)
             norms = (points**2).sum(axis=1, keepdims=True) + (centers**2).sum(axis=1)
             squared = cdist(points, centers, "sqeuclidean")
-            squared = refine_small(squared, norms, X, rows, self.cluster_centers_)
+            squared = refine_small(squared, norms, X, rows, mixtures)
+            self._mixtures = mixtures, exponent
+            if self.n_clusters * n_features <= _EAGER:
+                self.cluster_centers_ = self._compute_centers()
         else:
-            self.cluster_centers_ = (centers + origin).astype(X.dtype)
-            squared = squared_distances(X[rows], self.cluster_centers_)
-        self.cluster_centers_ = _scale(self.cluster_centers_, exponent)
+            centers = (centers + origin).astype(X.dtype)
+            squared = squared_distances(X[rows], centers)
+            self.cluster_centers_ = _scale(centers, exponent)
 
         membership = softmax(_logits(squared, self.fuzziness), axis=1)
         objective = (
@@ -253,8 +278,24 @@ class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         self._n_features_out = self.n_clusters
         return self
 
+    @cached_property
+    def cluster_centers_(self):
+        return self._compute_centers()
+
+    def _compute_centers(self):
+        mixtures, exponent = self._mixtures
+        del self._mixtures  # and with them the reference to the data
+        return _scale(mixtures.all(), exponent)
+
+    def __getstate__(self):
+        getattr(self, "cluster_centers_", None)  # these go into pickles, the data do not
+        return super().__getstate__()
+
+    def _check_finite(self, X):
+        assert_all_finite(X, input_name="X", estimator_name=type(self).__name__)
+
     def _given_centers(self, X, random_state):
-        """First centres from the caller, a list of ndarrays of shape (n_clusters, d)."""
+        """First centres from the caller: n_clusters rows a start, one start after another."""
         if isinstance(self.init, str):
             return []
         draws = (
@@ -270,7 +311,7 @@ class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
                     f"The initial centers must have shape (n_clusters, n_features)={shape}. "
                     f"Got {centers.shape} instead."
                 )
-        return draws
+        return [center for centers in draws for center in centers]
 
     def _cluster(self, points, weights, starts, n_features, random_state):
         """Centres (n_clusters, r) among points (m, r), and the number of iterations."""

@@ -12,6 +12,11 @@ _BLOCK = 2**20
 _EPS = np.finfo(np.float64).eps
 
 
+def limit_blas(n_rows: int) -> threadpool_limits:
+    """One BLAS thread where matrices are so small that several would only wait for each other."""
+    return threadpool_limits(1 if n_rows <= 500 else None, "blas")
+
+
 def _width(n_rows: int, n_columns: int) -> int:
     return min(n_columns, max(1, _BLOCK // max(1, n_rows)))
 
@@ -29,31 +34,37 @@ def centered_gram(R: np.ndarray, *others: np.ndarray) -> np.ndarray:
     the digits that tell them apart. The Gram matrices of column blocks add up to that of the
     whole array: ``gram += centered_gram(block)`` needs one block at a time.
 
+    Products are in float64 whatever the data: in float32 the roundings of structured data
+    (few different values) do not average out, and memberships lose their sixth digit.
+
     Parameters
     ----------
     R : ndarray of shape (n, d)
         Rows of any real type.
 
-    *others : ndarrays of shape (m, d)
+    *others : ndarrays of shape (d,)
 
     Returns
     -------
-    gram : ndarray of shape (n, n), n counting the rows of all arrays
-        In float64.
+    gram : ndarray of shape (n + len(others), n + len(others))
+        In float64. Finite if and only if all rows are, squares of their size permitting.
     """
-    bounds = np.cumsum([0, len(R), *map(len, others)])
-    n_rows, blocks = bounds[-1], list(_blocks(bounds[-1], R.shape[1]))
+    n_rows, n_columns = len(R) + len(others), R.shape[1]
+    blocks = list(_blocks(n_rows, n_columns))
 
     def gram_of(blocks):
         gram = np.zeros((n_rows, n_rows))
         # One buffer for all blocks: fresh memory for each would take longer than the product.
-        buffer = np.empty((n_rows, _width(n_rows, R.shape[1])))
+        buffer = np.empty(n_rows * _width(n_rows, n_columns))
         for columns in blocks:
-            block = buffer[:, : columns.stop - columns.start]
-            for array, start, stop in zip((R, *others), bounds[:-1], bounds[1:], strict=True):
-                block[start:stop] = array[:, columns]
-            block -= block.mean(axis=0)
-            gram += block @ block.T
+            width = columns.stop - columns.start
+            block = buffer[: n_rows * width].reshape(n_rows, width)
+            block[: len(R)] = R[:, columns]
+            for i, row in enumerate(others, len(R)):
+                block[i] = row[columns]
+            with np.errstate(invalid="ignore"):
+                block -= block.mean(axis=0)
+                gram += block @ block.T  # NumPy computes one triangle of it
         return gram
 
     n_threads = min(effective_n_jobs(-1), len(blocks))
@@ -84,13 +95,47 @@ def embed_gram(gram: np.ndarray) -> np.ndarray:
         Principal axes of decreasing length, 1 <= r <= n; axes shorter than rounding are left
         out. Their cubes have a nonnegative sum, which fixes the signs.
     """
-    values, vectors = eigh(gram)
+    with limit_blas(len(gram)):
+        values, vectors = eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     keep = values > len(gram) * _EPS * values[0]
     keep[0] = True
     points = vectors[:, keep] * np.sqrt(np.maximum(values[keep], 0))
     points *= np.where((vectors[:, keep] ** 3).sum(axis=0) < 0, -1.0, 1.0)
     return points
+
+
+class Mixtures:
+    """Mixtures of rows, computed where a block of their columns is asked for.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (k, n)
+
+    R : ndarray of shape (n, d)
+    """
+
+    def __init__(self, weights: np.ndarray, R: np.ndarray) -> None:
+        self.weights, self.R = weights, R
+
+    def __getitem__(self, key: tuple[np.ndarray, slice]) -> np.ndarray:
+        mixtures, columns = key
+        weights = self.weights[mixtures]
+        used = weights.any(axis=0)
+        return weights[:, used] @ self.R[used, columns]
+
+    def all(self) -> np.ndarray:
+        return self.weights @ self.R
+
+
+def find_rows(R, others) -> list[int | None]:
+    """For each of the rows `others`, the index of an equal row of `R`, if one is easily found."""
+    step = 1 + R.shape[1] // 64
+    sample, found = R[:, ::step].copy(), []
+    for row in others:
+        i = int((sample == row[::step]).all(axis=1).argmax())
+        found.append(i if np.array_equal(R[i], row) else None)
+    return found
 
 
 def lexicographic_rank(R) -> np.ndarray:
@@ -173,7 +218,7 @@ def refine_small(squared, norms, R, rows, centers) -> np.ndarray:
     rows : ndarray of shape (m,)
         The rows of `R` that `squared` is about.
 
-    centers : ndarray of shape (k, d)
+    centers : ndarray of shape (k, d) or Mixtures
 
     Returns
     -------
@@ -183,11 +228,13 @@ def refine_small(squared, norms, R, rows, centers) -> np.ndarray:
     i, j = np.nonzero(~(squared > 1e-6 * norms))
     if not i.size:
         return squared
-    direct, sizes = np.zeros(len(i)), np.zeros(len(centers))
-    for columns in _blocks(len(i) + len(centers), R.shape[1]):
-        C = centers[:, columns].astype(np.float64)
+    used, j_used = np.unique(j, return_inverse=True)
+    direct, sizes = np.zeros(len(i)), np.zeros(len(used))
+    for columns in _blocks(len(i) + len(R), R.shape[1]):
+        C = centers[used, columns].astype(np.float64)
         sizes += np.einsum("ij,ij->i", C, C)
-        difference = R[rows[i], columns] - C[j]
+        difference = R[rows[i], columns] - C[j_used]
         direct += np.einsum("ij,ij->i", difference, difference)
-    squared[i, j] = np.where(direct <= (100 * _EPS) ** 2 * sizes.max(), 0.0, direct)
+    rounding = (100 * _EPS) ** 2 * max(sizes.max(), norms.max())
+    squared[i, j] = np.where(direct <= rounding, 0.0, direct)
     return squared

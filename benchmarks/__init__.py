@@ -1,0 +1,1 @@
+"""What skgroup costs beside its rivals: ``python -m benchmarks --help``."""

@@ -1,0 +1,1 @@
+"""One file a subject; every `case` in a file here is found by ``python -m benchmarks``."""
