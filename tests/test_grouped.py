@@ -395,3 +395,33 @@ def test_prediction_needs_fit_and_the_features_of_fit(digits, small_net):
         clf.predict(X)
     with pytest.raises(ValueError, match="X has 63 features, but GroupedMTLClassifier"):
         clf.fit(X, Y).predict(X[:, 1:])
+
+
+# -- warm starts -------------------------------------------------------------------------------
+
+
+def test_specialists_start_from_the_net_of_the_relation(digits, small_net):
+    X, Y = digits
+    net = small_net.set_params(max_epochs=10)
+    grouper = make_pipeline(TaskGrouper(net), KMeans(3, n_init=2))
+    clf = GroupedMTLClassifier(
+        net, grouper, specialist_init="relation", specialist_epochs=1, random_state=0
+    ).fit(X, Y)
+    base = clf.grouper_[0].estimator_
+    assert {len(s.history_) for s in clf.specialists_} == {1}
+    # After one epoch from there they know what a fresh net does not; heads meet their tasks.
+    fresh = clone(clf).set_params(specialist_init="fresh").fit(X, Y)
+    assert clf.score(X, Y) > fresh.score(X, Y) + 0.1
+    clf.set_params(estimator__lr=1e-12).fit(X, Y)
+    base = clf.grouper_[0].estimator_
+    np.testing.assert_allclose(clf.predict_proba(X), base.predict_proba(X), atol=1e-4)
+
+
+def test_starting_from_the_relation_needs_one_of_the_same_module(digits, small_net):
+    grouper = make_pipeline(TaskGrouper(), FuzzyKMeans(3))
+    for given, message in [
+        (np.eye(15), "where the grouper has a TaskGrouper with source='mtl'."),
+        (grouper, "where the TaskGrouper's estimator has the module of the specialists."),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            GroupedMTLClassifier(small_net, given, specialist_init="relation").fit(*digits)

@@ -138,6 +138,29 @@ def test_roc_auc_of_a_task_that_lacks_a_class_is_nan_and_out_of_the_mean():
     assert np.isnan(multitask_roc_auc_score(truth[:, 2:], score[:, 2:]))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_f1_of_many_tasks_of_all_kinds_equals_a_loop_over_tasks(weighted):
+    rng = np.random.default_rng(3)
+    sizes = np.array([2, 5, 2, 3, 3, 9])
+    truth, predicted = rng.integers(sizes, size=(2, 80, 6)).astype(float)
+    truth[rng.random(truth.shape) < 0.2] = np.nan
+    weight = rng.integers(3, size=80) if weighted else None
+    expected = []
+    for t, k in enumerate(sizes):
+        seen = ~np.isnan(truth[:, t])
+        expected.append(
+            f1_score(
+                truth[seen, t],
+                predicted[seen, t],
+                labels=[1] if k == 2 else range(k),
+                average="macro",
+                sample_weight=weight[seen] if weighted else None,
+            )
+        )
+    found = multitask_f1_score(truth, predicted, average=None, sample_weight=weight)
+    np.testing.assert_allclose(found, expected)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -15,7 +15,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import f1_score
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
+from sklearn.model_selection import KFold, cross_val_predict, cross_val_score
+from skorch.callbacks import BatchScoring, Callback, Checkpoint, EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
 from skorch.helper import predefined_split
 from torch import nn
@@ -251,6 +252,18 @@ def test_probabilities_of_binary_tasks_are_one_array(digits, small_net):
     one_column = clone(small_net).fit(X, Y[:, [12]])
     assert one_column.predict_proba(X).shape == one_column.predict(X).shape == (600, 1)
     assert isinstance(one_column.classes_, list)
+
+
+@pytest.mark.parametrize("n_tasks", [1, 15])
+def test_cross_validated_probabilities_of_binary_tasks(digits, small_net, n_tasks):
+    X, Y = digits[0][:200], digits[1][:200, -n_tasks:]
+    small_net.set_params(random_state=0)
+    proba = cross_val_predict(small_net, X, Y, cv=KFold(2), method="predict_proba")
+    expected = small_net.fit(X[100:], Y[100:]).predict_proba(X[:100])
+    np.testing.assert_array_equal(proba[:100], expected)
+    assert proba.shape == Y.shape
+    for scoring in ("roc_auc", "f1_macro") if n_tasks > 1 else ():
+        assert np.isfinite(cross_val_score(small_net, X, Y, cv=2, scoring=scoring)).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -806,6 +819,25 @@ def test_inputs_keep_their_type_and_memory_until_the_batch(digits, dtype):
     assert net.module_.seen == (torch.float32, 16.0)
 
 
+class InPlace(MLP):
+    """Works in the memory that it is given."""
+
+    def forward(self, x):
+        return super().forward(x.div_(16))
+
+
+def test_module_that_works_in_place_leaves_the_inputs_alone(digits, tmp_path):
+    X, Y = digits[0].astype(np.float32), digits[1]
+    np.save(tmp_path / "X.npy", X)
+    net = MultiTaskNet(InPlace, max_epochs=1, iterator_train__shuffle=False, random_state=0)
+    expected = clone(net).fit(X.tolist(), Y).predict_proba(X.tolist())
+    for inputs in (X, np.load(tmp_path / "X.npy", mmap_mode="r"), torch.as_tensor(X)):
+        before = np.asarray(inputs).copy()
+        found = clone(net).fit(inputs, Y).predict_proba(inputs)
+        np.testing.assert_array_equal(inputs, before)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_read_only_inputs_are_taken(digits, small_net):
     X, Y = digits[0].astype(np.float32), digits[1].copy()
     X.setflags(write=False)
@@ -908,6 +940,38 @@ def test_torch_dataset_with_missing_labels_and_one_task(digits, small_net):
     net = small_net.fit(Pairs(X, y))
     assert expected.shape == (200, 2)
     np.testing.assert_allclose(net.predict_proba(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_torch_dataset_of_strings(digits, small_net, single):
+    X, Y = digits[0][:200].astype(np.float32), np.where(digits[1][:200], "yes", "no").astype(object)
+    Y[::7] = None
+    Y = Y[:, 12] if single else Y
+    small_net.set_params(random_state=0, iterator_train__shuffle=False)
+    expected = clone(small_net).fit(X, Y).predict(X)
+    for labels in (Y, Y.tolist()):
+        np.testing.assert_array_equal(small_net.fit(Pairs(X, labels)).predict(X), expected)
+
+
+class Noisy(Pairs):
+    """Draws from the global generators for each sample."""
+
+    def __getitem__(self, i):
+        return self.X[i] + torch.rand(()).item() + np.random.rand(), self.Y[i]
+
+
+@pytest.mark.parametrize(
+    ("make", "loaders"),
+    [(Noisy, {}), (None, {"iterator_train": DataLoader, "iterator_valid": DataLoader})],
+)
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+def test_torch_data_loader_leaves_the_global_random_state_alone(digits, small_net, make, loaders):
+    X, Y = digits[0][:200].astype(np.float32), digits[1][:200]
+    net = small_net.set_params(**loaders)
+    net.fit(*((X, Y) if make is None else (make(X, Y),)))
+    inputs = X if make is None else Pairs(X, Y)
+    net.predict(inputs)
+    net.score(inputs, Y)
 
 
 def test_torch_data_loader_equals_the_own_one(digits, small_net):
@@ -1051,6 +1115,48 @@ def test_epoch_scoring_by_the_net_scores_tasks_of_every_kind(mixed, small_net, m
     small_net.set_params(train_split=ValidSplit(5), callbacks=[scoring])
     net = small_net.fit(X, Y)
     assert net.history_[-1, "score"] == pytest.approx(net.score(X[:60], Y[:60]))
+
+
+@pytest.mark.parametrize("on_train", [False, True])
+def test_scoring_of_the_training_part_and_without_a_cache(digits, small_net, on_train):
+    X, Y = digits
+    params = {"scoring": "f1_macro", "lower_is_better": False, "on_train": on_train}
+    small_net.set_params(
+        train_split=ValidSplit(5),
+        batch_size=-1,
+        callbacks=[
+            ("cached", EpochScoring(**params, name="cached")),
+            ("anew", EpochScoring(**params, name="anew", use_caching=False)),
+            ("batch", BatchScoring(**params, name="batch")),
+        ],
+    )
+    net = pickle.loads(pickle.dumps(small_net.fit(X, Y)))
+    part = slice(120, None) if on_train else slice(120)
+    last = f1_score(Y[part], net.predict(X[part]), average="macro", zero_division=0)
+    scores = net.history_[-1, ("cached", "anew", "batch")]
+    assert scores[1] == pytest.approx(last)
+    # Scores of training are those before the step.
+    np.testing.assert_allclose(scores[::2], net.history_[-2, "anew"] if on_train else last)
+
+
+def test_scoring_callbacks_follow_the_labels_of_a_new_fit(digits, small_net):
+    X, Y = digits
+    scoring = EpochScoring(None, name="score", lower_is_better=False)
+    net = small_net.set_params(train_split=ValidSplit(5), callbacks=[scoring]).fit(X, Y)
+    for again in (net, clone(net)):
+        again.fit(X, np.where(Y, "yes", "no"))
+        assert again.history_[-1, "score"] > 0
+
+
+def test_stratified_validation_part_of_one_task(digits, small_net):
+    X, Y = digits
+    seen = []
+    scoring = EpochScoring(
+        lambda net, X, y: seen.append(y) or 0.0, name="labels", lower_is_better=False
+    )
+    small_net.set_params(train_split=ValidSplit(5, stratified=True), callbacks=[scoring])
+    small_net.fit(X, Y[:, 0])
+    assert seen[0].mean() == pytest.approx(Y[:, 0].mean(), abs=1 / 120)
 
 
 def test_validation_part_of_the_users_has_its_labels_encoded(digits, small_net):
@@ -1246,8 +1352,8 @@ _LOGITS = (
     "Y. Got shape {}."
 )
 _LISTS = (
-    "The module Misfit must return a list of tensors a task with [1, 3, 1, 5] logits (1 for a "
-    "binary task, k for k classes). Got {}."
+    "The module Misfit must return a list of tensors a task, of shape (batch, 1) or (batch,) for a "
+    "binary task and (batch, k) for k classes: [(2, 1), (2, 3), (2, 1), (2, 5)]. Got {}."
 )
 
 
@@ -1258,8 +1364,19 @@ _LISTS = (
         (lambda z: z[:, 0], _LOGITS.format((2,))),
         (lambda z: z.expand(2, 10)[:1], _LOGITS.format((1, 10))),
         (lambda z: z[..., None].expand(-1, 10, 1), _LOGITS.format((2, 10, 1))),
-        (lambda z: [z, z], _LISTS.format([1, 1])),
-        (lambda z: (z, z.expand(-1, 3), z, z.expand(-1, 4)), _LISTS.format([1, 3, 1, 4])),
+        (lambda z: [z, z], _LISTS.format([(2, 1), (2, 1)])),
+        (
+            lambda z: (z, z.expand(-1, 3), z, z.expand(-1, 4)),
+            _LISTS.format([(2, 1), (2, 3), (2, 1), (2, 4)]),
+        ),
+        (
+            lambda z: [z[..., None], z.expand(-1, 3), z[:, 0], z.expand(-1, 5)],
+            _LISTS.format([(2, 1, 1), (2, 3), (2,), (2, 5)]),
+        ),
+        (
+            lambda z: [z[:1], z.expand(-1, 3), z, z.expand(-1, 5)],
+            _LISTS.format([(1, 1), (2, 3), (2, 1), (2, 5)]),
+        ),
         (
             lambda z: {"a": z},
             "The module Misfit must return a tensor of logits, or a list of tensors a task. Got "
@@ -1304,6 +1421,27 @@ def test_trying_the_module_leaves_no_trace_in_it(digits):
 
     net = MultiTaskNet(Normed, max_epochs=1, batch_size=-1).fit(X, Y)
     assert net.module_.norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("base", [nn.Module, Linear])
+def test_module_that_names_nothing_is_given_all_sizes(digits, base):
+    given = {}
+
+    class Anything(base):
+        def __init__(self, **kwargs):
+            given.update(kwargs)
+            named = {} if base is nn.Module else {"input_shape": kwargs["input_shape"]}
+            super().__init__(**named)
+            if base is nn.Module:
+                self.layer = nn.Linear(kwargs["n_features"], kwargs["n_outputs"])
+
+        def forward(self, x):
+            return self.layer(x)
+
+    MultiTaskNet(Anything, max_epochs=1).fit(digits[0], digits[1][:, :3])
+    named = {"input_shape": (64,)}
+    everything = named | {"n_features": 64, "n_outputs": 3, "task_outputs": (1, 1, 1)}
+    assert given == (everything if base is nn.Module else named)
 
 
 # -- devices -------------------------------------------------------------------------------------
@@ -1419,6 +1557,19 @@ def test_global_random_state_is_untouched(digits):
     net.set_params(random_state=None).fit(X, Y)
     with pytest.raises(ValueError, match="single class"):
         net.fit(X, np.zeros((600, 2)))
+
+
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+def test_fits_in_threads_equal_fits_in_turn(digits):
+    X, Y = digits
+    nets = [MultiTaskNet(module__dropout=0.5, max_epochs=5, random_state=s) for s in range(4)]
+    expected = [clone(net).fit(X, Y).predict_proba(X) for net in nets]
+    n_threads = torch.get_num_threads()
+    with joblib.parallel_config(backend="threading", n_jobs=4):
+        fitted = joblib.Parallel()(joblib.delayed(net.fit)(X, Y) for net in nets)
+    assert torch.get_num_threads() == n_threads
+    for net, p in zip(fitted, expected, strict=True):
+        np.testing.assert_array_equal(net.predict_proba(X), p)
 
 
 def test_same_seed_same_net_bitwise(digits):
@@ -1679,13 +1830,55 @@ def test_other_shape_of_images_is_refused(digits, small_net):
 def test_nan_in_X_is_refused_in_predict(digits, small_net):
     X, Y = digits
     net = small_net.fit(X, Y)
-    with pytest.raises(ValueError, match=r"^Input X contains NaN\."):
+    with pytest.raises(ValueError, match=r"^Input X contains NaN\.") as refusal:
         net.predict(_poisoned(X, np.nan))
+    assert "SimpleImputer" in str(refusal.value)
+    assert not re.search("MultiTaskNet|GradientBoosting", str(refusal.value))
 
 
-def test_unknown_labels_are_refused_in_score(digits, small_net):
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"callbacks": [EarlyStopping()]},
+            "The callback EarlyStopping monitors 'valid_loss', so the 'train_split' parameter must "
+            "set samples aside, e.g. skorch.dataset.ValidSplit(5). Got None.",
+        ),
+        (
+            {"train_split": ValidSplit(5, stratified=True)},
+            "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
+            "<skorch.dataset.ValidSplit object at ",
+        ),
+    ],
+)
+def test_splits_that_cannot_be_made_are_refused_before_training(digits, small_net, params, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        small_net.set_params(**params).fit(*digits)
+    assert not hasattr(small_net, "module_")
+
+
+def test_diverged_training_is_an_error_that_names_the_epoch(digits, small_net):
     X, Y = digits
-    net = small_net.fit(X, Y)
-    message = "task 0 of Y holds the label 2, which is not among the classes seen in fit: [0, 1]."
-    with _refuses(ValueError, message):
-        net.score(X, 2 * Y)
+    message = "The training loss of epoch {} is not finite: training has diverged, or the samples"
+    for callbacks in (None, [TrainingSteps()]):
+        net = clone(small_net).set_params(optimizer=torch.optim.SGD, lr=1e30, callbacks=callbacks)
+        with pytest.raises(ValueError, match=f"^{message.format('[12]')}.*A lower 'lr' than 1e"):
+            net.fit(X, Y)
+    with pytest.raises(ValueError, match=f"^{message.format(1)} of a Dataset hold NaN"):
+        small_net.fit(Pairs(_poisoned(X, np.nan).astype(np.float32), Y))
+
+
+def test_labels_not_met_in_fit_count_as_wrong_in_score(mixed, small_net):
+    X, Y = mixed
+    known = (Y[:, 1] != 2) & (Y[:, 3] != "e")
+    net = small_net.fit(X[known], Y[known])
+    predicted = net.predict(X)
+    expected = [
+        f1_score(Y[:, 0] == "odd", predicted[:, 0] == "odd"),
+        f1_score(Y[:, 1].astype(int), predicted[:, 1].astype(int), average="macro"),
+        f1_score(Y[:, 2].astype(int), predicted[:, 2].astype(int)),
+        f1_score(Y[:, 3].astype(str), predicted[:, 3].astype(str), average="macro"),
+    ]
+    assert net.score(X, Y) == pytest.approx(np.mean(expected))
+    with pytest.raises(ValueError, match="holds the label 'x', which is not among the classes"):
+        net.score(X, np.full_like(Y, "x"))

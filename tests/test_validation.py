@@ -169,6 +169,26 @@ def test_label_not_among_the_given_classes(labels, classes, message):
         check_tasks(labels, classes=[classes])
 
 
+@pytest.mark.parametrize(
+    ("labels", "classes", "codes", "extended"),
+    [
+        ([5, 0, 1], [0, 1], [2, 0, 1], [0, 1, 5]),
+        ([1, 0, 1], [0, 1], [1, 0, 1], [0, 1]),
+        (["abc", None, "b"], ["b", "c"], [2, -1, 0], ["b", "c", "abc"]),
+    ],
+)
+def test_labels_not_among_the_given_classes_can_be_put_behind_them(
+    labels, classes, codes, extended
+):
+    table = check_tasks(labels, classes=[np.array(classes)], add_classes=True)
+    _assert_table(table, [codes], [extended])
+
+
+@pytest.mark.parametrize("mark", [None, np.nan, float("nan"), np.float32("nan"), pd.NA])
+def test_every_mark_of_a_missing_label_is_found_among_objects(mark):
+    _assert_table(check_tasks(np.array(["b", mark, "a"], dtype=object)), [[1, -1, 0]], [["a", "b"]])
+
+
 def test_number_of_tasks_differs_from_the_given_classes():
     message = "Y has 2 tasks, but 3 were seen in fit."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -62,6 +62,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         In [0, 1]. A specialist leaves out the tasks whose share of membership in its group is
         below this (or zero), and the serving weights left are scaled to sum to 1. Every task
         stays in the group that serves it most, and every group keeps its strongest task.
+    specialist_init : {"fresh", "relation"}, default="fresh"
+        What specialists start from: new weights, or those of the multi-task net that made the
+        data maps in the grouper, which needs fewer epochs. "relation" wants a `TaskGrouper` with
+        `source="mtl"` and the module of `estimator`.
+    specialist_epochs : int, default=None
+        Epochs of the specialists; those of the estimator if None.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the specialists train: all at once with stacked parameters, one after another, or
         whichever is faster. What they learn is the same to rounding.
@@ -126,6 +132,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         "n_groups": [Interval(Integral, 1, None, closed="left"), None],
         "serving": [StrOptions({"membership"})],
         "min_membership": [Interval(Real, 0, 1, closed="both")],
+        "specialist_init": [StrOptions({"fresh", "relation"})],
+        "specialist_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "strategy": [StrOptions(set(STRATEGIES))],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
@@ -140,6 +148,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         n_groups: int | None = None,
         serving: str = "membership",
         min_membership: float = 0.0,
+        specialist_init: str = "fresh",
+        specialist_epochs: int | None = None,
         strategy: str = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -150,6 +160,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         self.n_groups = n_groups
         self.serving = serving
         self.min_membership = min_membership
+        self.specialist_init = specialist_init
+        self.specialist_epochs = specialist_epochs
         self.strategy = strategy
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -201,6 +213,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         data = net._check_data(X, y, sample_weight)
         n_tasks = data.table.n_tasks
         grouper = self._check_grouper(net, n_tasks)
+        if self.specialist_init == "relation":
+            _check_relation(grouper, net)
         state = net.random_state if self.random_state is None else self.random_state
         grouper_seed, specialists_seed = draw_seeds(state, 2)
         # A module or an optimizer that cannot be built shows before the grouper trains.
@@ -273,12 +287,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         n_groups = kept.shape[1]
         of_task = net._check_task_weight(data.table.n_tasks)
         self.specialist_tasks_ = [np.flatnonzero(kept[:, j]) for j in range(n_groups)]
+        epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
         nets = []
         for j, tasks in enumerate(self.specialist_tasks_):
             weight = self.membership_[tasks, j]
             # A group of tasks that weigh nothing is served all the same.
             weight = weight * of_task[tasks] if of_task[tasks].any() else weight
-            nets.append(clone(net).set_params(task_weight=weight))
+            nets.append(clone(net).set_params(task_weight=weight, max_epochs=epochs))
         # Seeds follow what the groups hold, not their order or that of the tasks.
         seeds = np.empty(n_groups, dtype=np.int64)
         columns = self.membership_[data.table.canonical_tasks()].round(6)
@@ -287,11 +302,18 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             nets,
             [data.select(tasks) for tasks in self.specialist_tasks_],
             seeds.tolist(),
+            start=self._start,
             strategy=self.strategy,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             description="specialists",
         )
+
+    def _start(self, specialist: MultiTaskNet, data: TrainingData) -> None:
+        """Give a specialist its first weights."""
+        if self.specialist_init == "relation":
+            base = next(s for s in _steps(self.grouper_) if isinstance(s, TaskGrouper)).estimator_
+            specialist.load_tasks(base, data.tasks)
 
     # -- predicting ----------------------------------------------------------------------------
 
@@ -326,6 +348,27 @@ def _check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
         raise ValueError(
             f"The '{name}' parameter of {owner} must be at most the number of tasks, {n_tasks}. "
             f"Got {value} instead."
+        )
+
+
+def _check_relation(grouper: Any, net: MultiTaskNet) -> None:
+    """Whether specialists can start from the net that makes the data maps."""
+    bases = [
+        step.estimator or MultiTaskNet()
+        for step in (_steps(grouper) if hasattr(grouper, "fit") else [])
+        if isinstance(step, TaskGrouper) and step.source == "mtl"
+    ]
+    rule = "The 'specialist_init' parameter of GroupedMTLClassifier can be 'relation' only "
+    if not bases:
+        raise ValueError(rule + "where the grouper has a TaskGrouper with source='mtl'.")
+
+    def architecture(of_net: MultiTaskNet) -> tuple[Any, dict[str, Any]]:
+        return of_net.module, of_net.get_params_for("module")
+
+    if architecture(bases[0]) != architecture(net):
+        raise ValueError(
+            rule + "where the TaskGrouper's estimator has the module of the specialists. Got "
+            f"{architecture(bases[0])} there and {architecture(net)} here."
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
+from skgroup._compat import _check_sample_weight
 from skgroup._validation import MISSING, TaskTable, _is_missing, check_tasks
 
 __all__ = ["multitask_f1_score", "multitask_roc_auc_score"]
@@ -60,18 +61,27 @@ def multitask_f1_score(
     """
     true, predicted = _check_pair(Y_true, Y_pred, classes)
 
-    def f1(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        n_classes = len(true.classes[t])
-        return f1_score(
-            true.codes[seen, t],
-            predicted.codes[seen, t],
-            labels=[1] if n_classes <= 2 else np.arange(n_classes),
-            average="macro",
-            sample_weight=weight,
-            zero_division=0.0,
-        )
+    seen = true.codes != MISSING
+    n_classes = np.array([len(c) for c in true.classes])
+    weight = _weight(sample_weight, true)
 
-    return _over_tasks(f1, true, average, sample_weight)
+    def count(mask: NDArray) -> NDArray:
+        return mask.sum(axis=0) if weight is None else weight @ mask
+
+    total = np.zeros(true.n_tasks)
+    for k in range(max(2, n_classes.max())):
+        # Class by class, all tasks that count it at once; of a binary task, the second class.
+        tasks = np.flatnonzero((n_classes > k) & (n_classes > 2) | (k == 1))
+        if len(tasks) == 0:
+            continue
+        observed, is_k = seen[:, tasks], true.codes[:, tasks] == k
+        said_k = (predicted.codes[:, tasks] == k) & observed
+        n_both, n_either = count(is_k & said_k), count(is_k) + count(said_k)
+        total[tasks] += np.divide(
+            2 * n_both, n_either, out=np.zeros(len(tasks)), where=n_either > 0
+        )
+    scores = np.where(seen.any(axis=0), total / np.where(n_classes > 2, n_classes, 1), np.nan)
+    return _averaged(scores, average)
 
 
 def multitask_roc_auc_score(
@@ -134,7 +144,7 @@ def multitask_roc_auc_score(
         indicator = codes[:, None] == np.arange(n_classes)
         return roc_auc_score(indicator, score, average="macro", sample_weight=weight)
 
-    return _over_tasks(auc, true, average, sample_weight)
+    return _averaged(_over_tasks(auc, true, _weight(sample_weight, true)), average)
 
 
 def _columns(score: NDArray, true: TaskTable) -> list[NDArray]:
@@ -147,12 +157,20 @@ def _known(classes: Sequence[NDArray] | None, *tables: Any) -> list[NDArray]:
     """The given classes, or those met in the tables."""
     if classes is not None:
         return [np.asarray(c) for c in classes]
-    stacked = [np.asarray(table, dtype=object) for table in tables]
-    joined = np.concatenate(stacked)
+    arrays = [np.asarray(table) for table in tables]
+    numeric = all(array.dtype.kind in "biuf" for array in arrays)
+    if not numeric:
+        arrays = [np.asarray(table, dtype=object) for table in tables]
+    joined = np.concatenate(arrays)
     columns = joined[:, None] if joined.ndim == 1 else joined
     found = []
     for column in columns.T:
-        met = {v for v in column.tolist() if not _is_missing(v)}
+        if numeric and ((column == 0) | (column == 1) | (column != column)).all():
+            met = {0, 1}
+        elif numeric:
+            met = set(np.unique(column[column == column]).tolist())
+        else:
+            met = {v for v in column.tolist() if not _is_missing(v)}
         # One class met says nothing of which it is, so 0/1 labels are taken for what they are.
         if met <= {0, 1}:
             met |= {0, 1}
@@ -174,17 +192,28 @@ def _check_pair(
     return check_tasks(Y_true, classes=known), check_tasks(Y_pred, classes=known)
 
 
+def _weight(sample_weight: Any, true: TaskTable) -> NDArray[np.float64] | None:
+    if sample_weight is None:
+        return None
+    return _check_sample_weight(sample_weight, true.codes, dtype=np.float64)
+
+
 def _over_tasks(
-    score: Any, true: TaskTable, average: str | None, sample_weight: Any
-) -> float | NDArray[np.float64]:
-    if average not in ("macro", None):
-        raise ValueError(f"The 'average' parameter must be 'macro' or None. Got {average!r}.")
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    score: Callable[[int, NDArray, NDArray | None], float],
+    true: TaskTable,
+    weight: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
     scores = np.full(true.n_tasks, np.nan)
     for t in range(true.n_tasks):
         seen = true.codes[:, t] != MISSING
         if seen.any():
             scores[t] = score(t, seen, None if weight is None else weight[seen])
+    return scores
+
+
+def _averaged(scores: NDArray[np.float64], average: str | None) -> float | NDArray[np.float64]:
+    if average not in ("macro", None):
+        raise ValueError(f"The 'average' parameter must be 'macro' or None. Got {average!r}.")
     if average is None:
         return scores
     return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")

@@ -8,10 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
-from skgroup._validation import TaskTable
+from skgroup._validation import TaskTable, check_tasks
 from skgroup.metrics import multitask_f1_score
 
 __all__ = ["TaskClassifierMixin", "decode"]
+
+
+class _TaskClasses(list):
+    """A list of the classes of each task; `cross_val_predict` asks it for its shape too."""
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self),)
 
 
 class TaskClassifierMixin(ClassifierMixin):
@@ -36,7 +44,9 @@ class TaskClassifierMixin(ClassifierMixin):
     def classes_(self) -> Any:
         """Labels: ndarray of shape (n_classes,) if `y` was 1-D, else a list of one a task."""
         try:
-            return self.task_classes_[0] if self.single_output_ else self.task_classes_
+            if self.single_output_:
+                return self.task_classes_[0]
+            return _TaskClasses(self.task_classes_)
         except AttributeError:
             raise AttributeError(
                 f"'{type(self).__name__}' object has no attribute 'classes_' before fit"
@@ -118,7 +128,8 @@ class TaskClassifierMixin(ClassifierMixin):
         ----------
         X : array-like of shape (n_samples, ...)
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            True labels; missing ones do not count.
+            True labels; missing ones do not count. A label that was not met in `fit` is a class
+            of its own that is never predicted.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -126,10 +137,8 @@ class TaskClassifierMixin(ClassifierMixin):
         score : float
         """
         predicted = self.predict(X)
-        score = multitask_f1_score(
-            y, predicted, classes=self.task_classes_, sample_weight=sample_weight
-        )
-        return float(score)
+        classes = check_tasks(y, classes=self.task_classes_, add_classes=True).classes
+        return float(multitask_f1_score(y, predicted, classes=classes, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

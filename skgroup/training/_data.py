@@ -13,8 +13,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skgroup._compat import validate_data
+from skgroup.training._random import local_seed
 
-__all__ = ["BatchLoader", "TaskDataset", "as_float", "check_inputs", "n_samples_of", "shape_of"]
+__all__ = [
+    "BatchLoader",
+    "TaskDataset",
+    "as_float",
+    "check_inputs",
+    "labels_of",
+    "n_samples_of",
+    "shape_of",
+]
 
 
 def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -55,7 +64,16 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
         X = X.float()
     if isinstance(X, Tensor):
         X = X.detach().cpu().numpy()
-    X = validate_data(estimator, X, reset=reset, accept_sparse="csr", **_rules(X))
+    try:
+        X = validate_data(estimator, X, reset=reset, accept_sparse="csr", **_rules(X))
+    except ValueError as error:
+        if not str(error).startswith("Input X contains NaN."):
+            raise
+        # scikit-learn goes on with advice to take its trees instead.
+        raise ValueError(
+            "Input X contains NaN. Nets need every value of X: fill missing ones in before, e.g. "
+            "with sklearn.impute.SimpleImputer. Only labels (Y) may be missing."
+        ) from None
     _check_shape(estimator, tuple(X.shape[1:]), reset=reset)
     return X if sparse.issparse(X) else _to_tensor(X)
 
@@ -111,9 +129,19 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
         return None
     if not isinstance(X, Dataset):
         return tuple(X.shape[1:])
-    x = X[0]
+    with local_seed(0):  # a sample may be drawn at random (augmented)
+        x = X[0]
     x = x[0] if isinstance(x, tuple | list) else x
     return tuple(x.shape) if hasattr(x, "shape") else None
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """Labels (n_samples, n_tasks) or (n_samples,) of a torch Dataset that yields `(x, labels)`."""
+    with local_seed(0):
+        labels = [dataset[i][1] for i in range(len(dataset))]
+    labels = [label.numpy(force=True) if isinstance(label, Tensor) else label for label in labels]
+    typed = all(hasattr(label, "dtype") for label in labels)
+    return np.stack([np.asarray(label, dtype=None if typed else object) for label in labels])
 
 
 def as_float(x: Any, *, keep_ints: bool = False) -> Any:
@@ -171,11 +199,12 @@ class TaskDataset(Dataset):
 
 def _take(X: Any, index: Tensor | slice) -> Any:
     if isinstance(X, Mapping):
-        return {key: value[index] for key, value in X.items()}
+        return {key: _take(value, index) for key, value in X.items()}
     if sparse.issparse(X):
         rows = X[index if isinstance(index, slice) else index.numpy()]
         return torch.from_numpy(rows.toarray())
-    return X[index]
+    # A slice is a view of what may be the caller's memory, and a module may work in place.
+    return X[index].clone() if isinstance(index, slice) else X[index]
 
 
 class BatchLoader:

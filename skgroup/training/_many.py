@@ -23,6 +23,7 @@ def fit_many(
     data: Sequence[TrainingData],
     seeds: Sequence[int],
     *,
+    start: Callable[[MultiTaskNet, TrainingData], None] | None = None,
     make_recorder: Callable[[bool], DataMapRecorder] | None = None,
     strategy: str = "auto",
     n_jobs: int | None = None,
@@ -37,6 +38,8 @@ def fit_many(
         Unfitted clones that differ in their tasks and weights alone.
     data : sequence of TrainingData, one a net
     seeds : sequence of int, one a net
+    start : callable, default=None
+        Called with each net, built, and its data; may give it other first weights.
     make_recorder : callable, default=None
         Makes a recorder of data maps; told whether it records all nets.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
@@ -64,6 +67,8 @@ def fit_many(
     """
     for net, of_net, seed in zip(nets, data, seeds, strict=True):
         net._prepare(of_net, seed=seed)
+        if start is not None:
+            start(net, of_net)
     in_processes = n_jobs not in (None, 1) and len(nets) > 1
     stacked = strategy == "stacked" or (
         strategy == "auto" and not in_processes and stack_pays(nets)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, PrintLog
 from skorch.dataset import get_len
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
@@ -26,13 +26,14 @@ from torch.utils.data import Dataset, Subset
 from skgroup._compat import Interval, Options, _check_sample_weight, validate_parameter_constraints
 from skgroup._validation import MISSING, TaskTable, check_tasks
 from skgroup.exceptions import TrainingInterruptedWarning
-from skgroup.nn import MLP
+from skgroup.nn import MLP, LinearHeads
 from skgroup.training._classifier import TaskClassifierMixin, decode
 from skgroup.training._data import (
     BatchLoader,
     TaskDataset,
     as_float,
     check_inputs,
+    labels_of,
     n_samples_of,
     shape_of,
 )
@@ -58,14 +59,23 @@ class TrainingData:
     inputs: dict[str, Any] = field(default_factory=dict)
     sample_weight: NDArray[np.float64] | None = None
     class_weight: NDArray[np.float32] | None = None
+    selected: NDArray[np.intp] | None = None
+
+    @property
+    def tasks(self) -> NDArray[np.intp]:
+        """Which of the tasks of `Y` these are."""
+        return np.arange(self.table.n_tasks) if self.selected is None else self.selected
 
     def select(self, tasks: NDArray) -> TrainingData:
         """The same samples with some of the tasks."""
+        if np.array_equal(np.arange(self.table.n_tasks)[tasks], np.arange(self.table.n_tasks)):
+            return self
         table = self.table.select(tasks)
         class_weight = self.class_weight
         if class_weight is not None:
             class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
-        return replace(self, table=table, class_weight=class_weight)
+        selected = self.tasks[tasks]
+        return replace(self, table=table, class_weight=class_weight, selected=selected)
 
     def dataset(self) -> TaskDataset:
         """Inputs and targets as the batches take them."""
@@ -237,7 +247,8 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         Raises
         ------
         ValueError
-            Before any training, if a parameter, `X`, `y` or the module's output is not right.
+            Before any training, if a parameter, `X`, `y` or the module's output is not right;
+            after the epoch, if its loss was not finite.
         """
         data = self._check_data(X, y, sample_weight)
         self.seed_ = draw_seeds(self.random_state, 1)[0]
@@ -292,7 +303,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         """Check parameters and data; nothing is trained or changed but what `X` looks like."""
         self._check_parameters()
         if y is None and isinstance(X, Dataset):
-            y = np.stack([to_numpy(torch.as_tensor(X[i][1])) for i in range(len(X))])  # type: ignore[arg-type]
+            y = labels_of(X)
         X = check_inputs(self, X, reset=reset)
         table = check_tasks(y, classes=classes)
         if n_samples_of(X) != len(table.codes):
@@ -307,6 +318,11 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
             if not sample_weight.any():  # scikit-learn before 1.9 lets it pass
                 raise ValueError("Sample weights must contain at least one non-zero number.")
         self._check_task_weight(table.n_tasks)
+        if table.n_tasks > 1 and getattr(self.train_split, "stratified", False):
+            raise ValueError(
+                "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
+                f"{self.train_split!r} for {table.n_tasks} tasks."
+            )
         class_weight = class_weight_table(self.class_weight, table, sample_weight)
         inputs = {
             name: getattr(self, name)
@@ -382,8 +398,11 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         self.on_epoch_end(self, **kwargs)
         stop = False
         for _, callback in self.callbacks_:
+            if isinstance(callback, PrintLog) and not self.verbose:
+                continue  # it would lay out a table that nobody sees
             try:
-                callback.on_epoch_end(self, **kwargs)
+                with _labels_at_hand(callback):
+                    callback.on_epoch_end(self, **kwargs)
             except KeyboardInterrupt:
                 if not isinstance(callback, EarlyStopping):
                     raise
@@ -423,11 +442,26 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
                 self._record_batch(prefix, losses[-1].item(), sizes[-1])
             for listener in end:
                 listener.on_batch_end(self, batch=batch, training=training, **step)
-        if losses and not wait:
-            for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
-                self.history.new_batch()
-                self._record_batch(prefix, loss, size)
+        values = torch.stack(losses).tolist() if losses else []
+        if wait:
+            self._end_batches(prefix, values)
+        else:
+            self._record_batches(prefix, values, sizes)
+
+    def _record_batches(self, prefix: str, losses: list[float], sizes: list[int]) -> None:
+        for loss, size in zip(losses, sizes, strict=True):
+            self.history.new_batch()
+            self._record_batch(prefix, loss, size)
+        self._end_batches(prefix, losses)
+
+    def _end_batches(self, prefix: str, losses: list[float]) -> None:
         self.history.record(f"{prefix}_batch_count", len(losses))
+        if prefix == "train" and not np.isfinite(losses).all():
+            raise ValueError(
+                f"The training loss of epoch {len(self.history)} is not finite: training has "
+                f"diverged, or the samples of a Dataset hold NaN. A lower 'lr' than {self.lr} may "
+                "help, or X scaled (sklearn.preprocessing.StandardScaler)."
+            )
 
     def _record_batch(self, prefix: str, loss: float, size: int) -> None:
         self.history.record_batch(f"{prefix}_loss", loss)
@@ -464,11 +498,12 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
             kwargs["fused"] = True
         return args, kwargs
 
-    def _prepare(self, data: TrainingData, *, resume: bool = False) -> None:
-        """Learn the tasks, build module, criterion and optimizer, try the module on a batch.
-
-        The caller has set `seed_`.
-        """
+    def _prepare(
+        self, data: TrainingData, *, seed: int | None = None, resume: bool = False
+    ) -> None:
+        """Learn the tasks, build module, criterion and optimizer, try the module on a batch."""
+        if seed is not None:
+            self.seed_ = seed
         if not resume:
             self.__dict__.update(data.inputs)
             self._learn_tasks(data.table)
@@ -515,19 +550,59 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
                 f"The module {name} must return a tensor of logits, or a list of tensors a task. "
                 f"Got {type(output).__name__}."
             )
-        widths = [o.shape[1:].numel() for o in output] if isinstance(output, list | tuple) else None
-        if widths is not None and widths != list(self.task_outputs_):
-            raise ValueError(
-                f"The module {name} must return a list of tensors a task with "
-                f"{list(self.task_outputs_)} logits (1 for a binary task, k for k classes). Got "
-                f"{widths}."
-            )
-        expected = (len(output[0]) if widths else len(batch[1]["codes"]), sum(self.task_outputs_))
-        if widths is None and tuple(output.shape) != expected:
+        n_samples = len(batch[1]["codes"])
+        if isinstance(output, list | tuple):
+            rule = [(n_samples, k) for k in self.task_outputs_]
+            shapes = [tuple(part.shape) for part in output]
+            # A binary task's logits may come flat.
+            full = [(*s, 1) if s == (n_samples,) else s for s in shapes]
+            if full != rule:
+                raise ValueError(
+                    f"The module {name} must return a list of tensors a task, of shape (batch, 1) "
+                    f"or (batch,) for a binary task and (batch, k) for k classes: {rule}. Got "
+                    f"{shapes}."
+                )
+            return
+        expected = (n_samples, sum(self.task_outputs_))
+        if tuple(output.shape) != expected:
             raise ValueError(
                 f"The module {name} must return logits of shape (batch, n_outputs) = {expected} "
                 f"for the {self.n_tasks_} tasks of Y. Got shape {tuple(output.shape)}."
             )
+
+    def load_tasks(self, other: MultiTaskNet, tasks: NDArray[np.intp]) -> None:
+        """Take the weights of a net of more tasks.
+
+        Parameters
+        ----------
+        other : MultiTaskNet
+            A fitted net of the same module.
+        tasks : ndarray of shape (n_tasks_,)
+            Which of its tasks are the tasks of this net, in this order.
+
+        Raises
+        ------
+        ValueError
+            If the modules differ, or some tasks are left out and the heads are not one
+            `skgroup.nn.LinearHeads`.
+        """
+        outputs = np.asarray(other.task_outputs_)
+        starts = np.cumsum(outputs) - outputs
+        kept = np.concatenate([starts[t] + np.arange(outputs[t]) for t in tasks])
+        state = other.module_.state_dict()
+        for name, part in other.module_.named_modules():
+            if isinstance(part, LinearHeads):
+                for key in ("weight", "bias"):
+                    key = f"{name}.{key}" if name else key
+                    if key in state:
+                        state[key] = state[key][kept]
+        try:
+            self.module_.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{type(self.module_).__name__} cannot take the weights of a net of other tasks: "
+                f"{error}"
+            ) from None
 
     # -- what skorch builds --------------------------------------------------------------------
 
@@ -560,9 +635,17 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     def initialize_callbacks(self) -> Any:
         """Build the callbacks; scores are given labels, not the codes that batches hold."""
         super().initialize_callbacks()
-        for _, callback in self.callbacks_:
-            if isinstance(callback, EpochScoring) and callback.target_extractor is to_numpy:
+        for name, callback in self.callbacks_:
+            extractor = getattr(callback, "target_extractor", None)
+            if extractor is to_numpy or isinstance(extractor, _Labels):
                 callback.target_extractor = _Labels(self.task_classes_, self.single_output_)
+            monitor = getattr(callback, "monitor", None)
+            if isinstance(monitor, str) and monitor.startswith("valid_") and not self.train_split:
+                raise ValueError(
+                    f"The callback {name} monitors {monitor!r}, so the 'train_split' parameter "
+                    "must set samples aside, e.g. skorch.dataset.ValidSplit(5). Got "
+                    f"{self.train_split!r}."
+                )
         return self
 
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
@@ -594,6 +677,9 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Parameters by prefix, as in skorch; training batches are shuffled unless told not to."""
         kwargs = super().get_params_for(prefix)
+        if prefix == "iterator_valid":
+            # torch's DataLoader draws a number at each pass, which must not be the caller's.
+            kwargs.setdefault("generator", torch.Generator())
         if prefix == "iterator_train" and not kwargs.keys() & {"sampler", "batch_sampler"}:
             kwargs.setdefault("shuffle", True)
         return kwargs
@@ -610,13 +696,14 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Training and validation part; a validation set of the user's gets its labels encoded."""
+        if y is None and _is_prepared(X) and getattr(self.train_split, "stratified", False):
+            y = X.target["codes"][:, 0].numpy()
         train, valid = super().get_split_datasets(X, y, **fit_params)
         base = valid
         while isinstance(base, Subset):
             base = base.dataset
         if valid is not None and not _is_prepared(base):
-            labels = np.stack([to_numpy(torch.as_tensor(item[1])) for item in valid])
-            table = check_tasks(labels, classes=self.task_classes_)
+            table = check_tasks(labels_of(valid), classes=self.task_classes_)
             valid = TrainingData(valid, table).dataset()
             if (table.codes == MISSING).any():
                 self.criterion_.complete = False
@@ -653,7 +740,10 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         self.check_is_fitted()
         layout = OutputLayout(self.task_outputs_)
         with threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")):
-            parts = [layout.probability(logits).numpy() for logits in self.forward_iter(X)]
+            # Scores of training batches are given logits that still know their gradient.
+            parts = [
+                layout.probability(logits).numpy(force=True) for logits in self.forward_iter(X)
+            ]
         return np.concatenate(parts)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -676,7 +766,8 @@ def _is_prepared(dataset: Any) -> bool:
 def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
     """Those of the learned arguments that the signature names.
 
-    Where a class passes `**kwargs` on, those that its base classes name too.
+    Where a class passes `**kwargs` on, those that its base classes name too; all, if it takes
+    `**kwargs` and neither it nor a base class names anything.
     """
     if isinstance(factory, nn.Module):
         factory = type(factory)
@@ -685,14 +776,50 @@ def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
         names |= signature(factory).parameters.keys()
         bound = {name for name, p in signature(factory.func).parameters.items()} - names
         return {k: v for k, v in _wanted(factory.func, learned).items() if k not in bound}
+    takes_any = False
     for part in factory.__mro__ if isinstance(factory, type) else [factory]:
+        if part is nn.Module:
+            break
         if isinstance(part, type) and "__init__" not in vars(part):
             continue
-        parameters = signature(part).parameters
-        names |= parameters.keys()
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        kinds = {name: p.kind for name, p in signature(part).parameters.items()}
+        names |= {name for name, kind in kinds.items() if kind not in _VARIADIC}
+        takes_any = Parameter.VAR_KEYWORD in kinds.values()
+        if not takes_any:
             break
+    if takes_any and not names:
+        return dict(learned)
     return {key: value for key, value in learned.items() if key in names}
+
+
+_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+
+@contextmanager
+def _labels_at_hand(callback: Any) -> Iterator[None]:
+    """Let an EpochScoring find labels where it has cached none."""
+    if not isinstance(getattr(callback, "target_extractor", None), _Labels):
+        yield
+        return
+    callback.get_test_data = functools.partial(_test_data, callback)
+    try:
+        yield
+    finally:
+        del callback.get_test_data
+
+
+def _test_data(
+    callback: EpochScoring, train: Any, valid: Any, use_caching: bool
+) -> tuple[Any, Any, list[Tensor]]:
+    """What an EpochScoring scores; with labels where it has cached none."""
+    X, y, y_pred = EpochScoring.get_test_data(callback, train, valid, use_caching)
+    if not use_caching and X is not None:
+        samples = BatchLoader(X)
+        if _is_prepared(samples.base):
+            codes = samples.base.target["codes"]
+            codes = codes if samples.index is None else codes[samples.index]
+            y = callback.target_extractor({"codes": codes})
+    return X, y, y_pred
 
 
 class _StopTraining(Exception):

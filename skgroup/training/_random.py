@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,12 +21,24 @@ def draw_seeds(random_state: Any, size: int) -> list[int]:
     return check_random_state(random_state).randint(2**31 - 1, size=size).tolist()
 
 
+# The generators belong to the process: one thread at a time may have them.
+_GENERATORS = threading.RLock()
+
+
 @contextmanager
 def local_seed(seed: int) -> Iterator[None]:
-    """Seed torch's and NumPy's global generators inside the block, and put them back after it."""
-    state = np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    """Seed torch's and NumPy's global generators inside the block, and put them back after it.
+
+    Other threads that come here wait for the end of the block.
+    """
+    with (
+        _GENERATORS,
+        torch.random.fork_rng(devices=range(torch.cuda.device_count())),
+    ):
+        state = np.random.get_state()
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         np.random.seed(seed % 2**32)
         try:
             yield

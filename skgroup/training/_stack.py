@@ -99,8 +99,9 @@ class Stack:
         for module in [self.base, *self.modules]:
             module.eval()
         with torch.no_grad():
-            together = self(x, shared=True)
-            alone = [join_outputs(m(x)) for m in self.modules]
+            # A module may work in place, and the inputs may be the user's.
+            together = self(x.clone(), shared=True)
+            alone = [join_outputs(m(x.clone())) for m in self.modules]
         for module, mode in zip(self.modules, modes, strict=True):
             module.train(mode)
         return all(
