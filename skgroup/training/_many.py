@@ -70,18 +70,15 @@ def fit_many(
         if start is not None:
             start(net, of_net)
     in_processes = n_jobs not in (None, 1) and len(nets) > 1
-    stacked = strategy == "stacked" or (
-        strategy == "auto" and not in_processes and stack_pays(nets)
-    )
-    if stacked:
+    stack: Stack | str = ""
+    if strategy == "stacked" or (strategy == "auto" and not in_processes and stack_pays(nets)):
         stack = stack_or_reason(nets, data)
         if isinstance(stack, str) and strategy == "stacked":
             raise ValueError(f"These nets cannot be trained as a stack: {stack}.")
-        stacked = isinstance(stack, Stack)
     total = sum(net.max_epochs for net in nets)
     with tqdm(total=total, desc=description, unit="epoch", disable=not verbose) as bar:
         progress = [EpochProgress(bar)] if verbose else []
-        if stacked:
+        if isinstance(stack, Stack):
             recorders = [] if make_recorder is None else [make_recorder(True)]
             train_stacked(
                 stack, nets, data, recorder=next(iter(recorders), None), progress=progress

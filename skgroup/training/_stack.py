@@ -67,16 +67,17 @@ class Stack:
         self.base = copy.deepcopy(modules[0])
         self.buffers: dict[str, Tensor] = {}
         if not swap:
-            parts = [dict(m.named_parameters()) for m in modules]
-            self.params = {k: nn.Parameter(_pad_and_stack([p[k] for p in parts])) for k in parts[0]}
+            parts: list[Any] = [dict(m.named_parameters()) for m in modules]
+            self.params: dict[str, Any] = {
+                k: nn.Parameter(_pad_and_stack([p[k] for p in parts])) for k in parts[0]
+            }
             parts = [dict(m.named_buffers()) for m in modules]
             self.buffers = {k: torch.stack([b[k] for b in parts]) for k in parts[0]}
             return
         for name, part in modules[0].named_modules():
             if isinstance(part, nn.Linear):
-                self.base.set_submodule(
-                    name, StackedLinear([m.get_submodule(name) for m in modules])
-                )
+                layers: list[Any] = [m.get_submodule(name) for m in modules]
+                self.base.set_submodule(name, StackedLinear(layers))
             elif isinstance(part, nn.Flatten) and part.start_dim > 0:
                 self.base.set_submodule(name, nn.Flatten(part.start_dim + 1, part.end_dim))
             elif next(part.parameters(recurse=False), None) is not None:
