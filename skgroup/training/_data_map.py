@@ -86,9 +86,12 @@ class DataMapRecorder(Callback):
         """Turn the logits into probabilities and update mean and spread."""
         self.epoch_ += 1
         self.visits_ += self.visited_
-        # Zero for a sample that was not visited: it keeps its mean and spread.
-        share = (self.visited_ / self.visits_.clamp(min=1))[:, None]
-        visited = self.visited_[:, None]
+        # Usually all samples were visited in every epoch. Else, the share of one that was not
+        # is zero: it keeps its mean and spread.
+        regular = bool((self.visits_ == self.epoch_).all())
+        share: Any = 1 / self.epoch_
+        if not regular:
+            share = (self.visited_ / self.visits_.clamp(min=1))[:, None]
         n_rows = max(1, _CHUNK // self.logits_.shape[1])
         for start in range(0, len(self.logits_), n_rows):
             rows = slice(start, start + n_rows)
@@ -97,9 +100,14 @@ class DataMapRecorder(Callback):
             if self.missing_:
                 p = torch.where(codes < 0, self.layout_.expected_probability(logits), p)
             # Welford's update: sums of squares would cancel.
-            delta = p.sub_(self.mean_[rows]).mul_(visited[rows])
-            self.mean_[rows].addcmul_(delta, share[rows])
-            self.square_[rows].addcmul_(delta.square_(), 1 - share[rows])
+            delta = p.sub_(self.mean_[rows])
+            if regular:
+                self.mean_[rows].add_(delta, alpha=share)
+                self.square_[rows].addcmul_(delta, delta, value=1 - share)
+            else:
+                delta.mul_(self.visited_[rows, None])
+                self.mean_[rows].addcmul_(delta, share[rows])
+                self.square_[rows].addcmul_(delta.square_(), 1 - share[rows])
         self.visited_.zero_()
         if self.epoch_ in self.snapshot_epochs:
             self._hand_out()

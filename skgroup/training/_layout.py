@@ -84,7 +84,8 @@ class OutputLayout:
     def true_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Probability of the true label, (..., n_tasks); see `true_log_probability`."""
         if self.all_binary:
-            return torch.sigmoid(torch.where(codes > 0, logits, -logits))
+            # p where the code is 1 and 1 - p where it is 0, in one pass each and in place.
+            return torch.sigmoid(logits).add_(codes).sub_(1).abs_()
         return self.true_log_probability(logits, codes).exp()
 
     def probability(self, logits: Tensor) -> Tensor:

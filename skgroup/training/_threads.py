@@ -12,7 +12,7 @@ from torch import nn
 __all__ = ["threads_for"]
 
 #: Multiply-adds a batch (weights times samples) from which on threads pay for being woken up.
-_WORTH_THREADS = 2**27
+_WORTH_THREADS = 2**25
 
 
 @contextmanager
