@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import MLP, SmallCNN
+from skgroup.training._data import TaskDataset
 from skgroup.training._many import fit_many
-from skgroup.training._stack import stack_pays
+from skgroup.training._stack import predict_stacked, stack_pays
 
 
 class Branches(nn.Module):
@@ -200,3 +201,29 @@ def test_verbose_counts_the_epochs_of_all_nets(digits, small_net, capsys):
     nets, data = specialists(small_net, X, Y)
     fit_many(nets, data, [1, 2, 3, 4], verbose=1, description="four nets")
     assert "four nets: 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_groups", [2, 15])
+def test_stacked_prediction_is_that_of_each_specialist(digits, small_net, n_groups):
+    X, Y = digits
+    net = small_net.set_params(batch_size=20)  # many batches: worth a stack
+    membership = np.eye(15)[:, :n_groups] + (0.1 if n_groups == 2 else 0)
+    clf = GroupedMTLClassifier(net, membership, random_state=0).fit(X, Y)
+    alone = [specialist._flat_proba(X) for specialist in clf.specialists_]
+    together = predict_stacked(clf.specialists_, TaskDataset(torch.from_numpy(X).float()))
+    for own, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["stacked", "sequential"])
+def test_mixed_precision_learns_nearly_the_same(digits, small_net, strategy):
+    X, Y = digits
+    clf = GroupedMTLClassifier(small_net, np.ones((15, 2)), strategy=strategy, random_state=0)
+    full = clf.fit(X, Y).predict_proba(X)
+    half = clone(clf).set_params(estimator__precision="bfloat16").fit(X, Y)
+    assert half.specialists_[0].module_.heads.weight.dtype is torch.float32
+    found = half.predict_proba(X)
+    assert not np.array_equal(found, full)
+    assert np.corrcoef(found.ravel(), full.ravel())[0, 1] > 0.99
+    with pytest.raises(ValueError, match="The 'precision' parameter of MultiTaskNet must be"):
+        clf.set_params(estimator__precision="float16").fit(X, Y)

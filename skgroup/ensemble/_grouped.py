@@ -28,7 +28,7 @@ from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs
-from skgroup.training._many import STRATEGIES, fit_many
+from skgroup.training._many import STRATEGIES, fit_many, predict_many
 from skgroup.training._net import TrainingData
 from skgroup.training._random import draw_seeds
 
@@ -320,15 +320,14 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "specialists_")
         dataset = TaskDataset(check_inputs(self, X, reset=False))
+        of_specialists = predict_many(self.specialists_, dataset)
         outputs = np.asarray(self.task_outputs_)
         task_of_output = np.repeat(np.arange(self.n_tasks_), outputs)
         proba = np.zeros((len(dataset), len(task_of_output)), dtype=np.float32)
-        for j, (specialist, tasks) in enumerate(
-            zip(self.specialists_, self.specialist_tasks_, strict=True)
-        ):
+        for j, tasks in enumerate(self.specialist_tasks_):
             columns = np.flatnonzero(np.isin(task_of_output, tasks))
             weight = self.serving_weights_[task_of_output[columns], j].astype(np.float32)
-            proba[:, columns] += weight * specialist._flat_proba(dataset)
+            proba[:, columns] += weight * of_specialists[j]
         # Weights that sum to 1 only to rounding must not carry a probability past 1.
         return np.clip(proba, 0.0, 1.0, out=proba)
 

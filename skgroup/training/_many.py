@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from skgroup.training._data import TaskDataset
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._net import MultiTaskNet, TrainingData
 from skgroup.training._progress import EpochProgress
-from skgroup.training._stack import Stack, stack_or_reason, stack_pays, train_stacked
+from skgroup.training._stack import (
+    Stack,
+    predict_stacked,
+    stack_or_reason,
+    stack_pays,
+    train_stacked,
+)
 
-__all__ = ["STRATEGIES", "fit_many"]
+__all__ = ["STRATEGIES", "fit_many", "predict_many"]
 
 STRATEGIES = ("auto", "stacked", "sequential")
 
@@ -97,6 +106,12 @@ def fit_many(
             bar.update(net.max_epochs)
             done.append((net, callbacks))
         return [net for net, _ in done], [r for _, callbacks in done for r in callbacks]
+
+
+def predict_many(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[NDArray[np.float32]]:
+    """Probabilities (n_samples, n_outputs) of each net, by one batched pass where that pays."""
+    stacked = predict_stacked(nets, dataset)
+    return [net._flat_proba(dataset) for net in nets] if stacked is None else stacked
 
 
 def _train(

@@ -23,7 +23,13 @@ from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from skgroup._compat import Interval, Options, _check_sample_weight, validate_parameter_constraints
+from skgroup._compat import (
+    Interval,
+    Options,
+    StrOptions,
+    _check_sample_weight,
+    validate_parameter_constraints,
+)
 from skgroup._validation import MISSING, TaskTable, check_tasks
 from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.nn import MLP, LinearHeads
@@ -127,6 +133,9 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         loss (`skorch.callbacks.EarlyStopping`). None trains on all samples.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is such a device, else the CPU.
+    precision : {"float32", "bfloat16"}, default="float32"
+        "bfloat16" runs the module under torch's autocast (mixed precision), which is faster on
+        GPUs that have it; weights, loss and probabilities stay float32.
     random_state : int, RandomState or None, default=None
         Determines the initial weights, the order of samples and dropout. The global random state
         is neither used nor changed.
@@ -198,6 +207,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         class_weight: Any = "balanced",
         train_split: Any = None,
         device: Any = "auto",
+        precision: str = "float32",
         random_state: Any = None,
         verbose: int = 0,
         iterator_train: Any = BatchLoader,
@@ -207,6 +217,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
     ) -> None:
         self.task_weight = task_weight
         self.class_weight = class_weight
+        self.precision = precision
         self.random_state = random_state
         super().__init__(
             module=module,
@@ -336,6 +347,7 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
             "lr": [Interval(Real, 0, None, closed="neither")],
             "max_epochs": [Interval(Integral, 1, None, closed="left")],
             "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+            "precision": [StrOptions({"float32", "bfloat16"})],
             "random_state": ["random_state"],
         }  # fmt: skip
         values = {name: getattr(self, name) for name in constraints}
@@ -717,7 +729,12 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Logits (batch, n_outputs) of a batch."""
-        return join_outputs(self._run_module(x, **fit_params))
+        with self._autocast():
+            return join_outputs(self._run_module(x, **fit_params)).float()
+
+    def _autocast(self) -> torch.autocast:
+        device = torch.device(self._device()).type
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """The criterion of one batch; `y_true` is its target, a dict of tensors."""

@@ -13,7 +13,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from skgroup.nn import LinearHeads
-from skgroup.training._data import BatchLoader, as_float
+from skgroup.training._data import BatchLoader, TaskDataset, as_float
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loss import MultiTaskLoss, multi_task_loss
@@ -21,7 +21,7 @@ from skgroup.training._net import MultiTaskNet, TrainingData
 from skgroup.training._random import local_seed
 from skgroup.training._threads import threads_for
 
-__all__ = ["Stack", "stack_or_reason", "stack_pays", "train_stacked"]
+__all__ = ["Stack", "predict_stacked", "stack_or_reason", "stack_pays", "train_stacked"]
 
 # Layers that draw random numbers, which a stack would draw in another order.
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
@@ -30,6 +30,8 @@ _CONVOLUTION = (nn.modules.conv._ConvNd,)
 _ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 #: Weights times samples in a batch, of one net, up to which a stack is faster than a loop.
 _STACK_UP_TO = 2**24
+#: Batches from which on a stack predicts faster than one net after another.
+_PREDICT_FROM = 8
 
 
 class StackedLinear(nn.Module):
@@ -160,8 +162,14 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "multiclass tasks differ between the nets"
     if len(outputs) > 1 and kinds[0].count(LinearHeads) != 1:
         return "the heads are not one skgroup.nn.LinearHeads"
-    device = next(modules[0].parameters()).device
-    x = as_float(X[:4].to(device))
+    return stack_of(modules, X)
+
+
+def stack_of(modules: Sequence[nn.Module], X: Any) -> Stack | str:
+    """A stack that computes what the modules do on some of the samples `X`, or why none does."""
+    if not isinstance(X, Tensor):
+        return "the inputs are not one array in memory"
+    x = as_float(X[:4].to(next(modules[0].parameters()).device))
     reason = ""
     for swap in (True, False):
         try:
@@ -238,7 +246,8 @@ def train_stacked(
                 x = as_float(take(data[0].X, index).to(device))
                 target = tasks.batch(index)
                 optimizer.zero_grad()
-                logits = stack(x, shared=shared)
+                with first._autocast():
+                    logits = stack(x, shared=shared).float()
                 loss = multi_task_loss(logits, target, tasks.weight, tasks.layout, tasks.complete)
                 loss.sum().backward()
                 optimizer.step()
@@ -259,6 +268,32 @@ def train_stacked(
             net.notify("on_train_end", X=dataset, y=None)
         if recorder is not None:
             recorder.end()
+
+
+def predict_stacked(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[Any] | None:
+    """Probabilities (n_samples, n_outputs) of each net by one batched pass, ndarrays.
+
+    None where that cannot be done, or would not pay.
+    """
+    first = nets[0]
+    n_batches = len(dataset) / first.batch_size
+    if n_batches < _PREDICT_FROM or type(first) is not MultiTaskNet or not stack_pays(nets):
+        return None
+    stack = stack_of([net.module_ for net in nets], dataset.X)
+    if isinstance(stack, str):
+        return None
+    stack.base.eval()
+    layouts = [OutputLayout(net.task_outputs_) for net in nets]
+    parts = []
+    with torch.no_grad(), first._autocast():
+        for x, _ in BatchLoader(dataset, first.batch_size):
+            x = as_float(x.to(next(iter(stack.params.values())).device))
+            parts.append(stack(x, shared=True).float().cpu())
+    logits = torch.cat(parts, dim=1)
+    return [
+        layout.probability(own[:, : layout.n_outputs]).numpy()
+        for layout, own in zip(layouts, logits, strict=True)
+    ]
 
 
 def _batches(loader: BatchLoader, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
