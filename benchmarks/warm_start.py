@@ -55,6 +55,9 @@ def candidates(net, n_groups, seed):
 
     return {
         "MTL": GroupedMTLClassifier.mtl(net, random_state=seed),
+        "MTL, 1.5 times the epochs": GroupedMTLClassifier.mtl(
+            net, specialist_epochs=epochs * 3 // 2, random_state=seed
+        ),
         f"{n_groups + 1} MTL nets (equal cost)": GroupedMTLClassifier.mtl_ensemble(
             n_groups + 1, net, random_state=seed
         ),
