@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -227,3 +227,25 @@ def test_mixed_precision_learns_nearly_the_same(digits, small_net, strategy):
     assert np.corrcoef(found.ravel(), full.ravel())[0, 1] > 0.99
     with pytest.raises(ValueError, match="The 'precision' parameter of MultiTaskNet must be"):
         clf.set_params(estimator__precision="float16").fit(X, Y)
+
+
+class CountThreads(Callback):
+    seen = None
+
+    def on_batch_end(self, net, **kwargs):
+        CountThreads.seen = torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("width", "expected"), [(16, 1), (5000, 2)])
+def test_small_nets_train_on_one_thread_and_give_the_others_back(digits, width, expected):
+    X, Y = digits
+    torch.set_num_threads(2)
+    try:
+        net = MultiTaskNet(
+            module__hidden_units=(width,), max_epochs=1, callbacks=[CountThreads()], batch_size=600
+        )
+        net.fit(X, Y)
+        assert CountThreads.seen == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
