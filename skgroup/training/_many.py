@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from skgroup.training._data import TaskDataset
 from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._net import MultiTaskNet, TrainingData
+from skgroup.training._net import MultiTaskNet
 from skgroup.training._progress import EpochProgress
 from skgroup.training._stack import (
     Stack,
@@ -21,6 +21,7 @@ from skgroup.training._stack import (
     stack_pays,
     train_stacked,
 )
+from skgroup.training._training_data import TrainingData
 
 __all__ = ["STRATEGIES", "fit_many", "predict_many"]
 

@@ -7,7 +7,6 @@ import functools
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any
@@ -16,9 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, PrintLog
-from skorch.dataset import get_len
+from skorch.callbacks import Callback
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
@@ -30,10 +27,10 @@ from skgroup._compat import (
     _check_sample_weight,
     validate_parameter_constraints,
 )
-from skgroup._validation import MISSING, TaskTable, check_tasks
+from skgroup._validation import MISSING, check_tasks
 from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.nn import MLP, LinearHeads
-from skgroup.training._classifier import TaskClassifierMixin, decode
+from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import (
     BatchLoader,
     TaskDataset,
@@ -43,58 +40,17 @@ from skgroup.training._data import (
     n_samples_of,
     shape_of,
 )
-from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._layout import OutputLayout, join_outputs
+from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._loss import MultiTaskLoss, class_weight_table
 from skgroup.training._random import draw_seeds, local_seed
 from skgroup.training._threads import threads_for
+from skgroup.training._training_data import TrainingData
 
-__all__ = ["MultiTaskNet", "TrainingData"]
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Checked inputs, tasks and weights of samples and classes: what nets are trained on.
-
-    `inputs` holds what estimators say of their inputs: `n_features_in_`, `feature_names_in_`,
-    `input_shape_`, as far as there are any.
-    """
-
-    X: Any
-    table: TaskTable
-    inputs: dict[str, Any] = field(default_factory=dict)
-    sample_weight: NDArray[np.float64] | None = None
-    class_weight: NDArray[np.float32] | None = None
-    selected: NDArray[np.intp] | None = None
-
-    @property
-    def tasks(self) -> NDArray[np.intp]:
-        """Which of the tasks of `Y` these are."""
-        return np.arange(self.table.n_tasks) if self.selected is None else self.selected
-
-    def select(self, tasks: NDArray) -> TrainingData:
-        """The same samples with some of the tasks."""
-        if np.array_equal(np.arange(self.table.n_tasks)[tasks], np.arange(self.table.n_tasks)):
-            return self
-        table = self.table.select(tasks)
-        class_weight = self.class_weight
-        if class_weight is not None:
-            class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
-        selected = self.tasks[tasks]
-        return replace(self, table=table, class_weight=class_weight, selected=selected)
-
-    def dataset(self) -> TaskDataset:
-        """Inputs and targets as the batches take them."""
-        target = {
-            "codes": torch.from_numpy(self.table.codes),
-            "index": torch.arange(len(self.table.codes)),
-        }
-        if self.sample_weight is not None:
-            target["weight"] = torch.from_numpy(self.sample_weight.astype(np.float32))
-        return TaskDataset(self.X, target)
+__all__ = ["MultiTaskNet"]
 
 
-class MultiTaskNet(TaskClassifierMixin, NeuralNet):
+class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     """One network for many tasks: a shared trunk and a head a task.
 
     A skorch net: the module is given as a class and its hyper-parameters by prefix
@@ -393,122 +349,12 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
                 self.notify("on_train_begin", X=dataset, y=None)
                 try:
                     # Scoring callbacks of skorch ask the net for its device.
-                    with suppress(_StopTraining), self._device_resolved():
+                    with suppress(StopTraining), self._device_resolved():
                         self.fit_loop(dataset, None, **fit_params)
                 finally:
                     self.notify("on_train_end", X=dataset, y=None)
             finally:
                 self.callbacks_ = own
-
-    def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Tell the callbacks; see `skorch.NeuralNet.notify`."""
-        if method_name != "on_epoch_end":
-            super().notify(method_name, **kwargs)
-            return
-        # skorch's EarlyStopping raises what Ctrl-C raises. Told apart here, one net that stops
-        # early does not end the training of others, and all callbacks hear of the last epoch.
-        self.on_epoch_end(self, **kwargs)
-        stop = False
-        for _, callback in self.callbacks_:
-            if isinstance(callback, PrintLog) and not self.verbose:
-                continue  # it would lay out a table that nobody sees
-            try:
-                with _labels_at_hand(callback):
-                    callback.on_epoch_end(self, **kwargs)
-            except KeyboardInterrupt:
-                if not isinstance(callback, EarlyStopping):
-                    raise
-                stop = True
-        if stop:
-            raise _StopTraining
-
-    def run_single_epoch(
-        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
-    ) -> None:
-        """One pass over the batches; see `skorch.NeuralNet.run_single_epoch`.
-
-        Only those callbacks are called that listen to batches, and where none does, losses are
-        read once a pass, so that a GPU need not be waited for.
-        """
-        if iterator is None:
-            return
-        begin, end = self._listeners("on_batch_begin"), self._listeners("on_batch_end")
-        closure = signature(self.optimizer_.step).parameters.get("closure")
-        # Whether a step is: gradients to zero, forward, backward, update.
-        self.plain_step_ = (
-            len(self._optimizers) == 1
-            and (closure is None or closure.default is not Parameter.empty)
-            and not self._listeners("on_grad_computed")
-        )
-        wait = any(not isinstance(listener, DataMapRecorder) for listener in begin + end)
-        losses, sizes = [], []
-        for batch in iterator:
-            if wait:
-                self.history.new_batch()
-            for listener in begin:
-                listener.on_batch_begin(self, batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
-            sizes.append(get_len(batch[0]))
-            if wait:
-                self._record_batch(prefix, losses[-1].item(), sizes[-1])
-            for listener in end:
-                listener.on_batch_end(self, batch=batch, training=training, **step)
-        values = torch.stack(losses).tolist() if losses else []
-        if wait:
-            self._end_batches(prefix, values)
-        else:
-            self._record_batches(prefix, values, sizes)
-
-    def _record_batches(self, prefix: str, losses: list[float], sizes: list[int]) -> None:
-        for loss, size in zip(losses, sizes, strict=True):
-            self.history.new_batch()
-            self._record_batch(prefix, loss, size)
-        self._end_batches(prefix, losses)
-
-    def _end_batches(self, prefix: str, losses: list[float]) -> None:
-        self.history.record(f"{prefix}_batch_count", len(losses))
-        if prefix == "train" and not np.isfinite(losses).all():
-            raise ValueError(
-                f"The training loss of epoch {len(self.history)} is not finite: training has "
-                f"diverged, or the samples of a Dataset hold NaN. A lower 'lr' than {self.lr} may "
-                "help, or X scaled (sklearn.preprocessing.StandardScaler)."
-            )
-
-    def _record_batch(self, prefix: str, loss: float, size: int) -> None:
-        self.history.record_batch(f"{prefix}_loss", loss)
-        self.history.record_batch(f"{prefix}_batch_size", size)
-
-    def _listeners(self, hook: str) -> list[Any]:
-        """The callbacks (and the net, if it is of a subclass) that define a hook."""
-        own = [self] if getattr(type(self), hook) is not getattr(NeuralNet, hook) else []
-        return own + [
-            callback
-            for _, callback in self.callbacks_
-            if getattr(type(callback), hook, None) is not getattr(Callback, hook)
-        ]
-
-    def train_step(self, batch: Any, **fit_params: Any) -> Any:
-        """One optimisation step; see `skorch.NeuralNet.train_step`."""
-        if not self.plain_step_:
-            return super().train_step(batch, **fit_params)
-        self.optimizer_.zero_grad()
-        step = self.train_step_single(batch, **fit_params)
-        self.optimizer_.step()
-        return step
-
-    def _set_training(self, training: bool = True) -> None:
-        parts = (self.module_, self.criterion_)
-        if any(getattr(part, "training", training) != training for part in parts):
-            super()._set_training(training)
-
-    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
-        """Parameters of the optimizer, as in skorch; torch's fused step where there is one."""
-        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
-        alternatives = {"fused", "foreach", "capturable", "differentiable"}
-        if getattr(self, prefix) in _FUSED and not alternatives & kwargs.keys():
-            kwargs["fused"] = True
-        return args, kwargs
 
     def _prepare(
         self, data: TrainingData, *, seed: int | None = None, resume: bool = False
@@ -649,8 +495,8 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
         super().initialize_callbacks()
         for name, callback in self.callbacks_:
             extractor = getattr(callback, "target_extractor", None)
-            if extractor is to_numpy or isinstance(extractor, _Labels):
-                callback.target_extractor = _Labels(self.task_classes_, self.single_output_)
+            if extractor is to_numpy or isinstance(extractor, BatchLabels):
+                callback.target_extractor = BatchLabels(self.task_classes_, self.single_output_)
             monitor = getattr(callback, "monitor", None)
             if isinstance(monitor, str) and monitor.startswith("valid_") and not self.train_split:
                 raise ValueError(
@@ -773,9 +619,6 @@ class MultiTaskNet(TaskClassifierMixin, NeuralNet):
                     self.__dict__[name] = to_device(part, self._device())
 
 
-_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-
-
 def _is_prepared(dataset: Any) -> bool:
     return isinstance(dataset, TaskDataset)
 
@@ -810,53 +653,6 @@ def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
 
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-
-
-@contextmanager
-def _labels_at_hand(callback: Any) -> Iterator[None]:
-    """Let an EpochScoring find labels where it has cached none."""
-    if not isinstance(getattr(callback, "target_extractor", None), _Labels):
-        yield
-        return
-    callback.get_test_data = functools.partial(_test_data, callback)
-    try:
-        yield
-    finally:
-        del callback.get_test_data
-
-
-def _test_data(
-    callback: EpochScoring, train: Any, valid: Any, use_caching: bool
-) -> tuple[Any, Any, list[Tensor]]:
-    """What an EpochScoring scores; with labels where it has cached none."""
-    X, y, y_pred = EpochScoring.get_test_data(callback, train, valid, use_caching)
-    if not use_caching and X is not None:
-        samples = BatchLoader(X)
-        if _is_prepared(samples.base):
-            codes = samples.base.target["codes"]
-            codes = codes if samples.index is None else codes[samples.index]
-            y = callback.target_extractor({"codes": codes})
-    return X, y, y_pred
-
-
-class _StopTraining(Exception):
-    """A callback wants no further epoch."""
-
-
-class _Labels:
-    """Turns the target of a batch into labels, for skorch's scoring callbacks."""
-
-    def __init__(self, classes: list[NDArray], single: bool) -> None:
-        self.classes = classes
-        self.single = single
-
-    def __call__(self, target: dict[str, Tensor]) -> NDArray:
-        codes: NDArray = target["codes"].numpy(force=True)
-        labels = decode(np.maximum(codes, 0), self.classes)
-        if (codes < 0).any():
-            labels = labels.astype(object)
-            labels[codes < 0] = None
-        return labels[:, 0] if self.single else labels
 
 
 @contextmanager

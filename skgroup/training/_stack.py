@@ -17,9 +17,10 @@ from skgroup.training._data import BatchLoader, TaskDataset, as_float
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loss import MultiTaskLoss, multi_task_loss
-from skgroup.training._net import MultiTaskNet, TrainingData
+from skgroup.training._net import MultiTaskNet
 from skgroup.training._random import local_seed
 from skgroup.training._threads import threads_for
+from skgroup.training._training_data import TrainingData
 
 __all__ = ["Stack", "predict_stacked", "stack_or_reason", "stack_pays", "train_stacked"]
 

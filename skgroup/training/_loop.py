@@ -1,0 +1,187 @@
+"""The loop over epochs and batches: skorch's, with less to do in each batch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, PrintLog
+from skorch.dataset import get_len
+from torch import Tensor
+
+from skgroup.training._classifier import decode
+from skgroup.training._data import BatchLoader, TaskDataset
+from skgroup.training._data_map import DataMapRecorder
+
+__all__ = ["BatchLabels", "StopTraining", "TrainingLoop"]
+
+# Optimizers of which torch has a fused step on every device.
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+
+
+class TrainingLoop(NeuralNet):
+    """A skorch net whose epochs cost little more than a loop written by hand."""
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Tell the callbacks; see `skorch.NeuralNet.notify`."""
+        if method_name != "on_epoch_end":
+            super().notify(method_name, **kwargs)
+            return
+        # skorch's EarlyStopping raises what Ctrl-C raises. Told apart here, one net that stops
+        # early does not end the training of others, and all callbacks hear of the last epoch.
+        self.on_epoch_end(self, **kwargs)
+        stop = False
+        for _, callback in self.callbacks_:
+            if isinstance(callback, PrintLog) and not self.verbose:
+                continue  # it would lay out a table that nobody sees
+            try:
+                with labels_at_hand(callback):
+                    callback.on_epoch_end(self, **kwargs)
+            except KeyboardInterrupt:
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                stop = True
+        if stop:
+            raise StopTraining
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """One pass over the batches; see `skorch.NeuralNet.run_single_epoch`.
+
+        Only those callbacks are called that listen to batches, and where none does, losses are
+        read once a pass, so that a GPU need not be waited for.
+        """
+        if iterator is None:
+            return
+        begin, end = self._listeners("on_batch_begin"), self._listeners("on_batch_end")
+        closure = signature(self.optimizer_.step).parameters.get("closure")
+        # Whether a step is: gradients to zero, forward, backward, update.
+        self.plain_step_ = (
+            len(self._optimizers) == 1
+            and (closure is None or closure.default is not Parameter.empty)
+            and not self._listeners("on_grad_computed")
+        )
+        wait = any(not isinstance(listener, DataMapRecorder) for listener in begin + end)
+        losses, sizes = [], []
+        for batch in iterator:
+            if wait and self not in begin:  # of which skorch's hook does so
+                self.history.new_batch()
+            for listener in begin:
+                listener.on_batch_begin(self, batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            sizes.append(get_len(batch[0]))
+            if wait:
+                self._record_batch(prefix, losses[-1].item(), sizes[-1])
+            for listener in end:
+                listener.on_batch_end(self, batch=batch, training=training, **step)
+        values = torch.stack(losses).tolist() if losses else []
+        if wait:
+            self._end_batches(prefix, values)
+        else:
+            self._record_batches(prefix, values, sizes)
+
+    def _record_batches(self, prefix: str, losses: list[float], sizes: list[int]) -> None:
+        for loss, size in zip(losses, sizes, strict=True):
+            self.history.new_batch()
+            self._record_batch(prefix, loss, size)
+        self._end_batches(prefix, losses)
+
+    def _end_batches(self, prefix: str, losses: list[float]) -> None:
+        self.history.record(f"{prefix}_batch_count", len(losses))
+        if prefix == "train" and not np.isfinite(losses).all():
+            raise ValueError(
+                f"The training loss of epoch {len(self.history)} is not finite: training has "
+                f"diverged, or the samples of a Dataset hold NaN. A lower 'lr' than {self.lr} may "
+                "help, or X scaled (sklearn.preprocessing.StandardScaler)."
+            )
+
+    def _record_batch(self, prefix: str, loss: float, size: int) -> None:
+        self.history.record_batch(f"{prefix}_loss", loss)
+        self.history.record_batch(f"{prefix}_batch_size", size)
+
+    def _listeners(self, hook: str) -> list[Any]:
+        """The callbacks (and the net, if it is of a subclass) that define a hook."""
+        own = [self] if getattr(type(self), hook) is not getattr(NeuralNet, hook) else []
+        return own + [
+            callback
+            for _, callback in self.callbacks_
+            if getattr(type(callback), hook, None) is not getattr(Callback, hook)
+        ]
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """One optimisation step; see `skorch.NeuralNet.train_step`."""
+        if not self.plain_step_:
+            return super().train_step(batch, **fit_params)
+        self.optimizer_.zero_grad()
+        step = self.train_step_single(batch, **fit_params)
+        self.optimizer_.step()
+        return step
+
+    def _set_training(self, training: bool = True) -> None:
+        parts = (self.module_, self.criterion_)
+        if any(getattr(part, "training", training) != training for part in parts):
+            super()._set_training(training)
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
+        """Parameters of the optimizer, as in skorch; torch's fused step where there is one."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        alternatives = {"fused", "foreach", "capturable", "differentiable"}
+        if getattr(self, prefix) in _FUSED and not alternatives & kwargs.keys():
+            kwargs["fused"] = True
+        return args, kwargs
+
+
+@contextmanager
+def labels_at_hand(callback: Any) -> Iterator[None]:
+    """Let an EpochScoring find labels where it has cached none."""
+    if not isinstance(getattr(callback, "target_extractor", None), BatchLabels):
+        yield
+        return
+    callback.get_test_data = functools.partial(_test_data, callback)
+    try:
+        yield
+    finally:
+        del callback.get_test_data
+
+
+def _test_data(
+    callback: EpochScoring, train: Any, valid: Any, use_caching: bool
+) -> tuple[Any, Any, list[Tensor]]:
+    """What an EpochScoring scores; with labels where it has cached none."""
+    X, y, y_pred = EpochScoring.get_test_data(callback, train, valid, use_caching)
+    if not use_caching and X is not None:
+        samples = BatchLoader(X)
+        if isinstance(samples.base, TaskDataset):
+            codes = samples.base.target["codes"]
+            codes = codes if samples.index is None else codes[samples.index]
+            y = callback.target_extractor({"codes": codes})
+    return X, y, y_pred
+
+
+class StopTraining(Exception):
+    """A callback wants no further epoch."""
+
+
+class BatchLabels:
+    """Turns the target of a batch into labels, for skorch's scoring callbacks."""
+
+    def __init__(self, classes: list[NDArray], single: bool) -> None:
+        self.classes = classes
+        self.single = single
+
+    def __call__(self, target: dict[str, Tensor]) -> NDArray:
+        codes: NDArray = target["codes"].numpy(force=True)
+        labels = decode(np.maximum(codes, 0), self.classes)
+        if (codes < 0).any():
+            labels = labels.astype(object)
+            labels[codes < 0] = None
+        return labels[:, 0] if self.single else labels

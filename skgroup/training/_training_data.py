@@ -1,0 +1,57 @@
+"""What nets are trained on, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skgroup._validation import TaskTable
+from skgroup.training._data import TaskDataset
+
+__all__ = ["TrainingData"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Checked inputs, tasks and weights of samples and classes: what nets are trained on.
+
+    `inputs` holds what estimators say of their inputs: `n_features_in_`, `feature_names_in_`,
+    `input_shape_`, as far as there are any.
+    """
+
+    X: Any
+    table: TaskTable
+    inputs: dict[str, Any] = field(default_factory=dict)
+    sample_weight: NDArray[np.float64] | None = None
+    class_weight: NDArray[np.float32] | None = None
+    selected: NDArray[np.intp] | None = None
+
+    @property
+    def tasks(self) -> NDArray[np.intp]:
+        """Which of the tasks of `Y` these are."""
+        return np.arange(self.table.n_tasks) if self.selected is None else self.selected
+
+    def select(self, tasks: NDArray) -> TrainingData:
+        """The same samples with some of the tasks."""
+        if np.array_equal(np.arange(self.table.n_tasks)[tasks], np.arange(self.table.n_tasks)):
+            return self
+        table = self.table.select(tasks)
+        class_weight = self.class_weight
+        if class_weight is not None:
+            class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
+        selected = self.tasks[tasks]
+        return replace(self, table=table, class_weight=class_weight, selected=selected)
+
+    def dataset(self) -> TaskDataset:
+        """Inputs and targets as the batches take them."""
+        target = {
+            "codes": torch.from_numpy(self.table.codes),
+            "index": torch.arange(len(self.table.codes)),
+        }
+        if self.sample_weight is not None:
+            target["weight"] = torch.from_numpy(self.sample_weight.astype(np.float32))
+        return TaskDataset(self.X, target)
