@@ -143,13 +143,79 @@ def test_auto_stacks_small_nets_and_loops_over_convolutions(digits, small_net):
     nets, data = specialists(small_net, X, Y)
     for net, of_net in zip(nets, data, strict=True):
         net._prepare(of_net, seed=0)
-    assert stack_pays(nets)
-    assert not stack_pays(nets[:1])
+    assert stack_pays(nets, 600)
+    assert not stack_pays(nets[:1], 600)
     images = X.reshape(-1, 1, 8, 8)
     nets, data = specialists(MultiTaskNet(SmallCNN), images, Y)
     for net, of_net in zip(nets, data, strict=True):
         net._prepare(of_net, seed=0)
-    assert not stack_pays(nets)
+    assert not stack_pays(nets, 600)
+
+
+class Frozen(MLP):
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_outputs, n_features, hidden_units=(8,))
+        self.trunk[1].requires_grad_(False)
+
+
+class Adapted(nn.Linear):
+    """A linear layer that is more than one: a stack of plain ones would not train it."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out)
+        self.down, self.up = nn.Linear(n_in, 2), nn.Linear(2, n_out)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x):
+        return super().forward(x) + self.up(self.down(x))
+
+
+class Adapter(nn.Module):
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.layer = Adapted(n_features, n_outputs)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class Tied(nn.Module):
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.first, self.second = (
+            nn.Linear(n_features, n_features),
+            nn.Linear(n_features, n_features),
+        )
+        self.second.weight = self.first.weight
+        self.heads = nn.Linear(n_features, n_outputs)
+
+    def forward(self, x):
+        return self.heads(self.second(self.first(x).relu()).relu())
+
+
+class FunctionalDropout(MLP):
+    def forward(self, x):
+        return super().forward(nn.functional.dropout(x, 0.5, self.training))
+
+
+class Asserting(MLP):
+    def forward(self, x):
+        assert x.ndim == 2
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("module", [Frozen, Adapter, Tied, FunctionalDropout, Asserting])
+def test_modules_that_a_stack_might_get_wrong_are_trained_right(digits, module):
+    X, Y = digits
+    net = MultiTaskNet(module, max_epochs=2, lr=0.005)
+    assert_same(train(net, X, Y, "auto"), train(net, X, Y, "sequential"), X)
+
+
+def test_training_goes_on_from_a_stack_as_from_a_loop(digits, small_net):
+    X, Y = digits
+    nets = [train(small_net, X, Y, strategy)[0] for strategy in ("stacked", "sequential")]
+    stacked, loop = (net.partial_fit(X, Y)._flat_proba(X) for net in nets)
+    np.testing.assert_allclose(stacked, loop, atol=1e-4)
 
 
 class Other(MultiTaskNet):

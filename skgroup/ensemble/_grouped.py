@@ -66,7 +66,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         What specialists start from: new weights, or those of the multi-task net that made the
         data maps in the grouper. "relation" wants a `TaskGrouper` with `source="mtl"` and the
         module of `estimator`. With half of the epochs (`specialist_epochs`) it was both cheaper
-        and better than "fresh" on the digits tasks (`benchmarks/warm_start.py`): recommended.
+        and better than "fresh" on the digits tasks (`benchmarks/warm_start.py`).
     specialist_epochs : int, default=None
         Epochs of the specialists; those of the estimator if None.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
@@ -362,8 +362,8 @@ def _check_relation(grouper: Any, net: MultiTaskNet) -> None:
     if not bases:
         raise ValueError(rule + "where the grouper has a TaskGrouper with source='mtl'.")
 
-    def architecture(of_net: MultiTaskNet) -> tuple[Any, dict[str, Any]]:
-        return of_net.module, of_net.get_params_for("module")
+    def architecture(of_net: MultiTaskNet) -> str:
+        return f"{of_net.module} with {of_net.get_params_for('module')}"
 
     if architecture(bases[0]) != architecture(net):
         raise ValueError(

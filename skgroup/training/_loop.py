@@ -29,6 +29,8 @@ _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 class TrainingLoop(NeuralNet):
     """A skorch net whose epochs cost little more than a loop written by hand."""
 
+    plain_step_ = False
+
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Tell the callbacks; see `skorch.NeuralNet.notify`."""
         if method_name != "on_epoch_end":
@@ -39,7 +41,7 @@ class TrainingLoop(NeuralNet):
         self.on_epoch_end(self, **kwargs)
         stop = False
         for _, callback in self.callbacks_:
-            if isinstance(callback, PrintLog) and not self.verbose:
+            if not self.verbose and type(callback) is PrintLog and callback.sink is print:
                 continue  # it would lay out a table that nobody sees
             try:
                 with labels_at_hand(callback):
@@ -135,7 +137,8 @@ class TrainingLoop(NeuralNet):
         """Parameters of the optimizer, as in skorch; torch's fused step where there is one."""
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
         alternatives = {"fused", "foreach", "capturable", "differentiable"}
-        if getattr(self, prefix) in _FUSED and not alternatives & kwargs.keys():
+        sparse = any(getattr(part, "sparse", False) for part in self.module_.modules())
+        if getattr(self, prefix) in _FUSED and not alternatives & kwargs.keys() and not sparse:
             kwargs["fused"] = True
         return args, kwargs
 

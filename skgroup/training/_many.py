@@ -81,7 +81,9 @@ def fit_many(
             start(net, of_net)
     in_processes = n_jobs not in (None, 1) and len(nets) > 1
     stack: Stack | str = ""
-    if strategy == "stacked" or (strategy == "auto" and not in_processes and stack_pays(nets)):
+    if strategy == "stacked" or (
+        strategy == "auto" and not in_processes and stack_pays(nets, len(data[0].table.codes))
+    ):
         stack = stack_or_reason(nets, data)
         if isinstance(stack, str) and strategy == "stacked":
             raise ValueError(f"These nets cannot be trained as a stack: {stack}.")

@@ -78,7 +78,7 @@ class Stack:
             self.buffers = {k: torch.stack([b[k] for b in parts]) for k in parts[0]}
             return
         for name, part in modules[0].named_modules():
-            if isinstance(part, nn.Linear):
+            if type(part) in (nn.Linear, LinearHeads):
                 layers: list[Any] = [m.get_submodule(name) for m in modules]
                 self.base.set_submodule(name, StackedLinear(layers))
             elif isinstance(part, nn.Flatten) and part.start_dim > 0:
@@ -86,6 +86,8 @@ class Stack:
             elif next(part.parameters(recurse=False), None) is not None:
                 raise NotImplementedError(f"{type(part).__name__} is no linear layer")
         self.params = dict(self.base.named_parameters())
+        if self.params.keys() != dict(modules[0].named_parameters()).keys():
+            raise NotImplementedError("parameters are shared between layers")
 
     def __call__(self, x: Tensor, *, shared: bool) -> Tensor:
         """Logits (n_nets, batch, n_outputs) of a batch each, or of one batch that all share."""
@@ -97,29 +99,34 @@ class Stack:
 
         return vmap(one, in_dims=(0, 0, None if shared else 0))(self.params, self.buffers, x)
 
-    def computes_what_they_do(self, x: Tensor) -> bool:
-        """Whether the stack and its modules agree on some inputs."""
-        modes = [m.training for m in self.modules]
-        for module in [self.base, *self.modules]:
-            module.eval()
+    def computes_what_they_do(self, x: Tensor, *, training: bool) -> bool:
+        """Whether the stack and copies of its modules agree on some inputs; changes the stack."""
+        copies = [copy.deepcopy(m).train(training) for m in self.modules]
+        self.base.train(training)
         with torch.no_grad():
             # A module may work in place, and the inputs may be the user's.
             together = self(x.clone(), shared=True)
-            alone = [join_outputs(m(x.clone())) for m in self.modules]
-        for module, mode in zip(self.modules, modes, strict=True):
-            module.train(mode)
+            alone = [join_outputs(m(x.clone())) for m in copies]
         return all(
             t.shape[0] == a.shape[0] and torch.allclose(t[:, : a.shape[1]], a, atol=1e-4)
             for t, a in zip(together, alone, strict=True)
         )
 
-    def unstack(self) -> None:
-        """Give every module its own parameters back."""
+    def unstack(self, optimizer: Any, optimizers: Sequence[Any]) -> None:
+        """Give every module its own parameters back, and its optimizer their state."""
         with torch.no_grad():
-            for j, module in enumerate(self.modules):
-                own = dict(module.named_parameters()) | dict(module.named_buffers())
+            for j, (module, of_module) in enumerate(zip(self.modules, optimizers, strict=True)):
+                own: dict[str, Any] = dict(module.named_parameters()) | dict(module.named_buffers())
                 for name, stacked in (self.params | self.buffers).items():
-                    own[name].copy_(stacked[j][tuple(slice(n) for n in own[name].shape)])
+                    kept = tuple(slice(n) for n in own[name].shape)
+                    own[name].copy_(stacked[j][kept])
+                    if name in self.params:
+                        of_module.state[own[name]] = {
+                            key: value[j][kept].clone()
+                            if getattr(value, "shape", None) == stacked.shape
+                            else copy.copy(value)
+                            for key, value in optimizer.state[stacked].items()
+                        }
 
 
 def _pad_and_stack(tensors: Sequence[Tensor]) -> Tensor:
@@ -163,27 +170,42 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "multiclass tasks differ between the nets"
     if len(outputs) > 1 and kinds[0].count(LinearHeads) != 1:
         return "the heads are not one skgroup.nn.LinearHeads"
-    return stack_of(modules, X)
+    if any(not p.requires_grad for p in modules[0].parameters()):
+        return "some parameters are frozen"
+    return stack_of(modules, X, training=True)
 
 
-def stack_of(modules: Sequence[nn.Module], X: Any) -> Stack | str:
+def stack_of(modules: Sequence[nn.Module], X: Any, *, training: bool) -> Stack | str:
     """A stack that computes what the modules do on some of the samples `X`, or why none does."""
     if not isinstance(X, Tensor):
         return "the inputs are not one array in memory"
     x = as_float(X[:4].to(next(modules[0].parameters()).device))
+    try:
+        if training and _draws(copy.deepcopy(modules[0]).train(), x.clone()):
+            return "the module draws random numbers"
+    except Exception as error:  # whatever a module of the user's may raise on so few samples
+        return f"the module cannot be tried: {error}"
     reason = ""
     for swap in (True, False):
         try:
-            stack = Stack(modules, swap=swap)
-            if stack.computes_what_they_do(x):
-                return stack
+            tried = [Stack(modules, swap=swap) for _ in range(1 + training)]
+            if all(t.computes_what_they_do(x, training=bool(k)) for k, t in enumerate(tried)):
+                return Stack(modules, swap=swap)
             reason = "the stacked module computes something else"
-        except (RuntimeError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+        except Exception as error:
             reason = f"the module cannot be stacked: {error}"
     return reason
 
 
-def stack_pays(nets: Sequence[MultiTaskNet]) -> bool:
+def _draws(module: nn.Module, x: Tensor) -> bool:
+    """Whether a pass in train mode draws random numbers."""
+    with local_seed(0), torch.no_grad():
+        before = torch.get_rng_state()
+        module(x)
+        return not torch.equal(before, torch.get_rng_state())
+
+
+def stack_pays(nets: Sequence[MultiTaskNet], n_samples: int) -> bool:
     """Whether a stack was measured to be faster than a loop for nets like these.
 
     Small nets spend their time on starting operations, which a stack starts once for all.
@@ -193,7 +215,8 @@ def stack_pays(nets: Sequence[MultiTaskNet]) -> bool:
     if len(nets) < 2 or any(isinstance(part, _CONVOLUTION) for part in module.modules()):
         return False
     weights = sum(p.numel() for p in module.parameters())
-    return weights * nets[0].batch_size <= _STACK_UP_TO
+    batch_size = nets[0].batch_size if nets[0].batch_size > 0 else n_samples
+    return weights * batch_size <= _STACK_UP_TO
 
 
 def train_stacked(
@@ -264,7 +287,7 @@ def train_stacked(
                 net.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
                 for callback in progress:
                     callback.on_epoch_end(net)
-        stack.unstack()
+        stack.unstack(optimizer, [net.optimizer_ for net in nets])
         for net, dataset in zip(nets, datasets, strict=True):
             net.notify("on_train_end", X=dataset, y=None)
         if recorder is not None:
@@ -278,9 +301,13 @@ def predict_stacked(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[
     """
     first = nets[0]
     n_batches = len(dataset) / first.batch_size
-    if n_batches < _PREDICT_FROM or type(first) is not MultiTaskNet or not stack_pays(nets):
+    if n_batches < _PREDICT_FROM or not stack_pays(nets, len(dataset)):
         return None
-    stack = stack_of([net.module_ for net in nets], dataset.X)
+    if type(first) is not MultiTaskNet or first.iterator_valid is not BatchLoader:
+        return None
+    if first.get_params_for("iterator_valid").keys() - {"generator"}:
+        return None
+    stack = stack_of([net.module_ for net in nets], dataset.X, training=False)
     if isinstance(stack, str):
         return None
     stack.base.eval()

@@ -35,7 +35,8 @@ def threads_for(module: nn.Module, n_samples: int, input_shape: Any) -> Iterator
     weights = sum(p.numel() for p in module.parameters())
     small = input_shape is not None and len(input_shape) == 1
     before = torch.get_num_threads()
-    if before == 1 or not small or weights * n_samples >= _WORTH_THREADS:
+    # A batch of all samples (-1) may be of any size.
+    if before == 1 or not small or n_samples < 0 or weights * n_samples >= _WORTH_THREADS:
         yield
         return
     torch.set_num_threads(1)
