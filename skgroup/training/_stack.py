@@ -24,8 +24,6 @@ from skgroup.training._training_data import TrainingData
 
 __all__ = ["Stack", "predict_stacked", "stack_or_reason", "stack_pays", "train_stacked"]
 
-# Layers that draw random numbers, which a stack would draw in another order.
-_RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
 _CONVOLUTION = (nn.modules.conv._ConvNd,)
 # Optimizers that treat every number of the parameters alone.
 _ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
@@ -160,8 +158,6 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     if len(first._optimizers) > 1 or len(first.optimizer_.param_groups) > 1:
         return "the net has several optimizers or groups of parameters"
     modules = [net.module_ for net in nets]
-    if any(isinstance(part, _RANDOM) for part in modules[0].modules()):
-        return "the module draws random numbers"
     kinds = [[type(part) for part in m.modules()] for m in modules]
     if any(kind != kinds[0] for kind in kinds):
         return "the modules differ"
@@ -248,7 +244,7 @@ def train_stacked(
     args, kwargs = first.get_params_for_optimizer("optimizer", stack.params.items())
     optimizer = first.optimizer(*args, **kwargs)
     shared = len({net.seed_ for net in nets}) == 1
-    tasks = _StackedTasks(nets, datasets, device, shared)
+    tasks = _StackedTasks(nets, datasets, device)
     if recorder is not None:
         recorder.begin(*tasks.side_by_side())
     loader = BatchLoader(
@@ -339,10 +335,7 @@ def _batches(loader: BatchLoader, generators: Sequence[torch.Generator]) -> Iter
 class _StackedTasks:
     """Labels and weights of the tasks of all nets, padded to the largest number of tasks."""
 
-    def __init__(
-        self, nets: Sequence[MultiTaskNet], datasets: Sequence[Any], device: Any, shared: bool
-    ) -> None:
-        self.shared = shared
+    def __init__(self, nets: Sequence[MultiTaskNet], datasets: Sequence[Any], device: Any) -> None:
         self.n_tasks = [net.n_tasks_ for net in nets]
         widest = max(nets, key=lambda net: net.n_tasks_)
         self.layout = OutputLayout(widest.task_outputs_, device)
