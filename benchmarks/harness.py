@@ -17,8 +17,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import Any
+
+import torch
 
 MIB = 2**20
 
@@ -105,6 +108,16 @@ def compare(ours: Callable[[], Any], rival: Callable[[], Any], repeats: int = 5)
             function()
             record.append(time.perf_counter() - start)
     return Comparison(*seconds)
+
+
+@contextmanager
+def torch_threads(n_threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def peak_memory(build: Callable[..., Callable[[], Any]], *args: Any) -> int:

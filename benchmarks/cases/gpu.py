@@ -1,11 +1,11 @@
-"""Specialists of image nets on a CUDA device, where there is one."""
+"""Nets of images on a CUDA device, where there is one, beside the rivals of the other cases."""
 
 import torch
 from sklearn.base import clone
 from torch import nn
 
-from benchmarks.cases.training import make_tasks
-from benchmarks.harness import Row, case, compare
+from benchmarks.cases.training import fit, make_tasks, minimal_loop, published_loop
+from benchmarks.harness import MIB, Row, case, compare
 from skgroup import MultiTaskNet
 from skgroup.nn import SmallCNN
 from skgroup.training._many import fit_many
@@ -22,24 +22,47 @@ class ResNet18(nn.Module):
         return self.net(x)
 
 
-@case("GPU", target="bfloat16 beside float32")
+def peak_of(run):
+    """MiB of the device that `run` takes at most."""
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    return f"{torch.cuda.max_memory_allocated() / MIB:,.0f} MiB"
+
+
+@case("GPU", target="")
 def gpu(size, repeats):
     if not torch.cuda.is_available():
         yield Row("no CUDA device here: not measured")
         return
-    n_samples = 20_000 if size == "full" else 4_000
+    n_nets, n_samples = 20, 20_000 if size == "full" else 4_000
     X, Y = make_tasks(n_samples, 15, (3, 32, 32))
     for module in (SmallCNN, ResNet18):
         net = MultiTaskNet(module, max_epochs=1, batch_size=512)
         data = net._check_data(X, Y, None)
+        name = f"{module.__name__}, {n_samples:,} images"
 
-        def train(precision, net=net, data=data):
-            nets = [clone(net).set_params(precision=precision) for _ in range(20)]
-            fit_many(nets, [data] * 20, list(range(20)))
+        def train(precision="float32", strategy="auto", net=net, data=data):
+            nets = [clone(net).set_params(precision=precision) for _ in range(n_nets)]
+            fit_many(nets, [data] * n_nets, list(range(n_nets)), strategy=strategy)
             torch.cuda.synchronize()
 
-        train("bfloat16")
-        times = compare(lambda: train("bfloat16"), lambda: train("float32"), repeats)
-        memory = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
-        name = f"20 specialists of {module.__name__}, {n_samples:,} images"
-        yield times.row(name, rival="(float32)", ours="(bfloat16)", memory=memory)
+        def train_one(net=net):
+            fit(clone(net), X, Y, {1})
+            torch.cuda.synchronize()
+
+        def rival(loop, module=module):
+            loop(module(15).cuda(), X, Y, 1, batch_size=512, device="cuda")
+            torch.cuda.synchronize()
+
+        train_one()
+        rival(minimal_loop)
+        for loop in (minimal_loop, published_loop):
+            times = compare(train_one, lambda loop=loop: rival(loop), repeats)
+            yield times.row(f"{name}: fit, maps", rival=f"({loop.__name__.replace('_', ' ')})")
+        times = compare(train, lambda: train(strategy="sequential"), repeats)
+        yield times.row(f"{n_nets} specialists of {name}", rival="(one by one)")
+        times = compare(lambda: train("bfloat16"), train, repeats)
+        memory = f"{peak_of(lambda: train('bfloat16'))} (float32: {peak_of(train)})"
+        yield times.row(
+            f"{n_nets} specialists of {name}", rival="(float32)", ours="(bfloat16)", memory=memory
+        )
