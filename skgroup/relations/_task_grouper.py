@@ -362,5 +362,7 @@ class _Embedded:
 
 def _write_map(out: NDArray[np.float32], mean: Tensor, std: Tensor) -> None:
     """Into (n_tasks, n_samples, 2), from two (n_samples, n_tasks)."""
-    out[..., 0] = mean.cpu().numpy().T
-    out[..., 1] = std.cpu().numpy().T
+    for k, values in enumerate((mean.cpu().numpy(), std.cpu().numpy())):
+        for start in range(0, len(values), 512):  # few enough that a block stays in the cache
+            rows = slice(start, start + 512)
+            out[:, rows, k] = values[rows].T

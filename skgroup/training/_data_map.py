@@ -33,7 +33,8 @@ class DataMapRecorder(Callback):
         Epochs, counted from 1, after which to hand out the maps. If training ends earlier, they
         are handed out at its end.
     on_snapshot : callable
-        Called as `on_snapshot(epoch, mean, std)`, tensors of shape (n_samples, n_tasks).
+        Called as `on_snapshot(epoch, mean, std)`, tensors of shape (n_samples, n_tasks) that
+        training goes on to overwrite.
     """
 
     def __init__(
@@ -119,5 +120,8 @@ class DataMapRecorder(Callback):
 
     def _hand_out(self) -> None:
         self.recorded_ = self.epoch_
-        variance = self.square_ / self.visits_.clamp(min=1)[:, None]
-        self.on_snapshot(self.epoch_, self.mean_, variance.sqrt_())
+        # Into the logits, which the next epoch writes anew: fresh memory would cost more than
+        # the arithmetic.
+        std = self.logits_[:, : self.mean_.shape[1]]
+        torch.div(self.square_, self.visits_.clamp(min=1)[:, None], out=std)
+        self.on_snapshot(self.epoch_, self.mean_, std.sqrt_())
