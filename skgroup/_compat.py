@@ -1,10 +1,12 @@
 """The one door through which scikit-learn's private or moving names enter skgroup."""
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     Options,
+    RealNotInt,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -16,11 +18,13 @@ __all__ = [
     "HasMethods",
     "Interval",
     "Options",
+    "RealNotInt",
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
     "_get_output_config",
     "_routing_enabled",
+    "_safe_indexing",
     "validate_data",
     "validate_parameter_constraints",
 ]

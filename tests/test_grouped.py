@@ -419,7 +419,7 @@ def test_specialists_start_from_the_net_of_the_relation(digits, small_net):
 def test_starting_from_the_relation_needs_one_of_the_same_module(digits, small_net):
     grouper = make_pipeline(TaskGrouper(), FuzzyKMeans(3))
     for given, message in [
-        (np.eye(15), "where the grouper has a TaskGrouper with source='mtl'."),
+        (np.eye(15), "where the grouper starts with a TaskGrouper with source='mtl'."),
         (grouper, "where the TaskGrouper's estimator has the module of the specialists."),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -1,5 +1,6 @@
 """Soft clustering of a relation's rows. NumPy, SciPy and scikit-learn only, no torch."""
 
+from skgroup.cluster._clusterings import Clusterings
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
 
-__all__ = ["FuzzyKMeans"]
+__all__ = ["Clusterings", "FuzzyKMeans"]

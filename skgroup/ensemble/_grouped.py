@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
@@ -17,24 +19,39 @@ from skgroup._compat import (
     HasMethods,
     Interval,
     Options,
+    RealNotInt,
     StrOptions,
     _fit_context,
     _routing_enabled,
 )
-from skgroup._validation import check_membership, forget_fit, one_hot
-from skgroup.cluster import FuzzyKMeans
+from skgroup._validation import TaskTable, check_membership, forget_fit, one_hot
+from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
+from skgroup.ensemble._candidates import (
+    ALL_TASKS,
+    GROUP,
+    SINGLE_TASK,
+    Candidate,
+    all_tasks,
+    groups,
+    single_tasks,
+    train,
+)
+from skgroup.ensemble._held_out import held_out_splits
+from skgroup.ensemble._serving import Mixture, learn_serving_weights
+from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
-from skgroup.training._data import TaskDataset, check_inputs
-from skgroup.training._many import STRATEGIES, fit_many, predict_many
+from skgroup.training._data import TaskDataset, check_inputs, take_samples
+from skgroup.training._many import STRATEGIES, predict_many
 from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
 
 __all__ = ["GroupedMTLClassifier"]
 
 _DEFAULT_N_GROUPS = 3
+_SEVERAL = (2, 3, 4)
 
 
 class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
@@ -52,12 +69,35 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         Anything whose `fit(X, Y)` leaves `membership_`, or `labels_` of tasks (scikit-learn's
         clusterers), in its last step; or the memberships themselves. None is
         `make_pipeline(TaskGrouper(estimator), FuzzyKMeans(n_groups))`.
-    n_groups : int, default=None
+    n_groups : int, sequence of int, "several" or None, default=None
         Number of groups where `grouper` is None; 1 is plain multi-task learning. None is 3, or
-        the number of tasks if there are fewer.
-    serving : {"membership"}, default="membership"
-        How specialists are weighted in a prediction: by the task's membership (or by the
-        `serving_weights_` that the grouper sets).
+        the number of tasks if there are fewer. With several numbers, the specialists of each
+        serve side by side; "several" is 2, 3 and 4, as far as there are tasks.
+    n_mtl_nets : int, default=0
+        Nets on all tasks that serve beside the specialists. The first is the net that made the
+        data maps, where the grouper starts with a `TaskGrouper` with `source="mtl"`.
+    stl_nets : bool, default=False
+        Whether a single-task net of each task serves it too.
+    serving : {"membership", "learned"}, default="membership"
+        How nets are weighted in a prediction. "membership": specialists by the task's membership
+        (or by the `serving_weights_` that the grouper sets); each number of groups, the all-tasks
+        nets together and the single-task nets count the same. "learned": by weights that make
+        the labels of held-out samples most likely, pulled towards those of "membership" the more
+        the fewer positives a task has.
+    threshold : float in (0, 1) or "tuned", default=0.5
+        A binary task's second class is predicted where its probability is above this. "tuned"
+        chooses a threshold a task on held-out samples, pulled towards 0.5 where positives are
+        few.
+    threshold_scoring : str or scorer of scikit-learn, default="f1"
+        What tuned thresholds maximise. A scorer sees the labels of a task as 0 and 1.
+    cv : float, int, splitter or iterable of (train, test), default=0.2
+        The held-out samples of "learned" and "tuned": a share of the samples, drawn once; or
+        cross-fitting by so many (shuffled) folds or by these splits. A sample that holds the
+        only label of a class stays with the training part.
+    refit : bool, default=True
+        Whether nets, trained without the held-out samples, are trained again on all samples to
+        serve. Groups are then found on all samples too. False, for a `cv` that holds samples out
+        once, serves with the first nets: half the cost, and less data for each net.
     min_membership : float, default=0.0
         In [0, 1]. A specialist leaves out the tasks whose share of membership in its group is
         below this (or zero), and the serving weights left are scaled to sum to 1. Every task
@@ -86,12 +126,20 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         The fitted grouper; None where memberships were given, or with a single group.
     membership_ : ndarray of shape (n_tasks, n_groups)
         Memberships as the grouper gives them.
-    serving_weights_ : ndarray of shape (n_tasks, n_groups)
-        How much each specialist counts in a task's prediction; rows sum to 1.
+    serving_weights_ : ndarray of shape (n_tasks, n_candidates)
+        How much each candidate net counts in a task's prediction; rows sum to 1. The candidates
+        are the specialists, one a group, then the all-tasks nets, then the single-task nets.
+    candidate_names_ : ndarray of shape (n_candidates,) of str
+        What each of them is.
+    candidates_ : list of MultiTaskNet, one a candidate
+    candidate_tasks_ : list of ndarray of int, one a candidate
+        The tasks that each has a head for.
     specialists_ : list of MultiTaskNet, one a group
-        Each trained on the tasks that `specialist_tasks_` gives.
+        The first of `candidates_`.
     specialist_tasks_ : list of ndarray of int, one a group
         The tasks that each specialist has a head for.
+    thresholds_ : ndarray of shape (n_tasks,)
+        Of binary tasks; NaN for others.
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
     n_tasks_ : int
     task_names_in_ : ndarray of shape (n_tasks,) of str
@@ -102,6 +150,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     --------
     GroupedMTLClassifier.mtl, GroupedMTLClassifier.stl, GroupedMTLClassifier.mtl_ensemble :
         The baselines.
+    GroupedMTLClassifier.portfolio : All kinds of nets, with learned serving weights.
 
     Notes
     -----
@@ -130,8 +179,19 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
         "grouper": [HasMethods(["fit"]), "array-like", None],
-        "n_groups": [Interval(Integral, 1, None, closed="left"), None],
-        "serving": [StrOptions({"membership"})],
+        "n_groups": [
+            Interval(Integral, 1, None, closed="left"),
+            "array-like",
+            StrOptions({"several"}),
+            None,
+        ],
+        "n_mtl_nets": [Interval(Integral, 0, None, closed="left")],
+        "stl_nets": ["boolean"],
+        "serving": [StrOptions({"membership", "learned"})],
+        "threshold": [Interval(Real, 0, 1, closed="neither"), StrOptions({"tuned"})],
+        "threshold_scoring": [StrOptions(set(get_scorer_names())), callable],
+        "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
+        "refit": ["boolean"],
         "min_membership": [Interval(Real, 0, 1, closed="both")],
         "specialist_init": [StrOptions({"fresh", "relation"})],
         "specialist_epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -146,8 +206,14 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         estimator: MultiTaskNet | None = None,
         grouper: Any = None,
         *,
-        n_groups: int | None = None,
+        n_groups: Any = None,
+        n_mtl_nets: int = 0,
+        stl_nets: bool = False,
         serving: str = "membership",
+        threshold: Any = 0.5,
+        threshold_scoring: Any = "f1",
+        cv: Any = 0.2,
+        refit: bool = True,
         min_membership: float = 0.0,
         specialist_init: str = "fresh",
         specialist_epochs: int | None = None,
@@ -159,7 +225,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         self.estimator = estimator
         self.grouper = grouper
         self.n_groups = n_groups
+        self.n_mtl_nets = n_mtl_nets
+        self.stl_nets = stl_nets
         self.serving = serving
+        self.threshold = threshold
+        self.threshold_scoring = threshold_scoring
+        self.cv = cv
+        self.refit = refit
         self.min_membership = min_membership
         self.specialist_init = specialist_init
         self.specialist_epochs = specialist_epochs
@@ -186,6 +258,71 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     ) -> GroupedMTLClassifier:
         """The mean of `n_nets` multi-task nets: what as many specialists cost, without groups."""
         return cls(estimator, AllTasks(n_nets), **params)
+
+    @classmethod
+    def portfolio(
+        cls, estimator: MultiTaskNet | None = None, **params: Any
+    ) -> GroupedMTLClassifier:
+        """Specialists of 2, 3 and 4 groups, the all-tasks net and single-task nets, with serving
+        weights and thresholds learned on held-out samples; `params` override these."""
+        own: dict[str, Any] = {
+            "n_mtl_nets": 1,
+            "stl_nets": True,
+            "serving": "learned",
+            "threshold": "tuned",
+        }
+        if params.get("grouper") is None:
+            own["n_groups"] = "several"
+        return cls(estimator, **(own | params))
+
+    def count_nets(self, n_tasks: int) -> dict[str, int]:
+        """How many nets `fit` will train.
+
+        Parameters
+        ----------
+        n_tasks : int
+            Columns of `Y`.
+
+        Returns
+        -------
+        counts : dict of str to int
+            "relation": nets that find the groups; "held-out": nets trained without held-out
+            samples, to learn serving weights or thresholds, and trained again; "candidates": nets
+            that serve, those of the relation that serve not counted again; "total".
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not right, or if the grouper does not say how many groups it finds.
+        """
+        self._validate_params()
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        grouper = self._check_grouper(net, n_tasks)
+        n_relation, last, n_groups = 0, None, 0
+        if hasattr(grouper, "fit"):
+            *_, last = steps = _steps(grouper)
+            relations = [step for step in steps if isinstance(step, TaskGrouper)]
+            n_relation = sum(1 if step.source == "mtl" else n_tasks for step in relations)
+        if last is None:
+            n_groups = grouper.shape[1]
+        elif isinstance(last, AllTasks | SingleTasks):
+            n_groups = n_tasks if isinstance(last, SingleTasks) else last.n_nets
+        else:
+            n_groups = sum(value for _, _, value in _numbers_of_groups(last))
+        if not n_groups:
+            raise ValueError(
+                f"The number of groups that {type(last).__name__} finds is known only after fit."
+            )
+        n_all = n_groups + self.n_mtl_nets + (n_tasks if self.stl_nets else 0)
+        reused = int(self.n_mtl_nets > 0 and _base_net(grouper) is not None)
+        held_out = 0
+        if self.refit and (self.serving == "learned" or isinstance(self.threshold, str)):
+            once = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
+            n_splits = 1 if once else check_cv(self.cv).get_n_splits()
+            extra = int(self.specialist_init == "relation" and not self.n_mtl_nets)
+            held_out = n_splits * (n_all + extra)
+        counts = {"relation": n_relation, "held-out": held_out, "candidates": n_all - reused}
+        return counts | {"total": sum(counts.values())}
 
     # -- fitting -------------------------------------------------------------------------------
 
@@ -217,25 +354,116 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         if self.specialist_init == "relation":
             _check_relation(grouper, net)
         state = net.random_state if self.random_state is None else self.random_state
-        grouper_seed, specialists_seed = draw_seeds(state, 2)
+        grouper_seed, specialists_seed, others_seed, split_seed = draw_seeds(state, 4)
+        tuned = isinstance(self.threshold, str)
+        splits: list[Any] = []
+        if self.serving == "learned" or tuned:
+            splits = held_out_splits(self.cv, data.table, split_seed)
+            if not self.refit and len(splits) > 1:
+                raise ValueError(
+                    "The 'refit' parameter of GroupedMTLClassifier can be False only where 'cv' "
+                    f"holds samples out once. Got cv={self.cv!r}, of {len(splits)} splits."
+                )
+        # F1 has a computation of its own, for all tasks at once.
+        scorer = None if self.threshold_scoring == "f1" else get_scorer(self.threshold_scoring)
         # A module or an optimizer that cannot be built shows before the grouper trains.
         clone(net)._prepare(data, seed=0)
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_tasks(data.table)
 
+        whole = data
+        if splits and not self.refit:
+            samples = splits[0][0]
+            data = whole.take(samples, net.class_weight)
+            X, y = take_samples(X, samples), None if y is None else take_samples(y, samples)
+            sample_weight = data.sample_weight
         self.grouper_ = None
         if hasattr(grouper, "fit"):
             if self.random_state is not None or self.grouper is None:
                 _set_random_state(grouper, grouper_seed)
             self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
-        found = grouper if self.grouper_ is None else _steps(self.grouper_)[-1]
-        self.membership_, serving = _memberships(found, n_tasks)
-        kept = _kept(self.membership_, serving, self.min_membership)
-        self.serving_weights_ = np.where(kept, serving, 0.0)
-        self.serving_weights_ /= self.serving_weights_.sum(axis=1, keepdims=True)
-        self._fit_specialists(net, data, kept, specialists_seed)
+        candidates, prior = self._plan(grouper, net, whole.table, specialists_seed, others_seed)
+        mixture = Mixture(whole.table.task_outputs, [c.tasks for c in candidates])
+        base = None if self.grouper_ is None else _base_net(self.grouper_, fitted=True)
+
+        held_out: list[tuple[list[NDArray[np.float32]], NDArray[np.intp]]] = []
+        for i, (trained_on, test) in enumerate(splits if self.refit else []):
+            part = whole.take(trained_on, net.class_weight)
+            nets = self._train(net, candidates, part, what=f"split {i}: ")
+            held_out.append((_predictions(nets, whole, test), test))
+        nets = self._train(net, candidates, data, base=base)
+        if splits and not self.refit:
+            held_out = [(_predictions(nets, whole, splits[0][1]), splits[0][1])]
+        self.serving_weights_ = prior
+        if held_out:
+            proba = [np.concatenate(parts) for parts in zip(*(p for p, _ in held_out), strict=True)]
+            seen = whole.take(np.concatenate([test for _, test in held_out]))
+            if self.serving == "learned":
+                self.serving_weights_ = _learned(mixture, proba, prior, seen)
+            if tuned:
+                mixed = mixture.predict(proba, self.serving_weights_)
+                self.thresholds_ = _tuned(mixed, seen, scorer)
+        if not tuned:
+            binary = np.asarray(self.task_outputs_) == 1
+            self.thresholds_ = np.where(binary, float(self.threshold), np.nan)
+        n_groups = self.membership_.shape[1]
+        self.candidates_ = nets
+        self.candidate_names_ = np.array([c.name for c in candidates], dtype=object)
+        self.candidate_tasks_ = [c.tasks for c in candidates]
+        self.specialists_ = nets[:n_groups]
+        self.specialist_tasks_ = self.candidate_tasks_[:n_groups]
         return self
+
+    def _plan(
+        self, given: Any, net: MultiTaskNet, table: TaskTable, seed: int, others_seed: int
+    ) -> tuple[list[Candidate], NDArray[np.float64]]:
+        """The candidates, specialists first, and what they count without a look at labels."""
+        found = given if self.grouper_ is None else _steps(self.grouper_)[-1]
+        self.membership_, serving = _memberships(found, table.n_tasks)
+        clustering_of_group = getattr(found, "clustering_of_group_", None)
+        kept = _kept(self.membership_, serving, self.min_membership)
+        serving = np.where(kept, serving, 0.0)
+        of_task = net._check_task_weight(table.n_tasks)
+        candidates = groups(self.membership_, kept, clustering_of_group, of_task, table, seed)
+        # Each way to group the tasks counts the same.
+        n_clusterings = 1 if clustering_of_group is None else clustering_of_group.max() + 1
+        columns = [n_clusterings * serving / serving.sum(axis=1, keepdims=True)]
+        if self.n_mtl_nets:
+            candidates += all_tasks(self.n_mtl_nets, of_task, others_seed)
+            columns.append(np.full((table.n_tasks, self.n_mtl_nets), 1 / self.n_mtl_nets))
+        if self.stl_nets:
+            candidates += single_tasks(table, others_seed + 1)
+            columns.append(np.eye(table.n_tasks))
+        prior = np.hstack(columns)
+        return candidates, prior / prior.sum(axis=1, keepdims=True)
+
+    def _train(
+        self,
+        net: MultiTaskNet,
+        candidates: list[Candidate],
+        data: TrainingData,
+        *,
+        base: MultiTaskNet | None = None,
+        what: str = "",
+    ) -> list[MultiTaskNet]:
+        epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
+        of_all = net if self.grouper_ is None else _base_net(self.grouper_) or net
+        return train(
+            candidates,
+            data,
+            {
+                GROUP: clone(net).set_params(max_epochs=epochs),
+                ALL_TASKS: of_all,
+                SINGLE_TASK: net,
+            },
+            base=base,
+            relation=self.specialist_init == "relation",
+            what=what,
+            strategy=self.strategy,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
 
     def _check_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
         """The grouper, unfitted, or the memberships: checked as far as can be before training."""
@@ -246,12 +474,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
                 "of groups in the grouper instead."
             )
         if self.grouper is None:
-            n_groups = min(_DEFAULT_N_GROUPS, n_tasks) if self.n_groups is None else self.n_groups
-            _check_n_groups("n_groups", n_groups, "GroupedMTLClassifier", n_tasks)
-            if n_groups == 1:
-                return np.ones((n_tasks, 1))
-            relation = TaskGrouper(clone(net), verbose=self.verbose)
-            return make_pipeline(relation, FuzzyKMeans(n_groups))
+            return self._default_grouper(net, n_tasks)
         if not hasattr(self.grouper, "fit"):
             return check_membership(self.grouper, n_tasks, name="The given membership")
         grouper = clone(self.grouper)
@@ -259,10 +482,25 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         for step in steps:
             if hasattr(step, "_parameter_constraints"):
                 step._validate_params()
-        for name in ("n_clusters", "n_groups"):
-            if isinstance(value := getattr(steps[-1], name, None), Integral):
-                _check_n_groups(name, int(value), type(steps[-1]).__name__, n_tasks)
+        for owner, name, value in _numbers_of_groups(steps[-1]):
+            _check_n_groups(name, value, owner, n_tasks)
         return grouper
+
+    def _default_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
+        """The grouper that `n_groups` stands for; memberships where there is one group."""
+        wanted = self.n_groups
+        if isinstance(wanted, str):
+            wanted = [k for k in _SEVERAL if k <= n_tasks] or [1]
+        several = not (wanted is None or isinstance(wanted, Integral))
+        if wanted is None:
+            wanted = min(_DEFAULT_N_GROUPS, n_tasks)
+        numbers = Clusterings(n_clusters=wanted)._numbers() if several else [int(wanted)]
+        for k in numbers:
+            _check_n_groups("n_groups", k, "GroupedMTLClassifier", n_tasks)
+        if numbers == [1]:
+            return np.ones((n_tasks, 1))
+        clusterer = Clusterings(FuzzyKMeans(), numbers) if several else FuzzyKMeans(numbers[0])
+        return make_pipeline(TaskGrouper(clone(net), verbose=self.verbose), clusterer)
 
     def _grouper_params(self, grouper: Any, sample_weight: Any) -> dict[str, Any]:
         """What `fit` of the grouper is given beside X and Y."""
@@ -282,55 +520,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             if isinstance(step, TaskGrouper)
         }
 
-    def _fit_specialists(
-        self, net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_], seed: int
-    ) -> None:
-        n_groups = kept.shape[1]
-        of_task = net._check_task_weight(data.table.n_tasks)
-        self.specialist_tasks_ = [np.flatnonzero(kept[:, j]) for j in range(n_groups)]
-        epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
-        nets = []
-        for j, tasks in enumerate(self.specialist_tasks_):
-            weight = self.membership_[tasks, j]
-            # A group of tasks that weigh nothing is served all the same.
-            weight = weight * of_task[tasks] if of_task[tasks].any() else weight
-            nets.append(clone(net).set_params(task_weight=weight, max_epochs=epochs))
-        # Seeds follow what the groups hold, not their order or that of the tasks.
-        seeds = np.empty(n_groups, dtype=np.int64)
-        columns = self.membership_[data.table.canonical_tasks()].round(6)
-        seeds[np.lexsort(columns[::-1])] = draw_seeds(seed, n_groups)
-        self.specialists_, _ = fit_many(
-            nets,
-            [data.select(tasks) for tasks in self.specialist_tasks_],
-            seeds.tolist(),
-            start=self._start,
-            strategy=self.strategy,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-            description="specialists",
-        )
-
-    def _start(self, specialist: MultiTaskNet, data: TrainingData) -> None:
-        """Give a specialist its first weights."""
-        if self.specialist_init == "relation":
-            base = next(s for s in _steps(self.grouper_) if isinstance(s, TaskGrouper)).estimator_
-            specialist.load_tasks(base, data.tasks)
-
     # -- predicting ----------------------------------------------------------------------------
 
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
-        check_is_fitted(self, "specialists_")
+        check_is_fitted(self, "candidates_")
         dataset = TaskDataset(check_inputs(self, X, reset=False))
-        of_specialists = predict_many(self.specialists_, dataset)
-        outputs = np.asarray(self.task_outputs_)
-        task_of_output = np.repeat(np.arange(self.n_tasks_), outputs)
-        proba = np.zeros((len(dataset), len(task_of_output)), dtype=np.float32)
-        for j, tasks in enumerate(self.specialist_tasks_):
-            columns = np.flatnonzero(np.isin(task_of_output, tasks))
-            weight = self.serving_weights_[task_of_output[columns], j].astype(np.float32)
-            proba[:, columns] += weight * of_specialists[j]
-        # Weights that sum to 1 only to rounding must not carry a probability past 1.
-        return np.clip(proba, 0.0, 1.0, out=proba)
+        mixture = Mixture(self.task_outputs_, self.candidate_tasks_)
+        return mixture.predict(predict_many(self.candidates_, dataset), self.serving_weights_)
 
     # -- metadata ------------------------------------------------------------------------------
 
@@ -353,23 +549,77 @@ def _check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
 
 def _check_relation(grouper: Any, net: MultiTaskNet) -> None:
     """Whether specialists can start from the net that makes the data maps."""
-    bases = [
-        step.estimator or MultiTaskNet()
-        for step in (_steps(grouper) if hasattr(grouper, "fit") else [])
-        if isinstance(step, TaskGrouper) and step.source == "mtl"
-    ]
     rule = "The 'specialist_init' parameter of GroupedMTLClassifier can be 'relation' only "
-    if not bases:
-        raise ValueError(rule + "where the grouper has a TaskGrouper with source='mtl'.")
+    base = _base_net(grouper)
+    if base is None:
+        raise ValueError(rule + "where the grouper starts with a TaskGrouper with source='mtl'.")
 
     def architecture(of_net: MultiTaskNet) -> str:
         return f"{of_net.module} with {of_net.get_params_for('module')}"
 
-    if architecture(bases[0]) != architecture(net):
+    if architecture(base) != architecture(net):
         raise ValueError(
             rule + "where the TaskGrouper's estimator has the module of the specialists. Got "
-            f"{architecture(bases[0])} there and {architecture(net)} here."
+            f"{architecture(base)} there and {architecture(net)} here."
         )
+
+
+def _base_net(grouper: Any, *, fitted: bool = False) -> MultiTaskNet | None:
+    """The multi-task net that a grouper trains on X as it is to make the data maps, if any."""
+    first = _steps(grouper)[0] if hasattr(grouper, "fit") else None
+    if not isinstance(first, TaskGrouper) or first.source != "mtl":
+        return None
+    if fitted:
+        return first.estimator_
+    return MultiTaskNet() if first.estimator is None else first.estimator
+
+
+def _numbers_of_groups(clusterer: Any) -> Iterator[tuple[str, str, int]]:
+    """How many groups a clusterer will find, as far as its parameters say so."""
+    owner = type(clusterer).__name__
+    if isinstance(clusterer, Clusterings):
+        yield from ((owner, "n_clusters", k) for k in clusterer._numbers())
+        return
+    for name in ("n_clusters", "n_groups"):
+        if isinstance(value := getattr(clusterer, name, None), Integral):
+            yield owner, name, int(value)
+
+
+def _predictions(
+    nets: list[MultiTaskNet], data: TrainingData, samples: NDArray[np.intp]
+) -> list[NDArray[np.float32]]:
+    return predict_many(nets, TaskDataset(take_samples(data.X, samples)))
+
+
+def _learned(
+    mixture: Mixture,
+    proba: list[NDArray[np.float32]],
+    prior: NDArray[np.float64],
+    seen: TrainingData,
+) -> NDArray[np.float64]:
+    """Serving weights (n_tasks, n_candidates) from held-out probabilities of each candidate."""
+    true, served_by = mixture.of_true_labels(proba, seen.table.codes)
+    there = served_by >= 0
+    packed = np.where(there, np.take_along_axis(prior, np.maximum(served_by, 0), axis=1), 0.0)
+    learned = learn_serving_weights(true, packed, seen.table, seen.sample_weight)
+    weights = np.zeros_like(prior)
+    tasks, slots = np.nonzero(there)
+    weights[tasks, served_by[there]] = learned[tasks, slots]
+    return weights
+
+
+def _tuned(proba: NDArray[np.float32], seen: TrainingData, scorer: Any) -> NDArray[np.float64]:
+    """Thresholds (n_tasks,) from held-out probabilities; NaN where a task is not binary."""
+    outputs = np.asarray(seen.table.task_outputs)
+    binary = np.flatnonzero(outputs == 1)
+    thresholds = np.full(len(outputs), np.nan)
+    p = proba[:, (np.cumsum(outputs) - outputs)[binary]]
+    codes = seen.table.codes[:, binary]
+    if scorer is None:
+        thresholds[binary] = f1_thresholds(p, codes, seen.sample_weight)
+    else:
+        thresholds[binary] = scorer_thresholds(p, codes, scorer, seen.sample_weight)
+    return thresholds
 
 
 def _named_steps(grouper: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

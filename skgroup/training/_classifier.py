@@ -85,7 +85,8 @@ class TaskClassifierMixin(ClassifierMixin):
         return of_tasks[0] if self.single_output_ else of_tasks
 
     def predict(self, X: Any) -> NDArray:
-        """The most probable class of every task.
+        """The most probable class of every task (the second class of a binary task where its
+        probability is above the task's threshold, if the estimator has thresholds of its own).
 
         Parameters
         ----------
@@ -105,13 +106,14 @@ class TaskClassifierMixin(ClassifierMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
+        thresholds = np.broadcast_to(getattr(self, "thresholds_", 0.5), len(self.task_outputs_))
         if set(self.task_outputs_) == {1}:
-            codes = (proba > 0.5).astype(np.intp)
+            codes = (proba > thresholds.astype(proba.dtype)).astype(np.intp)
         else:
             codes = np.stack(
                 [
-                    (p[:, 0] > 0.5).astype(np.intp) if p.shape[1] == 1 else p.argmax(axis=1)
-                    for p in self._split_tasks(proba)
+                    (p[:, 0] > cut).astype(np.intp) if p.shape[1] == 1 else p.argmax(axis=1)
+                    for p, cut in zip(self._split_tasks(proba), thresholds, strict=True)
                 ],
                 axis=1,
             )

@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from skgroup._compat import validate_data
+from skgroup._compat import _safe_indexing, validate_data
 from skgroup.training._random import local_seed
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "labels_of",
     "n_samples_of",
     "shape_of",
+    "take_samples",
 ]
 
 
@@ -121,6 +122,17 @@ def n_samples_of(X: Any) -> int:
             raise ValueError(f"The arrays of X differ in length: {sorted(lengths)}.")
         return lengths.pop()
     return X.shape[0] if sparse.issparse(X) else len(X)
+
+
+def take_samples(X: Any, samples: np.ndarray) -> Any:
+    """Some samples of inputs, checked or not: a Subset of a Dataset, a copy of anything else."""
+    if isinstance(X, Dataset):
+        return Subset(X, samples.tolist())
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return {key: take_samples(value, samples) for key, value in X.items()}
+    if isinstance(X, Tensor):
+        return X[torch.from_numpy(samples)]
+    return _safe_indexing(X, samples)
 
 
 def shape_of(X: Any) -> tuple[int, ...] | None:

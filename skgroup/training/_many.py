@@ -113,8 +113,19 @@ def fit_many(
 
 def predict_many(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[NDArray[np.float32]]:
     """Probabilities (n_samples, n_outputs) of each net, by one batched pass where that pays."""
-    stacked = predict_stacked(nets, dataset)
-    return [net._flat_proba(dataset) for net in nets] if stacked is None else stacked
+    together = predict_stacked(nets, dataset)
+    if together is not None:
+        return together
+    proba: dict[int, NDArray[np.float32]] = {}
+    # Nets with as many outputs may be of one shape where all together are not.
+    for n_outputs in sorted({sum(net.task_outputs_) for net in nets}):
+        members = [i for i, net in enumerate(nets) if sum(net.task_outputs_) == n_outputs]
+        of_members = [nets[i] for i in members]
+        stacked = predict_stacked(of_members, dataset)
+        if stacked is None:
+            stacked = [net._flat_proba(dataset) for net in of_members]
+        proba.update(zip(members, stacked, strict=True))
+    return [proba[i] for i in range(len(nets))]
 
 
 def _train(

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from skgroup._validation import TaskTable
-from skgroup.training._data import TaskDataset
+from skgroup.training._data import TaskDataset, take_samples
+from skgroup.training._loss import class_weight_table
 
 __all__ = ["TrainingData"]
 
@@ -45,6 +46,18 @@ class TrainingData:
             class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
         selected = self.tasks[tasks]
         return replace(self, table=table, class_weight=class_weight, selected=selected)
+
+    def take(self, samples: NDArray[np.intp], class_weight: Any = None) -> TrainingData:
+        """Some of the samples; `class_weight` as `MultiTaskNet` takes it, for these samples."""
+        table = replace(self.table, codes=self.table.codes[samples])
+        weight = None if self.sample_weight is None else self.sample_weight[samples]
+        return replace(
+            self,
+            X=take_samples(self.X, samples),
+            table=table,
+            sample_weight=weight,
+            class_weight=class_weight_table(class_weight, table, weight),
+        )
 
     def dataset(self) -> TaskDataset:
         """Inputs and targets as the batches take them."""

@@ -1,0 +1,141 @@
+"""`Clusterings`: several numbers of clusters side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from skgroup._compat import HasMethods, _fit_context
+from skgroup._validation import check_membership, forget_fit, one_hot
+from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
+
+__all__ = ["Clusterings"]
+
+
+class Clusterings(TransformerMixin, BaseEstimator):
+    """The memberships of several numbers of clusters, side by side.
+
+    Where predictions learn which group serves which task best
+    (`GroupedMTLClassifier(serving="learned")`), the number of groups need not be chosen: groups
+    of several sizes stand beside each other.
+
+    Parameters
+    ----------
+    clusterer : estimator, default=None
+        With a parameter `n_clusters`, and `membership_` or `labels_` after `fit`; `FuzzyKMeans()`
+        if None.
+    n_clusters : sequence of int, default=(2, 3, 4)
+        One clustering each.
+
+    Attributes
+    ----------
+    clusterers_ : list of estimator
+        One fitted clone a number of clusters.
+    membership_ : ndarray of shape (n_tasks, sum(n_clusters))
+        The columns of all clusterings, in their order. A row sums to 1 in each clustering.
+    serving_weights_ : ndarray of shape (n_tasks, sum(n_clusters))
+        `membership_` divided by the number of clusterings: each counts equally.
+    clustering_of_group_ : ndarray of shape (sum(n_clusters),)
+        Position in `n_clusters` of the clustering that each column belongs to.
+
+    Examples
+    --------
+    >>> from skgroup.cluster import Clusterings
+    >>> R = [[0.0], [0.1], [5.0], [9.0]]
+    >>> Clusterings(n_clusters=[2, 3]).fit(R).membership_.shape
+    (4, 5)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "clusterer": [HasMethods(["fit"]), None],
+        "n_clusters": ["array-like"],
+    }
+
+    def __init__(self, clusterer: Any = None, n_clusters: Sequence[int] = (2, 3, 4)) -> None:
+        self.clusterer = clusterer
+        self.n_clusters = n_clusters
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None) -> Clusterings:
+        """Cluster the rows once for each number of clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_tasks, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self : Clusterings
+
+        Raises
+        ------
+        ValueError
+            If `n_clusters` is not a sequence of different ints >= 1, or what the clusterer raises.
+        """
+        numbers = self._numbers()
+        forget_fit(self)
+        base = FuzzyKMeans() if self.clusterer is None else self.clusterer
+        self.clusterers_ = [clone(base).set_params(n_clusters=k).fit(X) for k in numbers]
+        columns = [_membership(fitted, len(X)) for fitted in self.clusterers_]
+        columns = [m / m.sum(axis=1, keepdims=True) for m in columns]
+        self.membership_ = np.hstack(columns)
+        self.serving_weights_ = self.membership_ / len(columns)
+        self.clustering_of_group_ = np.repeat(
+            np.arange(len(columns)), [m.shape[1] for m in columns]
+        )
+        return self
+
+    def _numbers(self) -> list[int]:
+        numbers = list(self.n_clusters)
+        if (
+            not numbers
+            or not all(isinstance(k, Integral) and k >= 1 for k in numbers)
+            or len(set(numbers)) < len(numbers)
+        ):
+            raise ValueError(
+                "The 'n_clusters' parameter of Clusterings must be a sequence of different ints "
+                f">= 1. Got {self.n_clusters!r} instead."
+            )
+        return [int(k) for k in numbers]
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Memberships of rows, as the fitted clusterers give them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        membership : ndarray of shape (n_rows, sum(n_clusters))
+        """
+        check_is_fitted(self)
+        return np.hstack([fitted.transform(X) for fitted in self.clusterers_])
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:
+        """Fit, and return `membership_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_tasks, n_features)
+        y : ignored
+
+        Returns
+        -------
+        membership : ndarray of shape (n_tasks, sum(n_clusters))
+        """
+        return self.fit(X).membership_
+
+
+def _membership(fitted: Any, n_rows: int) -> NDArray[np.float64]:
+    if hasattr(fitted, "membership_"):
+        name = f"membership_ of {type(fitted).__name__}"
+        return check_membership(fitted.membership_, n_rows, name=name)
+    return one_hot(fitted.labels_)

@@ -1,0 +1,80 @@
+"""Which samples are held out from the nets, so that serving weights can be learned on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold, ShuffleSplit, check_cv
+
+from skgroup._validation import TaskTable
+
+__all__ = ["held_out_splits"]
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def held_out_splits(cv: Any, table: TaskTable, seed: int) -> list[Split]:
+    """Pairs of training and held-out samples.
+
+    Parameters
+    ----------
+    cv : float, int, splitter of scikit-learn or iterable of pairs
+        A share of the samples, drawn once; a number of folds, shuffled; or the splits.
+    table : TaskTable
+    seed : int
+
+    Returns
+    -------
+    splits : list of (train, test), arrays of positions
+        The training part of each holds every class of every task: of a class that is held out
+        altogether, one sample moves there.
+
+    Raises
+    ------
+    ValueError
+        If `cv` is out of range, holds nothing out, or names samples that are not there.
+    """
+    n_samples = len(table.codes)
+    name = "The 'cv' parameter of GroupedMTLClassifier"
+    rule = f"{name} must be a share in (0, 1), a number of folds >= 2, a splitter or an iterable"
+    splitter: Any
+    if isinstance(cv, Integral) and not isinstance(cv, bool):
+        if not 2 <= int(cv) <= n_samples:
+            raise ValueError(f"{rule}, of at most n_samples={n_samples} folds. Got {cv!r} instead.")
+        splitter = KFold(int(cv), shuffle=True, random_state=seed)
+    elif isinstance(cv, Real) and not isinstance(cv, bool):
+        if not 0 < float(cv) < 1 or not np.ceil(float(cv) * n_samples) < n_samples:
+            raise ValueError(f"{rule} of pairs. Got {cv!r} instead, for {n_samples} samples.")
+        splitter = ShuffleSplit(1, test_size=float(cv), random_state=seed)
+    elif hasattr(cv, "split") or (isinstance(cv, Iterable) and not isinstance(cv, str)):
+        splitter = check_cv(cv)
+    else:
+        raise ValueError(f"{rule} of pairs. Got {cv!r} instead.")
+    labels = table.codes[:, 0] if table.is_1d else table.codes
+    splits = []
+    for train, test in splitter.split(np.zeros(n_samples), labels):
+        train, test = (np.arange(n_samples)[part] for part in (train, test))
+        if not len(test) or not len(train):
+            raise ValueError(f"{name} must leave samples on both sides. Got {cv!r}.")
+        if np.isin(train, test).any():
+            raise ValueError(f"{name} must not hold out samples that it trains on. Got {cv!r}.")
+        splits.append(_with_every_class(train, test, table))
+    if not splits:
+        raise ValueError(f"{name} must hold out some samples. Got no split from {cv!r}.")
+    return splits
+
+
+def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:
+    codes = table.codes
+    for t, classes in enumerate(table.classes):
+        absent = np.setdiff1d(np.arange(len(classes)), codes[train, t])
+        for k in absent:
+            # Samples that `cv` names on neither side may be needed too.
+            found = test[codes[test, t] == k]
+            found = found if len(found) else np.flatnonzero(codes[:, t] == k)
+            train, test = np.append(train, found[0]), test[test != found[0]]
+    return train, test

@@ -1,0 +1,156 @@
+"""Serving weights learned on held-out predictions: a mixture of nets for each task."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skgroup._validation import MISSING, TaskTable
+
+__all__ = ["Mixture", "learn_serving_weights"]
+
+#: What the prior counts for, in samples; two samples for each one of a task's rarest class.
+_PRIOR_SAMPLES = 5.0
+_MAX_ITER = 1000
+_TOL = 1e-6
+#: Least probability of a true label, so that one sample does not decide alone.
+_FLOOR = 1e-6
+
+
+class Mixture:
+    """Which candidate nets serve which task, and what they make of the tasks together.
+
+    Parameters
+    ----------
+    task_outputs : sequence of int, one a task
+        Columns of probabilities a task: 1 for a binary task, k for k classes.
+    candidate_tasks : list of ndarray of int, one a candidate
+        The tasks that each candidate predicts.
+    """
+
+    def __init__(
+        self, task_outputs: tuple[int, ...], candidate_tasks: list[NDArray[np.intp]]
+    ) -> None:
+        self.outputs = np.asarray(task_outputs)
+        self.first = np.cumsum(self.outputs) - self.outputs
+        self.tasks = candidate_tasks
+
+    def predict(
+        self, proba: list[NDArray[np.float32]], weights: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Weighted probabilities (n_samples, n_outputs) of all tasks.
+
+        `proba` holds those of each candidate for its own tasks; `weights` is
+        (n_tasks, n_candidates).
+        """
+        task_of_output = np.repeat(np.arange(len(self.outputs)), self.outputs)
+        mixed = np.zeros((len(proba[0]), len(task_of_output)), dtype=np.float32)
+        for c, tasks in enumerate(self.tasks):
+            columns = np.flatnonzero(np.isin(task_of_output, tasks))
+            mixed[:, columns] += weights[task_of_output[columns], c].astype(np.float32) * proba[c]
+        # Weights that sum to 1 only to rounding must not carry a probability past 1.
+        return np.clip(mixed, 0.0, 1.0, out=mixed)
+
+    def of_true_labels(
+        self, proba: list[NDArray[np.float32]], codes: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Probabilities of the true labels, packed.
+
+        Returns
+        -------
+        true : ndarray of shape (n_tasks, n_samples, width)
+            Of the candidates that predict a task; 1 where a label is missing or there is no
+            candidate.
+        candidates : ndarray of shape (n_tasks, width)
+            Which candidates these are; -1 where there is none.
+        """
+        n_tasks, n_samples = len(self.outputs), len(codes)
+        served = np.zeros(n_tasks, dtype=np.intp)
+        width = int(np.bincount(np.concatenate(self.tasks), minlength=n_tasks).max())
+        true = np.ones((n_tasks, n_samples, width), dtype=np.float32)
+        candidates = np.full((n_tasks, width), -1)
+        for c, tasks in enumerate(self.tasks):
+            outputs = self.outputs[tasks]
+            of_tasks = np.maximum(codes[:, tasks], 0)
+            # A binary task has one column, of its second class.
+            column = np.cumsum(outputs) - outputs + np.where(outputs == 1, 0, of_tasks)
+            p = np.take_along_axis(proba[c], column, axis=1)
+            p = np.where((outputs == 1) & (of_tasks == 0), 1 - p, p)
+            true[tasks, :, served[tasks]] = np.where(codes[:, tasks] == MISSING, 1, p).T
+            candidates[tasks, served[tasks]] = c
+            served[tasks] += 1
+        return true, candidates
+
+
+def learn_serving_weights(
+    true: NDArray[np.float32],
+    prior: NDArray[np.float64],
+    table: TaskTable,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Convex weights of candidates that make held-out labels most likely, task by task.
+
+    For each task t the weights maximise Σ_i s_ti log Σ_c w_tc p_tic + κ Σ_c a_tc log w_tc over
+    the simplex: p_tic is what candidate c gives the true label of sample i, a_t the prior, and s
+    gives every class the same total, twice the number of samples of the rarest class for a binary
+    task. So κ is a number of samples, and the prior counts for more the fewer positives there
+    are. Found by expectation maximisation, all tasks at once; each step w_tc ∝
+    Σ_i s_ti w_tc p_tic / Σ_k w_tk p_tik + κ a_tc raises the objective, which is concave.
+
+    Parameters
+    ----------
+    true : ndarray of shape (n_tasks, n_samples, width)
+        Probabilities of the true labels, 1 where there is none.
+    prior : ndarray of shape (n_tasks, width)
+        Rows sum to 1; a candidate of prior 0 keeps weight 0.
+    table : TaskTable
+        The labels of the held-out samples.
+    sample_weight : ndarray of shape (n_samples,), default=None
+
+    Returns
+    -------
+    weights : ndarray of shape (n_tasks, width)
+        Rows sum to 1. The prior for a task with fewer than two classes among the held-out
+        samples, with a warning.
+    """
+    balance = _balance(table, sample_weight)  # (n_tasks, n_samples)
+    unknown = balance.sum(axis=1) == 0
+    if unknown.any():
+        names = np.arange(table.n_tasks) if table.names is None else table.names
+        warnings.warn(
+            "The serving weights of these tasks are not learned, but those of the prior, because "
+            "the held-out samples hold fewer than two of their classes: "
+            f"{', '.join(str(name) for name in names[unknown])}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    true = np.maximum(true, np.float32(_FLOOR))
+    total = balance.sum(axis=1, keepdims=True) + _PRIOR_SAMPLES
+    weights = prior.astype(np.float64)
+    for _ in range(_MAX_ITER):
+        mixed = np.matmul(true, weights[:, :, None].astype(np.float32))[:, :, 0]
+        pulled = np.matmul((balance / mixed)[:, None], true)[:, 0]
+        step = (weights * pulled + _PRIOR_SAMPLES * prior) / total
+        moved = np.abs(step - weights).max()
+        weights = step / step.sum(axis=1, keepdims=True)
+        if moved < _TOL:
+            break
+    return np.where(unknown[:, None], prior, weights)
+
+
+def _balance(table: TaskTable, sample_weight: NDArray[np.float64] | None) -> NDArray[np.float32]:
+    """Weights of samples (n_tasks, n_samples): each class of a task has the same total, the
+    number of samples of its rarest class; 0 for a task of which fewer than two classes are met."""
+    width = max(len(c) for c in table.classes)
+    one_hot = table.codes.T[:, :, None] == np.arange(width)  # (n_tasks, n_samples, n_classes)
+    weight = np.ones(len(table.codes)) if sample_weight is None else sample_weight
+    one_hot &= (weight > 0)[:, None]
+    counts = one_hot.sum(axis=1)
+    met = counts > 0
+    rarest = np.where(met, counts, np.iinfo(np.intp).max).min(axis=1)
+    rarest = np.where(met.sum(axis=1) > 1, rarest, 0)
+    totals = np.einsum("tnk,n->tk", one_hot, weight)
+    share = np.divide(rarest[:, None], totals, out=np.zeros_like(totals), where=totals > 0)
+    return (np.einsum("tnk,tk->tn", one_hot, share) * weight).astype(np.float32)

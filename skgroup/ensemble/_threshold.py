@@ -1,0 +1,107 @@
+"""Decision thresholds of binary tasks, tuned on held-out probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from skgroup._validation import MISSING
+
+__all__ = ["f1_thresholds", "scorer_thresholds"]
+
+#: What 0.5 counts for, in held-out positives: a threshold tuned on a few is mostly noise.
+_PULL = 10.0
+#: Thresholds that a scorer is asked about, beside 0.5.
+_N_THRESHOLDS = 100
+
+
+def f1_thresholds(
+    proba: NDArray[np.float32],
+    codes: NDArray[np.integer],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """The thresholds of the best F1, of all tasks at once, pulled towards 0.5.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_samples, n_tasks)
+        Held-out probabilities of the second class.
+    codes : ndarray of shape (n_samples, n_tasks)
+        1 where that class is the true one, 0 where not, -1 where the label is missing.
+    sample_weight : ndarray of shape (n_samples,), default=None
+
+    Returns
+    -------
+    thresholds : ndarray of shape (n_tasks,)
+        (n t + 10 · 0.5) / (n + 10) for n positives and the best threshold t, which lies halfway
+        between two probabilities; 0.5 for a task without positives or without negatives.
+    """
+    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    order = np.argsort(-proba, axis=0, kind="stable")
+    p = np.take_along_axis(proba, order, axis=0).astype(np.float64)
+    truth = np.take_along_axis(codes, order, axis=0)
+    weight = np.where(truth == MISSING, 0.0, weight[order])
+    # Taking the first k as positive, for every k.
+    hits = np.cumsum(weight * (truth == 1), axis=0)
+    f1 = 2 * hits / np.maximum(np.cumsum(weight, axis=0) + hits[-1], np.finfo(float).tiny)
+    below = np.vstack([p[1:], np.zeros_like(p[:1])])
+    f1[p == below] = -1  # equal probabilities cannot be told apart
+    best = f1.argmax(axis=0)[None]
+    between = (np.take_along_axis(p, best, 0) + np.take_along_axis(below, best, 0))[0] / 2
+    return _pulled(between, codes)
+
+
+def scorer_thresholds(
+    proba: NDArray[np.float32],
+    codes: NDArray[np.integer],
+    scorer: Callable[..., float],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """As `f1_thresholds`, with the best value of a scorer of scikit-learn.
+
+    The scorer sees each task's labels as 0 and 1, and at most 101 thresholds of it.
+    """
+    best = np.full(proba.shape[1], 0.5)
+    for t in range(proba.shape[1]):
+        known = codes[:, t] != MISSING
+        p, truth = proba[known, t].astype(np.float64), codes[known, t]
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight[known]}
+        if len(np.unique(truth)) < 2:
+            continue
+        values = np.unique(p)
+        between = (values[1:] + values[:-1]) / 2
+        if len(between) > _N_THRESHOLDS:
+            between = np.quantile(between, np.linspace(0, 1, _N_THRESHOLDS))
+        tried = np.append(0.5, between)  # the first of equals wins
+        scores = [
+            scorer(_Decided(), (p > threshold).astype(np.intp), truth, **weights)
+            for threshold in tried
+        ]
+        best[t] = tried[int(np.argmax(scores))]
+    return _pulled(best, codes)
+
+
+def _pulled(thresholds: NDArray[np.float64], codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    n_positive = (codes == 1).sum(axis=0)
+    known = (n_positive > 0) & (codes == 0).any(axis=0)
+    pulled = (n_positive * thresholds + _PULL * 0.5) / (n_positive + _PULL)
+    return np.where(known, pulled, 0.5)
+
+
+class _Decided(ClassifierMixin, BaseEstimator):
+    """What a scorer takes for a classifier; its samples are its predictions."""
+
+    classes_ = np.array([0, 1])
+
+    def fit(self, X: Any, y: Any = None) -> _Decided:
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return X
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
