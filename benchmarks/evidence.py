@@ -1,0 +1,235 @@
+"""Does learned serving ever lose? Every way to train the tasks, on real data.
+
+    python -m benchmarks.evidence --data FOLDER --results results.jsonl --picture evidence.png
+
+Each fit adds a line to the results file; a run that was interrupted goes on where it was. The
+table is made from the file: mean test scores over seeds, and the paired difference of the
+portfolio to the best baseline with its 95 % interval (Student's t over seeds). Baselines are all
+ways but the portfolio's; the best is the one of the best mean. The same split serves all.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.real_data import PROBLEMS
+from skgroup import GroupedMTLClassifier
+from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
+
+N_GROUPS = 3
+
+
+def recipe(net, seed, **params):
+    return GroupedMTLClassifier(net, n_groups=N_GROUPS, random_state=seed, **params)
+
+
+def random_groups(net, seed, membership):
+    """Specialists of the recipe's memberships, dealt out to the tasks at random."""
+    dealt = np.random.default_rng(seed).permutation(membership)
+    return GroupedMTLClassifier(net, dealt, random_state=seed)
+
+
+def methods(net, seed, n_tasks):
+    """Name of each way, and what makes it, in the order in which they run."""
+    make = GroupedMTLClassifier
+    portfolio = make.portfolio(net, random_state=seed)
+    n_nets = portfolio.count_nets(n_tasks)["total"]
+    return {
+        "MTL": make.mtl(net, random_state=seed),
+        "STL": make.stl(net, random_state=seed),
+        f"MTL ensemble, {1 + N_GROUPS} nets": make.mtl_ensemble(
+            1 + N_GROUPS, net, random_state=seed
+        ),
+        "recipe": recipe(net, seed),
+        "random groups": partial(random_groups, net, seed),
+        "MTL ensemble, equal cost": make.mtl_ensemble(n_nets, net, random_state=seed),
+        "STL, tuned": make.stl(net, random_state=seed, threshold="tuned"),
+        "MTL ensemble, tuned": make.mtl_ensemble(
+            1 + N_GROUPS, net, random_state=seed, threshold="tuned"
+        ),
+        "recipe, tuned": recipe(net, seed, threshold="tuned"),
+        "portfolio": portfolio,
+        "portfolio, no refit": make.portfolio(net, random_state=seed, refit=False),
+        "portfolio, cv=5": make.portfolio(net, random_state=seed, cv=5),
+    }
+
+
+def run(name, folder, seed, wanted, done, write):
+    problem = PROBLEMS[name](folder, seed)
+    n_tasks = problem.Y_train.shape[1]
+    membership = None
+    for method, clf in methods(problem.net, seed, n_tasks).items():
+        if (name, seed, method) in done or (wanted and method not in wanted):
+            continue
+        if method == "random groups":
+            if membership is None:
+                membership = (
+                    recipe(problem.net, seed).fit(problem.X_train, problem.Y_train).membership_
+                )
+            clf = clf(membership)
+        start = time.perf_counter()
+        clf.fit(problem.X_train, problem.Y_train)
+        seconds = time.perf_counter() - start
+        if method == "recipe":
+            membership = clf.membership_
+        proba, predicted = clf.predict_proba(problem.X_test), clf.predict(problem.X_test)
+        f1_at_half = multitask_f1_score(problem.Y_test, (proba > 0.5).astype(int), average=None)
+        write(
+            {
+                "data": name,
+                "what": problem.what,
+                "seed": seed,
+                "method": method,
+                "nets": clf.count_nets(n_tasks)["total"],
+                "seconds": seconds,
+                "random_task": problem.random_task,
+                "f1": multitask_f1_score(problem.Y_test, predicted, average=None).tolist(),
+                "f1_at_half": f1_at_half.tolist(),
+                "auc": multitask_roc_auc_score(problem.Y_test, proba, average=None).tolist(),
+            }
+        )
+
+
+def mean_scores(lines, score, with_random):
+    """Mean over tasks, {method: array over seeds}; seeds in order."""
+    found = {}
+    for line in sorted(lines, key=lambda line: line["seed"]):
+        values = np.array(line[score], dtype=float)
+        if not with_random and line["random_task"] is not None:
+            values = np.delete(values, line["random_task"])
+        found.setdefault(line["method"], {})[line["seed"]] = np.nanmean(values)
+    return found
+
+
+def interval(ours, theirs):
+    """Mean and half width of the 95 % interval of a paired difference over seeds."""
+    seeds = sorted(set(ours) & set(theirs))
+    difference = np.array([ours[s] - theirs[s] for s in seeds])
+    if len(seeds) < 2:
+        return difference.mean(), np.nan
+    width = stats.t.ppf(0.975, len(seeds) - 1) * difference.std(ddof=1) / np.sqrt(len(seeds))
+    return difference.mean(), width
+
+
+def compare(lines, score, with_random, ours):
+    """The best baseline, and by how much `ours` is better."""
+    scores = mean_scores(lines, score, with_random)
+    if ours not in scores:
+        return None
+    baselines = [m for m in scores if not m.startswith("portfolio")]
+    best = max(baselines, key=lambda m: np.mean([*scores[m].values()]))
+    return best, *interval(scores[ours], scores[best])
+
+
+def table(lines):
+    """Markdown: scores of every method, then the portfolios beside the best baseline."""
+    out = []
+    for name in PROBLEMS:
+        of_data = [line for line in lines if line["data"] == name]
+        if not of_data:
+            continue
+        has_random = of_data[0]["random_task"] is not None
+        seeds = sorted({line["seed"] for line in of_data})
+        out += [f"\n**{of_data[0]['what']}**, {len(seeds)} seeds\n"]
+        kinds = [("f1", True), ("auc", True)] + ([("f1", False), ("auc", False)] * has_random)
+        names = [
+            score.replace("f1", "F1").replace("auc", "AUC")
+            + (" without Random" if not with_random else "")
+            for score, with_random in kinds
+        ]
+        out += [f"| | {' | '.join(names)} | nets trained | time / MTL |"]
+        out += ["|---" * (len(names) + 3) + "|"]
+        columns = [mean_scores(of_data, *kind) for kind in kinds]
+        seconds = {
+            method: np.median([x["seconds"] for x in of_data if x["method"] == method])
+            for method in columns[0]
+        }
+        for method in columns[0]:
+            cells = []
+            for column in columns:
+                values = np.array([*column[method].values()])
+                spread = values.std(ddof=1) if len(values) > 1 else np.nan
+                cells.append(f"{values.mean():.3f} ± {spread:.3f}")
+            nets = next(x["nets"] for x in of_data if x["method"] == method)
+            ratio = seconds[method] / seconds.get("MTL", np.nan)
+            out.append(f"| {method} | {' | '.join(cells)} | {nets} | {ratio:.1f} |")
+        for ours in [m for m in columns[0] if m.startswith("portfolio")]:
+            for kind, label in zip(kinds, names, strict=True):
+                best, mean, width = compare(of_data, *kind, ours)
+                out.append(
+                    f"\n{ours}, {label}: {mean:+.4f} ± {width:.4f} to the best baseline ({best})"
+                )
+    return "\n".join(out)
+
+
+def draw(lines, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = [name for name in PROBLEMS if any(line["data"] == name for line in lines)]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 0.5 * len(names) + 2), sharey=True)
+    for ax, score in zip(axes, ("f1", "auc"), strict=True):
+        for row, name in enumerate(names):
+            of_data = [line for line in lines if line["data"] == name]
+            for k, ours in enumerate(("portfolio", "portfolio, cv=5")):
+                found = compare(of_data, score, False, ours)
+                if found is not None:
+                    _, mean, width = found
+                    ax.errorbar(
+                        mean,
+                        row + 0.15 * k,
+                        xerr=width,
+                        fmt="os"[k],
+                        color=f"C{k}",
+                        capsize=3,
+                        label=ours if row == 0 else None,
+                    )
+        ax.axvline(0, color="gray", lw=1)
+        ax.set_yticks(range(len(names)), names)
+        ax.set_xlabel(f"test {score.upper()}, difference to the best baseline")
+    axes[0].invert_yaxis()
+    axes[1].legend(loc="best", frameon=False)
+    figure.suptitle("Portfolio beside the best baseline, without the Random task (95 % intervals)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path(), help="folder with the data files")
+    parser.add_argument("--results", type=Path, default=Path("evidence.jsonl"))
+    parser.add_argument("--sets", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--methods", nargs="*", help="all if not given")
+    parser.add_argument("--n-seeds", type=int, default=5)
+    parser.add_argument("--picture", type=Path)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+
+    lines = []
+    if args.results.exists():
+        lines = [json.loads(line) for line in args.results.read_text().splitlines()]
+    done = {(line["data"], line["seed"], line["method"]) for line in lines}
+
+    def write(line):
+        lines.append(line)
+        with args.results.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    for seed in range(args.n_seeds):
+        for name in args.sets:
+            run(name, args.data, seed, args.methods, done, write)
+    print(table(lines))
+    if args.picture:
+        draw(lines, args.picture)
+
+
+if __name__ == "__main__":
+    main()
