@@ -264,12 +264,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         cls, estimator: MultiTaskNet | None = None, **params: Any
     ) -> GroupedMTLClassifier:
         """Specialists of 2, 3 and 4 groups, the all-tasks net and single-task nets, with serving
-        weights and thresholds learned on held-out samples; `params` override these."""
+        weights and thresholds learned by cross-fitting on 5 folds; `params` override these."""
         own: dict[str, Any] = {
             "n_mtl_nets": 1,
             "stl_nets": True,
             "serving": "learned",
             "threshold": "tuned",
+            "cv": 5,
         }
         if params.get("grouper") is None:
             own["n_groups"] = "several"

@@ -12,7 +12,7 @@ from skgroup._validation import MISSING, TaskTable
 __all__ = ["Mixture", "learn_serving_weights"]
 
 #: What the prior counts for, in samples; two samples for each one of a task's rarest class.
-_PRIOR_SAMPLES = 5.0
+_PRIOR_SAMPLES = 2.0
 _MAX_ITER = 1000
 _TOL = 1e-6
 #: Least probability of a true label, so that one sample does not decide alone.
