@@ -105,8 +105,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     specialist_init : {"fresh", "relation"}, default="fresh"
         What specialists start from: new weights, or those of the multi-task net that made the
         data maps in the grouper. "relation" wants a `TaskGrouper` with `source="mtl"` and the
-        module of `estimator`. With half of the epochs (`specialist_epochs`) it was both cheaper
-        and better than "fresh" on the digits tasks (`benchmarks/warm_start.py`).
+        module of `estimator`, and the relation as the first step of the grouper. Recommended, with
+        half of the epochs (`specialist_epochs`): cheaper and better than "fresh" on the digits
+        tasks and on CIFAR-10 (`benchmarks/warm_start.py`).
     specialist_epochs : int, default=None
         Epochs of the specialists; those of the estimator if None.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
