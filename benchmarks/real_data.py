@@ -34,6 +34,7 @@ class Problem:
     net: MultiTaskNet
     what: str
     random_task: int | None = None
+    costly: bool = False
 
 
 def mlp(max_epochs):
@@ -88,7 +89,7 @@ def census(folder, seed, n_train=6000, n_test=6000):
     return Problem(X_train, X_test, Y[:n_train], Y[n_train:], mlp(20), what)
 
 
-def cifar10(folder, seed, n_train=500, n_test=1000):
+def cifar10(folder, seed, n_train=300, n_test=1000):
     file = np.load(folder / "cifar10.npz")
     drawn = np.random.default_rng(seed)
     parts = []
@@ -101,7 +102,9 @@ def cifar10(folder, seed, n_train=500, n_test=1000):
     net = MultiTaskNet(SmallCNN, max_epochs=8, batch_size=32)
     what = f"CIFAR-10 G2, {n_train:,} images, 15 tasks, small CNN, 8 epochs"
     random_task = list(train.task_names).index("random")
-    return Problem(train.images, test.images, train.target, test.target, net, what, random_task)
+    return Problem(
+        train.images, test.images, train.target, test.target, net, what, random_task, costly=True
+    )
 
 
 PROBLEMS = {
