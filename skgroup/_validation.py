@@ -302,7 +302,7 @@ def one_hot(labels: NDArray) -> NDArray[np.float64]:
 
 
 def check_membership(
-    membership: Any, n_tasks: int, *, name: str = "membership"
+    membership: Any, n_tasks: int, *, name: str = "membership", all_tasks: bool = True
 ) -> NDArray[np.float64]:
     """Memberships or serving weights as a float array, or an error.
 
@@ -313,6 +313,8 @@ def check_membership(
         Number of tasks of `Y`.
     name : str
         What to call it in messages.
+    all_tasks : bool, default=True
+        Whether every task must be in some group.
 
     Returns
     -------
@@ -344,7 +346,8 @@ def check_membership(
             f"{name} must be non-negative. Got {checked[task, group]} for task {task} in group "
             f"{group}."
         )
-    for axis, what, rule in ((1, "row", "a task in no group"), (0, "column", "an empty group")):
+    rules = [(1, "row", "a task in no group"), (0, "column", "an empty group")]
+    for axis, what, rule in rules if all_tasks else rules[1:]:
         empty = np.flatnonzero(~(checked > 0).any(axis=axis))
         if len(empty):
             raise ValueError(

@@ -2,5 +2,6 @@
 
 from skgroup.cluster._clusterings import Clusterings
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
+from skgroup.cluster._point_kmeans import PointKMeans
 
-__all__ = ["Clusterings", "FuzzyKMeans"]
+__all__ = ["Clusterings", "FuzzyKMeans", "PointKMeans"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -141,6 +142,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         The tasks that each specialist has a head for.
     thresholds_ : ndarray of shape (n_tasks,)
         Of binary tasks; NaN for others.
+    class_shares_ : dict
+        For a task that no net serves (a grouper with `serving_weights_` may leave tasks out of
+        all groups): its columns of probabilities, and the shares of its classes in `Y` that are
+        predicted there, with a warning in `fit`. Usually empty.
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
     n_tasks_ : int
     task_names_in_ : ndarray of shape (n_tasks,) of str
@@ -398,6 +403,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         if splits and not self.refit:
             held_out = [(_predictions(nets, whole, splits[0][1]), splits[0][1])]
         self.serving_weights_ = prior
+        self._learn_shares(whole.table)
         if held_out:
             proba = [np.concatenate(parts) for parts in zip(*(p for p, _ in held_out), strict=True)]
             seen = whole.take(np.concatenate([test for _, test in held_out]))
@@ -417,6 +423,27 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         self.specialist_tasks_ = self.candidate_tasks_[:n_groups]
         return self
 
+    def _learn_shares(self, table: TaskTable) -> None:
+        """What is predicted of tasks that no net serves: how frequent their classes are."""
+        self.class_shares_: dict[int, tuple[slice, NDArray[np.float32]]] = {}
+        unserved = np.flatnonzero(~(self.serving_weights_ > 0).any(axis=1))
+        outputs = np.asarray(table.task_outputs)
+        first = np.cumsum(outputs) - outputs
+        for t in unserved:
+            codes = table.codes[:, t]
+            counts = np.bincount(codes[codes >= 0], minlength=len(table.classes[t]))
+            shares = (counts / counts.sum()).astype(np.float32)
+            columns = slice(first[t], first[t] + outputs[t])
+            self.class_shares_[int(t)] = (columns, shares[-outputs[t] :])
+        if len(unserved):
+            names = unserved if table.names is None else table.names[unserved]
+            warnings.warn(
+                "No group holds these tasks, so that their predicted probabilities are the shares "
+                f"of their classes in Y, the same for every sample: {', '.join(map(str, names))}.",
+                UserWarning,
+                stacklevel=3,
+            )
+
     def _plan(
         self, given: Any, net: MultiTaskNet, table: TaskTable, seed: int, others_seed: int
     ) -> tuple[list[Candidate], NDArray[np.float64]]:
@@ -430,15 +457,14 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         candidates = groups(self.membership_, kept, clustering_of_group, of_task, table, seed)
         # Each way to group the tasks counts the same.
         n_clusterings = 1 if clustering_of_group is None else clustering_of_group.max() + 1
-        columns = [n_clusterings * serving / serving.sum(axis=1, keepdims=True)]
+        columns = [n_clusterings * _rows_of_one(serving)]
         if self.n_mtl_nets:
             candidates += all_tasks(self.n_mtl_nets, of_task, others_seed)
             columns.append(np.full((table.n_tasks, self.n_mtl_nets), 1 / self.n_mtl_nets))
         if self.stl_nets:
             candidates += single_tasks(table, others_seed + 1)
             columns.append(np.eye(table.n_tasks))
-        prior = np.hstack(columns)
-        return candidates, prior / prior.sum(axis=1, keepdims=True)
+        return candidates, _rows_of_one(np.hstack(columns))
 
     def _train(
         self,
@@ -528,7 +554,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         check_is_fitted(self, "candidates_")
         dataset = TaskDataset(check_inputs(self, X, reset=False))
         mixture = Mixture(self.task_outputs_, self.candidate_tasks_)
-        return mixture.predict(predict_many(self.candidates_, dataset), self.serving_weights_)
+        proba = mixture.predict(predict_many(self.candidates_, dataset), self.serving_weights_)
+        for columns, shares in self.class_shares_.values():
+            proba[:, columns] = shares
+        return proba
 
     # -- metadata ------------------------------------------------------------------------------
 
@@ -603,11 +632,12 @@ def _learned(
     true, served_by = mixture.of_true_labels(proba, seen.table.codes)
     there = served_by >= 0
     packed = np.where(there, np.take_along_axis(prior, np.maximum(served_by, 0), axis=1), 0.0)
+    packed[packed.sum(axis=1) == 0, 0] = 1.0  # a task that no net serves
     learned = learn_serving_weights(true, packed, seen.table, seen.sample_weight)
     weights = np.zeros_like(prior)
     tasks, slots = np.nonzero(there)
     weights[tasks, served_by[there]] = learned[tasks, slots]
-    return weights
+    return np.where(prior > 0, weights, 0.0)
 
 
 def _tuned(proba: NDArray[np.float32], seen: TrainingData, scorer: Any) -> NDArray[np.float64]:
@@ -639,11 +669,16 @@ def _steps(grouper: Any) -> list[Any]:
 
 def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Memberships and serving weights of a fitted grouper, or of an array of memberships."""
+    serving = getattr(found, "serving_weights_", None)
     if isinstance(found, np.ndarray):
         membership = found
     elif hasattr(found, "membership_"):
-        name = f"membership_ of {type(found).__name__}"
-        membership = check_membership(found.membership_, n_tasks, name=name)
+        membership = check_membership(
+            found.membership_,
+            n_tasks,
+            name=f"membership_ of {type(found).__name__}",
+            all_tasks=serving is None,
+        )
     elif hasattr(found, "labels_"):
         if len(found.labels_) != n_tasks:
             raise ValueError(
@@ -657,7 +692,6 @@ def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray
             "The 'grouper' parameter must be an estimator that sets 'membership_' or 'labels_' in "
             f"fit (a Pipeline: its last step). {type(found).__name__} sets neither."
         )
-    serving = getattr(found, "serving_weights_", None)
     if serving is None:
         return membership, membership
     name = f"serving_weights_ of {type(found).__name__}"
@@ -666,18 +700,27 @@ def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray
         raise ValueError(
             f"{name} must be >= 0 and of the shape of membership_, {membership.shape}."
         )
-    if not (serving > 0).any(axis=1).all() or (serving > 0)[membership == 0].any():
-        raise ValueError(f"{name} must serve every task, by groups that the task is a member of.")
+    held = (membership > 0).any(axis=1)
+    if not (serving[held] > 0).any(axis=1).all() or (serving > 0)[membership == 0].any():
+        raise ValueError(
+            f"{name} must serve every task that a group holds, by groups that the task is in."
+        )
     return membership, serving
+
+
+def _rows_of_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows scaled to sum to 1; all-zero rows stay."""
+    total = weights.sum(axis=1, keepdims=True)
+    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
 
 
 def _kept(
     membership: NDArray[np.float64], serving: NDArray[np.float64], min_membership: float
 ) -> NDArray[np.bool_]:
     """Which tasks the specialist of each group has a head for."""
-    share = membership / membership.sum(axis=1, keepdims=True)
+    share = _rows_of_one(membership)
     kept = share >= min_membership
-    kept |= serving == serving.max(axis=1, keepdims=True)
+    kept |= (serving == serving.max(axis=1, keepdims=True)) & (serving > 0)
     kept |= membership == membership.max(axis=0, keepdims=True)
     return kept & (membership > 0)
 
