@@ -38,13 +38,13 @@ from skgroup.ensemble._candidates import (
     single_tasks,
     train,
 )
-from skgroup.ensemble._held_out import held_out_splits
 from skgroup.ensemble._serving import Mixture, learn_serving_weights
 from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, take_samples
+from skgroup.training._held_out import held_out_splits
 from skgroup.training._many import STRATEGIES, predict_many
 from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
@@ -82,9 +82,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     serving : {"membership", "learned"}, default="membership"
         How nets are weighted in a prediction. "membership": specialists by the task's membership
         (or by the `serving_weights_` that the grouper sets); each number of groups, the all-tasks
-        nets together and the single-task nets count the same. "learned": by weights that make
-        the labels of held-out samples most likely, pulled towards those of "membership" the more
-        the fewer positives a task has.
+        nets together and the single-task nets count the same. "learned": how much each of these
+        ways counts for a task makes the labels of held-out samples most likely, pulled towards
+        "membership" the more the fewer positives the task has; where there is one way alone, how
+        much each of its nets counts.
     threshold : float in (0, 1) or "tuned", default=0.5
         A binary task's second class is predicted where its probability is above this. "tuned"
         chooses a threshold a task on held-out samples, pulled towards 0.5 where positives are
@@ -269,10 +270,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     def portfolio(
         cls, estimator: MultiTaskNet | None = None, **params: Any
     ) -> GroupedMTLClassifier:
-        """Specialists of 2, 3 and 4 groups, the all-tasks net and single-task nets, with serving
+        """Specialists of 2, 3 and 4 groups, ten all-tasks nets and single-task nets, with serving
         weights and thresholds learned by cross-fitting on 5 folds; `params` override these."""
         own: dict[str, Any] = {
-            "n_mtl_nets": 1,
+            "n_mtl_nets": 10,
             "stl_nets": True,
             "serving": "learned",
             "threshold": "tuned",
@@ -390,7 +391,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             if self.random_state is not None or self.grouper is None:
                 _set_random_state(grouper, grouper_seed)
             self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
-        candidates, prior = self._plan(grouper, net, whole.table, specialists_seed, others_seed)
+        candidates, prior, ways = self._plan(
+            grouper, net, whole.table, specialists_seed, others_seed
+        )
         mixture = Mixture(whole.table.task_outputs, [c.tasks for c in candidates])
         base = None if self.grouper_ is None else _base_net(self.grouper_, fitted=True)
 
@@ -408,7 +411,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             proba = [np.concatenate(parts) for parts in zip(*(p for p, _ in held_out), strict=True)]
             seen = whole.take(np.concatenate([test for _, test in held_out]))
             if self.serving == "learned":
-                self.serving_weights_ = _learned(mixture, proba, prior, seen)
+                self.serving_weights_ = _learned(mixture, proba, prior, ways, seen)
             if tuned:
                 mixed = mixture.predict(proba, self.serving_weights_)
                 self.thresholds_ = _tuned(mixed, seen, scorer)
@@ -446,8 +449,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
 
     def _plan(
         self, given: Any, net: MultiTaskNet, table: TaskTable, seed: int, others_seed: int
-    ) -> tuple[list[Candidate], NDArray[np.float64]]:
-        """The candidates, specialists first, and what they count without a look at labels."""
+    ) -> tuple[list[Candidate], NDArray[np.float64], NDArray[np.intp]]:
+        """The candidates, specialists first; what they count without a look at labels,
+        (n_tasks, n_candidates); and which way to group the tasks each belongs to."""
         found = given if self.grouper_ is None else _steps(self.grouper_)[-1]
         self.membership_, serving = _memberships(found, table.n_tasks)
         clustering_of_group = getattr(found, "clustering_of_group_", None)
@@ -464,7 +468,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         if self.stl_nets:
             candidates += single_tasks(table, others_seed + 1)
             columns.append(np.eye(table.n_tasks))
-        return candidates, _rows_of_one(np.hstack(columns))
+        n_of_way = [c.shape[1] for c in columns[1:]]
+        first = np.zeros(len(kept.T), int) if clustering_of_group is None else clustering_of_group
+        others = np.repeat(np.arange(len(n_of_way)) + n_clusterings, n_of_way)
+        return candidates, _rows_of_one(np.hstack(columns)), np.concatenate([first, others])
 
     def _train(
         self,
@@ -626,14 +633,35 @@ def _learned(
     mixture: Mixture,
     proba: list[NDArray[np.float32]],
     prior: NDArray[np.float64],
+    ways: NDArray[np.intp],
     seen: TrainingData,
 ) -> NDArray[np.float64]:
-    """Serving weights (n_tasks, n_candidates) from held-out probabilities of each candidate."""
+    """Serving weights (n_tasks, n_candidates) from held-out probabilities of each candidate.
+
+    Where there are several ways to group the tasks, what is learned is how much each counts:
+    within it, nets count as the prior says. A weight a net would follow the noise of the held-out
+    samples and lose what averaging nets gains.
+    """
     true, served_by = mixture.of_true_labels(proba, seen.table.codes)
     there = served_by >= 0
     packed = np.where(there, np.take_along_axis(prior, np.maximum(served_by, 0), axis=1), 0.0)
     packed[packed.sum(axis=1) == 0, 0] = 1.0  # a task that no net serves
+    way = np.where(there, ways[np.maximum(served_by, 0)], -1)
+    several = len(np.unique(ways)) > 1
+    if several:
+        of_way = way[:, :, None] == np.arange(ways.max() + 1)  # (n_tasks, width, n_ways)
+        of_ways = np.einsum("tw,twk->tk", packed, of_way)
+        within = np.divide(
+            packed[:, :, None] * of_way,
+            of_ways[:, None],
+            out=np.zeros(of_way.shape),
+            where=of_ways[:, None] > 0,
+        )
+        true = np.matmul(true, within.astype(np.float32))
+        packed = of_ways
     learned = learn_serving_weights(true, packed, seen.table, seen.sample_weight)
+    if several:
+        learned = np.einsum("tk,twk->tw", learned, within)
     weights = np.zeros_like(prior)
     tasks, slots = np.nonzero(there)
     weights[tasks, served_by[there]] = learned[tasks, slots]

@@ -1,4 +1,4 @@
-"""Which samples are held out from the nets, so that serving weights can be learned on them."""
+"""Which samples are held out from the nets, to judge the nets on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ __all__ = ["held_out_splits"]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-def held_out_splits(cv: Any, table: TaskTable, seed: int) -> list[Split]:
+def held_out_splits(
+    cv: Any, table: TaskTable, seed: int, *, owner: str = "GroupedMTLClassifier"
+) -> list[Split]:
     """Pairs of training and held-out samples.
 
     Parameters
@@ -26,6 +28,8 @@ def held_out_splits(cv: Any, table: TaskTable, seed: int) -> list[Split]:
         A share of the samples, drawn once; a number of folds, shuffled; or the splits.
     table : TaskTable
     seed : int
+    owner : str
+        The class whose parameter `cv` is, for messages.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def held_out_splits(cv: Any, table: TaskTable, seed: int) -> list[Split]:
         If `cv` is out of range, holds nothing out, or names samples that are not there.
     """
     n_samples = len(table.codes)
-    name = "The 'cv' parameter of GroupedMTLClassifier"
+    name = f"The 'cv' parameter of {owner}"
     rule = f"{name} must be a share in (0, 1), a number of folds >= 2, a splitter or an iterable"
     splitter: Any
     if isinstance(cv, Integral) and not isinstance(cv, bool):
