@@ -8,17 +8,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import HasMethods, _fit_context
+from skgroup._compat import HasMethods, _fit_context, validate_data
 from skgroup._validation import check_membership, forget_fit, one_hot
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
 
-__all__ = ["Clusterings"]
+__all__ = ["Clusterings", "check_numbers"]
 
 
-class Clusterings(TransformerMixin, BaseEstimator):
+class Clusterings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The memberships of several numbers of clusters, side by side.
 
     Where predictions learn which group serves which task best
@@ -32,6 +38,8 @@ class Clusterings(TransformerMixin, BaseEstimator):
         if None.
     n_clusters : sequence of int, default=(2, 3, 4)
         One clustering each.
+    random_state : int, RandomState or None, default=None
+        For the clusterers, where they have a `random_state` that is None.
 
     Attributes
     ----------
@@ -55,11 +63,19 @@ class Clusterings(TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "clusterer": [HasMethods(["fit"]), None],
         "n_clusters": ["array-like"],
+        "random_state": ["random_state"],
     }
 
-    def __init__(self, clusterer: Any = None, n_clusters: Sequence[int] = (2, 3, 4)) -> None:
+    def __init__(
+        self,
+        clusterer: Any = None,
+        n_clusters: Sequence[int] = (2, 3, 4),
+        *,
+        random_state: Any = None,
+    ) -> None:
         self.clusterer = clusterer
         self.n_clusters = n_clusters
+        self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> Clusterings:
@@ -79,9 +95,12 @@ class Clusterings(TransformerMixin, BaseEstimator):
         ValueError
             If `n_clusters` is not a sequence of different ints >= 1, or what the clusterer raises.
         """
-        numbers = self._numbers()
+        numbers = check_numbers(self.n_clusters, "n_clusters", type(self).__name__)
         forget_fit(self)
-        base = FuzzyKMeans() if self.clusterer is None else self.clusterer
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        base = FuzzyKMeans() if self.clusterer is None else clone(self.clusterer)
+        if base.get_params().get("random_state", 0) is None:
+            base.set_params(random_state=check_random_state(self.random_state).randint(2**31 - 1))
         self.clusterers_ = [clone(base).set_params(n_clusters=k).fit(X) for k in numbers]
         columns = [_membership(fitted, len(X)) for fitted in self.clusterers_]
         columns = [m / m.sum(axis=1, keepdims=True) for m in columns]
@@ -90,23 +109,12 @@ class Clusterings(TransformerMixin, BaseEstimator):
         self.clustering_of_group_ = np.repeat(
             np.arange(len(columns)), [m.shape[1] for m in columns]
         )
+        self._n_features_out = self.membership_.shape[1]
         return self
 
-    def _numbers(self) -> list[int]:
-        numbers = list(self.n_clusters)
-        if (
-            not numbers
-            or not all(isinstance(k, Integral) and k >= 1 for k in numbers)
-            or len(set(numbers)) < len(numbers)
-        ):
-            raise ValueError(
-                "The 'n_clusters' parameter of Clusterings must be a sequence of different ints "
-                f">= 1. Got {self.n_clusters!r} instead."
-            )
-        return [int(k) for k in numbers]
-
     def transform(self, X: Any) -> NDArray[np.float64]:
-        """Memberships of rows, as the fitted clusterers give them.
+        """Memberships of rows: what soft clusterers give them, or the clusters that hard ones
+        predict.
 
         Parameters
         ----------
@@ -117,7 +125,8 @@ class Clusterings(TransformerMixin, BaseEstimator):
         membership : ndarray of shape (n_rows, sum(n_clusters))
         """
         check_is_fitted(self)
-        return np.hstack([fitted.transform(X) for fitted in self.clusterers_])
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return np.hstack([_of_rows(fitted, X) for fitted in self.clusterers_])
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:
         """Fit, and return `membership_`.
@@ -139,3 +148,25 @@ def _membership(fitted: Any, n_rows: int) -> NDArray[np.float64]:
         name = f"membership_ of {type(fitted).__name__}"
         return check_membership(fitted.membership_, n_rows, name=name)
     return one_hot(fitted.labels_)
+
+
+def _of_rows(fitted: Any, X: NDArray) -> NDArray[np.float64]:
+    if hasattr(fitted, "membership_"):
+        return fitted.transform(X)
+    return np.eye(fitted.n_clusters)[fitted.predict(X)]
+
+
+def check_numbers(value: Any, name: str, owner: str) -> list[int]:
+    """Different numbers of clusters, as a list of ints; ValueError if they are not."""
+    numbers = np.asarray(value, dtype=object)
+    found = numbers.tolist() if numbers.ndim == 1 else []
+    if (
+        not found
+        or not all(isinstance(k, Integral) and int(k) >= 1 for k in found)
+        or len(set(found)) < len(found)
+    ):
+        raise ValueError(
+            f"The '{name}' parameter of {owner} must be a sequence of different ints >= 1. Got "
+            f"{value!r} instead."
+        )
+    return [int(k) for k in found]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,7 +17,7 @@ from skgroup._validation import forget_fit
 __all__ = ["PointKMeans"]
 
 
-class PointKMeans(TransformerMixin, BaseEstimator):
+class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Cluster the points of all tasks together; a task belongs where its points do.
 
     A row of a data map is a sequence of points (μ, σ). k-means groups the points of all tasks,
@@ -137,6 +137,7 @@ class PointKMeans(TransformerMixin, BaseEstimator):
         labels[order] = np.argsort(position)[model.labels_]
         self.membership_ = self._shares(labels, len(X))
         self.labels_ = self.membership_.argmax(axis=1)
+        self._n_features_out = n_clusters
         return self
 
     def _shares(self, labels: NDArray[np.intp], n_rows: int) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from skgroup._compat import (
 )
 from skgroup._validation import TaskTable, check_membership, forget_fit, one_hot
 from skgroup.cluster import Clusterings, FuzzyKMeans
+from skgroup.cluster._clusterings import check_numbers
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._candidates import (
     ALL_TASKS,
@@ -39,7 +40,7 @@ from skgroup.ensemble._candidates import (
     train,
 )
 from skgroup.ensemble._serving import Mixture, learn_serving_weights
-from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
+from skgroup.ensemble._threshold import decides, f1_thresholds, scorer_thresholds
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
@@ -374,6 +375,11 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
                 )
         # F1 has a computation of its own, for all tasks at once.
         scorer = None if self.threshold_scoring == "f1" else get_scorer(self.threshold_scoring)
+        if tuned and scorer is not None and not decides(scorer):
+            raise ValueError(
+                "The 'threshold_scoring' parameter of GroupedMTLClassifier must be a score of "
+                f"predicted classes, which thresholds decide. Got {self.threshold_scoring!r}."
+            )
         # A module or an optimizer that cannot be built shows before the grouper trains.
         clone(net)._prepare(data, seed=0)
         forget_fit(self)
@@ -455,13 +461,21 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         found = given if self.grouper_ is None else _steps(self.grouper_)[-1]
         self.membership_, serving = _memberships(found, table.n_tasks)
         clustering_of_group = getattr(found, "clustering_of_group_", None)
-        kept = _kept(self.membership_, serving, self.min_membership)
+        of_group = np.zeros(self.membership_.shape[1], dtype=np.intp)
+        if clustering_of_group is not None:
+            of_group = clustering_of_group
+        kept = np.zeros(self.membership_.shape, dtype=bool)
+        for clustering in np.unique(of_group):
+            own = of_group == clustering
+            kept[:, own] = _kept(self.membership_[:, own], serving[:, own], self.min_membership)
         serving = np.where(kept, serving, 0.0)
         of_task = net._check_task_weight(table.n_tasks)
         candidates = groups(self.membership_, kept, clustering_of_group, of_task, table, seed)
         # Each way to group the tasks counts the same.
-        n_clusterings = 1 if clustering_of_group is None else clustering_of_group.max() + 1
-        columns = [n_clusterings * _rows_of_one(serving)]
+        columns: list[NDArray[np.float64]] = [np.zeros(serving.shape)]
+        for clustering in np.unique(of_group):
+            own = of_group == clustering
+            columns[0][:, own] = _rows_of_one(serving[:, own])
         if self.n_mtl_nets:
             candidates += all_tasks(self.n_mtl_nets, of_task, others_seed)
             columns.append(np.full((table.n_tasks, self.n_mtl_nets), 1 / self.n_mtl_nets))
@@ -469,9 +483,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             candidates += single_tasks(table, others_seed + 1)
             columns.append(np.eye(table.n_tasks))
         n_of_way = [c.shape[1] for c in columns[1:]]
-        first = np.zeros(len(kept.T), int) if clustering_of_group is None else clustering_of_group
-        others = np.repeat(np.arange(len(n_of_way)) + n_clusterings, n_of_way)
-        return candidates, _rows_of_one(np.hstack(columns)), np.concatenate([first, others])
+        others = np.repeat(np.arange(len(n_of_way)) + of_group.max() + 1, n_of_way)
+        return candidates, _rows_of_one(np.hstack(columns)), np.concatenate([of_group, others])
 
     def _train(
         self,
@@ -514,9 +527,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             return check_membership(self.grouper, n_tasks, name="The given membership")
         grouper = clone(self.grouper)
         steps = list(_steps(grouper))
-        for step in steps:
-            if hasattr(step, "_parameter_constraints"):
-                step._validate_params()
+        for part in [grouper, *grouper.get_params(deep=True).values()]:
+            if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
+                part._validate_params()
         for owner, name, value in _numbers_of_groups(steps[-1]):
             _check_n_groups(name, value, owner, n_tasks)
         return grouper
@@ -529,9 +542,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         several = not (wanted is None or isinstance(wanted, Integral))
         if wanted is None:
             wanted = min(_DEFAULT_N_GROUPS, n_tasks)
-        numbers = Clusterings(n_clusters=wanted)._numbers() if several else [int(wanted)]
+        owner = type(self).__name__
+        numbers = check_numbers(wanted, "n_groups", owner) if several else [int(wanted)]
         for k in numbers:
-            _check_n_groups("n_groups", k, "GroupedMTLClassifier", n_tasks)
+            _check_n_groups("n_groups", k, owner, n_tasks)
         if numbers == [1]:
             return np.ones((n_tasks, 1))
         clusterer = Clusterings(FuzzyKMeans(), numbers) if several else FuzzyKMeans(numbers[0])
@@ -616,7 +630,8 @@ def _numbers_of_groups(clusterer: Any) -> Iterator[tuple[str, str, int]]:
     """How many groups a clusterer will find, as far as its parameters say so."""
     owner = type(clusterer).__name__
     if isinstance(clusterer, Clusterings):
-        yield from ((owner, "n_clusters", k) for k in clusterer._numbers())
+        numbers = check_numbers(clusterer.n_clusters, "n_clusters", owner)
+        yield from ((owner, "n_clusters", k) for k in numbers)
         return
     for name in ("n_clusters", "n_groups"):
         if isinstance(value := getattr(clusterer, name, None), Integral):

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skgroup._validation import MISSING
 
-__all__ = ["f1_thresholds", "scorer_thresholds"]
+__all__ = ["decides", "f1_thresholds", "scorer_thresholds"]
 
 #: What 0.5 counts for, in held-out positives: a threshold tuned on a few is mostly noise.
 _PULL = 10.0
@@ -41,6 +41,7 @@ def f1_thresholds(
         between two probabilities; 0.5 for a task without positives or without negatives.
     """
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    codes = np.where(weight[:, None] > 0, codes, MISSING)
     order = np.argsort(-proba, axis=0, kind="stable")
     p = np.take_along_axis(proba, order, axis=0).astype(np.float64)
     truth = np.take_along_axis(codes, order, axis=0)
@@ -65,6 +66,8 @@ def scorer_thresholds(
 
     The scorer sees each task's labels as 0 and 1, and at most 101 thresholds of it.
     """
+    if sample_weight is not None:
+        codes = np.where(sample_weight[:, None] > 0, codes, MISSING)
     best = np.full(proba.shape[1], 0.5)
     for t in range(proba.shape[1]):
         known = codes[:, t] != MISSING
@@ -73,7 +76,7 @@ def scorer_thresholds(
         if len(np.unique(truth)) < 2:
             continue
         values = np.unique(p)
-        between = (values[1:] + values[:-1]) / 2
+        between = (values + np.append(0.0, values[:-1])) / 2  # the first makes all positive
         if len(between) > _N_THRESHOLDS:
             between = np.quantile(between, np.linspace(0, 1, _N_THRESHOLDS))
         tried = np.append(0.5, between)  # the first of equals wins
@@ -90,6 +93,15 @@ def _pulled(thresholds: NDArray[np.float64], codes: NDArray[np.integer]) -> NDAr
     known = (n_positive > 0) & (codes == 0).any(axis=0)
     pulled = (n_positive * thresholds + _PULL * 0.5) / (n_positive + _PULL)
     return np.where(known, pulled, 0.5)
+
+
+def decides(scorer: Callable[..., float]) -> bool:
+    """Whether a scorer looks at predicted classes, and so at thresholds."""
+    try:
+        scorer(_Decided(), np.array([0, 1, 1]), np.array([0, 1, 0]))
+    except AttributeError:
+        return False
+    return True
 
 
 class _Decided(ClassifierMixin, BaseEstimator):

@@ -61,12 +61,23 @@ def held_out_splits(
     labels = table.codes[:, 0] if table.is_1d else table.codes
     splits = []
     for train, test in splitter.split(np.zeros(n_samples), labels):
-        train, test = (np.arange(n_samples)[part] for part in (train, test))
+        try:
+            train, test = (np.arange(n_samples)[part] for part in (train, test))
+        except IndexError as error:
+            raise ValueError(
+                f"{name} must name samples of X by their positions. Got {cv!r}: {error}."
+            ) from None
         if not len(test) or not len(train):
             raise ValueError(f"{name} must leave samples on both sides. Got {cv!r}.")
         if np.isin(train, test).any():
             raise ValueError(f"{name} must not hold out samples that it trains on. Got {cv!r}.")
-        splits.append(_with_every_class(train, test, table))
+        train, test = _with_every_class(train, test, table)
+        if not len(test):
+            raise ValueError(
+                f"{name} must leave samples on both sides. All those that {cv!r} holds out are the "
+                "only ones of a class, which the nets need to train on."
+            )
+        splits.append((train, test))
     if not splits:
         raise ValueError(f"{name} must hold out some samples. Got no split from {cv!r}.")
     return splits

@@ -1,0 +1,639 @@
+"""Serving weights, thresholds and held-out samples against slow transcriptions."""
+
+import re
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.base import clone
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import KFold, StratifiedKFold
+from skorch.callbacks import Callback
+
+from skgroup import GroupedMTLClassifier, MultiTaskNet
+from skgroup._validation import check_tasks
+from skgroup.ensemble._serving import _PRIOR_SAMPLES, Mixture, learn_serving_weights
+from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
+from skgroup.training._held_out import held_out_splits
+
+PULL = 10
+
+
+# -- transcriptions ----------------------------------------------------------------------------
+
+
+def balance_by_loops(labels, weight):
+    """Weights of one task's samples: each class has the total of the rarest one's samples."""
+    counts, totals = {}, {}
+    for label, w in zip(labels, weight, strict=True):
+        if label is not None and w > 0:
+            counts[label] = counts.get(label, 0) + 1
+            totals[label] = totals.get(label, 0) + w
+    if len(counts) < 2:
+        return None
+    rarest = min(counts.values())
+    return [
+        0.0 if label is None or w == 0 else w * rarest / totals[label]
+        for label, w in zip(labels, weight, strict=True)
+    ]
+
+
+def objective(weights, true, prior, balance):
+    """Σ_i s_i log Σ_c w_c p_ic + κ Σ_c a_c log w_c."""
+    value = 0.0
+    for s, p in zip(balance, true, strict=True):
+        if s > 0:
+            value += s * np.log(sum(w * max(q, 1e-6) for w, q in zip(weights, p, strict=True)))
+    for a, w in zip(prior, weights, strict=True):
+        if a > 0:
+            value += _PRIOR_SAMPLES * a * np.log(max(w, 1e-300))
+    return value
+
+
+def best_weights(true, prior, balance):
+    """The weights of the best objective, by a general optimiser."""
+    free = np.flatnonzero(prior)
+
+    def spread(w):
+        weights = np.zeros(len(prior))
+        weights[free] = w
+        return weights
+
+    found = minimize(
+        lambda w: -objective(spread(w), true, prior, balance),
+        prior[free],
+        method="SLSQP",
+        bounds=[(1e-9, 1)] * len(free),
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-10, "maxiter": 500},
+    )
+    return spread(found.x)
+
+
+def mixture_by_loops(proba, candidate_tasks, outputs, weights):
+    """Probabilities task by task, (n_samples, n_outputs of the task) each."""
+    mixed = [np.zeros((len(proba[0]), k)) for k in outputs]
+    for c, tasks in enumerate(candidate_tasks):
+        column = 0
+        for t in tasks:
+            for k in range(outputs[t]):
+                for i in range(len(proba[0])):
+                    mixed[t][i, k] += weights[t][c] * proba[c][i, column]
+                column += 1
+    return mixed
+
+
+def table_of(Y):
+    return check_tasks(Y)
+
+
+def labels_of(table, t):
+    return [None if code < 0 else int(code) for code in table.codes[:, t]]
+
+
+def random_problem(seed, n_samples=60, width=4):
+    """Two binary tasks and one of four classes, with missing labels, and what nets say of them."""
+    rng = np.random.RandomState(seed)
+    Y = np.column_stack(
+        [rng.rand(n_samples) < 0.5, rng.rand(n_samples) < 0.15, rng.randint(4, size=n_samples)]
+    ).astype(float)
+    Y[:2, 0], Y[:2, 1], Y[:4, 2] = [0, 1], [0, 1], range(4)
+    Y[4:][rng.rand(n_samples - 4, 3) < 0.2] = np.nan
+    table = table_of(Y)
+    # Candidates of different worth.
+    worth = rng.uniform(0.5, 4, size=(3, 1, width))
+    true = rng.beta(worth, 1.0, size=(3, n_samples, width)).astype(np.float32)
+    true[(table.codes < 0).T] = 1
+    prior = rng.dirichlet(np.ones(width), size=3)
+    return true, prior, table, rng
+
+
+# -- serving weights ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_serving_weights_maximise_their_objective(seed, weighted):
+    true, prior, table, rng = random_problem(seed)
+    prior[0, 1] = 0
+    prior[0] /= prior[0].sum()
+    sample_weight = None
+    if weighted:
+        sample_weight = rng.exponential(size=len(table.codes))
+        sample_weight[5:15] = 0
+    learned = learn_serving_weights(true, prior, table, sample_weight)
+    np.testing.assert_allclose(learned.sum(axis=1), 1)
+    assert (learned >= 0).all()
+    assert learned[0, 1] == 0
+    for t in range(3):
+        weight = np.ones(len(table.codes)) if sample_weight is None else sample_weight
+        balance = balance_by_loops(labels_of(table, t), weight)
+        expected = best_weights(true[t], prior[t], balance)
+        np.testing.assert_allclose(learned[t], expected, atol=3e-3)
+        found, best, start = (
+            objective(w, true[t], prior[t], balance) for w in (learned[t], expected, prior[t])
+        )
+        assert found > best - 1e-3
+        assert found > start
+
+
+def test_samples_of_no_weight_and_missing_labels_count_nowhere():
+    true, prior, table, _ = random_problem(3)
+    kept = np.arange(60) % 3 > 0
+    expected = learn_serving_weights(
+        true[:, kept], prior, table_of(np.where(table.codes < 0, np.nan, table.codes)[kept])
+    )
+    by_weight = learn_serving_weights(true, prior, table, kept.astype(float))
+    np.testing.assert_allclose(by_weight, expected, atol=1e-4)
+    hidden = np.where(kept[:, None] & (table.codes >= 0), table.codes, np.nan)
+    by_label = learn_serving_weights(true, prior, table_of(hidden))
+    np.testing.assert_allclose(by_label, expected, atol=1e-4)
+
+
+def test_a_single_candidate_serves_alone():
+    true, _, table, _ = random_problem(0, width=1)
+    learned = learn_serving_weights(true, np.ones((3, 1)), table)
+    np.testing.assert_allclose(learned, 1)
+
+
+@pytest.mark.parametrize("shape", ["binary", "three classes"])
+def test_a_better_net_counts_the_more_the_more_positives_there_are(shape):
+    prior = np.array([[0.5, 0.25, 0.25]])
+    of_best = []
+    for n_rare in (1, 2, 10, 300):
+        labels = np.repeat([0, 1], [400, n_rare])
+        if shape == "three classes":
+            labels = np.r_[labels, np.full(400, 2)]
+        true = np.tile(np.array([0.3, 0.9, 0.2], dtype=np.float32), (1, len(labels), 1))
+        of_best.append(learn_serving_weights(true, prior, table_of(labels))[0, 1])
+    assert of_best == sorted(of_best)
+    assert of_best[0] < 0.65
+    assert of_best[1] < 0.75
+    assert of_best[2] > 0.8
+    assert of_best[3] > 0.97
+
+
+def test_the_frequent_class_does_not_outvote_the_rare_one():
+    labels = np.repeat([0, 1], [900, 100])
+    # The first net knows the rare class, the second says "the frequent one" to everything.
+    true = np.empty((1, 1000, 2), dtype=np.float32)
+    true[0, :900], true[0, 900:] = [0.6, 0.99], [0.8, 0.01]
+    learned = learn_serving_weights(true, np.array([[0.5, 0.5]]), table_of(labels))
+    assert learned[0, 0] > 0.7
+
+
+def test_one_sample_that_all_nets_get_wrong_does_not_decide():
+    true, prior, table, _ = random_problem(5)
+    before = learn_serving_weights(true, prior, table)
+    frequent = np.flatnonzero((table.codes == 0).all(axis=1) | (table.codes[:, 0] == 0))[0]
+    true[0, frequent] = 0
+    learned = learn_serving_weights(true, prior, table)
+    assert np.isfinite(learned).all()
+    np.testing.assert_allclose(learned.sum(axis=1), 1)
+    np.testing.assert_allclose(learned, before, atol=0.1)
+    # A net that is certain of one wrong label, and right otherwise, still counts.
+    true = np.full((1, 200, 2), 0.6, dtype=np.float32)
+    true[0, :, 0] = 0.95
+    true[0, 0, 0] = 0
+    one_error = learn_serving_weights(true, np.full((1, 2), 0.5), table_of(np.arange(200) % 2))
+    assert one_error[0, 0] > 0.8
+
+
+def test_one_class_is_nothing_to_learn_from():
+    true, prior, table, _ = random_problem(2)
+    codes = np.where(table.codes < 0, np.nan, table.codes)
+    whole = table_of(codes)
+    weight = (table.codes[:, 1] != 1).astype(float)  # no positive of task 1 counts
+    with pytest.warns(UserWarning, match=r"fewer than two of their classes: 1\.$"):
+        learned = learn_serving_weights(true, prior, whole, weight)
+    np.testing.assert_array_equal(learned[1], prior[1])
+    assert not np.allclose(learned[[0, 2]], prior[[0, 2]], atol=1e-2)
+
+
+# -- the mixture -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed_tasks():
+    """A binary task, one of three classes, a binary one, and nets of some of them."""
+    rng = np.random.RandomState(0)
+    outputs = (1, 3, 1)
+    candidate_tasks = [np.array([0, 1, 2]), np.array([1]), np.array([0, 2]), np.array([2])]
+    Y = np.column_stack(
+        [rng.randint(2, size=30), rng.randint(3, size=30), rng.randint(2, size=30)]
+    ).astype(float)
+    Y[3:][rng.rand(27, 3) < 0.2] = np.nan
+    Y[:3] = [[0, 0, 0], [1, 1, 1], [0, 2, 0]]
+    proba = []
+    for tasks in candidate_tasks:
+        parts = [
+            rng.rand(30, 1) if outputs[t] == 1 else rng.dirichlet(np.ones(outputs[t]), size=30)
+            for t in tasks
+        ]
+        proba.append(np.hstack(parts).astype(np.float32))
+    return outputs, candidate_tasks, proba, table_of(Y), rng
+
+
+def test_mixture_weighs_what_each_net_says_of_its_tasks(mixed_tasks):
+    outputs, candidate_tasks, proba, _, rng = mixed_tasks
+    weights = np.zeros((3, 4))
+    for c, tasks in enumerate(candidate_tasks):
+        weights[tasks, c] = rng.rand(len(tasks))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mixed = Mixture(outputs, candidate_tasks).predict(proba, weights)
+    expected = np.hstack(mixture_by_loops(proba, candidate_tasks, outputs, weights))
+    np.testing.assert_allclose(mixed, expected, atol=1e-6)
+
+
+def test_mixture_finds_the_probabilities_of_the_true_labels(mixed_tasks):
+    outputs, candidate_tasks, proba, table, _ = mixed_tasks
+    true, candidates = Mixture(outputs, candidate_tasks).of_true_labels(proba, table.codes)
+    assert true.shape == (3, 30, 3)
+    assert candidates.shape == (3, 3)
+    for t in range(3):
+        assert [c for c in candidates[t] if c >= 0] == [
+            c for c, tasks in enumerate(candidate_tasks) if t in tasks
+        ]
+        for slot, c in enumerate(candidates[t]):
+            for i, code in enumerate(table.codes[:, t]):
+                expected = 1.0
+                if c >= 0 and code >= 0:
+                    tasks = list(candidate_tasks[c])
+                    first = sum(outputs[u] for u in tasks[: tasks.index(t)])
+                    if outputs[t] == 1:
+                        p = proba[c][i, first]
+                        expected = p if code == 1 else 1 - p
+                    else:
+                        expected = proba[c][i, first + code]
+                assert true[t, i, slot] == pytest.approx(expected, abs=1e-6)
+
+
+# -- thresholds --------------------------------------------------------------------------------
+
+
+def best_f1_by_force(p, labels, weight):
+    """The best weighted F1 of all cuts between probabilities, "all positive" among them."""
+    values = np.unique(p)
+    cuts = np.r_[-1.0, (values[1:] + values[:-1]) / 2]
+    return max(f1_at(p, labels, weight, cut) for cut in cuts)
+
+
+def f1_at(p, labels, weight, threshold):
+    hits = weight[(labels == 1) & (p > threshold)].sum()
+    false_alarms = weight[(labels == 0) & (p > threshold)].sum()
+    misses = weight[(labels == 1) & (p <= threshold)].sum()
+    return 2 * hits / (2 * hits + false_alarms + misses)
+
+
+def unpulled(thresholds, codes):
+    """Thresholds before they were pulled towards 0.5."""
+    n_positive = (codes == 1).sum(axis=0)
+    return (thresholds * (n_positive + PULL) - PULL * 0.5) / n_positive
+
+
+def random_probabilities(seed, n_samples=80, n_tasks=6, decimals=2):
+    """Probabilities with ties, missing labels, and tasks that are easy, hard or shifted."""
+    rng = np.random.RandomState(seed)
+    codes = (rng.rand(n_samples, n_tasks) < np.linspace(0.1, 0.7, n_tasks)).astype(np.int8)
+    codes[:2] = [[0] * n_tasks, [1] * n_tasks]
+    signal = np.linspace(0, 3, n_tasks) * codes + rng.normal(size=codes.shape)
+    shift = rng.uniform(-3, 2, size=n_tasks)
+    proba = np.round(1 / (1 + np.exp(-signal - shift)), decimals).astype(np.float32)
+    codes[2:][rng.rand(n_samples - 2, n_tasks) < 0.15] = -1
+    return proba, codes, rng
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_thresholds_reach_the_best_f1(seed, weighted):
+    proba, codes, rng = random_probabilities(seed)
+    weight = rng.exponential(size=len(codes)) if weighted else np.ones(len(codes))
+    thresholds = f1_thresholds(proba, codes, weight if weighted else None)
+    chosen = unpulled(thresholds, codes)
+    for t in range(codes.shape[1]):
+        best = best_f1_by_force(proba[:, t], codes[:, t], weight)
+        reached = f1_at(proba[:, t], codes[:, t], weight, chosen[t])
+        assert reached == pytest.approx(best, abs=1e-9)
+        # Halfway between two neighbours, or below the least.
+        values = np.unique(np.r_[0.0, proba[:, t].astype(float)])
+        halfway = (values[1:] + values[:-1]) / 2
+        assert abs(halfway - chosen[t]).min() < 1e-6
+
+
+def test_thresholds_are_pulled_towards_a_half_where_positives_are_few():
+    # One task in four sizes: positives at 0.9, negatives at 0.7.
+    for n_positive in (1, 10, 90, 10_000):
+        codes = np.repeat([1, 0], [n_positive, 20])[:, None]
+        proba = np.where(codes == 1, 0.9, 0.7).astype(np.float32)
+        expected = (n_positive * 0.8 + 10 * 0.5) / (n_positive + 10)
+        for thresholds in (
+            f1_thresholds(proba, codes),
+            scorer_thresholds(proba, codes, make_scorer(f1_score)),
+        ):
+            np.testing.assert_allclose(thresholds, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_thresholds_of_a_scorer_reach_what_the_best_f1_is(seed, weighted):
+    proba, codes, rng = random_probabilities(seed, decimals=1)
+    weight = rng.exponential(size=len(codes)) if weighted else np.ones(len(codes))
+    given = weight if weighted else None
+    chosen = unpulled(f1_thresholds(proba, codes, given), codes)
+    by_scorer = scorer_thresholds(proba, codes, make_scorer(f1_score, zero_division=0.0), given)
+    by_scorer = unpulled(by_scorer, codes)
+    for t in range(codes.shape[1]):
+        expected = f1_at(proba[:, t], codes[:, t], weight, chosen[t])
+        reached = f1_at(proba[:, t], codes[:, t], weight, by_scorer[t])
+        assert reached == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_scorer_may_choose_to_predict_every_sample_positive():
+    proba = np.array([[0.1], [0.2], [0.3], [0.4]], dtype=np.float32)
+    codes = np.array([[1], [1], [1], [0]])
+    for thresholds in (
+        f1_thresholds(proba, codes),
+        scorer_thresholds(proba, codes, make_scorer(f1_score)),
+    ):
+        assert unpulled(thresholds, codes)[0] < 0.1
+
+
+def test_a_scorer_of_other_taste_gets_its_own_threshold():
+    proba, codes, _ = random_probabilities(0, n_samples=400, n_tasks=3, decimals=6)
+    codes = np.abs(codes)
+
+    def balanced(estimator, X, y, sample_weight=None):
+        predicted = estimator.predict(X)
+        return np.mean([(predicted[y == k] == k).mean() for k in (0, 1)])
+
+    chosen = unpulled(scorer_thresholds(proba, codes, balanced), codes)
+    for t in range(3):
+        p, y = proba[:, t].astype(float), codes[:, t]
+
+        def at(cut, p=p, y=y):
+            return ((p[y == 1] > cut).mean() + (p[y == 0] <= cut).mean()) / 2
+
+        values = np.unique(p)
+        best = max(at(cut) for cut in (values[1:] + values[:-1]) / 2)
+        # A hundred of the 399 cuts are tried.
+        assert at(chosen[t]) > best - 0.02
+        assert at(chosen[t]) >= at(0.5)
+
+
+@pytest.mark.parametrize("code", [0, 1, -1])
+@pytest.mark.parametrize("tune", [f1_thresholds, scorer_thresholds])
+def test_a_task_with_one_class_keeps_a_half(code, tune):
+    proba, codes, _ = random_probabilities(0, decimals=1)
+    scorer = [make_scorer(f1_score, zero_division=0.0)] if tune is scorer_thresholds else []
+    expected = tune(proba, codes, *scorer)
+    assert expected[2] != 0.5
+    codes[:, 2], expected[2] = code, 0.5
+    np.testing.assert_array_equal(tune(proba, codes, *scorer), expected)
+
+
+@pytest.mark.parametrize("tune", [f1_thresholds, scorer_thresholds])
+def test_positives_of_no_weight_are_no_positives(tune):
+    proba, codes, _ = random_probabilities(1, n_tasks=3, decimals=1)
+    codes = np.abs(codes)
+    weight = (codes[:, 1] == 0).astype(float)
+    scorer = [make_scorer(f1_score, zero_division=0.0)] if tune is scorer_thresholds else []
+    assert tune(proba, codes, *scorer, sample_weight=weight)[1] == 0.5
+
+
+# -- held-out samples --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table():
+    """40 samples, of which sample 7 has the only positive of task 1, and sample 9 the only label
+    "c" of task 2."""
+    rng = np.random.RandomState(0)
+    Y = np.empty((40, 3), dtype=object)
+    Y[:, 0] = rng.randint(2, size=40)
+    Y[:, 1] = 0
+    Y[:, 2] = np.array(["a", "b"])[rng.randint(2, size=40)]
+    Y[::5, 2] = None
+    Y[7, 1] = 1
+    Y[9, 2] = "c"
+    return check_tasks(Y)
+
+
+def assert_every_class_is_trained_on(splits, table):
+    for train, test in splits:
+        assert not set(train) & set(test)
+        for t, classes in enumerate(table.classes):
+            assert set(range(len(classes))) <= set(table.codes[train, t])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_a_share_is_held_out_once(table, share):
+    for seed in range(10):
+        splits = held_out_splits(share, table, seed)
+        assert len(splits) == 1
+        assert_every_class_is_trained_on(splits, table)
+        train, test = splits[0]
+        assert sorted([*train, *test]) == list(range(40))
+        # Samples 7 and 9 may have moved.
+        assert 40 * share - 2 <= len(test) <= 40 * share
+
+
+def test_folds_hold_every_sample_out_once_but_those_that_are_needed(table):
+    for seed in range(3):
+        splits = held_out_splits(4, table, seed)
+        assert len(splits) == 4
+        assert_every_class_is_trained_on(splits, table)
+        tested = sorted(i for _, test in splits for i in test)
+        assert tested == [i for i in range(40) if i not in (7, 9)]
+        for train, test in splits:
+            assert sorted([*train, *test]) == list(range(40))
+
+
+def test_splitters_and_given_splits_are_followed(table):
+    for cv in (KFold(4), list(KFold(4).split(np.zeros(40)))):
+        splits = held_out_splits(cv, table, 0)
+        assert_every_class_is_trained_on(splits, table)
+        for (train, test), (given, held_out) in zip(
+            splits, KFold(4).split(np.zeros(40)), strict=True
+        ):
+            np.testing.assert_array_equal(test, np.setdiff1d(held_out, [7, 9]))
+            np.testing.assert_array_equal(train[: len(given)], given)
+
+
+def test_a_single_target_may_be_split_by_its_classes():
+    y = np.repeat([0, 1], [30, 10])
+    for _, test in held_out_splits(StratifiedKFold(5), check_tasks(y), 0):
+        assert np.bincount(y[test]).tolist() == [6, 2]
+
+
+def test_classes_are_found_among_samples_that_no_split_names(table):
+    (train, test), *_ = held_out_splits([(np.arange(10, 30), np.arange(30, 40))], table, 0)
+    assert {7, 9} <= set(train)
+    assert_every_class_is_trained_on([(train, test)], table)
+    np.testing.assert_array_equal(test, np.arange(30, 40))
+
+
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+@pytest.mark.parametrize("cv", [0.3, 5])
+def test_the_seed_determines_the_splits(table, cv):
+    first, again, other = (held_out_splits(cv, table, seed) for seed in (3, 3, 4))
+    for (a, b), (c, d) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+    assert any(set(b) != set(d) for (_, b), (_, d) in zip(first, other, strict=True))
+
+
+class NoTraining(Callback):
+    def on_train_begin(self, net, **kwargs):
+        pytest.fail("training began before the input was checked")
+
+
+RULE = "The 'cv' parameter of GroupedMTLClassifier must "
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (0, RULE + "be .* Got 0 instead"),
+        (1, RULE + "be .* Got 1 instead"),
+        (-0.5, RULE + "be .* Got -0.5 instead"),
+        (1.0, RULE + "be .* Got 1.0 instead"),
+        (0.9999, RULE + "be .* Got 0.9999 instead"),
+        ("a", RULE + "be .* Got 'a' instead"),
+        (None, RULE + "be .* Got None instead"),
+        (41, RULE + "be .* at most n_samples=40 folds. Got 41 instead"),
+        ([], RULE + r"hold out some samples. Got no split from \[\]"),
+        ([([0, 1, 2], [2, 3])], RULE + "not hold out samples that it trains on. Got "),
+        ([(range(40), np.array([], dtype=int))], RULE + "leave samples on both sides. Got "),
+        ([(np.array([], dtype=int), range(40))], RULE + "leave samples on both sides. Got "),
+        ([(range(30), [30, 41])], "'cv' parameter of GroupedMTLClassifier .* 4[01]"),
+    ],
+)
+def test_bad_splits_are_refused_before_training(cv, message):
+    X = np.random.RandomState(0).rand(40, 3)
+    net = MultiTaskNet(callbacks=[NoTraining()])
+    for params in ({"serving": "learned"}, {"threshold": "tuned"}):
+        clf = GroupedMTLClassifier(net, np.eye(2), cv=cv, **params)
+        with pytest.raises(ValueError, match=message):
+            clf.fit(X, (X[:, :2] > 0.5).astype(int))
+
+
+def test_splits_whose_held_out_samples_are_all_needed_are_refused_before_training():
+    X = np.random.RandomState(0).rand(40, 3)
+    Y = (X[:, :2] > 0.5).astype(int)
+    Y[:, 0] = 0
+    Y[7, 0] = 1
+    net = MultiTaskNet(callbacks=[NoTraining()])
+    cv = [(np.delete(np.arange(40), 7), [7])]
+    clf = GroupedMTLClassifier(net, np.eye(2), cv=cv, serving="learned")
+    with pytest.raises(ValueError, match=RULE):
+        clf.fit(X, Y)
+
+
+# -- from fit to prediction --------------------------------------------------------------------
+
+
+@pytest.fixture
+def kinds_of_tasks(digits):
+    """Three binary tasks and the digit modulo 4, with missing labels."""
+    X, Y = digits[0][:300], digits[1][:300]
+    digit = Y[:, :10].argmax(axis=1)
+    Y = np.column_stack([Y[:, 10], Y[:, 12], digit % 4, Y[:, 3]]).astype(float)
+    Y[np.random.RandomState(0).rand(*Y.shape) < 0.1] = np.nan
+    return X, Y
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fit_learns_weights_and_thresholds_on_the_held_out_samples(
+    kinds_of_tasks, small_net, weighted
+):
+    """With refit=False the nets that serve are those whose held-out predictions counted."""
+    X, Y = kinds_of_tasks
+    train, test = np.arange(0, 300, 2), np.arange(1, 300, 2)
+    sample_weight = np.random.RandomState(1).exponential(size=300) if weighted else None
+    clf = GroupedMTLClassifier(
+        small_net,
+        [[0.7, 0.3], [0.5, 0.5], [0.2, 0.8], [1.0, 0.0]],
+        n_mtl_nets=1,
+        stl_nets=True,
+        serving="learned",
+        threshold="tuned",
+        cv=[(train, test)],
+        refit=False,
+        random_state=0,
+    ).fit(X, Y, sample_weight=sample_weight)
+    prior = clone(clf).set_params(serving="membership", threshold=0.5)
+    prior = prior.fit(X, Y, sample_weight=sample_weight).serving_weights_
+    weight = np.ones(150) if sample_weight is None else sample_weight[test]
+    outputs = clf.task_outputs_
+    assert outputs == (1, 1, 4, 1)
+
+    def of_task(net, tasks, t):
+        """Probabilities (n_samples, n_classes) that a net gives a task."""
+        proba, place = net.predict_proba(X[test]), list(tasks).index(t)
+        if isinstance(proba, list):
+            return proba[place]
+        return np.column_stack([1 - proba[:, place], proba[:, place]])
+
+    for t in range(4):
+        serving = [c for c, tasks in enumerate(clf.candidate_tasks_) if t in tasks]
+        proba = {c: of_task(clf.candidates_[c], clf.candidate_tasks_[c], t) for c in serving}
+        labels = [None if np.isnan(y) else int(y) for y in Y[test, t]]
+        # Learned is how much the groups, the all-tasks net and the single-task net count.
+        ways = [[c for c in way if prior[t, c] > 0] for way in ([0, 1], [2], [3 + t])]
+        within = [prior[t, way] / prior[t, way].sum() for way in ways]
+        true = np.array(
+            [
+                [
+                    1.0
+                    if label is None
+                    else sum(w * proba[c][i, label] for w, c in zip(*way, strict=True))
+                    for way in zip(within, ways, strict=True)
+                ]
+                for i, label in enumerate(labels)
+            ]
+        )
+        balance = balance_by_loops(labels, weight)
+        of_ways = best_weights(true, np.array([prior[t, way].sum() for way in ways]), balance)
+        expected = np.concatenate([w * v for w, v in zip(of_ways, within, strict=True)])
+        serving = [c for way in ways for c in way]
+        np.testing.assert_allclose(clf.serving_weights_[t, serving], expected, atol=3e-3)
+        assert set(np.flatnonzero(clf.serving_weights_[t])) <= set(serving)
+        if outputs[t] > 1:
+            assert np.isnan(clf.thresholds_[t])
+            continue
+        mixed = sum(clf.serving_weights_[t, c] * proba[c][:, 1] for c in serving)
+        codes = np.array([-1 if label is None else label for label in labels])
+        chosen = unpulled(clf.thresholds_[[t]], codes[:, None])[0]
+        best = best_f1_by_force(mixed.astype(np.float32), codes, weight)
+        assert f1_at(mixed, codes, weight, chosen) == pytest.approx(best, abs=1e-6)
+
+
+def test_a_task_whose_positives_are_not_held_out_is_named_and_keeps_its_prior(digits, small_net):
+    pd = pytest.importorskip("pandas")
+    X, Y = digits[0][:200], digits[1][:200]
+    rare = np.zeros(200, dtype=int)
+    rare[:5] = 1
+    frame = pd.DataFrame({"low": Y[:, 10], "rare": rare, "odd": Y[:, 12]})
+    clf = GroupedMTLClassifier(
+        small_net,
+        n_groups=2,
+        n_mtl_nets=1,
+        stl_nets=True,
+        serving="learned",
+        threshold="tuned",
+        cv=[(np.arange(120), np.arange(120, 200))],
+        random_state=0,
+    )
+    message = (
+        "The serving weights of these tasks are not learned, but those of the prior, because the "
+        "held-out samples hold fewer than two of their classes: rare."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        clf.fit(X, frame)
+    prior = clone(clf).set_params(serving="membership", threshold=0.5).fit(X, frame)
+    np.testing.assert_array_equal(clf.membership_, prior.membership_)
+    np.testing.assert_allclose(clf.serving_weights_[1], prior.serving_weights_[1])
+    assert clf.thresholds_[1] == 0.5
+    for t in (0, 2):
+        assert not np.allclose(clf.serving_weights_[t], prior.serving_weights_[t], atol=1e-2)
+        assert clf.thresholds_[t] != 0.5
