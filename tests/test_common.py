@@ -4,6 +4,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.ensemble import AllTasks, SingleTasks
+from skgroup.relations import (
+    GradientCosineAffinity,
+    InterTaskAffinity,
+    LabelCorrelationAffinity,
+)
 
 ROUNDING = "weights enter float32 sums of another order, so equal to 1e-6 and not to 1e-9"
 NO_SAMPLES = "transform describes the tasks seen in fit and looks at no sample of its X"
@@ -21,15 +26,25 @@ EXEMPT = {
         "check_sample_weight_equivalence_on_dense_data": ROUNDING,
         "check_sample_weight_equivalence_on_sparse_data": ROUNDING,
     },
-    "TaskGrouper": {
-        "check_estimators_nan_inf": NO_SAMPLES,
-        "check_fit2d_predict1d": NO_SAMPLES,
-        "check_methods_sample_order_invariance": ROW_A_TASK,
-        "check_methods_subset_invariance": ROW_A_TASK,
-        "check_transformer_data_not_an_array": ROW_A_TASK,
-        "check_transformer_general": ROW_A_TASK,
+    "InterTaskAffinity": {
+        "check_sample_weight_equivalence_on_dense_data": ROUNDING,
+        "check_sample_weight_equivalence_on_sparse_data": ROUNDING,
     },
 }
+RELATION = {
+    "check_estimators_nan_inf": NO_SAMPLES,
+    "check_fit2d_predict1d": NO_SAMPLES,
+    "check_methods_sample_order_invariance": ROW_A_TASK,
+    "check_methods_subset_invariance": ROW_A_TASK,
+    "check_transformer_data_not_an_array": ROW_A_TASK,
+    "check_transformer_general": ROW_A_TASK,
+}
+RELATIONS = (
+    TaskGrouper,
+    InterTaskAffinity,
+    GradientCosineAffinity,
+    LabelCorrelationAffinity,
+)
 COLUMN_A_SAMPLE = {
     "check_sample_weight_equivalence_on_dense_data": "a data map has a column a sample",
     "check_sample_weight_equivalence_on_sparse_data": "a data map has a column a sample",
@@ -38,6 +53,8 @@ COLUMN_A_SAMPLE = {
 
 def exempt(estimator):
     reasons = EXEMPT.get(type(estimator).__name__, {})
+    if isinstance(estimator, RELATIONS):
+        reasons = reasons | RELATION
     return reasons | (COLUMN_A_SAMPLE if getattr(estimator, "output", None) == "raw" else {})
 
 
@@ -51,6 +68,9 @@ def estimators():
         GroupedMTLClassifier(net()),
         TaskGrouper(net()),
         TaskGrouper(net(), output="isometric", source="stl"),
+        InterTaskAffinity(net()),
+        GradientCosineAffinity(net()),
+        LabelCorrelationAffinity(),
         AllTasks(),
         SingleTasks(),
     ]

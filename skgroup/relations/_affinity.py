@@ -1,0 +1,519 @@
+"""What affinity estimators share: rows a task, and a look at training batches task by task."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+from skorch.utils import to_tensor
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from tqdm.auto import tqdm
+
+from skgroup._compat import _get_output_config, validate_data
+from skgroup._validation import forget_fit
+from skgroup.nn import LinearHeads
+from skgroup.training import MultiTaskNet
+from skgroup.training._loss import MultiTaskLoss, _counted
+from skgroup.training._progress import EpochProgress
+from skgroup.training._random import draw_seeds
+
+__all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe"]
+
+#: Bytes that the work on one batch may take, by default.
+MAX_MEMORY = 2**30
+
+
+class AffinityMixin(TransformerMixin, BaseEstimator):
+    """The rows of `affinity_` as a relation.
+
+    A subclass sets `affinity_`, `n_tasks_` and, where `Y` was a DataFrame, `task_names_in_`.
+    """
+
+    affinity_: NDArray[np.float64]
+    n_tasks_: int
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        raise NotImplementedError
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return one row a task.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_tasks, n_tasks)
+            The rows of `affinity_`.
+        """
+        return self.fit(X, y, sample_weight=sample_weight).transform(X)
+
+    def transform(self, X: Any) -> Any:
+        """One row a task, the tasks seen in `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            No sample of it is looked at (only the number of features is compared).
+
+        Returns
+        -------
+        rows : ndarray of shape (n_tasks, n_tasks)
+            The rows of `affinity_`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        if hasattr(X, "shape"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        rows = self.affinity_.copy()
+        if _get_output_config("transform", self)["dense"] == "pandas":
+            import pandas as pd
+
+            names = getattr(self, "task_names_in_", None)
+            return pd.DataFrame(rows, index=names, columns=self.get_feature_names_out())
+        return rows
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        names : ndarray of shape (n_tasks,) of str
+            As "affinity_smiling", or "affinity_3" where `Y` had no column names.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "task_names_in_", range(self.n_tasks_))
+        return np.array([f"affinity_{name}" for name in names], dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class NetAffinityMixin(AffinityMixin):
+    """An affinity that is measured while a net trains on all tasks.
+
+    A subclass has the parameters `estimator`, `every`, `random_state` and `verbose`.
+    """
+
+    estimator: MultiTaskNet | None
+    every: int
+    random_state: Any
+    verbose: int
+
+    def _fit_net(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        measure: Callable[[TaskProbe], Tensor],
+        *,
+        momentum: float = 0.0,
+        max_memory: int = MAX_MEMORY,
+    ) -> None:
+        """Train, and set `affinity_` to the mean of what was measured at every `every`-th step."""
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        data = net._check_data(X, y, sample_weight)
+        state = net.random_state if self.random_state is None else self.random_state
+        seed = draw_seeds(state, 1)[0]
+        forget_fit(self)
+        self.__dict__.update(data.inputs)
+        self.n_tasks_ = data.table.n_tasks
+        if data.table.names is not None:
+            self.task_names_in_ = data.table.names
+        net._prepare(data, seed=seed)
+        probe = TaskProbe(net, momentum=momentum, max_memory=max_memory)
+        recorder = AffinityRecorder(probe, measure, self.every)
+        with tqdm(
+            total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
+        ) as bar:
+            progress = [EpochProgress(bar)] if self.verbose else []
+            net._train(data, extra_callbacks=[recorder, *progress])
+        self.estimator_ = net
+        self.n_steps_ = recorder.count_
+        self.affinity_ = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
+
+
+def mean_or_zero(
+    total: NDArray[np.float64], count: NDArray[np.integer], owner: str
+) -> NDArray[np.float64]:
+    """The mean of each pair, 0 with a warning where it was never measured."""
+    never = int((count == 0).sum())
+    if never:
+        warnings.warn(
+            f"{owner} could not measure {never} of {count.size} pairs of tasks: no recorded batch "
+            "held labels of both that gave a finite loss above 0. Their affinity is 0.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return total / np.maximum(count, 1)
+
+
+class AffinityRecorder(Callback):
+    """Measures at every `every`-th training step, the first included, before its update.
+
+    Parameters
+    ----------
+    probe : TaskProbe
+    measure : callable
+        Called with the probe, which looks at the batch; returns a tensor (n_tasks, n_tasks).
+        Entries that are not finite do not count.
+    every : int
+    """
+
+    def __init__(
+        self, probe: TaskProbe, measure: Callable[[TaskProbe], Tensor], every: int
+    ) -> None:
+        self.probe, self.measure, self.every = probe, measure, every
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        shape = (net.n_tasks_, net.n_tasks_)
+        self.total_, self.count_ = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        self.step_ = 0
+
+    def on_batch_begin(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        if not training:
+            return
+        if self.step_ % self.every == 0:
+            with self.probe.looking_at(batch):
+                found = self.measure(self.probe).double().numpy(force=True)
+            finite = np.isfinite(found)
+            self.total_ += np.where(finite, found, 0.0)
+            self.count_ += finite
+        self.step_ += 1
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        if training:
+            self.probe.follow()
+
+
+class _Logits(nn.Module):
+    """A net's own way from a batch to its logits, as a module whose tensors can be exchanged."""
+
+    def __init__(self, net: MultiTaskNet) -> None:
+        super().__init__()
+        self.net = net
+        # Compiled code would be compiled anew for exchanged tensors.
+        self.module = _uncompiled(net.module_)
+
+    def forward(self, x: Any) -> Tensor:
+        """Logits (batch, n_outputs)."""
+        of_net, self.net.module_ = self.net.module_, self.module
+        try:
+            return self.net.infer(x)
+        finally:
+            self.net.module_ = of_net
+
+
+def _uncompiled(module: Any) -> Any:
+    return getattr(module, "_orig_mod", module)
+
+
+class TaskProbe:
+    """Losses and gradients of single tasks on a training batch, of a net that trains.
+
+    Training goes on as if nobody had looked: gradients, buffers (statistics of batch
+    normalisation) and random states are as before. Every forward pass on a batch starts from the
+    random state of the training step, so all have the same dropout masks, and takes the
+    statistics of the batch where the training step does.
+
+    Parameters
+    ----------
+    net : MultiTaskNet
+        A prepared net.
+    momentum : float, default=0.0
+        Decay of the running sum of the training loss's gradients, as torch's SGD keeps it.
+    max_memory : int
+        Bytes, about, that gradients, moved parameters and activations of the tasks that are
+        worked on at a time may take. At least one task is.
+
+    Raises
+    ------
+    ValueError
+        If the net's loss has no parts a task, or its shared parameters are not known.
+    """
+
+    def __init__(
+        self, net: MultiTaskNet, *, momentum: float = 0.0, max_memory: int = MAX_MEMORY
+    ) -> None:
+        self.net, self.momentum, self.max_memory = net, momentum, max_memory
+        if type(_uncompiled(net.criterion_)) is not MultiTaskLoss:
+            raise ValueError(
+                "The 'criterion' parameter of the estimator must be MultiTaskLoss, whose loss has "
+                f"a part for each task. Got {net.criterion!r}."
+            )
+        self.logits = _Logits(net)
+        self.shared = _shared_of(self.logits, net)
+        device = next(iter(self.shared.values())).device
+        options = {**net.loss_weights_, **net.get_params_for("criterion"), "task_weight": None}
+        criterion = MultiTaskLoss(**options).to(device)
+        self.layout, self.class_weight = criterion.layout, criterion.weight
+        sizes = torch.tensor(self.layout.task_outputs)
+        owner = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        self.own_columns = (owner == torch.arange(len(sizes))[:, None]).to(device)
+        self.buffer = {k: torch.zeros_like(p) for k, p in self.shared.items() if momentum}
+        self.batched: bool | None = None
+        self.n_at_a_time = 1
+
+    # -- a batch -------------------------------------------------------------------------------
+
+    @contextmanager
+    def looking_at(self, batch: Any) -> Iterator[None]:
+        """Inside the block, everything is said of this batch, (x, target).
+
+        Sets `losses` (n_tasks,) and `present` (n_tasks,): whether a label of the task counts.
+        """
+        self.net._set_training(True)
+        self.x, target = (to_tensor(part, self.net._device()) for part in batch)
+        self.codes = target["codes"]
+        counted: Any = _counted(self.codes >= 0, target.get("weight"))
+        self.share = counted * self.class_weight.mT.gather(0, self.codes.clamp(min=0).long())
+        if self.batched is None:
+            self._plan()
+        # Parameters of their own, so that the net's get no gradient.
+        self.start = {k: p.detach()[None].requires_grad_() for k, p in self.shared.items()}
+        self.outputs = self.forward(self.start)[0]
+        leaf = self.outputs.detach().requires_grad_()
+        before = self.layout.true_log_probability(leaf, self.codes)
+        losses = -(self.share * before).sum(0)
+        # The loss of a task depends on its own logits alone: one backward pass serves all.
+        (self.slope,) = torch.autograd.grad(losses.sum(), leaf)
+        self.before, self.losses = before.detach(), losses.detach()
+        self.present = (self.share > 0).any(0)
+        self.rates = _learning_rates(self.net, self.shared)
+        try:
+            yield
+        finally:
+            # The graph and the batch need not outlive the look.
+            del self.x, self.codes, self.share, self.start, self.outputs, self.slope, self.before
+
+    def follow(self) -> None:
+        """Add the gradient of the step that was just made to the running sum."""
+        for name, total in self.buffer.items():
+            total.mul_(self.momentum)
+            if (grad := self.shared[name].grad) is not None:
+                total.add_(grad)
+
+    @property
+    def learning_rate(self) -> float:
+        """The net's learning rate; the largest where groups of parameters differ."""
+        return max(self.rates.values())
+
+    def defined(self, values: Tensor) -> Tensor:
+        """Values (n_tasks, n_tasks), NaN where one of the two tasks has no label in the batch."""
+        both = self.present[:, None] & self.present
+        return values.masked_fill(~both, torch.nan)
+
+    def gains_at(self, params: dict[str, Tensor]) -> Tensor:
+        """1 − L_j(θ'_i) / L_j(θ), (n_params, n_tasks), of stacked shared parameters θ'_i."""
+        with torch.no_grad():
+            logits = self.forward(params)
+            codes = self.codes.expand(len(logits), *self.codes.shape)
+            after = self.layout.true_log_probability(logits, codes)
+            # Differences a sample, then their sum: two sums would cancel.
+            return (self.share * (after - self.before)).sum(-2) / self.losses
+
+    def gradients(self) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+        """Gradients of the tasks' losses, as many tasks at a time as fit: tensors (tasks, ...)."""
+        for start in range(0, self.layout.n_tasks, self.n_at_a_time):
+            tasks = slice(start, min(start + self.n_at_a_time, self.layout.n_tasks))
+            yield tasks, self.gradients_of(tasks)
+
+    def gradients_of(self, tasks: slice) -> dict[str, Tensor]:
+        """Gradients of the losses of some tasks, tensors (tasks, ...)."""
+        slopes = self.slope * self.own_columns[tasks, None]
+        leaves = list(self.start.values())
+        options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
+        if self.batched:
+            found: Any = torch.autograd.grad(
+                self.outputs, leaves, slopes, is_grads_batched=True, **options
+            )
+        else:
+            of_tasks: Any = [
+                torch.autograd.grad(self.outputs, leaves, s, **options) for s in slopes
+            ]
+            found = [
+                None if parts[0] is None else torch.stack(parts)
+                for parts in zip(*of_tasks, strict=True)
+            ]
+        return {
+            name: p.new_zeros(len(slopes), *p.shape) if grad is None else grad[:, 0]
+            for (name, p), grad in zip(self.shared.items(), found, strict=True)
+        }
+
+    def gram(self, weights: dict[str, float] | None = None) -> Tensor:
+        """Inner products (n_tasks, n_tasks) of the tasks' gradients.
+
+        Parameters
+        ----------
+        weights : dict of str to float, default=None
+            How much each parameter counts; 1 if None.
+
+        Notes
+        -----
+        Where the gradients of all tasks do not fit, those of a block of tasks are computed anew
+        for each other block.
+        """
+        out = self.losses.new_empty(self.layout.n_tasks, self.layout.n_tasks)
+        for rows, own in self.gradients():
+            for start in range(0, rows.stop, self.n_at_a_time):
+                columns = slice(start, min(start + self.n_at_a_time, self.layout.n_tasks))
+                other = own if columns == rows else self.gradients_of(columns)
+                block = torch.zeros_like(out[rows, columns])
+                for name, grad in own.items():
+                    weight = 1.0 if weights is None else weights[name]
+                    block.addmm_(grad.flatten(1), other[name].flatten(1).T, alpha=weight)
+                if columns == rows:
+                    block = (block + block.T) / 2  # symmetric to the last bit
+                out[rows, columns] = block
+                out[columns, rows] = block.T
+        return out
+
+    def forward(self, params: dict[str, Tensor]) -> Tensor:
+        """Logits (n_params, batch, n_outputs) of the batch, of stacked shared parameters."""
+        n_params = len(next(iter(params.values())))
+        buffers = dict(self.logits.named_buffers())
+
+        def run(params: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+            # A module may work in place.
+            return functional_call(self.logits, (params, buffers), (_copy(self.x),))
+
+        if self.batched:
+            stacked = {k: b.expand(n_params, *b.shape).clone() for k, b in buffers.items()}
+            with _same_draws(self.class_weight.device):
+                return vmap(run, randomness="same")(params, stacked)
+        outputs = []
+        for i in range(n_params):
+            of_one = {k: p[i] for k, p in params.items()}
+            with _same_draws(self.class_weight.device):
+                outputs.append(run(of_one, {k: b.clone() for k, b in buffers.items()}))
+        return torch.stack(outputs)
+
+    def _plan(self) -> None:
+        """Find out whether the module can be batched over parameters, and for how many tasks
+        there is room."""
+        self.batched = False
+        saved = []
+
+        def note(tensor: Tensor) -> Tensor:
+            saved.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        one = {k: p.detach()[None].requires_grad_() for k, p in self.shared.items()}
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            outputs = self.forward(one)[0]
+        of_params = sum(p.numel() * p.element_size() for p in self.shared.values())
+        # A gradient and moved parameters; activations (and parameters) that a backward pass
+        # keeps; logits, their slopes and losses.
+        of_task = 2 * of_params + sum(saved) + 4 * outputs.numel() * outputs.element_size()
+        n_fit = self.max_memory // of_task
+        self.n_at_a_time = int(min(max(n_fit, 1), self.layout.n_tasks))
+        # Grouped convolutions are slower than one after another.
+        if any(isinstance(part, nn.modules.conv._ConvNd) for part in self.logits.modules()):
+            return
+        self.batched = True
+        try:
+            with warnings.catch_warnings():
+                # So torch warns where it only loops.
+                warnings.filterwarnings("error", message="There is a performance drop")
+                self.start = {
+                    k: p.detach().expand(2, *p.shape).clone().requires_grad_()
+                    for k, p in self.shared.items()
+                }
+                self.outputs = self.forward(self.start)[0]
+                self.slope = torch.ones_like(self.outputs)
+                self.gradients_of(slice(0, 2))
+                with torch.no_grad():  # torch may choose other operations
+                    self.forward(self.start)
+        except (
+            Exception
+        ):  # whatever an operation of the user's may raise where it cannot be batched
+            self.batched = False
+
+
+def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:
+    """The trained shared parameters by name."""
+    module = logits.module
+    owner = type(module).__name__
+    names = {p: name for name, p in logits.named_parameters()}
+    rule = (
+        f"The module {owner} must name the parameters that all tasks share: as an attribute or "
+        "method 'shared_parameters' that gives some of its parameters, or by having its heads in "
+        "a skgroup.nn.LinearHeads, everything outside of which is then shared. "
+    )
+    named = getattr(module, "shared_parameters", None)
+    if named is not None:
+        found = list(named() if callable(named) else named)
+        if not found or any(p not in names for p in found if isinstance(p, Tensor)):
+            raise ValueError(rule + f"Got {len(found)} that are not all parameters of {owner}.")
+        if not all(isinstance(p, nn.Parameter) for p in found):
+            raise ValueError(rule + f"Got {found!r}.")
+    else:
+        heads = [part for part in module.modules() if isinstance(part, LinearHeads)]
+        if not heads:
+            raise ValueError(rule + f"{owner} has neither.")
+        of_heads = {p for part in heads for p in part.parameters()}
+        found = [p for p in names if p not in of_heads]
+    trained = _learning_rates(net, {names[p]: p for p in found})
+    shared = {names[p]: p for p in found if p.requires_grad and names[p] in trained}
+    if not shared:
+        raise ValueError(rule + f"{owner} has no shared parameter that is trained.")
+    return shared
+
+
+def _learning_rates(net: MultiTaskNet, params: dict[str, nn.Parameter]) -> dict[str, float]:
+    """The learning rate of each parameter, by name, as far as it is in an optimizer."""
+    rates = {
+        p: float(group["lr"])
+        for name in net._optimizers
+        for group in getattr(net, name + "_").param_groups
+        for p in group["params"]
+    }
+    return {name: rates[p] for name, p in params.items() if p in rates}
+
+
+def _copy(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {key: _copy(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return type(x)(_copy(value) for value in x)
+    return x.clone() if isinstance(x, Tensor) else x
+
+
+@contextmanager
+def _same_draws(device: torch.device) -> Iterator[None]:
+    """Put torch's and NumPy's random states back after the block."""
+    state = np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        np.random.set_state(state)

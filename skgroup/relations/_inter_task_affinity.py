@@ -1,0 +1,205 @@
+"""`InterTaskAffinity`: what a step for one task does to the losses of the others."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skgroup._compat import Interval, StrOptions, _fit_context
+from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
+from skgroup.training import MultiTaskNet
+
+__all__ = ["InterTaskAffinity"]
+
+
+class InterTaskAffinity(NetAffinityMixin):
+    """Inter-task affinity of TAG: how a step for one task changes the losses of the others.
+
+    While one net trains on all tasks, every `every`-th training step is preceded by a look
+    ahead, on its batch: for each task i, the shared parameters θ take a step of gradient descent
+    for the loss of task i alone, θ'_i = θ − η ∇L_i(θ), the heads staying as they are, and
+
+        Z[i, j] = 1 − L_j(θ'_i) / L_j(θ)
+
+    is recorded for every task j ([1]_, eq. 1-2). The affinity is the mean of Z over the recorded
+    steps; positive where training on i helps j. Training itself goes on as without.
+
+    Parameters
+    ----------
+    estimator : MultiTaskNet, default=None
+        The net to train; `MultiTaskNet()` if None.
+    every : int, default=10
+        Record at the first training step and at each `every`-th after it.
+    method : {"lookahead", "gradient"}, default="lookahead"
+        "lookahead" takes the steps. "gradient" is their first-order form
+        Z[i, j] ≈ η ∇L_i · ∇L_j / L_j, several times faster.
+    momentum : float in [0, 1), default=0.0
+        The step is θ'_i = θ − η (m b + ∇L_i), b being the running sum of gradients of the
+        training loss at earlier steps, b ← m b + ∇L (torch's SGD momentum, whatever the
+        optimizer of the net). The authors' code for CelebA does so with m = 0.9; the paper's
+        equation has m = 0.
+    scale_by_lr : bool, default=False
+        Divide Z by η, as the authors' code does and the paper does not. Matters where the
+        learning rate changes while the net trains.
+    max_memory : int, default=2**30
+        Bytes, about, that the work on one batch may take: two copies of the shared parameters
+        and one of the activations for each task that is worked on at a time. Where all do not
+        fit, they are worked on in turns, at least one at a time. With `method="gradient"`, turns
+        cost further backward passes.
+    random_state : int, RandomState or None, default=None
+        Determines the net. If None, the `random_state` of the estimator does.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    affinity_ : ndarray of shape (n_tasks, n_tasks)
+        [i, j]: effect of training on task i upon the loss of task j, a share of that loss
+        (divided by η with `scale_by_lr`). 0, with a warning, for a pair without any recorded
+        batch in which both tasks have labels.
+    n_steps_ : ndarray of shape (n_tasks, n_tasks) of int
+        Recorded steps that each pair is the mean of.
+    estimator_ : MultiTaskNet
+        The trained net.
+    n_tasks_ : int
+    task_names_in_ : ndarray of shape (n_tasks,) of str
+        Column names, where `Y` was a DataFrame.
+    n_features_in_ : int
+
+    Notes
+    -----
+    η is the learning rate of the net's optimizer at that step (of each parameter, where groups
+    of parameters differ; `scale_by_lr` then divides by the largest). The lookahead is plain
+    gradient descent with that rate, whatever the optimizer of the net.
+
+    The loss of a task is the net's: class weights, sample weights, the mean over the observed
+    labels of the batch; but without `task_weight`. Forward passes before and after the step have
+    the same dropout masks (those of the training step, where torch draws the same numbers for a
+    batched module: on the CPU, but for dropout inside of attention) and, like the training step,
+    the batch's own statistics in batch normalisation, whose running statistics they leave alone.
+
+    Shared parameters are those that the module gives as `shared_parameters` (method or
+    attribute); else all outside of its `skgroup.nn.LinearHeads`.
+
+    The steps of all tasks are one batched computation (`torch.func.vmap`). Modules with
+    convolutions, which that would slow down, and modules that cannot be batched take them one
+    after another, with the same result to rounding.
+
+    References
+    ----------
+    .. [1] C. Fifty, E. Amid, Z. Zhao, T. Yu, R. Anil, C. Finn, "Efficiently identifying task
+       groupings for multi-task learning", NeurIPS 2021, arXiv:2109.04617.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup import MultiTaskNet
+    >>> from skgroup.relations import InterTaskAffinity
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 0] > 0.1, X[:, 1] > 0])
+    >>> affinity = InterTaskAffinity(MultiTaskNet(max_epochs=20), random_state=0).fit(X, Y)
+    >>> affinity.affinity_.shape
+    (3, 3)
+    >>> bool(affinity.affinity_[0, 1] > affinity.affinity_[0, 2])
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [MultiTaskNet, None],
+        "every": [Interval(Integral, 1, None, closed="left")],
+        "method": [StrOptions({"lookahead", "gradient"})],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "scale_by_lr": ["boolean"],
+        "max_memory": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        *,
+        every: int = 10,
+        method: str = "lookahead",
+        momentum: float = 0.0,
+        scale_by_lr: bool = False,
+        max_memory: int = MAX_MEMORY,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.every = every
+        self.method = method
+        self.momentum = momentum
+        self.scale_by_lr = scale_by_lr
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> InterTaskAffinity:
+        """Train the net and record the affinities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            The task table `Y`.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : InterTaskAffinity
+
+        Raises
+        ------
+        ValueError
+            Before any training, if a parameter or the data are not right, or if the module does
+            not say which of its parameters are shared.
+        """
+        one_step = lookahead_gains if self.method == "lookahead" else first_order_gains
+
+        def measure(probe: TaskProbe) -> Tensor:
+            gains = one_step(probe)
+            # A learning rate of 0 (warm-up) tells nothing: 0 / 0 does not count.
+            return gains / probe.learning_rate if self.scale_by_lr else gains
+
+        self._fit_net(
+            X,
+            y,
+            sample_weight,
+            measure,
+            momentum=float(self.momentum),
+            max_memory=int(self.max_memory),
+        )
+        return self
+
+
+def lookahead_gains(probe: TaskProbe) -> Tensor:
+    """Z[i, j] = 1 − L_j(θ'_i) / L_j(θ) of the batch, (n_tasks, n_tasks); NaN where undefined."""
+    gains = []
+    for _, gradients in probe.gradients():
+        moved = {}
+        for name, gradient in gradients.items():
+            rate = probe.rates[name]
+            moved[name] = torch.sub(probe.start[name].detach(), gradient, alpha=rate)
+            if name in probe.buffer:
+                moved[name].sub_(probe.buffer[name], alpha=rate * probe.momentum)
+        gains.append(probe.gains_at(moved))
+    return probe.defined(torch.cat(gains))
+
+
+def first_order_gains(probe: TaskProbe) -> Tensor:
+    """η (m b + g_i) · g_j / L_j of the batch, (n_tasks, n_tasks); NaN where undefined."""
+    gains = probe.gram(probe.rates)
+    if probe.buffer:
+        along = torch.zeros_like(probe.losses)
+        for tasks, gradients in probe.gradients():
+            for name, gradient in gradients.items():
+                rate = probe.rates[name] * probe.momentum
+                along[tasks].addmv_(gradient.flatten(1), probe.buffer[name].flatten(), alpha=rate)
+        gains = gains + along
+    return probe.defined(gains / probe.losses)

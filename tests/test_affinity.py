@@ -1,0 +1,701 @@
+import copy
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from scipy.stats.contingency import association
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback, LRScheduler
+from skorch.dataset import ValidSplit
+from torch import nn
+from torch.nn import functional as F
+
+from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet
+from skgroup.nn import MLP, LinearHeads, SmallCNN
+from skgroup.relations import (
+    GradientCosineAffinity,
+    InterTaskAffinity,
+    LabelCorrelationAffinity,
+)
+from skgroup.relations._affinity import TaskProbe
+
+pd = pytest.importorskip("pandas")
+
+
+class Normed(nn.Module):
+    """Batch norm and dropout between the layers."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Linear(n_features, 12),
+            nn.BatchNorm1d(12),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(12, 8),
+            nn.ReLU(),
+        )
+        self.heads = LinearHeads(8, n_outputs)
+
+    def forward(self, x):
+        return self.heads(self.trunk(x))
+
+
+class Unbatchable(Normed):
+    def forward(self, x):
+        hidden = self.trunk(x)
+        return self.heads(hidden if float(hidden.detach().sum()) < np.inf else -hidden)
+
+
+class Towers(nn.Module):
+    """A user's module: heads of its own, a list of outputs, dropout as a function."""
+
+    def __init__(self, n_features, task_outputs):
+        super().__init__()
+        self.below = nn.Linear(n_features, 10)
+        self.towers = nn.ModuleList(nn.Linear(10, k) for k in task_outputs)
+
+    def shared_parameters(self):
+        return self.below.parameters()
+
+    def forward(self, x):
+        hidden = F.dropout(self.below(x).tanh(), 0.2, self.training)
+        return [tower(hidden) for tower in self.towers]
+
+
+def shared_of(module):
+    if isinstance(module, Towers):
+        return dict(module.below.named_parameters(prefix="below"))
+    return dict(module.trunk.named_parameters(prefix="trunk"))
+
+
+def literal_losses(module, x, target, class_weight, task_outputs):
+    """One task after another, one sample after another's weight: mean over observed labels."""
+    output = module(x)
+    if not isinstance(output, list):
+        output = output.split(task_outputs, dim=1)
+    losses = []
+    for t, logits in enumerate(output):
+        logits = logits.double()  # so that 1 - L'/L loses little
+        codes = target["codes"][:, t].long()
+        seen = codes >= 0
+        if not seen.any():
+            losses.append(None)
+            continue
+        logits, codes = logits[seen], codes[seen]
+        if logits.shape[1] == 1:
+            loss = F.binary_cross_entropy_with_logits(logits[:, 0], codes.float(), reduction="none")
+        else:
+            loss = F.cross_entropy(logits, codes, reduction="none")
+        loss = loss * class_weight[t][codes]
+        s = target["weight"][seen] if "weight" in target else torch.ones(len(codes))
+        losses.append((s * loss).sum() / s.sum())
+    return losses
+
+
+def balanced(Y):
+    weights = []
+    for column in Y.T:
+        column = column[~np.isnan(column)]
+        n = np.unique(column, return_counts=True)[1]
+        w = [1.0, n[0] / n[1]] if len(n) == 2 else n.sum() / (len(n) * n)
+        weights.append(torch.tensor(w, dtype=torch.float32))
+    return weights
+
+
+class Literal(Callback):
+    """The definitions, a deep copy of the module for every task."""
+
+    found: dict = {}  # noqa: RUF012 - one dict, found again after the estimator was cloned
+    class_weight: list = []  # noqa: RUF012
+
+    def __init__(self, every, momentum=0.0, scale_by_lr=False):
+        self.every, self.momentum, self.scale_by_lr = every, momentum, scale_by_lr
+
+    def on_train_begin(self, net, **kwargs):
+        self.step, self.buffer = 0, {}
+        Literal.found.update(lookahead=[], gradient=[], cosine=[])
+
+    def on_batch_begin(self, net, batch, training, **kwargs):
+        if not training:
+            return
+        if self.step % self.every == 0:
+            with torch.random.fork_rng():
+                self.look(net, batch)
+        self.step += 1
+
+    def look(self, net, batch):
+        x, target = batch
+        n = len(net.task_outputs_)
+        state = torch.get_rng_state()
+        rate_of = {
+            id(p): group["lr"] for group in net.optimizer_.param_groups for p in group["params"]
+        }
+        rates = {k: rate_of[id(p)] for k, p in shared_of(net.module_).items()}
+        lookahead, first_order = np.full((n, n), np.nan), np.full((n, n), np.nan)
+        gradients = {}
+        for i in range(n):
+            module = copy.deepcopy(net.module_).train()
+            torch.set_rng_state(state)
+            before = literal_losses(module, x, target, self.class_weight, net.task_outputs_)
+            if before[i] is None:
+                continue
+            shared = shared_of(module)
+            gradient = torch.autograd.grad(before[i], list(shared.values()))
+            gradients[i] = dict(zip(shared, gradient, strict=True))
+            with torch.no_grad():
+                for name, p in shared.items():
+                    update = gradients[i][name] + self.momentum * self.buffer.get(name, 0.0)
+                    p -= rates[name] * update
+            torch.set_rng_state(state)
+            after = literal_losses(module, x, target, self.class_weight, net.task_outputs_)
+            for j in range(n):
+                if before[j] is not None:
+                    lookahead[i, j] = 1 - after[j].item() / before[j].item()
+        cosine = np.full((n, n), np.nan)
+        for i, own in gradients.items():
+            for j, other in gradients.items():
+                first_order[i, j] = (
+                    sum(
+                        rates[k]
+                        * ((own[k] + self.momentum * self.buffer.get(k, 0.0)) * other[k]).sum()
+                        for k in own
+                    )
+                    / before[j].item()
+                )
+                flat = [torch.cat([g.flatten() for g in of.values()]) for of in (own, other)]
+                cosine[i, j] = F.cosine_similarity(*flat, dim=0)
+        scale = max(rates.values()) if self.scale_by_lr else 1.0
+        Literal.found["lookahead"].append(lookahead / scale)
+        Literal.found["gradient"].append(first_order / scale)
+        Literal.found["cosine"].append(cosine)
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        for name, p in shared_of(net.module_).items():
+            if training:
+                self.buffer[name] = self.momentum * self.buffer.get(name, 0.0) + p.grad
+
+    @classmethod
+    def mean(cls, method):
+        return np.nanmean(cls.found[method], axis=0)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Binary and multiclass tasks with missing labels, one of them rarely labelled."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6)).astype(np.float32)
+    Y = np.column_stack(
+        [
+            X[:, 0] > 0,
+            X[:, 0] + X[:, 1] > 0.5,
+            np.digitize(X[:, 1], [-0.5, 0.5]),
+            rng.integers(4, size=300),
+            X[:, 2] > 1,
+        ]
+    ).astype(float)
+    Y[rng.random(Y.shape) < 0.3] = np.nan
+    Y[rng.random(300) < 0.97, 1] = np.nan  # not in every batch
+    return X, Y
+
+
+def net_of(module, literal, **params):
+    params = {"max_epochs": 3, "batch_size": 32, "lr": 0.05, "random_state": 0} | params
+    return MultiTaskNet(module, callbacks=[literal, *params.pop("callbacks", [])], **params)
+
+
+CASES = {
+    "mlp": (MLP, {"module__hidden_units": (8,)}, {}),
+    "dropout, batch norm": (Normed, {"lr": 0.01}, {}),
+    "momentum": (Normed, {"optimizer": torch.optim.SGD}, {"momentum": 0.9}),
+    "scaled, schedule": (
+        Normed,
+        {"callbacks": [LRScheduler("StepLR", step_size=1, gamma=0.5)]},
+        {"scale_by_lr": True},
+    ),
+    "two learning rates": (
+        Normed,
+        {"optimizer__param_groups": [("trunk.0*", {"lr": 0.2})], "task_weight": [1, 2, 0, 1, 3]},
+        {"scale_by_lr": True, "momentum": 0.5},
+    ),
+    "cannot be batched": (Unbatchable, {}, {}),
+    "a user's module": (Towers, {}, {}),
+}
+
+
+@pytest.mark.parametrize("method", ["lookahead", "gradient"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+def test_affinity_equals_a_literal_loop_over_tasks(mixed, case, method):
+    X, Y = mixed
+    module, params, options = CASES[case]
+    Literal.class_weight = balanced(Y)
+    net = net_of(module, Literal(4, **options), **params)
+    affinity = InterTaskAffinity(net, every=4, method=method, **options).fit(X, Y)
+    assert len(Literal.found[method]) == 8  # steps 1, 5, ... of 3 epochs with 10 batches
+    assert (affinity.n_steps_ == np.isfinite(Literal.found[method]).sum(0)).all()
+    assert affinity.n_steps_[1, 1] < affinity.n_steps_[0, 0] == 8
+    # Rounding of losses in float32, which a division by the learning rate makes larger.
+    rounding = 1e-6 / (0.01 if "scale_by_lr" in options else 1)
+    np.testing.assert_allclose(affinity.affinity_, Literal.mean(method), atol=rounding)
+    assert np.abs(affinity.affinity_).max() > 1e3 * rounding
+
+
+def test_affinity_takes_sample_and_class_weights(mixed):
+    X, Y = mixed
+    weight = np.random.default_rng(1).random(300)
+    Literal.class_weight = [torch.tensor([1.0, 3.0, 1.0, 1.0])] * 5
+    net = net_of(Normed, Literal(3), class_weight={0: 1.0, 1: 3.0})
+    affinity = InterTaskAffinity(net, every=3).fit(X, Y, sample_weight=weight)
+    np.testing.assert_allclose(affinity.affinity_, Literal.mean("lookahead"), atol=2e-6)
+
+
+@pytest.mark.parametrize("method", ["lookahead", "gradient"])
+def test_convolutions_with_batch_norm_and_dropout(method):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(48, 1, 12, 12)).astype(np.float32)
+    Y = (X[:, 0, :3, 0] + rng.normal(size=(48, 3)) > 0).astype(float)
+    Literal.class_weight = balanced(Y)
+    net = net_of(SmallCNN, Literal(1), batch_size=16, max_epochs=1)
+    affinity = InterTaskAffinity(net, every=1, method=method).fit(X, Y)
+    np.testing.assert_allclose(affinity.affinity_, Literal.mean(method), atol=5e-6)
+
+
+@pytest.mark.parametrize("module", [Normed, SmallCNN])
+def test_batched_and_one_by_one_agree(mixed, module):
+    X, Y = mixed
+    if module is SmallCNN:
+        X = np.random.default_rng(0).normal(size=(64, 1, 12, 12)).astype(np.float32)
+        Y = Y[:64, [0, 2, 4]]
+    net = MultiTaskNet(module, batch_size=32)
+    data = net._check_data(X, Y, None)
+    net._prepare(data, seed=0)
+    batch = data.dataset().batch(slice(0, 32))
+    found = []
+    for batched in (True, False):
+        probe = TaskProbe(net)
+        with probe.looking_at(batch):
+            pass
+        assert probe.batched == (module is Normed)  # by itself
+        probe.batched = batched
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            with probe.looking_at(batch):
+                moved = {}
+                for _, gradients in probe.gradients():
+                    moved = {k: probe.start[k].detach() - g for k, g in gradients.items()}
+                found.append([probe.gram(), probe.gains_at(moved)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [InterTaskAffinity, GradientCosineAffinity])
+@pytest.mark.parametrize("options", [{}, {"method": "gradient", "momentum": 0.5}])
+def test_little_memory_changes_nothing(mixed, make, options):
+    X, Y = mixed
+    options = options if make is InterTaskAffinity else {}
+    net = MultiTaskNet(Normed, max_epochs=1, batch_size=64, random_state=0)
+    roomy = make(net, every=2, **options).fit(X, Y)
+    for max_memory in (1, 100_000):  # one task, or three of the five, at a time
+        tight = clone(roomy).set_params(max_memory=max_memory).fit(X, Y)
+        np.testing.assert_allclose(tight.affinity_, roomy.affinity_, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "batched"), [(MLP, True), (Normed, True), (Towers, True), (Unbatchable, False)]
+)
+def test_modules_are_batched_where_they_can_be(mixed, module, batched):
+    net = MultiTaskNet(module)
+    data = net._check_data(*mixed, None)
+    net._prepare(data, seed=0)
+    probe = TaskProbe(net)
+    with probe.looking_at(data.dataset().batch(slice(0, 64))):
+        assert probe.batched == batched
+
+
+def test_memory_says_how_many_tasks_are_worked_on_at_a_time(mixed):
+    X, Y = mixed
+    net = MultiTaskNet(Normed)
+    data = net._check_data(X, Y, None)
+    net._prepare(data, seed=0)
+    n_at_a_time = []
+    for max_memory in (1, 100_000, 2**30):
+        probe = TaskProbe(net, max_memory=max_memory)
+        with probe.looking_at(data.dataset().batch(slice(0, 64))):
+            pass
+        n_at_a_time.append(probe.n_at_a_time)
+    assert n_at_a_time == [1, 3, 5]
+
+
+@pytest.mark.parametrize("module", [Normed, Unbatchable, Towers])
+@pytest.mark.parametrize(
+    "relation",
+    [
+        InterTaskAffinity(every=2, momentum=0.9),
+        InterTaskAffinity(every=3, method="gradient"),
+        GradientCosineAffinity(every=1),
+    ],
+    ids=["lookahead", "gradient", "cosine"],
+)
+def test_training_is_bit_for_bit_what_it_is_without(mixed, module, relation):
+    X, Y = mixed
+    net = MultiTaskNet(
+        module, max_epochs=3, batch_size=30, lr=0.01, train_split=ValidSplit(4), random_state=3
+    )
+    alone = clone(net).fit(X, Y)
+    watched = clone(relation).set_params(estimator=net).fit(X, Y).estimator_
+    for key, value in alone.module_.state_dict().items():
+        assert torch.equal(watched.module_.state_dict()[key], value), key
+    for column in ("train_loss", "valid_loss"):
+        assert watched.history_[:, column] == alone.history_[:, column]
+
+
+def test_gradient_form_is_near_the_lookahead_for_small_steps(digits):
+    X, Y = digits
+    net = MultiTaskNet(module__hidden_units=(32,), max_epochs=5, lr=1e-3, random_state=0)
+    exact = InterTaskAffinity(net, every=2).fit(X, Y).affinity_
+    near = InterTaskAffinity(net, every=2, method="gradient").fit(X, Y).affinity_
+    np.testing.assert_allclose(near, exact, atol=0.1 * np.abs(exact).max())
+    others = ~np.eye(15, dtype=bool)
+    assert spearmanr(exact[others], near[others]).statistic > 0.98
+
+
+def test_tasks_that_are_alike_help_each_other(digits):
+    X, Y = digits  # tasks 10 and 11 are complements, 14 is random
+    net = MultiTaskNet(module__hidden_units=(32,), max_epochs=20, lr=0.005, random_state=0)
+    for relation in (InterTaskAffinity(net), GradientCosineAffinity(net)):
+        affinity = relation.fit(X, Y).affinity_
+        assert affinity[10, 11] > 0 < affinity[11, 10]
+        np.fill_diagonal(affinity, -np.inf)
+        assert affinity[10].argmax() == 11
+        assert affinity[11].argmax() == 10
+
+
+def test_cosine_equals_a_literal_loop_over_tasks(mixed):
+    X, Y = mixed
+    Literal.class_weight = balanced(Y)
+    affinity = GradientCosineAffinity(net_of(Normed, Literal(4)), every=4).fit(X, Y)
+    np.testing.assert_allclose(affinity.affinity_, Literal.mean("cosine"), atol=2e-6)
+    np.testing.assert_array_equal(affinity.affinity_, affinity.affinity_.T)
+    np.testing.assert_array_equal(affinity.affinity_.diagonal(), 1.0)
+    assert np.abs(affinity.affinity_).max() == 1
+
+
+@pytest.mark.parametrize("make", [InterTaskAffinity, GradientCosineAffinity])
+def test_pairs_that_were_never_met_are_zero_with_a_warning(make):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 3)).astype(float)
+    # In stored order, the first batch has labels of tasks 0 and 1 and the second of 1 and 2.
+    Y[:20, 2] = Y[20:, 0] = np.nan
+    net = MultiTaskNet(max_epochs=2, batch_size=20, iterator_train__shuffle=False)
+    with pytest.warns(UserWarning, match=f"{make.__name__} could not measure 2 of 9 pairs"):
+        affinity = make(net, every=1, random_state=0).fit(X, Y)
+    assert affinity.affinity_[0, 2] == affinity.affinity_[2, 0] == 0
+    np.testing.assert_array_equal(affinity.n_steps_, [[2, 2, 0], [2, 4, 2], [0, 2, 2]])
+    assert (affinity.affinity_[affinity.n_steps_ > 0] != 0).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_task_and_mixed_precision(digits, precision, n_classes):
+    X, Y = digits
+    y = Y[:, :10].argmax(axis=1) % n_classes
+    net = MultiTaskNet(max_epochs=1, precision=precision)
+    affinity = InterTaskAffinity(net, random_state=0).fit(X, y).affinity_
+    assert affinity.shape == (1, 1)
+    assert 0 < affinity[0, 0] < 1  # a small step for a task makes its loss smaller
+
+
+def test_inputs_in_a_dict(mixed):
+    X, Y = mixed
+
+    class Named(Towers):
+        def forward(self, left, right):
+            return super().forward(torch.cat([left, right], dim=1))
+
+    net = MultiTaskNet(Towers, max_epochs=1, random_state=0)
+    expected = InterTaskAffinity(net, every=1).fit(X, Y).affinity_
+    net = clone(net).set_params(module=Named, module__n_features=6)
+    named = InterTaskAffinity(net, every=1).fit({"left": X[:, :2], "right": X[:, 2:]}, Y)
+    np.testing.assert_allclose(named.affinity_, expected, atol=1e-6)
+
+
+# -- which parameters are shared ---------------------------------------------------------------
+
+
+class Unnamed(nn.Module):
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_features, 4), nn.ReLU(), nn.Linear(4, n_outputs))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Listed(Unnamed):
+    @property
+    def shared_parameters(self):
+        return list(self.layers[0].parameters())
+
+
+class Foreign(Unnamed):
+    shared_parameters = [nn.Parameter(torch.zeros(2))]  # noqa: RUF012
+
+
+class Nothing(Unnamed):
+    def shared_parameters(self):
+        return []
+
+
+class Words(Unnamed):
+    shared_parameters = ("layers.0.weight",)
+
+
+class Frozen(Listed):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layers[0].requires_grad_(False)
+
+
+@pytest.mark.parametrize("make", [InterTaskAffinity, GradientCosineAffinity])
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Unnamed, "Unnamed has neither."),
+        (Foreign, "Got 1 that are not all parameters of Foreign."),
+        (Nothing, "Got 0 that are not all parameters of Nothing."),
+        (Words, "Got ['layers.0.weight']."),
+        (Frozen, "Frozen has no shared parameter that is trained."),
+    ],
+)
+def test_unknown_shared_parameters_are_an_error_before_training(digits, make, module, message):
+    X, Y = digits
+
+    class Unreached(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise AssertionError("training began")
+
+    rule = f"The module {module.__name__} must name the parameters that all tasks share"
+    with pytest.raises(ValueError, match=rule) as error:
+        make(MultiTaskNet(module, callbacks=[Unreached()])).fit(X, Y)
+    assert str(error.value).endswith(message)
+
+
+def test_a_list_of_shared_parameters_and_frozen_ones(mixed):
+    X, Y = mixed
+    net = MultiTaskNet(Listed, max_epochs=1, random_state=0)
+    data = net._check_data(X, Y, None)
+    net._prepare(data, seed=0)
+    assert list(TaskProbe(net).shared) == ["module.layers.0.weight", "module.layers.0.bias"]
+    net.module_.layers[0].bias.requires_grad_(False)
+    assert list(TaskProbe(net).shared) == ["module.layers.0.weight"]
+
+
+def test_no_hidden_layer_and_no_loss_a_task_are_errors(digits):
+    with pytest.raises(ValueError, match="MLP has no shared parameter that is trained"):
+        InterTaskAffinity(MultiTaskNet(module__hidden_units=())).fit(*digits)
+
+    class Total(nn.Module):
+        def forward(self, logits, target):
+            return F.binary_cross_entropy_with_logits(logits, target["codes"].float())
+
+    with pytest.raises(ValueError, match="'criterion' parameter of the estimator must be Multi"):
+        InterTaskAffinity(MultiTaskNet(criterion=Total)).fit(*digits)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"every": 0}, "The 'every' parameter of InterTaskAffinity must be an int in the range"),
+        ({"method": "exact"}, "The 'method' parameter of InterTaskAffinity must be a str among"),
+        ({"momentum": 1.0}, "The 'momentum' parameter of InterTaskAffinity must be a float in"),
+        ({"max_memory": 0}, "The 'max_memory' parameter of InterTaskAffinity must be an int"),
+        ({"scale_by_lr": "yes"}, "The 'scale_by_lr' parameter of InterTaskAffinity must be an"),
+        ({"estimator": 1}, "The 'estimator' parameter of InterTaskAffinity must be an instance"),
+    ],
+)
+def test_wrong_parameters_are_named(digits, params, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        InterTaskAffinity(**params).fit(*digits)
+
+
+# -- correlation of labels ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def labels(mixed):
+    X, Y = mixed
+    Y = Y.copy()
+    Y[::2, 1] = X[::2, 0] > X[::2, 1]
+    return X, Y
+
+
+def test_binary_tasks_have_pearson_correlations(digits):
+    X, Y = digits
+    affinity = LabelCorrelationAffinity().fit(X, Y).affinity_
+    np.testing.assert_allclose(affinity, np.corrcoef(Y.T), atol=1e-12)
+    np.testing.assert_array_equal(affinity, affinity.T)
+    assert affinity[10, 11] == -1
+
+
+def test_each_pair_is_taken_over_what_both_have(labels):
+    X, Y = labels
+    affinity = LabelCorrelationAffinity().fit(X, Y).affinity_
+    for i in range(5):
+        for j in range(5):
+            both = ~np.isnan(Y[:, i]) & ~np.isnan(Y[:, j])
+            a, b = Y[both, i], Y[both, j]
+            if i == j:
+                expected = 1.0
+            elif max(len(set(a)), len(set(b))) == 2:
+                expected = np.corrcoef(a, b)[0, 1]
+            else:
+                codes = [np.unique(v, return_inverse=True)[1] for v in (a, b)]
+                table = np.zeros((max(codes[0]) + 1, max(codes[1]) + 1), dtype=int)
+                np.add.at(table, tuple(codes), 1)
+                expected = association(table, method="cramer")
+            assert affinity[i, j] == pytest.approx(expected, abs=1e-12)
+
+
+def test_correlation_weights_are_counts_and_labels_may_be_strings(labels):
+    X, Y = labels
+    count = np.random.default_rng(0).integers(0, 4, size=300)
+    weighted = LabelCorrelationAffinity().fit(X, Y, sample_weight=count).affinity_
+    repeated = LabelCorrelationAffinity().fit(X.repeat(count, axis=0), Y.repeat(count, axis=0))
+    np.testing.assert_allclose(weighted, repeated.affinity_, atol=1e-12)
+    words = np.where(
+        np.isnan(Y), None, np.array(["a", "b", "c", "d"])[np.nan_to_num(Y).astype(int)]
+    )
+    np.testing.assert_array_equal(
+        LabelCorrelationAffinity().fit(X, words).affinity_,
+        LabelCorrelationAffinity().fit(X, Y).affinity_,
+    )
+
+
+def test_many_samples_are_counted_in_parts(monkeypatch, labels):
+    X, Y = labels
+    whole = LabelCorrelationAffinity().fit(X, Y).affinity_
+    monkeypatch.setattr("skgroup.relations._label_correlation._CHUNK", 7)
+    np.testing.assert_allclose(LabelCorrelationAffinity().fit(X, Y).affinity_, whole, atol=1e-12)
+
+
+def test_pairs_without_common_labels_are_zero_with_a_warning():
+    nan = np.nan
+    Y = np.array([[0, 0, nan], [1, 1, nan], [0, nan, 1], [nan, 1, 0], [nan, 0, 1]])
+    # Tasks 0 and 2 have one common sample, so one class each.
+    with pytest.warns(UserWarning, match="1 pairs of tasks have no sample with labels of both"):
+        affinity = LabelCorrelationAffinity().fit(np.zeros((5, 1)), Y).affinity_
+    np.testing.assert_allclose(affinity, [[1, 1, 0], [1, 1, -1], [0, -1, 1]])
+    Y[2] = nan
+    Y[0, 0] = Y[1, 0] = nan
+    Y[2, 0], Y[0, 2] = 1, nan
+    Y = np.vstack([Y, [0, nan, nan]])  # task 0 alone
+    with pytest.warns(UserWarning, match="2 pairs"):
+        affinity = LabelCorrelationAffinity().fit(np.zeros((6, 1)), Y).affinity_
+    assert affinity[0].tolist() == [1, 0, 0]
+
+
+def test_correlation_checks_its_inputs(digits):
+    X, Y = digits
+    with pytest.raises(ValueError, match=r"same number of samples\. Got X with 10 and Y with 600"):
+        LabelCorrelationAffinity().fit(X[:10], Y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        LabelCorrelationAffinity().fit(np.full((600, 2), np.nan), Y)
+    with pytest.raises(ValueError, match="requires y"):
+        LabelCorrelationAffinity().fit(X)
+
+
+# -- scikit-learn's interface ------------------------------------------------------------------
+
+
+def relations():
+    net = MultiTaskNet(module__hidden_units=(16,), max_epochs=2, lr=0.01, batch_size=64)
+    return [
+        InterTaskAffinity(net, random_state=0),
+        GradientCosineAffinity(net, random_state=0),
+        LabelCorrelationAffinity(),
+    ]
+
+
+each_relation = pytest.mark.parametrize("relation", relations(), ids=lambda r: type(r).__name__)
+
+
+@each_relation
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+def test_permuting_tasks_permutes_affinities(digits, relation):
+    X, Y = digits
+    order = np.random.RandomState(0).permutation(15)
+    rows = relation.fit_transform(X, Y)
+    permuted = clone(relation).fit_transform(X, Y[:, order])
+    np.testing.assert_allclose(permuted, rows[np.ix_(order, order)], atol=1e-4)
+
+
+@each_relation
+def test_same_seed_same_affinity_and_inputs_untouched(digits, relation):
+    X, Y = digits
+    X_before, Y_before = X.copy(), Y.copy()
+    rows = clone(relation).fit_transform(X, Y)
+    np.testing.assert_array_equal(clone(relation).fit_transform(X, Y), rows)
+    np.testing.assert_array_equal(X, X_before)
+    np.testing.assert_array_equal(Y, Y_before)
+    if hasattr(relation, "random_state"):
+        other = clone(relation).set_params(random_state=1).fit_transform(X, Y)
+        assert not np.array_equal(other, rows)
+        seeded = clone(relation).set_params(random_state=None, estimator__random_state=0)
+        np.testing.assert_array_equal(seeded.fit_transform(X, Y), rows)
+
+
+@each_relation
+def test_rows_names_and_frames(digits, relation):
+    X, Y = digits
+    fitted = clone(relation).fit(X, Y[:, -5:])
+    assert list(fitted.get_feature_names_out()) == [f"affinity_{t}" for t in range(5)]
+    frame = pd.DataFrame(Y[:, -5:], columns=list("abcde"))
+    fitted = clone(relation).set_output(transform="pandas")
+    rows = fitted.fit_transform(pd.DataFrame(X, index=np.arange(600) + 7), frame)
+    assert list(rows.index) == list("abcde") == list(fitted.task_names_in_)
+    assert list(rows.columns) == [f"affinity_{t}" for t in "abcde"]
+    np.testing.assert_array_equal(rows.to_numpy(), fitted.affinity_)
+    assert fitted.n_tasks_ == 5
+    assert fitted.n_features_in_ == 64
+
+
+@each_relation
+def test_transform_looks_at_no_sample_and_survives_pickle(digits, relation):
+    X, Y = digits
+    fitted = clone(relation).fit(X, Y)
+    rows = fitted.transform(X)
+    np.testing.assert_array_equal(fitted.transform(X[:1] + 9), rows)
+    name = type(relation).__name__
+    with pytest.raises(ValueError, match=f"X has 3 features, but {name} is expecting 64"):
+        fitted.transform(X[:, :3])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).transform(X), rows)
+    rows[:] = 0  # the caller's own
+    assert fitted.affinity_.any()
+
+
+@each_relation
+def test_affinities_group_tasks_in_a_classifier(digits, relation):
+    X, Y = digits
+    grouper = make_pipeline(clone(relation), FuzzyKMeans(2))
+    net = MultiTaskNet(module__hidden_units=(16,), max_epochs=2, lr=0.01)
+    clf = GroupedMTLClassifier(net, grouper, random_state=0).fit(X, Y)
+    assert clf.membership_.shape == (15, 2)
+    assert clf.predict(X).shape == Y.shape
+    np.testing.assert_array_equal(clf.membership_, clf.grouper_[-1].membership_)
+    assert clf.grouper_[0].affinity_.shape == (15, 15)
+
+
+def test_verbose_shows_progress(digits, small_net, capsys):
+    X, Y = digits
+    InterTaskAffinity(small_net, verbose=1).fit(X, Y)
+    assert "affinity" in capsys.readouterr().err
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        InterTaskAffinity(small_net).fit(X, Y)
+    assert capsys.readouterr().err == ""
