@@ -1,0 +1,1 @@
+"""What groups gain, and the choice of groups from it."""
