@@ -369,6 +369,10 @@ def test_without_refit_the_grouper_too_does_not_see_held_out_samples(numbered, t
     other = clone(clf).fit(X, changed)
     np.testing.assert_array_equal(other.grouper_[0].data_map_, clf.grouper_[0].data_map_)
     assert not np.allclose(other.serving_weights_, clf.serving_weights_, atol=1e-2)
+    # Another seed holds out others.
+    clone(clf).set_params(random_state=1).fit(X, Y)
+    _, (part,) = trainings["relation"][-1]
+    assert set(samples_of(part)) != seen[0]
 
 
 def test_without_refit_the_nets_know_all_classes(data, tiny_net):
@@ -616,9 +620,10 @@ def test_other_forms_of_data_give_the_same_result(data, tiny_net, form, refit):
     np.testing.assert_allclose(clf.predict_proba(given[0]), expected.predict_proba(X), atol=1e-3)
 
 
-def test_sample_weight_reaches_all_nets_weights_and_thresholds(data, tiny_net, trainings):
-    X, Y = data
-    clf = GroupedMTLClassifier.portfolio(tiny_net, n_groups=2, cv=0.25, random_state=0)
+@pytest.mark.parametrize("refit", [True, False])
+def test_sample_weight_reaches_all_nets_weights_and_thresholds(data, tiny_net, trainings, refit):
+    X, Y = data[0], data[1][:, 2:5]
+    clf = GroupedMTLClassifier.portfolio(tiny_net, n_groups=2, cv=0.25, refit=refit, random_state=0)
     plain = clone(clf).fit(X, Y)
     constant = clone(clf).fit(X, Y, sample_weight=np.full(240, 3.0))
     np.testing.assert_allclose(constant.predict_proba(X), plain.predict_proba(X), atol=1e-3)
@@ -648,8 +653,10 @@ def imbalanced():
     return X, (X[:, [0, 0, 1]] + X[:, [1, 2, 3]] + noise > 1.7).astype(int)
 
 
-@pytest.mark.parametrize("weight_of_positives", [0.2, 20.0])
-def test_tuned_thresholds_find_back_from_shifted_probabilities(imbalanced, weight_of_positives):
+@pytest.mark.parametrize(("weight_of_positives", "refit"), [(0.2, True), (20.0, False)])
+def test_tuned_thresholds_find_back_from_shifted_probabilities(
+    imbalanced, weight_of_positives, refit
+):
     X, Y = imbalanced
     net = MultiTaskNet(
         module__hidden_units=(8,),
@@ -657,9 +664,9 @@ def test_tuned_thresholds_find_back_from_shifted_probabilities(imbalanced, weigh
         lr=0.01,
         class_weight={0: 1.0, 1: weight_of_positives},
     )
-    clf = GroupedMTLClassifier(net, np.ones((3, 1)), threshold="tuned", cv=0.4, random_state=0).fit(
-        X[:1000], Y[:1000]
-    )
+    clf = GroupedMTLClassifier(
+        net, np.ones((3, 1)), threshold="tuned", cv=0.4, refit=refit, random_state=0
+    ).fit(X[:1000], Y[:1000])
     if weight_of_positives > 1:
         assert (clf.thresholds_ > 0.6).all()
     else:

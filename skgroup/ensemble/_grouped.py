@@ -162,7 +162,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    `sample_weight` weighs the samples of the specialists and of a `TaskGrouper` in the grouper;
+    `sample_weight` weighs the samples of the specialists and of the relation in the grouper;
     with scikit-learn's metadata routing enabled, of the steps that request it.
 
     References
@@ -310,8 +310,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         n_relation, last, n_groups = 0, None, 0
         if hasattr(grouper, "fit"):
             *_, last = steps = _steps(grouper)
-            relations = [step for step in steps if isinstance(step, TaskGrouper)]
-            n_relation = sum(1 if step.source == "mtl" else n_tasks for step in relations)
+            n_relation = sum(s.count_nets(n_tasks) for s in steps if hasattr(s, "count_nets"))
         if last is None:
             n_groups = grouper.shape[1]
         elif isinstance(last, AllTasks | SingleTasks):
@@ -566,7 +565,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         return {
             f"{prefix}sample_weight": sample_weight
             for prefix, step in _named_steps(grouper)
-            if isinstance(step, TaskGrouper)
+            if hasattr(step, "count_nets")  # what trains nets on the samples
         }
 
     # -- predicting ----------------------------------------------------------------------------

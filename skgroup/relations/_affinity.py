@@ -125,6 +125,10 @@ class NetAffinityMixin(AffinityMixin):
     random_state: Any
     verbose: int
 
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains: one, whatever the number of tasks."""
+        return 1
+
     def _fit_net(
         self,
         X: Any,

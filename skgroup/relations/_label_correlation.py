@@ -55,6 +55,10 @@ class LabelCorrelationAffinity(AffinityMixin):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains: none."""
+        return 0
+
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> LabelCorrelationAffinity:
         """Correlate the labels.

@@ -282,6 +282,19 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
             return pd.DataFrame(rows, index=names, columns=self.get_feature_names_out())
         return rows
 
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains: one, or one a task.
+
+        Parameters
+        ----------
+        n_tasks : int
+
+        Returns
+        -------
+        n_nets : int
+        """
+        return n_tasks if self.source == "stl" else 1
+
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of `transform`.
 

@@ -129,7 +129,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
     Task 0 helps the other two, which harm each other; task 1 helps task 0.
 
     >>> import numpy as np
-    >>> from skgroup.selection._group_selector import GroupSelector
+    >>> from skgroup.selection import GroupSelector
     >>> R = np.array([[0.0, 0.5, 0.4], [0.3, 0.0, -0.2], [0.1, -0.3, 0.0]])
     >>> selector = GroupSelector(n_groups=2).fit(R)
     >>> [group.tolist() for group in selector.groups_]

@@ -1,0 +1,448 @@
+"""From X and Y to groups in one estimator, one for each published way."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from skgroup._compat import Interval, _fit_context
+from skgroup._validation import forget_fit
+from skgroup.relations import InterTaskAffinity
+from skgroup.selection._gains import GroupGains
+from skgroup.selection._group_selector import GroupSelector
+from skgroup.selection._mtg_net import MTGNet, all_groups
+from skgroup.training import MultiTaskNet
+
+__all__ = [
+    "ExhaustiveGrouping",
+    "HOAGrouping",
+    "MTGNetGrouping",
+    "TAGGrouping",
+    "describe_cost",
+]
+
+#: Tasks up to which predicted gains are listed for all groups, so that measured ones replace them.
+_LISTED = 14
+
+
+class _Grouping(BaseEstimator):
+    """Measures something on X and Y and gives it to a `GroupSelector`.
+
+    A subclass has the parameters `estimator`, `n_groups`, `selector`, `random_state`, `verbose`.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [MultiTaskNet, None],
+        "n_groups": [Interval(Integral, 1, None, closed="left")],
+        "selector": [GroupSelector, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    estimator: MultiTaskNet | None
+    n_groups: int
+    selector: GroupSelector | None
+    random_state: Any
+    verbose: int
+
+    def _select(self, R: Any, masks: Any = None, **defaults: Any) -> None:
+        base = GroupSelector(**defaults) if self.selector is None else clone(self.selector)
+        base.set_params(n_groups=self.n_groups)
+        if base.random_state is None:
+            base.set_params(random_state=self.random_state)
+        chosen = base.fit(R, masks=masks)
+        self.selector_ = chosen
+        for name in (
+            "membership_",
+            "serving_weights_",
+            "groups_",
+            "objective_",
+            "upper_bound_",
+            "gap_",
+        ):
+            setattr(self, name, getattr(chosen, name))
+
+    def _measured(self, masks: Any) -> GroupGains:
+        return GroupGains(
+            self.estimator,
+            masks=masks,
+            cv=self.cv,
+            n_repeats=self.n_repeats,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        )
+
+    def _n_runs(self) -> int:
+        """Nets a group: repeats times splits."""
+        cv = self.cv
+        if isinstance(cv, Integral):
+            n_splits = int(cv)
+        else:
+            n_splits = cv.get_n_splits() if hasattr(cv, "get_n_splits") else 1
+        return self.n_repeats * n_splits
+
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains to find the groups of `n_tasks` tasks."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+class TAGGrouping(_Grouping):
+    """Groups by inter-task affinity: one net trained (TAG [1]_).
+
+    Parameters
+    ----------
+    estimator : MultiTaskNet, default=None
+        What trains; `MultiTaskNet()` if None.
+    n_groups : int, default=3
+        At most so many groups.
+    every : int, default=10
+        Steps between two measurements of the affinity.
+    selector : GroupSelector, default=None
+        Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    affinity_ : ndarray of shape (n_tasks, n_tasks)
+    membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
+        As `GroupSelector` has them; `selector_` is the fitted one.
+
+    References
+    ----------
+    .. [1] C. Fifty et al., "Efficiently identifying task groupings for multi-task learning",
+       NeurIPS 2021, arXiv:2109.04617.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_Grouping._parameter_constraints,
+        "every": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        n_groups: int = 3,
+        *,
+        every: int = 10,
+        selector: GroupSelector | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.n_groups = n_groups
+        self.every = every
+        self.selector = selector
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TAGGrouping:
+        """Measure the affinities of the tasks `y` (n_samples, n_tasks), and choose groups."""
+        forget_fit(self)
+        relation = InterTaskAffinity(
+            self.estimator,
+            every=self.every,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        ).fit(X, y, sample_weight=sample_weight)
+        self.affinity_ = relation.affinity_
+        self._select(self.affinity_)
+        return self
+
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains to find the groups: 1."""
+        return 1
+
+
+class _GainGrouping(_Grouping):
+    """A grouping from measured gains."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_Grouping._parameter_constraints,
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "cv": "no_validation",  # GroupGains looks at it
+    }
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        n_groups: int = 3,
+        *,
+        cv: Any = 0.2,
+        n_repeats: int = 1,
+        selector: GroupSelector | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.n_groups = n_groups
+        self.cv = cv
+        self.n_repeats = n_repeats
+        self.selector = selector
+        self.random_state = random_state
+        self.verbose = verbose
+
+
+class ExhaustiveGrouping(_GainGrouping):
+    """The best groups of all, each measured: 2^n_tasks − 1 nets.
+
+    Parameters
+    ----------
+    estimator : MultiTaskNet, default=None
+        What trains; `MultiTaskNet()` if None.
+    n_groups : int, default=3
+        At most so many groups.
+    cv : float, int, splitter or iterable of (train, test), default=0.2
+        The held-out samples on which gains are measured, as in `GroupGains`.
+    n_repeats : int, default=1
+    selector : GroupSelector, default=None
+        Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    gains_ : GroupGains
+        What was measured.
+    membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
+        As `GroupSelector` has them; `selector_` is the fitted one.
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ExhaustiveGrouping:
+        """Measure all groups of the tasks `y` (n_samples, n_tasks), and choose."""
+        forget_fit(self)
+        self.gains_ = self._measured("all").fit(X, y, sample_weight=sample_weight)
+        self._select(self.gains_.gains_, masks=self.gains_.masks_)
+        return self
+
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains to find the groups: 2^n_tasks − 1 a repeat and split."""
+        return (2**n_tasks - 1) * self._n_runs()
+
+
+class HOAGrouping(_GainGrouping):
+    """Groups from the gains of pairs: n (n + 1) / 2 nets (higher-order approximation [1]_).
+
+    The gain of a task in a larger group is the mean of its gains in the pairs inside the group.
+
+    Parameters
+    ----------
+    estimator : MultiTaskNet, default=None
+        What trains; `MultiTaskNet()` if None.
+    n_groups : int, default=3
+        At most so many groups.
+    cv : float, int, splitter or iterable of (train, test), default=0.2
+        The held-out samples on which gains are measured, as in `GroupGains`.
+    n_repeats : int, default=1
+    selector : GroupSelector, default=None
+        Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    gains_ : GroupGains
+        What was measured.
+    affinity_ : ndarray of shape (n_tasks, n_tasks)
+        [i, j] is the gain of task j in the pair of i and j; 0 on the diagonal.
+    membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
+        As `GroupSelector` has them; `selector_` is the fitted one.
+
+    References
+    ----------
+    .. [1] T. Standley et al., "Which tasks should be learned together in multi-task learning?",
+       ICML 2020, arXiv:1905.07553.
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HOAGrouping:
+        """Measure single tasks and pairs of the tasks `y` (n_samples, n_tasks), and choose."""
+        forget_fit(self)
+        self.gains_ = self._measured("pairs").fit(X, y, sample_weight=sample_weight)
+        masks, gains = self.gains_.masks_, self.gains_.gains_
+        self.affinity_ = np.zeros((masks.shape[1],) * 2)
+        pairs = masks.sum(axis=1) == 2
+        first, second = np.nonzero(masks[pairs])[1].reshape(-1, 2).T
+        rows = np.arange(pairs.sum())
+        self.affinity_[first, second] = gains[pairs][rows, second]
+        self.affinity_[second, first] = gains[pairs][rows, first]
+        # Alone, a task gains nothing over itself.
+        self._select(self.affinity_, singleton_score="diagonal")
+        return self
+
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains to find the groups: n (n + 1) / 2 a repeat and split."""
+        return n_tasks * (n_tasks + 1) // 2 * self._n_runs()
+
+
+class MTGNetGrouping(_GainGrouping):
+    """Groups from predicted gains, of a few measured ones (MTG-Net [1]_).
+
+    Measures single tasks, the group of all, and groups that `MTGNet.suggest` chooses in rounds.
+
+    Parameters
+    ----------
+    estimator : MultiTaskNet, default=None
+        What trains; `MultiTaskNet()` if None.
+    n_groups : int, default=3
+        At most so many groups.
+    groups_per_task : int, default=4
+        Measured groups are so many times the number of tasks, as far as there are groups, and
+        one more; the first n_tasks + 1 are the single tasks and all together.
+    predictor : MTGNet, default=None
+        `MTGNet()` if None.
+    cv : float, int, splitter or iterable of (train, test), default=0.2
+        The held-out samples on which gains are measured, as in `GroupGains`.
+    n_repeats : int, default=1
+    selector : GroupSelector, default=None
+        Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    gains_ : GroupGains
+        What was measured.
+    predictor_ : MTGNet
+    membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
+        As `GroupSelector` has them; `selector_` is the fitted one.
+
+    References
+    ----------
+    .. [1] X. Song et al., "Efficient and effective multi-task grouping via meta learning on task
+       combinations", NeurIPS 2022.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_GainGrouping._parameter_constraints,
+        "groups_per_task": [Interval(Integral, 1, None, closed="left")],
+        "predictor": [MTGNet, None],
+    }
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        n_groups: int = 3,
+        *,
+        groups_per_task: int = 4,
+        predictor: MTGNet | None = None,
+        cv: Any = 0.2,
+        n_repeats: int = 1,
+        selector: GroupSelector | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            n_groups,
+            cv=cv,
+            n_repeats=n_repeats,
+            selector=selector,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.groups_per_task = groups_per_task
+        self.predictor = predictor
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MTGNetGrouping:
+        """Measure some groups of the tasks `y` (n_samples, n_tasks), predict all, and choose."""
+        forget_fit(self)
+        predictor = MTGNet() if self.predictor is None else clone(self.predictor)
+        if predictor.random_state is None:
+            predictor.set_params(random_state=self.random_state)
+        n_tasks = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(y[0])
+        start = np.vstack([np.eye(n_tasks, dtype=bool), np.ones((1, n_tasks), dtype=bool)])
+        measured = self._measured(start[: self._n_groups_measured(n_tasks)])
+        measured.set_params(warm_start=True).fit(X, y, sample_weight=sample_weight)
+        while (left := self._n_groups_measured(n_tasks) - len(measured.masks_)) > 0:
+            suggested = self._suggest(predictor, measured, min(left, n_tasks))
+            if not len(suggested):
+                break
+            masks = np.vstack([measured.masks_, suggested])
+            measured.set_params(masks=masks).fit(X, y, sample_weight=sample_weight)
+        self.gains_ = measured
+        self.predictor_ = predictor.fit(measured.masks_, measured.gains_)
+        if n_tasks > _LISTED:
+            self._select(self.predictor_)
+            return self
+        masks = all_groups(n_tasks)
+        gains = self.predictor_.predict(masks)
+        place = {mask.tobytes(): row for row, mask in enumerate(masks)}
+        known = [place[mask.tobytes()] for mask in measured.masks_]
+        gains[known] = measured.gains_
+        self._select(gains, masks=masks)
+        return self
+
+    def _suggest(
+        self, predictor: MTGNet, measured: GroupGains, n_suggestions: int
+    ) -> NDArray[np.bool_]:
+        n_tasks = measured.masks_.shape[1]
+        pool: Any = n_tasks
+        if n_tasks > _LISTED:  # too many to list: neighbours of what was measured, and pairs
+            flips = measured.masks_[:, None] ^ np.eye(n_tasks, dtype=bool)
+            pairs = np.eye(n_tasks, dtype=bool)[:, None] | np.eye(n_tasks, dtype=bool)
+            pool = np.vstack([flips.reshape(-1, n_tasks), pairs.reshape(-1, n_tasks)])
+            pool = np.unique(pool[pool.any(axis=1)], axis=0)
+        return predictor.suggest(pool, measured.masks_, measured.gains_, n_suggestions)
+
+    def _n_groups_measured(self, n_tasks: int) -> int:
+        return min(2**n_tasks - 1, max(self.groups_per_task * n_tasks, n_tasks) + 1)
+
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains to find the groups: groups_per_task · n_tasks + 1, at most all,
+        a repeat and split."""
+        return self._n_groups_measured(n_tasks) * self._n_runs()
+
+
+def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any]]:
+    """What finding the groups will cost, before anything is trained.
+
+    Parameters
+    ----------
+    groupings : dict of str to estimator
+        With `count_nets`: the groupings of this package, relations, or pipelines that start with
+        one.
+    n_tasks : int
+
+    Returns
+    -------
+    rows : list of dict
+        A row a grouping: its `name`, the `nets` that it trains to find the groups and the
+        `epochs` that they train for, all together. The nets that are trained for the groups once
+        they are found are not counted; `GroupedMTLClassifier.count_nets` counts them too.
+
+    Examples
+    --------
+    >>> from skgroup import MultiTaskNet
+    >>> from skgroup.selection import ExhaustiveGrouping, HOAGrouping, describe_cost
+    >>> net = MultiTaskNet(max_epochs=10)
+    >>> for row in describe_cost({"all": ExhaustiveGrouping(net), "HOA": HOAGrouping(net)}, 10):
+    ...     print(row)
+    {'name': 'all', 'nets': 1023, 'epochs': 10230}
+    {'name': 'HOA', 'nets': 55, 'epochs': 550}
+    """
+    rows = []
+    for name, grouping in groupings.items():
+        steps = [step for _, step in getattr(grouping, "steps", [("", grouping)])]
+        counted = [step for step in steps if hasattr(step, "count_nets")]
+        nets = [step.count_nets(n_tasks) for step in counted]
+        epochs = [
+            n * (MultiTaskNet() if step.estimator is None else step.estimator).max_epochs
+            for n, step in zip(nets, counted, strict=True)
+            if n
+        ]
+        rows.append({"name": name, "nets": sum(nets), "epochs": sum(epochs)})
+    return rows
