@@ -165,6 +165,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     `sample_weight` weighs the samples of the specialists and of the relation in the grouper;
     with scikit-learn's metadata routing enabled, of the steps that request it.
 
+    The number of groups is not chosen automatically: no criterion on the data maps alone
+    (silhouette, Xie-Beni, partition coefficient, stability) led to better groups than a fixed
+    number (`benchmarks/number_of_groups.py`).
+
     References
     ----------
     .. [1] A. Sherif, A. Abid, M. Elattar, M. ElHelw, "STG-MTL: scalable task grouping for
