@@ -76,8 +76,7 @@ def balanced(labels):
 
 
 @pytest.mark.parametrize("scoring", ["loss", "f1", "roc_auc"])
-@pytest.mark.parametrize("relative_to", ["single", "all"])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("relative_to", "weighted"), [("single", True), ("all", False)])
 def test_gains_equal_a_literal_transcription(digits, net, scoring, relative_to, weighted):
     # Two binary tasks and one of three classes, some labels missing; nets trained one by one.
     X = digits[0][:300]

@@ -378,10 +378,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
                 )
         # F1 has a computation of its own, for all tasks at once.
         scorer = None if self.threshold_scoring == "f1" else get_scorer(self.threshold_scoring)
-        if tuned and scorer is not None and not decides(scorer):
+        weighted = sample_weight is not None
+        if tuned and scorer is not None and not decides(scorer, weighted=weighted):
             raise ValueError(
-                "The 'threshold_scoring' parameter of GroupedMTLClassifier must be a score of "
-                f"predicted classes, which thresholds decide. Got {self.threshold_scoring!r}."
+                "The 'threshold_scoring' parameter of GroupedMTLClassifier must be a scorer of "
+                "predicted classes, which thresholds decide, called as scorer(estimator, X, y"
+                f"{', sample_weight=...' * weighted}). Got {self.threshold_scoring!r}."
             )
         # A module or an optimizer that cannot be built shows before the grouper trains.
         clone(net)._prepare(data, seed=0)

@@ -95,11 +95,13 @@ def _pulled(thresholds: NDArray[np.float64], codes: NDArray[np.integer]) -> NDAr
     return np.where(known, pulled, 0.5)
 
 
-def decides(scorer: Callable[..., float]) -> bool:
-    """Whether a scorer looks at predicted classes, and so at thresholds."""
+def decides(scorer: Callable[..., float], *, weighted: bool) -> bool:
+    """Whether a scorer can be called with predicted classes (and sample weights), and so
+    depends on thresholds."""
+    weights = {"sample_weight": np.ones(3)} if weighted else {}
     try:
-        scorer(_Decided(), np.array([0, 1, 1]), np.array([0, 1, 0]))
-    except AttributeError:
+        scorer(_Decided(), np.array([0, 1, 1]), np.array([0, 1, 0]), **weights)
+    except (AttributeError, TypeError):
         return False
     return True
 

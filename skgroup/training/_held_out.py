@@ -85,8 +85,8 @@ def held_out_splits(
 
 def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:
     codes = table.codes
-    for t, classes in enumerate(table.classes):
-        absent = np.setdiff1d(np.arange(len(classes)), codes[train, t])
+    for t in table.canonical_tasks():  # the order of the tasks must not matter
+        absent = np.setdiff1d(np.arange(len(table.classes[t])), codes[train, t])
         for k in absent:
             # Samples that `cv` names on neither side may be needed too.
             found = test[codes[test, t] == k]
