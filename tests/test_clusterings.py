@@ -138,7 +138,7 @@ RULE = "The 'n_clusters' parameter of Clusterings must be "
         ({"n_clusters": "several"}, RULE + "an array-like. Got 'several' instead."),
         ({"n_clusters": [2, 9]}, "n_samples=8 should be >= n_clusters=9"),
         ({"clusterer": "kmeans"}, "The 'clusterer' parameter of Clusterings must be"),
-        ({"clusterer": DBSCAN()}, "Invalid parameter 'n_clusters' for estimator DBSCAN"),
+        ({"clusterer": DBSCAN()}, "must have a parameter n_clusters. Got DBSCAN() instead."),
         ({"clusterer": FuzzyKMeans(fuzziness=1.0)}, "The 'fuzziness' parameter of FuzzyKMeans"),
     ],
 )

@@ -86,6 +86,25 @@ def test_cost_is_foretold_and_every_task_served_once(data, net, trained, make):
     assert grouping.gap_ == pytest.approx(0, abs=1e-6)
 
 
+def test_splits_that_are_given_are_counted(data, net, trained):
+    halves = np.arange(0, 240, 2), np.arange(1, 240, 2)
+    grouping = HOAGrouping(net, 2, cv=[halves, halves[::-1]], random_state=0)
+    assert grouping.count_nets(4) == 20
+    grouping.fit(*data)
+    assert len(trained) == 20
+
+
+def test_one_task_is_its_own_group(data, net):
+    X, Y = data
+    for grouping in (TAGGrouping(net, 1), HOAGrouping(net, 1), MTGNetGrouping(net, 1)):
+        np.testing.assert_array_equal(grouping.fit(X, Y[:, 0]).membership_, [[1]])
+
+
+def test_what_is_no_estimator_has_no_cost():
+    with pytest.raises(TypeError, match=r"'it' of groupings must be an estimator\. Got 'HOA'"):
+        describe_cost({"it": "HOA"}, 4)
+
+
 def best_of_all(masks, gains, n_groups):
     """The best mean gain of at most two groups, by trying all pairs of them."""
     best = -np.inf

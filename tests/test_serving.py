@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -288,7 +289,7 @@ def f1_at(p, labels, weight, threshold):
 def unpulled(thresholds, codes):
     """Thresholds before they were pulled towards 0.5."""
     n_positive = (codes == 1).sum(axis=0)
-    return (thresholds * (n_positive + PULL) - PULL * 0.5) / n_positive
+    return expit(logit(thresholds) * (n_positive + PULL) / n_positive)
 
 
 def random_probabilities(seed, n_samples=80, n_tasks=6, decimals=2):
@@ -320,12 +321,21 @@ def test_thresholds_reach_the_best_f1(seed, weighted):
         assert abs(halfway - chosen[t]).min() < 1e-6
 
 
+def test_thresholds_follow_probabilities_that_are_all_small():
+    codes = np.tile([[1], [0]], (30, 1))
+    proba = np.where(codes == 1, 1e-3, 1e-4).astype(np.float32)
+    (threshold,) = f1_thresholds(proba, codes)
+    assert f1_at(proba[:, 0], codes[:, 0], np.ones(60), threshold) == 0.0  # 30 positives are few
+    (threshold,) = f1_thresholds(np.tile(proba, (50, 1)), np.tile(codes, (50, 1)))
+    assert 1e-4 < threshold < 1e-3
+
+
 def test_thresholds_are_pulled_towards_a_half_where_positives_are_few():
     # One task in four sizes: positives at 0.9, negatives at 0.7.
     for n_positive in (1, 10, 90, 10_000):
         codes = np.repeat([1, 0], [n_positive, 20])[:, None]
         proba = np.where(codes == 1, 0.9, 0.7).astype(np.float32)
-        expected = (n_positive * 0.8 + 10 * 0.5) / (n_positive + 10)
+        expected = expit(n_positive / (n_positive + 10) * logit(0.8))
         for thresholds in (
             f1_thresholds(proba, codes),
             scorer_thresholds(proba, codes, make_scorer(f1_score)),
@@ -499,7 +509,6 @@ RULE = "The 'cv' parameter of GroupedMTLClassifier must "
         (1.0, RULE + "be .* Got 1.0 instead"),
         (0.9999, RULE + "be .* Got 0.9999 instead"),
         ("a", RULE + "be .* Got 'a' instead"),
-        (None, RULE + "be .* Got None instead"),
         (41, RULE + "be .* at most n_samples=40 folds. Got 41 instead"),
         ([], RULE + r"hold out some samples. Got no split from \[\]"),
         ([([0, 1, 2], [2, 3])], RULE + "not hold out samples that it trains on. Got "),

@@ -93,12 +93,12 @@ class Clusterings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If `n_clusters` is not a sequence of different ints >= 1, or what the clusterer raises.
+            If `n_clusters` is not a sequence of different ints >= 1, if the clusterer has no
+            `n_clusters`, or what the clusterer raises.
         """
-        numbers = check_numbers(self.n_clusters, "n_clusters", type(self).__name__)
+        base, numbers = self._check()
         forget_fit(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
-        base = FuzzyKMeans() if self.clusterer is None else clone(self.clusterer)
         if base.get_params().get("random_state", 0) is None:
             base.set_params(random_state=check_random_state(self.random_state).randint(2**31 - 1))
         self.clusterers_ = [clone(base).set_params(n_clusters=k).fit(X) for k in numbers]
@@ -111,6 +111,16 @@ class Clusterings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         )
         self._n_features_out = self.membership_.shape[1]
         return self
+
+    def _check(self) -> tuple[Any, list[int]]:
+        """An unfitted clusterer and the numbers of clusters."""
+        base = FuzzyKMeans() if self.clusterer is None else clone(self.clusterer)
+        if "n_clusters" not in base.get_params():
+            raise ValueError(
+                "The 'clusterer' parameter of Clusterings must have a parameter n_clusters. Got "
+                f"{self.clusterer!r} instead."
+            )
+        return base, check_numbers(self.n_clusters, "n_clusters", type(self).__name__)
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Memberships of rows: what soft clusterers give them, or the clusters that hard ones

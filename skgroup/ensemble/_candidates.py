@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from skgroup._validation import TaskTable
+from skgroup.ensemble._groupers import Groups
 from skgroup.training import MultiTaskNet
 from skgroup.training._many import fit_many
 from skgroup.training._random import draw_seeds
@@ -22,8 +23,8 @@ __all__ = [
     "SINGLE_TASK",
     "Candidate",
     "all_tasks",
-    "groups",
     "single_tasks",
+    "specialists",
     "train",
 ]
 
@@ -41,31 +42,19 @@ class Candidate:
     seed: int
 
 
-def groups(
-    membership: NDArray[np.float64],
-    kept: NDArray[np.bool_],
-    clustering_of_group: NDArray[np.intp] | None,
-    of_task: NDArray[np.float32],
-    table: TaskTable,
-    seed: int,
+def specialists(
+    groups: Groups, of_task: NDArray[np.float32], table: TaskTable, seed: int
 ) -> list[Candidate]:
-    """The specialists: one a column of `membership`, on the tasks that are `kept`."""
-    n_groups = membership.shape[1]
+    """One net a group, on the tasks that it keeps."""
+    n_groups = groups.membership.shape[1]
     # Seeds follow what the groups hold, not their order or that of the tasks.
     seeds = np.empty(n_groups, dtype=np.int64)
-    columns = membership[table.canonical_tasks()].round(6)
+    columns = groups.membership[table.canonical_tasks()].round(6)
     seeds[np.lexsort(columns[::-1])] = draw_seeds(seed, n_groups)
-    names = [f"group {j}" for j in range(n_groups)]
-    if clustering_of_group is not None:
-        sizes = np.bincount(clustering_of_group)
-        first = np.cumsum(sizes) - sizes
-        names = [
-            f"{sizes[c]} groups: group {j - first[c]}" for j, c in enumerate(clustering_of_group)
-        ]
     candidates = []
-    for j, name in enumerate(names):
-        tasks = np.flatnonzero(kept[:, j])
-        weight = membership[tasks, j]
+    for j, name in enumerate(groups.names):
+        tasks = np.flatnonzero(groups.kept[:, j])
+        weight = groups.membership[tasks, j]
         # A group of tasks that weigh nothing is served all the same.
         weight = weight * of_task[tasks] if of_task[tasks].any() else weight
         candidates.append(Candidate(name, GROUP, tasks, weight, int(seeds[j])))

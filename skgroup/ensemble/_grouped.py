@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -11,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer, get_scorer_names
-from sklearn.model_selection import check_cv
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,7 +23,7 @@ from skgroup._compat import (
     _fit_context,
     _routing_enabled,
 )
-from skgroup._validation import TaskTable, check_membership, forget_fit, one_hot
+from skgroup._validation import TaskTable, check_membership, forget_fit
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
@@ -35,17 +33,28 @@ from skgroup.ensemble._candidates import (
     SINGLE_TASK,
     Candidate,
     all_tasks,
-    groups,
     single_tasks,
+    specialists,
     train,
 )
-from skgroup.ensemble._serving import Mixture, learn_serving_weights
-from skgroup.ensemble._threshold import decides, f1_thresholds, scorer_thresholds
+from skgroup.ensemble._groupers import (
+    base_net,
+    check_n_groups,
+    check_relation,
+    named_steps,
+    numbers_of_groups,
+    read_groups,
+    rows_of_one,
+    set_random_state,
+    steps_of,
+)
+from skgroup.ensemble._serving import Mixture, learn_mixture
+from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, take_samples
-from skgroup.training._held_out import held_out_splits
+from skgroup.training._held_out import count_splits, held_out_splits
 from skgroup.training._many import STRATEGIES, predict_many
 from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
@@ -93,10 +102,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         few.
     threshold_scoring : str or scorer of scikit-learn, default="f1"
         What tuned thresholds maximise. A scorer sees the labels of a task as 0 and 1.
-    cv : float, int, splitter or iterable of (train, test), default=0.2
+    cv : float, int, splitter, iterable of (train, test) or None, default=0.2
         The held-out samples of "learned" and "tuned": a share of the samples, drawn once; or
-        cross-fitting by so many (shuffled) folds or by these splits. A sample that holds the
-        only label of a class stays with the training part.
+        cross-fitting by so many (shuffled) folds, 5 if None, or by these splits. A sample that
+        holds the only label of a class stays with the training part.
     refit : bool, default=True
         Whether nets, trained without the held-out samples, are trained again on all samples to
         serve. Groups are then found on all samples too. False, for a `cv` that holds samples out
@@ -109,8 +118,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         What specialists start from: new weights, or those of the multi-task net that made the
         data maps in the grouper. "relation" wants a `TaskGrouper` with `source="mtl"` and the
         module of `estimator`, and the relation as the first step of the grouper. Recommended, with
-        half of the epochs (`specialist_epochs`): cheaper and better than "fresh" on the digits
-        tasks and on CIFAR-10 (`benchmarks/warm_start.py`).
+        half of the epochs (`specialist_epochs`): cheaper than "fresh", better on the digits tasks
+        and no worse on CIFAR-10 (`benchmarks/warm_start.py`).
     specialist_epochs : int, default=None
         Epochs of the specialists; those of the estimator if None.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
@@ -166,8 +175,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     with scikit-learn's metadata routing enabled, of the steps that request it.
 
     The number of groups is not chosen automatically: no criterion on the data maps alone
-    (silhouette, Xie-Beni, partition coefficient, stability) led to better groups than a fixed
-    number (`benchmarks/number_of_groups.py`).
+    (silhouette, Xie-Beni, partition coefficient, stability) led to better groups than the best
+    fixed number, on digits and yeast (`benchmarks/number_of_groups.py`).
 
     References
     ----------
@@ -313,26 +322,24 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         grouper = self._check_grouper(net, n_tasks)
         n_relation, last, n_groups = 0, None, 0
         if hasattr(grouper, "fit"):
-            *_, last = steps = _steps(grouper)
+            *_, last = steps = steps_of(grouper)
             n_relation = sum(s.count_nets(n_tasks) for s in steps if hasattr(s, "count_nets"))
         if last is None:
             n_groups = grouper.shape[1]
         elif isinstance(last, AllTasks | SingleTasks):
             n_groups = n_tasks if isinstance(last, SingleTasks) else last.n_nets
         else:
-            n_groups = sum(value for _, _, value in _numbers_of_groups(last))
+            n_groups = sum(value for _, _, value in numbers_of_groups(last))
         if not n_groups:
             raise ValueError(
                 f"The number of groups that {type(last).__name__} finds is known only after fit."
             )
         n_all = n_groups + self.n_mtl_nets + (n_tasks if self.stl_nets else 0)
-        reused = int(self.n_mtl_nets > 0 and _base_net(grouper) is not None)
+        reused = int(self.n_mtl_nets > 0 and base_net(grouper) is not None)
         held_out = 0
         if self.refit and (self.serving == "learned" or isinstance(self.threshold, str)):
-            once = isinstance(self.cv, Real) and not isinstance(self.cv, Integral)
-            n_splits = 1 if once else check_cv(self.cv).get_n_splits()
             extra = int(self.specialist_init == "relation" and not self.n_mtl_nets)
-            held_out = n_splits * (n_all + extra)
+            held_out = count_splits(self.cv) * (n_all + extra)
         counts = {"relation": n_relation, "held-out": held_out, "candidates": n_all - reused}
         return counts | {"total": sum(counts.values())}
 
@@ -364,7 +371,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         n_tasks = data.table.n_tasks
         grouper = self._check_grouper(net, n_tasks)
         if self.specialist_init == "relation":
-            _check_relation(grouper, net)
+            check_relation(grouper, net)
         state = net.random_state if self.random_state is None else self.random_state
         grouper_seed, specialists_seed, others_seed, split_seed = draw_seeds(state, 4)
         tuned = isinstance(self.threshold, str)
@@ -400,13 +407,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         self.grouper_ = None
         if hasattr(grouper, "fit"):
             if self.random_state is not None or self.grouper is None:
-                _set_random_state(grouper, grouper_seed)
+                set_random_state(grouper, grouper_seed)
             self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
         candidates, prior, ways = self._plan(
             grouper, net, whole.table, specialists_seed, others_seed
         )
         mixture = Mixture(whole.table.task_outputs, [c.tasks for c in candidates])
-        base = None if self.grouper_ is None else _base_net(self.grouper_, fitted=True)
+        base = None if self.grouper_ is None else base_net(self.grouper_, fitted=True)
 
         held_out: list[tuple[list[NDArray[np.float32]], NDArray[np.intp]]] = []
         for i, (trained_on, test) in enumerate(splits if self.refit else []):
@@ -422,10 +429,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             proba = [np.concatenate(parts) for parts in zip(*(p for p, _ in held_out), strict=True)]
             seen = whole.take(np.concatenate([test for _, test in held_out]))
             if self.serving == "learned":
-                self.serving_weights_ = _learned(mixture, proba, prior, ways, seen)
+                self.serving_weights_ = learn_mixture(
+                    mixture, proba, prior, ways, seen.table, seen.sample_weight
+                )
             if tuned:
                 mixed = mixture.predict(proba, self.serving_weights_)
-                self.thresholds_ = _tuned(mixed, seen, scorer)
+                self.thresholds_ = tune_thresholds(mixed, seen.table, scorer, seen.sample_weight)
         if not tuned:
             binary = np.asarray(self.task_outputs_) == 1
             self.thresholds_ = np.where(binary, float(self.threshold), np.nan)
@@ -463,33 +472,22 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     ) -> tuple[list[Candidate], NDArray[np.float64], NDArray[np.intp]]:
         """The candidates, specialists first; what they count without a look at labels,
         (n_tasks, n_candidates); and which way to group the tasks each belongs to."""
-        found = given if self.grouper_ is None else _steps(self.grouper_)[-1]
-        self.membership_, serving = _memberships(found, table.n_tasks)
-        clustering_of_group = getattr(found, "clustering_of_group_", None)
-        of_group = np.zeros(self.membership_.shape[1], dtype=np.intp)
-        if clustering_of_group is not None:
-            of_group = clustering_of_group
-        kept = np.zeros(self.membership_.shape, dtype=bool)
-        for clustering in np.unique(of_group):
-            own = of_group == clustering
-            kept[:, own] = _kept(self.membership_[:, own], serving[:, own], self.min_membership)
-        serving = np.where(kept, serving, 0.0)
+        found = given if self.grouper_ is None else steps_of(self.grouper_)[-1]
+        groups = read_groups(found, table.n_tasks, self.min_membership)
+        self.membership_ = groups.membership
         of_task = net._check_task_weight(table.n_tasks)
-        candidates = groups(self.membership_, kept, clustering_of_group, of_task, table, seed)
+        candidates = specialists(groups, of_task, table, seed)
         # Each way to group the tasks counts the same.
-        columns: list[NDArray[np.float64]] = [np.zeros(serving.shape)]
-        for clustering in np.unique(of_group):
-            own = of_group == clustering
-            columns[0][:, own] = _rows_of_one(serving[:, own])
+        weights, ways = [groups.serving], [groups.clustering]
         if self.n_mtl_nets:
             candidates += all_tasks(self.n_mtl_nets, of_task, others_seed)
-            columns.append(np.full((table.n_tasks, self.n_mtl_nets), 1 / self.n_mtl_nets))
+            weights.append(np.full((table.n_tasks, self.n_mtl_nets), 1 / self.n_mtl_nets))
+            ways.append(np.full(self.n_mtl_nets, ways[-1].max() + 1))
         if self.stl_nets:
             candidates += single_tasks(table, others_seed + 1)
-            columns.append(np.eye(table.n_tasks))
-        n_of_way = [c.shape[1] for c in columns[1:]]
-        others = np.repeat(np.arange(len(n_of_way)) + of_group.max() + 1, n_of_way)
-        return candidates, _rows_of_one(np.hstack(columns)), np.concatenate([of_group, others])
+            weights.append(np.eye(table.n_tasks))
+            ways.append(np.full(table.n_tasks, ways[-1].max() + 1))
+        return candidates, rows_of_one(np.hstack(weights)), np.concatenate(ways)
 
     def _train(
         self,
@@ -501,7 +499,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         what: str = "",
     ) -> list[MultiTaskNet]:
         epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
-        of_all = net if self.grouper_ is None else _base_net(self.grouper_) or net
+        of_all = net if self.grouper_ is None else base_net(self.grouper_) or net
         return train(
             candidates,
             data,
@@ -531,12 +529,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         if not hasattr(self.grouper, "fit"):
             return check_membership(self.grouper, n_tasks, name="The given membership")
         grouper = clone(self.grouper)
-        steps = list(_steps(grouper))
+        steps = list(steps_of(grouper))
         for part in [grouper, *grouper.get_params(deep=True).values()]:
             if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
                 part._validate_params()
-        for owner, name, value in _numbers_of_groups(steps[-1]):
-            _check_n_groups(name, value, owner, n_tasks)
+        for owner, name, value in numbers_of_groups(steps[-1]):
+            check_n_groups(name, value, owner, n_tasks)
         return grouper
 
     def _default_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
@@ -550,7 +548,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         owner = type(self).__name__
         numbers = check_numbers(wanted, "n_groups", owner) if several else [int(wanted)]
         for k in numbers:
-            _check_n_groups("n_groups", k, owner, n_tasks)
+            check_n_groups("n_groups", k, owner, n_tasks)
         if numbers == [1]:
             return np.ones((n_tasks, 1))
         clusterer = Clusterings(FuzzyKMeans(), numbers) if several else FuzzyKMeans(numbers[0])
@@ -562,7 +560,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             return {}
         if _routing_enabled():
             if self.grouper is None:
-                relation, clusterer = _steps(grouper)
+                relation, clusterer = steps_of(grouper)
                 relation.set_fit_request(sample_weight=True)
                 clusterer.set_fit_request(sample_weight=False)
                 return {"sample_weight": sample_weight}
@@ -570,7 +568,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             return routed.grouper.fit
         return {
             f"{prefix}sample_weight": sample_weight
-            for prefix, step in _named_steps(grouper)
+            for prefix, step in named_steps(grouper)
             if hasattr(step, "count_nets")  # what trains nets on the samples
         }
 
@@ -596,189 +594,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         return router
 
 
-def _check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
-    if value > n_tasks:
-        raise ValueError(
-            f"The '{name}' parameter of {owner} must be at most the number of tasks, {n_tasks}. "
-            f"Got {value} instead."
-        )
-
-
-def _check_relation(grouper: Any, net: MultiTaskNet) -> None:
-    """Whether specialists can start from the net that makes the data maps."""
-    rule = "The 'specialist_init' parameter of GroupedMTLClassifier can be 'relation' only "
-    base = _base_net(grouper)
-    if base is None:
-        raise ValueError(rule + "where the grouper starts with a TaskGrouper with source='mtl'.")
-
-    def architecture(of_net: MultiTaskNet) -> str:
-        return f"{of_net.module} with {of_net.get_params_for('module')}"
-
-    if architecture(base) != architecture(net):
-        raise ValueError(
-            rule + "where the TaskGrouper's estimator has the module of the specialists. Got "
-            f"{architecture(base)} there and {architecture(net)} here."
-        )
-
-
-def _base_net(grouper: Any, *, fitted: bool = False) -> MultiTaskNet | None:
-    """The multi-task net that a grouper trains on X as it is to make the data maps, if any."""
-    first = _steps(grouper)[0] if hasattr(grouper, "fit") else None
-    if not isinstance(first, TaskGrouper) or first.source != "mtl":
-        return None
-    if fitted:
-        return first.estimator_
-    return MultiTaskNet() if first.estimator is None else first.estimator
-
-
-def _numbers_of_groups(clusterer: Any) -> Iterator[tuple[str, str, int]]:
-    """How many groups a clusterer will find, as far as its parameters say so."""
-    owner = type(clusterer).__name__
-    if isinstance(clusterer, Clusterings):
-        numbers = check_numbers(clusterer.n_clusters, "n_clusters", owner)
-        yield from ((owner, "n_clusters", k) for k in numbers)
-        return
-    for name in ("n_clusters", "n_groups"):
-        if isinstance(value := getattr(clusterer, name, None), Integral):
-            yield owner, name, int(value)
-
-
 def _predictions(
     nets: list[MultiTaskNet], data: TrainingData, samples: NDArray[np.intp]
 ) -> list[NDArray[np.float32]]:
     return predict_many(nets, TaskDataset(take_samples(data.X, samples)))
-
-
-def _learned(
-    mixture: Mixture,
-    proba: list[NDArray[np.float32]],
-    prior: NDArray[np.float64],
-    ways: NDArray[np.intp],
-    seen: TrainingData,
-) -> NDArray[np.float64]:
-    """Serving weights (n_tasks, n_candidates) from held-out probabilities of each candidate.
-
-    Where there are several ways to group the tasks, what is learned is how much each counts:
-    within it, nets count as the prior says. A weight a net would follow the noise of the held-out
-    samples and lose what averaging nets gains.
-    """
-    true, served_by = mixture.of_true_labels(proba, seen.table.codes)
-    there = served_by >= 0
-    packed = np.where(there, np.take_along_axis(prior, np.maximum(served_by, 0), axis=1), 0.0)
-    packed[packed.sum(axis=1) == 0, 0] = 1.0  # a task that no net serves
-    way = np.where(there, ways[np.maximum(served_by, 0)], -1)
-    several = len(np.unique(ways)) > 1
-    if several:
-        of_way = way[:, :, None] == np.arange(ways.max() + 1)  # (n_tasks, width, n_ways)
-        of_ways = np.einsum("tw,twk->tk", packed, of_way)
-        within = np.divide(
-            packed[:, :, None] * of_way,
-            of_ways[:, None],
-            out=np.zeros(of_way.shape),
-            where=of_ways[:, None] > 0,
-        )
-        true = np.matmul(true, within.astype(np.float32))
-        packed = of_ways
-    learned = learn_serving_weights(true, packed, seen.table, seen.sample_weight)
-    if several:
-        learned = np.einsum("tk,twk->tw", learned, within)
-    weights = np.zeros_like(prior)
-    tasks, slots = np.nonzero(there)
-    weights[tasks, served_by[there]] = learned[tasks, slots]
-    return np.where(prior > 0, weights, 0.0)
-
-
-def _tuned(proba: NDArray[np.float32], seen: TrainingData, scorer: Any) -> NDArray[np.float64]:
-    """Thresholds (n_tasks,) from held-out probabilities; NaN where a task is not binary."""
-    outputs = np.asarray(seen.table.task_outputs)
-    binary = np.flatnonzero(outputs == 1)
-    thresholds = np.full(len(outputs), np.nan)
-    p = proba[:, (np.cumsum(outputs) - outputs)[binary]]
-    codes = seen.table.codes[:, binary]
-    if scorer is None:
-        thresholds[binary] = f1_thresholds(p, codes, seen.sample_weight)
-    else:
-        thresholds[binary] = scorer_thresholds(p, codes, scorer, seen.sample_weight)
-    return thresholds
-
-
-def _named_steps(grouper: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Estimators of a grouper, those of nested pipelines too, with the prefix of their names."""
-    if not isinstance(grouper, Pipeline):
-        yield prefix, grouper
-        return
-    for name, step in grouper.steps:
-        yield from _named_steps(step, f"{prefix}{name}__")
-
-
-def _steps(grouper: Any) -> list[Any]:
-    return [step for _, step in _named_steps(grouper)]
-
-
-def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Memberships and serving weights of a fitted grouper, or of an array of memberships."""
-    serving = getattr(found, "serving_weights_", None)
-    if isinstance(found, np.ndarray):
-        membership = found
-    elif hasattr(found, "membership_"):
-        membership = check_membership(
-            found.membership_,
-            n_tasks,
-            name=f"membership_ of {type(found).__name__}",
-            all_tasks=serving is None,
-        )
-    elif hasattr(found, "labels_"):
-        if len(found.labels_) != n_tasks:
-            raise ValueError(
-                f"{type(found).__name__} clustered {len(found.labels_)} rows, but Y has {n_tasks} "
-                "tasks. A clusterer groups tasks only behind a relation: "
-                f"make_pipeline(TaskGrouper(), {type(found).__name__}(...))."
-            )
-        membership = one_hot(found.labels_)
-    else:
-        raise ValueError(
-            "The 'grouper' parameter must be an estimator that sets 'membership_' or 'labels_' in "
-            f"fit (a Pipeline: its last step). {type(found).__name__} sets neither."
-        )
-    if serving is None:
-        return membership, membership
-    name = f"serving_weights_ of {type(found).__name__}"
-    serving = np.array(serving, dtype=np.float64)
-    if serving.shape != membership.shape or not (serving >= 0).all():
-        raise ValueError(
-            f"{name} must be >= 0 and of the shape of membership_, {membership.shape}."
-        )
-    held = (membership > 0).any(axis=1)
-    if not (serving[held] > 0).any(axis=1).all() or (serving > 0)[membership == 0].any():
-        raise ValueError(
-            f"{name} must serve every task that a group holds, by groups that the task is in."
-        )
-    return membership, serving
-
-
-def _rows_of_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows scaled to sum to 1; all-zero rows stay."""
-    total = weights.sum(axis=1, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-
-
-def _kept(
-    membership: NDArray[np.float64], serving: NDArray[np.float64], min_membership: float
-) -> NDArray[np.bool_]:
-    """Which tasks the specialist of each group has a head for."""
-    share = _rows_of_one(membership)
-    kept = share >= min_membership
-    kept |= (serving == serving.max(axis=1, keepdims=True)) & (serving > 0)
-    kept |= membership == membership.max(axis=0, keepdims=True)
-    return kept & (membership > 0)
-
-
-def _set_random_state(grouper: Any, seed: int) -> None:
-    """Seed what has no seed of its own, anywhere in the grouper."""
-    params = grouper.get_params(deep=True)
-    unset = sorted(
-        key
-        for key, value in params.items()
-        if value is None and (key == "random_state" or key.endswith("__random_state"))
-    )
-    grouper.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from skgroup._validation import MISSING, TaskTable
 
-__all__ = ["Mixture", "learn_serving_weights"]
+__all__ = ["Mixture", "learn_mixture", "learn_serving_weights"]
 
-#: What the prior counts for, in samples; two samples for each one of a task's rarest class.
+#: What the prior counts for, in samples (κ).
 _PRIOR_SAMPLES = 2.0
 _MAX_ITER = 1000
 _TOL = 1e-6
@@ -84,6 +84,46 @@ class Mixture:
         return true, candidates
 
 
+def learn_mixture(
+    mixture: Mixture,
+    proba: list[NDArray[np.float32]],
+    prior: NDArray[np.float64],
+    ways: NDArray[np.intp],
+    table: TaskTable,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Serving weights (n_tasks, n_candidates) from held-out probabilities of each candidate.
+
+    Where there are several ways to group the tasks, what is learned is how much each counts:
+    within it, nets count as the prior says. A weight a net would follow the noise of the held-out
+    samples and lose what averaging nets gains.
+    """
+    true, served_by = mixture.of_true_labels(proba, table.codes)
+    there = served_by >= 0
+    packed = np.where(there, np.take_along_axis(prior, np.maximum(served_by, 0), axis=1), 0.0)
+    packed[packed.sum(axis=1) == 0, 0] = 1.0  # a task that no net serves
+    way = np.where(there, ways[np.maximum(served_by, 0)], -1)
+    several = len(np.unique(ways)) > 1
+    if several:
+        of_way = way[:, :, None] == np.arange(ways.max() + 1)  # (n_tasks, width, n_ways)
+        of_ways = np.einsum("tw,twk->tk", packed, of_way)
+        within = np.divide(
+            packed[:, :, None] * of_way,
+            of_ways[:, None],
+            out=np.zeros(of_way.shape),
+            where=of_ways[:, None] > 0,
+        )
+        true = np.matmul(true, within.astype(np.float32))
+        packed = of_ways
+    learned = learn_serving_weights(true, packed, table, sample_weight)
+    if several:
+        learned = np.einsum("tk,twk->tw", learned, within)
+    weights = np.zeros_like(prior)
+    tasks, slots = np.nonzero(there)
+    weights[tasks, served_by[there]] = learned[tasks, slots]
+    return np.where(prior > 0, weights, 0.0)
+
+
 def learn_serving_weights(
     true: NDArray[np.float32],
     prior: NDArray[np.float64],
@@ -94,10 +134,10 @@ def learn_serving_weights(
 
     For each task t the weights maximise Σ_i s_ti log Σ_c w_tc p_tic + κ Σ_c a_tc log w_tc over
     the simplex: p_tic is what candidate c gives the true label of sample i, a_t the prior, and s
-    gives every class the same total, twice the number of samples of the rarest class for a binary
-    task. So κ is a number of samples, and the prior counts for more the fewer positives there
-    are. Found by expectation maximisation, all tasks at once; each step w_tc ∝
-    Σ_i s_ti w_tc p_tic / Σ_k w_tk p_tik + κ a_tc raises the objective, which is concave.
+    makes each class of a task weigh as much as its rarest one does. So κ is a number of samples,
+    and the prior counts for more the fewer positives there are. Found by expectation maximisation,
+    all tasks at once; each step w_tc ∝ Σ_i s_ti w_tc p_tic / Σ_k w_tk p_tik + κ a_tc raises the
+    objective, which is concave.
 
     Parameters
     ----------

@@ -7,16 +7,39 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from skgroup._validation import MISSING
+from skgroup._validation import MISSING, TaskTable
 
-__all__ = ["decides", "f1_thresholds", "scorer_thresholds"]
+__all__ = ["decides", "f1_thresholds", "scorer_thresholds", "tune_thresholds"]
 
-#: What 0.5 counts for, in held-out positives: a threshold tuned on a few is mostly noise.
+#: What 0.5 counts for, in held-out positives: a threshold tuned on a few is mostly noise. On the
+#: scale of log-odds, so that nets whose probabilities are all small can be followed.
 _PULL = 10.0
+_FLOOR = 1e-7
 #: Thresholds that a scorer is asked about, beside 0.5.
 _N_THRESHOLDS = 100
+
+
+def tune_thresholds(
+    proba: NDArray[np.float32],
+    table: TaskTable,
+    scorer: Callable[..., float] | None,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Thresholds (n_tasks,) from held-out probabilities (n_samples, n_outputs), for F1 if
+    `scorer` is None; NaN where a task is not binary."""
+    outputs = np.asarray(table.task_outputs)
+    binary = np.flatnonzero(outputs == 1)
+    thresholds = np.full(len(outputs), np.nan)
+    p = proba[:, (np.cumsum(outputs) - outputs)[binary]]
+    codes = table.codes[:, binary]
+    if scorer is None:
+        thresholds[binary] = f1_thresholds(p, codes, sample_weight)
+    else:
+        thresholds[binary] = scorer_thresholds(p, codes, scorer, sample_weight)
+    return thresholds
 
 
 def f1_thresholds(
@@ -37,8 +60,8 @@ def f1_thresholds(
     Returns
     -------
     thresholds : ndarray of shape (n_tasks,)
-        (n t + 10 · 0.5) / (n + 10) for n positives and the best threshold t, which lies halfway
-        between two probabilities; 0.5 for a task without positives or without negatives.
+        Of log-odds n / (n + 10) · logit(t), for n positives and the best threshold t, which lies
+        halfway between two probabilities; 0.5 for a task without positives or without negatives.
     """
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
     codes = np.where(weight[:, None] > 0, codes, MISSING)
@@ -91,7 +114,9 @@ def scorer_thresholds(
 def _pulled(thresholds: NDArray[np.float64], codes: NDArray[np.integer]) -> NDArray[np.float64]:
     n_positive = (codes == 1).sum(axis=0)
     known = (n_positive > 0) & (codes == 0).any(axis=0)
-    pulled = (n_positive * thresholds + _PULL * 0.5) / (n_positive + _PULL)
+    pulled = expit(
+        n_positive / (n_positive + _PULL) * logit(np.clip(thresholds, _FLOOR, 1 - _FLOOR))
+    )
     return np.where(known, pulled, 0.5)
 
 

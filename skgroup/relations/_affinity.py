@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from skorch.utils import to_tensor
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from tqdm.auto import tqdm
 
-from skgroup._compat import _get_output_config, validate_data
 from skgroup._validation import forget_fit
 from skgroup.nn import LinearHeads
+from skgroup.relations._relation import RelationMixin
 from skgroup.training import MultiTaskNet
 from skgroup.training._loss import MultiTaskLoss, _counted
 from skgroup.training._progress import EpochProgress
@@ -32,7 +32,7 @@ __all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe"]
 MAX_MEMORY = 2**30
 
 
-class AffinityMixin(TransformerMixin, BaseEstimator):
+class AffinityMixin(RelationMixin):
     """The rows of `affinity_` as a relation.
 
     A subclass sets `affinity_`, `n_tasks_` and, where `Y` was a DataFrame, `task_names_in_`.
@@ -41,52 +41,8 @@ class AffinityMixin(TransformerMixin, BaseEstimator):
     affinity_: NDArray[np.float64]
     n_tasks_: int
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        raise NotImplementedError
-
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Fit, and return one row a task.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_tasks, n_tasks)
-            The rows of `affinity_`.
-        """
-        return self.fit(X, y, sample_weight=sample_weight).transform(X)
-
-    def transform(self, X: Any) -> Any:
-        """One row a task, the tasks seen in `fit`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            No sample of it is looked at (only the number of features is compared).
-
-        Returns
-        -------
-        rows : ndarray of shape (n_tasks, n_tasks)
-            The rows of `affinity_`.
-
-        Raises
-        ------
-        NotFittedError
-            If called before `fit`.
-        """
-        check_is_fitted(self)
-        if hasattr(X, "shape"):
-            validate_data(self, X, reset=False, skip_check_array=True)
-        rows = self.affinity_.copy()
-        if _get_output_config("transform", self)["dense"] == "pandas":
-            import pandas as pd
-
-            names = getattr(self, "task_names_in_", None)
-            return pd.DataFrame(rows, index=names, columns=self.get_feature_names_out())
-        return rows
+    def _rows(self) -> NDArray[np.float64]:
+        return self.affinity_.copy()
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of `transform`.
@@ -104,14 +60,6 @@ class AffinityMixin(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = getattr(self, "task_names_in_", range(self.n_tasks_))
         return np.array([f"affinity_{name}" for name in names], dtype=object)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 class NetAffinityMixin(AffinityMixin):

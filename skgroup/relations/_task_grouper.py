@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -16,11 +16,10 @@ from skgroup._compat import (
     Options,
     StrOptions,
     _fit_context,
-    _get_output_config,
-    validate_data,
 )
 from skgroup._validation import forget_fit
 from skgroup.cluster._gram import centered_gram, embed_gram
+from skgroup.relations._relation import RelationMixin
 from skgroup.training import MultiTaskNet
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._many import STRATEGIES, fit_many
@@ -29,7 +28,7 @@ from skgroup.training._random import draw_seeds
 __all__ = ["TaskGrouper"]
 
 
-class TaskGrouper(TransformerMixin, BaseEstimator):
+class TaskGrouper(RelationMixin):
     """Describe each task by its data map, recorded while a multi-task net trains.
 
     The data map of a task holds, for each training sample, the mean μ (confidence) and the
@@ -238,49 +237,8 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
     def _flat_maps(self) -> NDArray[np.float32]:
         return self.data_map_.reshape(self.n_tasks_, -1)
 
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Fit, and return one row a task.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_tasks, n_snapshots · n_samples · 2), or <= n_tasks columns
-            The flattened maps, or with `output="isometric"` their embedding.
-        """
-        return self.fit(X, y, sample_weight=sample_weight).transform(X)
-
-    def transform(self, X: Any) -> Any:
-        """One row a task, the tasks seen in `fit`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            No sample of it is looked at (only the number of features is compared).
-
-        Returns
-        -------
-        rows : ndarray of shape (n_tasks, n_snapshots · n_samples · 2), or <= n_tasks columns
-            The flattened maps, or with `output="isometric"` their embedding.
-
-        Raises
-        ------
-        NotFittedError
-            If called before `fit`.
-        """
-        check_is_fitted(self)
-        if hasattr(X, "shape"):
-            validate_data(self, X, reset=False, skip_check_array=True)
-        rows = self.embedding_ if hasattr(self, "embedding_") else self._flat_maps()
-        if _get_output_config("transform", self)["dense"] == "pandas":
-            import pandas as pd
-
-            names = getattr(self, "task_names_in_", None)
-            return pd.DataFrame(rows, index=names, columns=self.get_feature_names_out())
-        return rows
+    def _rows(self) -> NDArray:
+        return self.embedding_ if hasattr(self, "embedding_") else self._flat_maps()
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: one, or one a task.
@@ -323,14 +281,6 @@ class TaskGrouper(TransformerMixin, BaseEstimator):
             ],
             dtype=object,
         )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 class _Raw:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from skgroup._compat import Interval, _fit_context
-from skgroup._validation import forget_fit
+from skgroup._validation import check_tasks, forget_fit
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._mtg_net import MTGNet, all_groups
 from skgroup.training import MultiTaskNet
+from skgroup.training._held_out import count_splits
 
 __all__ = [
     "ExhaustiveGrouping",
@@ -64,25 +65,6 @@ class _Grouping(BaseEstimator):
             "gap_",
         ):
             setattr(self, name, getattr(chosen, name))
-
-    def _measured(self, masks: Any) -> GroupGains:
-        return GroupGains(
-            self.estimator,
-            masks=masks,
-            cv=self.cv,
-            n_repeats=self.n_repeats,
-            random_state=self.random_state,
-            verbose=self.verbose,
-        )
-
-    def _n_runs(self) -> int:
-        """Nets a group: repeats times splits."""
-        cv = self.cv
-        if isinstance(cv, Integral):
-            n_splits = int(cv)
-        else:
-            n_splits = cv.get_n_splits() if hasattr(cv, "get_n_splits") else 1
-        return self.n_repeats * n_splits
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups of `n_tasks` tasks."""
@@ -192,6 +174,20 @@ class _GainGrouping(_Grouping):
         self.selector = selector
         self.random_state = random_state
         self.verbose = verbose
+
+    def _measured(self, masks: Any) -> GroupGains:
+        return GroupGains(
+            self.estimator,
+            masks=masks,
+            cv=self.cv,
+            n_repeats=self.n_repeats,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        )
+
+    def _n_runs(self) -> int:
+        """Nets a group: repeats times splits."""
+        return self.n_repeats * count_splits(self.cv)
 
 
 class ExhaustiveGrouping(_GainGrouping):
@@ -363,7 +359,7 @@ class MTGNetGrouping(_GainGrouping):
         predictor = MTGNet() if self.predictor is None else clone(self.predictor)
         if predictor.random_state is None:
             predictor.set_params(random_state=self.random_state)
-        n_tasks = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(y[0])
+        n_tasks = check_tasks(y).n_tasks
         start = np.vstack([np.eye(n_tasks, dtype=bool), np.ones((1, n_tasks), dtype=bool)])
         measured = self._measured(start[: self._n_groups_measured(n_tasks)])
         measured.set_params(warm_start=True).fit(X, y, sample_weight=sample_weight)
@@ -399,7 +395,7 @@ class MTGNetGrouping(_GainGrouping):
         return predictor.suggest(pool, measured.masks_, measured.gains_, n_suggestions)
 
     def _n_groups_measured(self, n_tasks: int) -> int:
-        return min(2**n_tasks - 1, max(self.groups_per_task * n_tasks, n_tasks) + 1)
+        return min(2**n_tasks - 1, self.groups_per_task * n_tasks + 1)
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: groups_per_task · n_tasks + 1, at most all,
@@ -424,6 +420,11 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
         `epochs` that they train for, all together. The nets that are trained for the groups once
         they are found are not counted; `GroupedMTLClassifier.count_nets` counts them too.
 
+    Raises
+    ------
+    TypeError
+        If one of `groupings` is no estimator.
+
     Examples
     --------
     >>> from skgroup import MultiTaskNet
@@ -436,6 +437,8 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     """
     rows = []
     for name, grouping in groupings.items():
+        if not hasattr(grouping, "fit"):
+            raise TypeError(f"{name!r} of groupings must be an estimator. Got {grouping!r}.")
         steps = [step for _, step in getattr(grouping, "steps", [("", grouping)])]
         counted = [step for step in steps if hasattr(step, "count_nets")]
         nets = [step.count_nets(n_tasks) for step in counted]

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, ShuffleSplit, check_cv
 
 from skgroup._validation import TaskTable
 
-__all__ = ["held_out_splits"]
+__all__ = ["count_splits", "held_out_splits"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -24,8 +24,8 @@ def held_out_splits(
 
     Parameters
     ----------
-    cv : float, int, splitter of scikit-learn or iterable of pairs
-        A share of the samples, drawn once; a number of folds, shuffled; or the splits.
+    cv : float, int, splitter of scikit-learn, iterable of pairs or None
+        A share of the samples, drawn once; a number of folds, shuffled (5 if None); or the splits.
     table : TaskTable
     seed : int
     owner : str
@@ -46,6 +46,8 @@ def held_out_splits(
     name = f"The 'cv' parameter of {owner}"
     rule = f"{name} must be a share in (0, 1), a number of folds >= 2, a splitter or an iterable"
     splitter: Any
+    if cv is None:
+        cv = check_cv(cv).get_n_splits()  # scikit-learn's default
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         if not 2 <= int(cv) <= n_samples:
             raise ValueError(f"{rule}, of at most n_samples={n_samples} folds. Got {cv!r} instead.")
@@ -81,6 +83,12 @@ def held_out_splits(
     if not splits:
         raise ValueError(f"{name} must hold out some samples. Got no split from {cv!r}.")
     return splits
+
+
+def count_splits(cv: Any) -> int:
+    """How many splits `held_out_splits` gives, 1 for a share."""
+    once = isinstance(cv, Real) and not isinstance(cv, Integral)
+    return 1 if once else check_cv(cv).get_n_splits()
 
 
 def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:

@@ -1,0 +1,202 @@
+"""What a grouper is made of, and the memberships that it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from skgroup._validation import check_membership, one_hot
+from skgroup.cluster import Clusterings
+from skgroup.relations import TaskGrouper
+from skgroup.training import MultiTaskNet
+from skgroup.training._random import draw_seeds
+
+__all__ = [
+    "Groups",
+    "base_net",
+    "check_n_groups",
+    "check_relation",
+    "named_steps",
+    "numbers_of_groups",
+    "read_groups",
+    "rows_of_one",
+    "set_random_state",
+    "steps_of",
+]
+
+
+def named_steps(grouper: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Estimators of a grouper, those of nested pipelines too, with the prefix of their names."""
+    if not isinstance(grouper, Pipeline):
+        yield prefix, grouper
+        return
+    for name, step in grouper.steps:
+        yield from named_steps(step, f"{prefix}{name}__")
+
+
+def steps_of(grouper: Any) -> list[Any]:
+    return [step for _, step in named_steps(grouper)]
+
+
+def set_random_state(grouper: Any, seed: int) -> None:
+    """Seed what has no seed of its own, anywhere in the grouper."""
+    params = grouper.get_params(deep=True)
+    unset = sorted(
+        key
+        for key, value in params.items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    )
+    grouper.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))
+
+
+def check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
+    if value > n_tasks:
+        raise ValueError(
+            f"The '{name}' parameter of {owner} must be at most the number of tasks, {n_tasks}. "
+            f"Got {value} instead."
+        )
+
+
+def numbers_of_groups(clusterer: Any) -> Iterator[tuple[str, str, int]]:
+    """How many groups a clusterer will find, as far as its parameters say so."""
+    owner = type(clusterer).__name__
+    if isinstance(clusterer, Clusterings):
+        yield from ((owner, "n_clusters", k) for k in clusterer._check()[1])
+        return
+    for name in ("n_clusters", "n_groups"):
+        if isinstance(value := getattr(clusterer, name, None), Integral):
+            yield owner, name, int(value)
+
+
+def check_relation(grouper: Any, net: MultiTaskNet) -> None:
+    """Whether specialists can start from the net that makes the data maps."""
+    rule = "The 'specialist_init' parameter of GroupedMTLClassifier can be 'relation' only "
+    base = base_net(grouper)
+    if base is None:
+        raise ValueError(rule + "where the grouper starts with a TaskGrouper with source='mtl'.")
+
+    def architecture(of_net: MultiTaskNet) -> str:
+        return f"{of_net.module} with {of_net.get_params_for('module')}"
+
+    if architecture(base) != architecture(net):
+        raise ValueError(
+            rule + "where the TaskGrouper's estimator has the module of the specialists. Got "
+            f"{architecture(base)} there and {architecture(net)} here."
+        )
+
+
+def base_net(grouper: Any, *, fitted: bool = False) -> MultiTaskNet | None:
+    """The multi-task net that a grouper trains on X as it is to make the data maps, if any."""
+    first = steps_of(grouper)[0] if hasattr(grouper, "fit") else None
+    if not isinstance(first, TaskGrouper) or first.source != "mtl":
+        return None
+    if fitted:
+        return first.estimator_
+    return MultiTaskNet() if first.estimator is None else first.estimator
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a fitted grouper, as columns.
+
+    Attributes
+    ----------
+    membership : ndarray of shape (n_tasks, n_groups)
+        How the losses of tasks weigh.
+    kept : ndarray of bool, of shape (n_tasks, n_groups)
+        Which tasks the specialist of each group has a head for.
+    serving : ndarray of shape (n_tasks, n_groups)
+        What specialists count in a prediction: rows sum to 1 in each clustering, and are zero for
+        a task that no group holds.
+    clustering : ndarray of int, of shape (n_groups,)
+        Which clustering a group belongs to; all 0 but for `Clusterings`.
+    """
+
+    membership: NDArray[np.float64]
+    kept: NDArray[np.bool_]
+    serving: NDArray[np.float64]
+    clustering: NDArray[np.intp]
+
+    @property
+    def names(self) -> list[str]:
+        sizes = np.bincount(self.clustering)
+        if len(sizes) == 1:
+            return [f"group {j}" for j in range(sizes[0])]
+        return [f"{k} groups: group {j}" for k in sizes for j in range(k)]
+
+
+def read_groups(found: Any, n_tasks: int, min_membership: float) -> Groups:
+    """The groups of a fitted grouper, or of an array of memberships."""
+    membership, serving = _memberships(found, n_tasks)
+    clustering = getattr(found, "clustering_of_group_", np.zeros(membership.shape[1], np.intp))
+    kept = np.empty(membership.shape, dtype=bool)
+    scaled = np.empty(membership.shape)
+    for c in np.unique(clustering):
+        own = clustering == c
+        kept[:, own] = _kept(membership[:, own], serving[:, own], min_membership)
+        scaled[:, own] = rows_of_one(np.where(kept[:, own], serving[:, own], 0.0))
+    return Groups(membership, kept, scaled, clustering)
+
+
+def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Memberships and serving weights of a fitted grouper, or of an array of memberships."""
+    serving = getattr(found, "serving_weights_", None)
+    if isinstance(found, np.ndarray):
+        membership = found
+    elif hasattr(found, "membership_"):
+        membership = check_membership(
+            found.membership_,
+            n_tasks,
+            name=f"membership_ of {type(found).__name__}",
+            all_tasks=serving is None,
+        )
+    elif hasattr(found, "labels_"):
+        if len(found.labels_) != n_tasks:
+            raise ValueError(
+                f"{type(found).__name__} clustered {len(found.labels_)} rows, but Y has {n_tasks} "
+                "tasks. A clusterer groups tasks only behind a relation: "
+                f"make_pipeline(TaskGrouper(), {type(found).__name__}(...))."
+            )
+        membership = one_hot(found.labels_)
+    else:
+        raise ValueError(
+            "The 'grouper' parameter must be an estimator that sets 'membership_' or 'labels_' in "
+            f"fit (a Pipeline: its last step). {type(found).__name__} sets neither."
+        )
+    if serving is None:
+        return membership, membership
+    name = f"serving_weights_ of {type(found).__name__}"
+    serving = np.array(serving, dtype=np.float64)
+    if serving.shape != membership.shape or not (serving >= 0).all():
+        raise ValueError(
+            f"{name} must be >= 0 and of the shape of membership_, {membership.shape}."
+        )
+    held = (membership > 0).any(axis=1)
+    if not (serving[held] > 0).any(axis=1).all() or (serving > 0)[membership == 0].any():
+        raise ValueError(
+            f"{name} must serve every task that a group holds, by groups that the task is in."
+        )
+    return membership, serving
+
+
+def rows_of_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows scaled to sum to 1; all-zero rows stay."""
+    total = weights.sum(axis=1, keepdims=True)
+    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+
+
+def _kept(
+    membership: NDArray[np.float64], serving: NDArray[np.float64], min_membership: float
+) -> NDArray[np.bool_]:
+    """Which tasks the specialist of each group has a head for."""
+    share = rows_of_one(membership)
+    kept = share >= min_membership
+    kept |= (serving == serving.max(axis=1, keepdims=True)) & (serving > 0)
+    kept |= membership == membership.max(axis=0, keepdims=True)
+    return kept & (membership > 0)

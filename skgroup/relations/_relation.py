@@ -1,0 +1,83 @@
+"""What relations share: the rows of the tasks, and how they come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skgroup._compat import _get_output_config, validate_data
+
+__all__ = ["RelationMixin"]
+
+
+class RelationMixin(TransformerMixin, BaseEstimator):
+    """One row a task, whatever the samples.
+
+    A subclass has `fit`, `get_feature_names_out` and `_rows`, which gives the rows (n_tasks, d)
+    once it is fitted.
+    """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        raise NotImplementedError
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray:
+        raise NotImplementedError
+
+    def _rows(self) -> NDArray:
+        raise NotImplementedError
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return one row a task.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_tasks, d)
+            As `transform` gives them.
+        """
+        return self.fit(X, y, sample_weight=sample_weight).transform(X)
+
+    def transform(self, X: Any) -> Any:
+        """One row a task, the tasks seen in `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            No sample of it is looked at (only the number of features is compared).
+
+        Returns
+        -------
+        rows : ndarray of shape (n_tasks, d)
+            The flattened data maps or their embedding (`TaskGrouper`), or the rows of
+            `affinity_`. A DataFrame after `set_output(transform="pandas")`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        if hasattr(X, "shape"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        rows = self._rows()
+        if _get_output_config("transform", self)["dense"] == "pandas":
+            import pandas as pd
+
+            names = getattr(self, "task_names_in_", None)
+            return pd.DataFrame(rows, index=names, columns=self.get_feature_names_out())
+        return rows
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
