@@ -232,6 +232,8 @@ LEARNED = {"serving": "learned"}
         {**LEARNED, "cv": KFold(2), "n_groups": 2},
         {"threshold": "tuned", "n_groups": 2},
         {"threshold": "tuned", "refit": False, "n_groups": [2, 3]},
+        {**LEARNED, "refit": False, "cv": 3, "n_mtl_nets": 1, "stl_nets": True},
+        {**LEARNED, "refit": False, "cv": None, "n_groups": 2, "specialist_init": "relation"},
         {**LEARNED, "threshold": "tuned", "n_groups": "several", "n_mtl_nets": 1},
         {**LEARNED, "n_groups": 1, "stl_nets": True},
         {**LEARNED, "specialist_init": "relation", "cv": 2},
@@ -387,6 +389,40 @@ def test_without_refit_the_nets_know_all_classes(data, tiny_net):
         assert clf.predict_proba(X)[2].shape == (240, 4)
 
 
+def test_without_refit_the_nets_of_several_splits_serve_together(numbered, tiny_net, trainings):
+    X, Y = numbered
+    splits = list(KFold(3, shuffle=True, random_state=0).split(X))
+    clf = GroupedMTLClassifier.portfolio(
+        tiny_net, n_groups=2, n_mtl_nets=1, cv=splits, refit=False, random_state=0
+    )
+    serving = clone(clf).fit(X, Y)
+    assert serving.serving_weights_.shape == (6, 27)
+    assert len(serving.candidates_) == len(serving.candidate_tasks_) == 27
+    assert len(serving.specialists_) == len(serving.specialist_tasks_) == 6
+    assert len(set(serving.candidate_names_)) == 27
+    trained_on = {
+        id(net): set(samples_of(d))
+        for nets, of_nets in trainings["candidates"]
+        for net, d in zip(nets, of_nets, strict=True)
+    }
+    for i, (train, _) in enumerate(splits):
+        for net, name in zip(
+            serving.candidates_[9 * i : 9 * i + 9],
+            serving.candidate_names_[9 * i : 9 * i + 9],
+            strict=True,
+        ):
+            assert trained_on[id(net)] == set(train)
+            assert name.startswith(f"split {i}: ")
+    # Weights and thresholds are those of the candidates, learned as with refit.
+    refitted = clone(clf).set_params(refit=True).fit(X, Y)
+    np.testing.assert_allclose(
+        serving.serving_weights_, np.tile(refitted.serving_weights_ / 3, 3), atol=1e-6
+    )
+    np.testing.assert_allclose(serving.thresholds_, refitted.thresholds_, atol=1e-6)
+    expected = np.column_stack([p[:, 1] for p in mixture_by_loops(serving, X)])
+    np.testing.assert_allclose(serving.predict_proba(X), expected, atol=1e-6)
+
+
 class NoTraining(Callback):
     def on_train_begin(self, net, **kwargs):
         pytest.fail("training began before the input was checked")
@@ -395,16 +431,6 @@ class NoTraining(Callback):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        (
-            {"refit": False, "cv": 3, "serving": "learned"},
-            "The 'refit' parameter of GroupedMTLClassifier can be False only where 'cv' holds "
-            "samples out once. Got cv=3, of 3 splits.",
-        ),
-        (
-            {"refit": False, "cv": KFold(2), "threshold": "tuned"},
-            "The 'refit' parameter of GroupedMTLClassifier can be False only where 'cv' holds "
-            "samples out once.",
-        ),
         ({"n_groups": [2, 2]}, "The 'n_groups' parameter of GroupedMTLClassifier must be"),
         ({"n_groups": [0]}, "The 'n_groups' parameter of GroupedMTLClassifier must be"),
         ({"n_groups": []}, "The 'n_groups' parameter of GroupedMTLClassifier must be"),

@@ -108,8 +108,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         holds the only label of a class stays with the training part.
     refit : bool, default=True
         Whether nets, trained without the held-out samples, are trained again on all samples to
-        serve. Groups are then found on all samples too. False, for a `cv` that holds samples out
-        once, serves with the first nets: half the cost, and less data for each net.
+        serve. False serves with the nets that `cv` has trained, those of all splits side by side:
+        less training, and for several splits more nets to average, each from less data; with a
+        single split the groups too are found without the held-out samples.
     min_membership : float, default=0.0
         In [0, 1]. A specialist leaves out the tasks whose share of membership in its group is
         below this (or zero), and the serving weights left are scaled to sum to 1. Every task
@@ -141,14 +142,15 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         Memberships as the grouper gives them.
     serving_weights_ : ndarray of shape (n_tasks, n_candidates)
         How much each candidate net counts in a task's prediction; rows sum to 1. The candidates
-        are the specialists, one a group, then the all-tasks nets, then the single-task nets.
+        are the specialists, one a group, then the all-tasks nets, then the single-task nets; all
+        of them for each split, where the nets of several splits serve.
     candidate_names_ : ndarray of shape (n_candidates,) of str
         What each of them is.
     candidates_ : list of MultiTaskNet, one a candidate
     candidate_tasks_ : list of ndarray of int, one a candidate
         The tasks that each has a head for.
     specialists_ : list of MultiTaskNet, one a group
-        The first of `candidates_`.
+        The first of `candidates_`; of each split, where the nets of several splits serve.
     specialist_tasks_ : list of ndarray of int, one a group
         The tasks that each specialist has a head for.
     thresholds_ : ndarray of shape (n_tasks,)
@@ -310,7 +312,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         counts : dict of str to int
             "relation": nets that find the groups; "held-out": nets trained without held-out
             samples, to learn serving weights or thresholds, and trained again; "candidates": nets
-            that serve, those of the relation that serve not counted again; "total".
+            that serve (and what they start from), those of the relation that serve not counted
+            again; "total".
 
         Raises
         ------
@@ -336,11 +339,15 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             )
         n_all = n_groups + self.n_mtl_nets + (n_tasks if self.stl_nets else 0)
         reused = int(self.n_mtl_nets > 0 and base_net(grouper) is not None)
-        held_out = 0
-        if self.refit and (self.serving == "learned" or isinstance(self.threshold, str)):
-            extra = int(self.specialist_init == "relation" and not self.n_mtl_nets)
-            held_out = count_splits(self.cv) * (n_all + extra)
-        counts = {"relation": n_relation, "held-out": held_out, "candidates": n_all - reused}
+        n_splits = 0
+        if self.serving == "learned" or isinstance(self.threshold, str):
+            n_splits = count_splits(self.cv)
+        starts = int(self.specialist_init == "relation" and not self.n_mtl_nets)
+        of_splits = n_splits * (n_all + starts)  # as no relation knows the nets of a split
+        counts = {"relation": n_relation, "held-out": of_splits, "candidates": n_all - reused}
+        if n_splits and not self.refit:
+            counts["held-out"] = 0
+            counts["candidates"] = n_all - reused if n_splits == 1 else of_splits
         return counts | {"total": sum(counts.values())}
 
     # -- fitting -------------------------------------------------------------------------------
@@ -378,11 +385,6 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         splits: list[Any] = []
         if self.serving == "learned" or tuned:
             splits = held_out_splits(self.cv, data.table, split_seed)
-            if not self.refit and len(splits) > 1:
-                raise ValueError(
-                    "The 'refit' parameter of GroupedMTLClassifier can be False only where 'cv' "
-                    f"holds samples out once. Got cv={self.cv!r}, of {len(splits)} splits."
-                )
         # F1 has a computation of its own, for all tasks at once.
         scorer = None if self.threshold_scoring == "f1" else get_scorer(self.threshold_scoring)
         weighted = sample_weight is not None
@@ -399,7 +401,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         self._learn_tasks(data.table)
 
         whole = data
-        if splits and not self.refit:
+        once = len(splits) == 1 and not self.refit  # all that trains, trains on one part
+        if once:
             samples = splits[0][0]
             data = whole.take(samples, net.class_weight)
             X, y = take_samples(X, samples), None if y is None else take_samples(y, samples)
@@ -415,19 +418,22 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         mixture = Mixture(whole.table.task_outputs, [c.tasks for c in candidates])
         base = None if self.grouper_ is None else base_net(self.grouper_, fitted=True)
 
-        held_out: list[tuple[list[NDArray[np.float32]], NDArray[np.intp]]] = []
-        for i, (trained_on, test) in enumerate(splits if self.refit else []):
-            part = whole.take(trained_on, net.class_weight)
-            nets = self._train(net, candidates, part, what=f"split {i}: ")
-            held_out.append((_predictions(nets, whole, test), test))
-        nets = self._train(net, candidates, data, base=base)
-        if splits and not self.refit:
-            held_out = [(_predictions(nets, whole, splits[0][1]), splits[0][1])]
+        of_split: list[list[MultiTaskNet]] = []
+        held_out: list[list[NDArray[np.float32]]] = []
+        for i, (trained_on, test) in enumerate(splits):
+            part = data if once else whole.take(trained_on, net.class_weight)
+            nets = self._train(
+                net, candidates, part, base=base if once else None, what=f"split {i}: "
+            )
+            held_out.append(_predictions(nets, whole, test))
+            if not self.refit:
+                of_split.append(nets)
+        serving = of_split or [self._train(net, candidates, data, base=base)]
         self.serving_weights_ = prior
         self._learn_shares(whole.table)
         if held_out:
-            proba = [np.concatenate(parts) for parts in zip(*(p for p, _ in held_out), strict=True)]
-            seen = whole.take(np.concatenate([test for _, test in held_out]))
+            proba = [np.concatenate(parts) for parts in zip(*held_out, strict=True)]
+            seen = whole.take(np.concatenate([test for _, test in splits]))
             if self.serving == "learned":
                 self.serving_weights_ = learn_mixture(
                     mixture, proba, prior, ways, seen.table, seen.sample_weight
@@ -439,11 +445,15 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             binary = np.asarray(self.task_outputs_) == 1
             self.thresholds_ = np.where(binary, float(self.threshold), np.nan)
         n_groups = self.membership_.shape[1]
-        self.candidates_ = nets
-        self.candidate_names_ = np.array([c.name for c in candidates], dtype=object)
-        self.candidate_tasks_ = [c.tasks for c in candidates]
-        self.specialists_ = nets[:n_groups]
-        self.specialist_tasks_ = self.candidate_tasks_[:n_groups]
+        self.specialists_ = [net for nets in serving for net in nets[:n_groups]]
+        self.specialist_tasks_ = [c.tasks for c in candidates[:n_groups]] * len(serving)
+        self.candidates_ = [net for nets in serving for net in nets]
+        self.candidate_tasks_ = [c.tasks for c in candidates] * len(serving)
+        names = [c.name for c in candidates]
+        if len(serving) > 1:
+            names = [f"split {i}: {name}" for i in range(len(serving)) for name in names]
+            self.serving_weights_ = np.tile(self.serving_weights_ / len(serving), len(serving))
+        self.candidate_names_ = np.array(names, dtype=object)
         return self
 
     def _learn_shares(self, table: TaskTable) -> None:
