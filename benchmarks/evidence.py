@@ -23,11 +23,11 @@ from skgroup import GroupedMTLClassifier
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 
 N_GROUPS = 3
-PORTFOLIOS = ("portfolio", "portfolio, cv=0.2", "portfolio, cv=0.2, no refit")
+PORTFOLIOS = ("portfolio", "portfolio, one split")
 
 
-def recipe(net, seed, **params):
-    return GroupedMTLClassifier(net, n_groups=N_GROUPS, random_state=seed, **params)
+def recipe(net, seed):
+    return GroupedMTLClassifier(net, n_groups=N_GROUPS, random_state=seed)
 
 
 def random_groups(net, seed, membership):
@@ -39,31 +39,30 @@ def random_groups(net, seed, membership):
 def methods(net, seed, n_tasks, costly):
     """Name of each way, and what makes it, in the order in which they run.
 
-    Where nets are costly, what trains single-task nets twice is left out.
+    Ways with tuned thresholds serve with the nets of all folds, as the portfolio does. Where nets
+    are costly there are fewer of them, and what trains single-task nets once more is left out.
     """
-    make = GroupedMTLClassifier
-    once = make.portfolio(net, cv=0.2, random_state=seed)
-    cheap = make.portfolio(net, cv=0.2, refit=False, random_state=seed)
-    n_nets = (cheap if costly else once).count_nets(n_tasks)["total"]
+    ways = GroupedMTLClassifier
+    size = {"n_groups": [2, 3], "n_mtl_nets": 4, "cv": 3} if costly else {"cv": 5}
+    portfolio = ways.portfolio(net, **size, random_state=seed)
+    n_nets = portfolio.count_nets(n_tasks)["total"]
+    tuned = {"threshold": "tuned", "cv": size["cv"], "refit": False, "random_state": seed}
     found = {
-        "MTL": make.mtl(net, random_state=seed),
-        "STL": make.stl(net, random_state=seed),
-        f"MTL ensemble, {1 + N_GROUPS} nets": make.mtl_ensemble(
+        "MTL": ways.mtl(net, random_state=seed),
+        "STL": ways.stl(net, random_state=seed),
+        f"MTL ensemble, {1 + N_GROUPS} nets": ways.mtl_ensemble(
             1 + N_GROUPS, net, random_state=seed
         ),
         "recipe": recipe(net, seed),
         "random groups": partial(random_groups, net, seed),
-        "MTL ensemble, as many nets": make.mtl_ensemble(n_nets, net, random_state=seed),
-        "STL, tuned": make.stl(net, random_state=seed, threshold="tuned"),
-        "MTL ensemble, tuned": make.mtl_ensemble(
-            1 + N_GROUPS, net, random_state=seed, threshold="tuned"
-        ),
-        "recipe, tuned": recipe(net, seed, threshold="tuned"),
-        "portfolio, cv=0.2, no refit": cheap,
-        "portfolio, cv=0.2": once,
-        "portfolio": make.portfolio(net, random_state=seed),
+        "STL, tuned": ways.stl(net, **tuned),
+        "recipe, tuned": ways(net, n_groups=N_GROUPS, **tuned),
+        "MTL ensemble, as many nets": ways.mtl_ensemble(n_nets, net, random_state=seed),
+        "MTL ensemble, as many nets, tuned": ways.mtl_ensemble(n_nets // size["cv"], net, **tuned),
+        "portfolio, one split": ways.portfolio(net, cv=0.2, random_state=seed),
+        "portfolio": portfolio,
     }
-    for name in ("STL, tuned", "portfolio, cv=0.2", "portfolio") if costly else ():
+    for name in ("STL, tuned", "portfolio, one split") if costly else ():
         del found[name]
     return found
 

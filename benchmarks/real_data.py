@@ -58,13 +58,14 @@ def yeast(folder, seed):
     return Problem(X_train, X_test, Y_train, Y_test, mlp(50), "yeast, 14 tasks, MLP 64-64")
 
 
-def tox21(folder, seed):
+def tox21(folder, seed, n_train=4000):
     file = np.load(folder / "tox21.npz")
-    parts = train_test_split(file["x"], file["y"], test_size=0.3, random_state=seed)
-    return Problem(*parts, mlp(15), "Tox21 fingerprints, 12 tasks, MLP 64-64, 15 epochs")
+    parts = train_test_split(file["x"], file["y"], train_size=n_train, random_state=seed)
+    what = f"Tox21 fingerprints, {n_train:,} molecules, 12 tasks, MLP 64-64, 15 epochs"
+    return Problem(*parts, mlp(15), what)
 
 
-def census(folder, seed, n_train=6000, n_test=6000):
+def census(folder, seed, n_train=4000, n_test=8000):
     import pandas as pd
 
     path = next(Path(folder).glob("census-income.data*"))
@@ -89,7 +90,7 @@ def census(folder, seed, n_train=6000, n_test=6000):
     return Problem(X_train, X_test, Y[:n_train], Y[n_train:], mlp(20), what)
 
 
-def cifar10(folder, seed, n_train=300, n_test=1000):
+def cifar10(folder, seed, n_train=250, n_test=500):
     file = np.load(folder / "cifar10.npz")
     drawn = np.random.default_rng(seed)
     parts = []

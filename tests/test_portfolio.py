@@ -412,6 +412,7 @@ def test_without_refit_the_nets_of_several_splits_serve_together(numbered, tiny_
             strict=True,
         ):
             assert trained_on[id(net)] == set(train)
+            assert len(net.history_) == 4  # as many steps as in 3 epochs of all samples
             assert name.startswith(f"split {i}: ")
     # Weights and thresholds are those of the candidates, learned as with refit.
     refitted = clone(clf).set_params(refit=True).fit(X, Y)
@@ -816,6 +817,7 @@ def test_portfolio_is_the_classifier_with_other_defaults(tiny_net):
         "serving": "learned",
         "threshold": 0.5,
         "cv": 5,
+        "refit": False,
         "random_state": 3,
     }
     defaults = GroupedMTLClassifier(tiny_net).get_params(deep=False)

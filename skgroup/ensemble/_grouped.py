@@ -105,7 +105,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     cv : float, int, splitter, iterable of (train, test) or None, default=0.2
         The held-out samples of "learned" and "tuned": a share of the samples, drawn once; or
         cross-fitting by so many (shuffled) folds, 5 if None, or by these splits. A sample that
-        holds the only label of a class stays with the training part.
+        holds the only label of a class stays with the training part. Nets of a part train for as
+        many steps as on all samples: for more epochs.
     refit : bool, default=True
         Whether nets, trained without the held-out samples, are trained again on all samples to
         serve. False serves with the nets that `cv` has trained, those of all splits side by side:
@@ -287,13 +288,15 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         cls, estimator: MultiTaskNet | None = None, **params: Any
     ) -> GroupedMTLClassifier:
         """Specialists of 2, 3 and 4 groups, ten all-tasks nets and single-task nets, with serving
-        weights and thresholds learned by cross-fitting on 5 folds; `params` override these."""
+        weights and thresholds learned by cross-fitting on 5 folds, whose nets all serve; `params`
+        override these."""
         own: dict[str, Any] = {
             "n_mtl_nets": 10,
             "stl_nets": True,
             "serving": "learned",
             "threshold": "tuned",
             "cv": 5,
+            "refit": False,
         }
         if params.get("grouper") is None:
             own["n_groups"] = "several"
@@ -423,7 +426,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         for i, (trained_on, test) in enumerate(splits):
             part = data if once else whole.take(trained_on, net.class_weight)
             nets = self._train(
-                net, candidates, part, base=base if once else None, what=f"split {i}: "
+                net,
+                candidates,
+                part,
+                base=base if once else None,
+                stretch=len(whole.table.codes) / len(part.table.codes),
+                what=f"split {i}: ",
             )
             held_out.append(_predictions(nets, whole, test))
             if not self.refit:
@@ -506,18 +514,22 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         data: TrainingData,
         *,
         base: MultiTaskNet | None = None,
+        stretch: float = 1.0,
         what: str = "",
     ) -> list[MultiTaskNet]:
         epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
         of_all = net if self.grouper_ is None else base_net(self.grouper_) or net
+        estimators = {
+            GROUP: clone(net).set_params(max_epochs=epochs),
+            ALL_TASKS: clone(of_all),
+            SINGLE_TASK: clone(net),
+        }
+        for estimator in estimators.values():
+            estimator.set_params(max_epochs=int(estimator.max_epochs * stretch))
         return train(
             candidates,
             data,
-            {
-                GROUP: clone(net).set_params(max_epochs=epochs),
-                ALL_TASKS: of_all,
-                SINGLE_TASK: net,
-            },
+            estimators,
             base=base,
             relation=self.specialist_init == "relation",
             what=what,
