@@ -606,7 +606,7 @@ def test_two_tasks_have_two_groups(data, tiny_net):
     X, Y = data
     clf = GroupedMTLClassifier.portfolio(tiny_net, cv=2, random_state=0).fit(X, Y[:, 2:4])
     assert clf.membership_.shape == (2, 2)
-    assert clf.serving_weights_.shape == (2, 14)
+    assert clf.serving_weights_.shape == (2, 28)
     assert clf.predict(X).shape == (240, 2)
 
 

@@ -105,13 +105,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     cv : float, int, splitter, iterable of (train, test) or None, default=0.2
         The held-out samples of "learned" and "tuned": a share of the samples, drawn once; or
         cross-fitting by so many (shuffled) folds, 5 if None, or by these splits. A sample that
-        holds the only label of a class stays with the training part. Nets of a part train for as
-        many steps as on all samples: for more epochs.
+        holds the only label of a class stays with the training part.
     refit : bool, default=True
         Whether nets, trained without the held-out samples, are trained again on all samples to
         serve. False serves with the nets that `cv` has trained, those of all splits side by side:
-        less training, and for several splits more nets to average, each from less data; with a
-        single split the groups too are found without the held-out samples.
+        less training, and for several splits more nets to average, each from less data. With a
+        single split the groups too are found without the held-out samples; otherwise on all
+        samples, and nets of a split take as many steps as nets of all samples: more epochs.
     min_membership : float, default=0.0
         In [0, 1]. A specialist leaves out the tasks whose share of membership in its group is
         below this (or zero), and the serving weights left are scaled to sum to 1. Every task
@@ -430,7 +430,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
                 candidates,
                 part,
                 base=base if once else None,
-                stretch=len(whole.table.codes) / len(part.table.codes),
+                stretch=1.0 if once else len(whole.table.codes) / len(part.table.codes),
                 what=f"split {i}: ",
             )
             held_out.append(_predictions(nets, whole, test))
