@@ -91,29 +91,30 @@ def test_mean_gain_in_pairs_is_the_gain_of_the_mean_loss_in_pairs():
     # The source takes the mean of losses; gains are relative to the loss alone.
     rng = np.random.RandomState(1)
     alone, beside = rng.uniform(1, 2, size=3), rng.uniform(1, 2, size=2)
-    pairs = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]])
-    gains = np.zeros((3, 3))
+    masks = np.vstack([[[1, 1, 0], [1, 0, 1], [0, 1, 1]], np.eye(3)])
+    gains = np.zeros((6, 3))
     gains[:2, 0] = (alone[0] - beside) / alone[0]
-    predicted = HigherOrderApproximation().fit(pairs, gains).predict([[1, 1, 1]])
+    predicted = HigherOrderApproximation().fit(masks, gains).predict([[1, 1, 1]])
     assert predicted[0, 0] == pytest.approx((alone[0] - beside.mean()) / alone[0])
 
 
-def test_a_task_alone_gains_what_was_measured_or_nothing_and_repeated_pairs_count_as_their_mean():
-    masks = np.array([[1, 1], [1, 1], [1, 0]])
-    gains = np.array([[0.2, -0.1], [0.4, -0.3], [0.05, np.nan]])
+def test_a_task_alone_gains_what_was_measured_and_repeated_pairs_count_as_their_mean():
+    masks = np.array([[1, 1], [1, 1], [1, 0], [0, 1]])
+    gains = np.array([[0.2, -0.1], [0.4, -0.3], [0.05, np.nan], [np.nan, -0.01]])
     predicted = HigherOrderApproximation().fit(masks, gains).predict([[1, 0], [0, 1], [1, 1]])
-    expected = [[0.05, np.nan], [np.nan, 0.0], [0.3, -0.2]]
+    expected = [[0.05, np.nan], [np.nan, -0.01], [0.3, -0.2]]
     np.testing.assert_allclose(predicted, expected, atol=1e-15)
 
 
-def test_missing_pairs_are_named():
+def test_missing_singles_and_pairs_are_named():
     masks = all_groups(5)
     masks = masks[masks.sum(axis=1) != 2]
     message = re.escape("masks has no group {0, 1}, {0, 2}, {0, 3}, {0, 4}, {1, 2} and 5 more.")
     with pytest.raises(ValueError, match=message):
         HigherOrderApproximation().fit(masks, np.zeros(masks.shape))
-    with pytest.raises(ValueError, match=re.escape("masks has no group {1, 2}.")):
-        HigherOrderApproximation().fit([[1, 1, 0], [1, 0, 1]], np.zeros((2, 3)))
+    masks = np.vstack([np.eye(3), [[1, 1, 0], [1, 0, 1]]])[1:]
+    with pytest.raises(ValueError, match=re.escape("masks has no group {0}, {1, 2}.")):
+        HigherOrderApproximation().fit(masks, np.zeros((4, 3)))
 
 
 # -- what both share ---------------------------------------------------------------------------

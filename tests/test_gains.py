@@ -208,13 +208,13 @@ def test_repeats_and_folds(four, net, trained):
     assert not np.array_equal(tests[0], tests[3])
 
 
-def test_splits_may_be_an_iterator(four, net):
+def test_splits_may_be_a_list_but_no_iterator(four, net):
     X, Y = four
     splits = [(np.arange(160), np.arange(160, 240)), (np.arange(80, 240), np.arange(80))]
-    gains = GroupGains(net, masks="pairs", n_repeats=2, random_state=0)
-    listed = clone(gains).set_params(cv=splits).fit(X, Y)
-    gains.cv = iter(splits)
-    same_measurements(gains.fit(X, Y), listed)
+    gains = GroupGains(net, masks="pairs", n_repeats=2, cv=splits, random_state=0).fit(X, Y)
+    assert gains.scores_.shape == (10, 4, 4)
+    with pytest.raises(ValueError, match="must be a list of splits rather than an iterator"):
+        gains.set_params(cv=iter(splits)).fit(X, Y)
 
 
 def test_a_callable_scores_each_task_on_its_labelled_samples(four, net):
@@ -535,3 +535,25 @@ def test_verbose_shows_progress(four, net, capsys):
     assert "groups of 2" in capsys.readouterr().err
     GroupGains(net, masks="pairs").fit(*four)
     assert capsys.readouterr().err == ""
+
+
+def test_a_callable_without_sample_weight_is_refused_before_training(four, net):
+    gains = GroupGains(
+        net.set_params(callbacks=[NoTraining()]), scoring=lambda y_true, y_score: 0.0
+    )
+    with pytest.raises(ValueError, match=r"callable as scoring\(y_true, y_score, sample_weight"):
+        gains.fit(*four)
+
+
+def test_warm_start_tells_functions_of_one_name_apart(four, net):
+    gains = GroupGains(net, masks="pairs", warm_start=True, random_state=0)
+    gains.set_params(scoring=lambda y, p, sample_weight=None: np.mean((p > 0.5) == y)).fit(*four)
+    gains.set_params(scoring=lambda y, p, sample_weight=None: -np.mean((p > 0.5) != y))
+    with pytest.raises(ValueError, match="the 'scoring' parameter differs"):
+        gains.fit(*four)
+
+
+def test_warm_start_refuses_another_seed(four, net):
+    gains = GroupGains(net, masks=[[1, 1, 0, 0]], warm_start=True, random_state=0).fit(*four)
+    with pytest.raises(ValueError, match="random_state=1 stands for another one"):
+        gains.set_params(random_state=1).fit(*four)

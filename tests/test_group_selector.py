@@ -248,6 +248,43 @@ def test_search_lies_below_the_best_of_all_choices_and_its_bound_above(case):
     assert selector.objective_ == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["exact", "search"])
+@pytest.mark.parametrize("scale", [1e5, 5e-5, 1e-9])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_size_of_affinities_changes_nothing(case, scale, solver):
+    """Affinities of TAG are small, and its score of a task alone is not."""
+    R = random_affinity(5, 7) + 0.2
+    selector = GroupSelector(solver=solver, random_state=0, **case).fit(R)
+    scaled = clone(selector)
+    if isinstance(case.get("singleton_score"), float):
+        scaled.set_params(singleton_score=case["singleton_score"] * scale)
+    scaled.fit(R * scale)
+    if solver == "exact":
+        assert list(map(list, scaled.groups_)) == list(map(list, selector.groups_))
+        assert scaled.gap_ == selector.gap_ == 0
+    if -1e6 not in selector.scores_:
+        assert scaled.objective_ == pytest.approx(selector.objective_ * scale)
+        assert scaled.gap_ == pytest.approx(selector.gap_ * scale, rel=1e-6, abs=1e-9 * scale)
+
+
+@pytest.mark.parametrize(
+    "params", [{"cannot_link": [(0, j) for j in range(1, 7)]}, {"max_size": 2}]
+)
+@pytest.mark.parametrize("score", [-1e6, 1e6, -3.0, 3.0])
+def test_bounds_hold_where_tasks_must_be_alone(params, score):
+    R = 5e-5 * np.random.RandomState(0).normal(size=(7, 7))
+    params = {"n_groups": 4, "overlap": False, "singleton_score": score, **params}
+    exact = GroupSelector(solver="exact", **params).fit(R)
+    assert exact.gap_ == 0
+    alone = [group for group in exact.groups_ if len(group) == 1]
+    assert len(alone) == (1 if score < 0 else 3 if "max_size" not in params else 1)
+    search = GroupSelector(solver="search", random_state=0, **params).fit(R)
+    assert search.objective_ <= exact.objective_ <= search.upper_bound_
+    # The choice among the others is as good as without the score of the one alone.
+    near = GroupSelector(solver="exact", **{**params, "singleton_score": score * 1e-3}).fit(R)
+    assert list(map(list, near.groups_)) == list(map(list, exact.groups_))
+
+
 @pytest.mark.parametrize("n_tasks", [4, 6])
 @pytest.mark.parametrize("overlap", [True, False])
 def test_other_numbers_of_tasks(n_tasks, overlap):

@@ -181,6 +181,10 @@ def test_a_helper_that_no_group_holds_is_predicted_by_its_shares(data, net):
     proba = clf.predict_proba(X)
     np.testing.assert_allclose(proba[:, 2:], np.tile(Y[:, 2:].mean(axis=0), (240, 1)), atol=1e-6)
     assert proba[:, :2].std(axis=0).min() > 0.01
+    with pytest.warns(UserWarning, match="No group holds these tasks"):
+        tuned = clone(clf).set_params(threshold="tuned").fit(X, Y)
+    np.testing.assert_array_equal(tuned.thresholds_[2:], 0.5)
+    assert (tuned.thresholds_[:2] != 0.5).all()
 
 
 def test_cost_of_pipelines(net):
@@ -195,3 +199,96 @@ def test_cost_of_pipelines(net):
     )
     assert [row["nets"] for row in rows] == [1, 10, 0, 1023]
     assert [row["epochs"] for row in rows] == [4, 40, 0, 4092]
+
+
+def test_cost_of_what_does_not_say_it(net):
+    clf = GroupedMTLClassifier(net, n_groups=2)
+    nested = make_pipeline(make_pipeline(TaskGrouper(net)), FuzzyKMeans())
+    assert describe_cost({"nested": nested}, 5)[0]["nets"] == 1
+    for other in (GroupSelector(2), make_pipeline(FuzzyKMeans())):
+        with pytest.raises(TypeError, match="'it' of groupings must hold a step that finds"):
+            describe_cost({"it": other}, 5)
+    with pytest.raises(TypeError, match="or use GroupedMTLClassifier"):
+        describe_cost({"it": clf}, 5)
+    for wrong in (0, 2.5):
+        with pytest.raises(ValueError, match="n_tasks must be an int >= 1"):
+            describe_cost({"it": nested}, wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda net: HOAGrouping(net, 1, selector=GroupSelector(max_size=2)),
+            "without n_groups=1 or without max_size=2",
+        ),
+        (lambda net: TAGGrouping(net, 1, selector=GroupSelector(min_size=9)), "min_size"),
+        (lambda net: ExhaustiveGrouping(net, 1, selector=GroupSelector(solver="foo")), "solver"),
+        (
+            lambda net: HOAGrouping(
+                net, 2, selector=GroupSelector(max_size=3, cannot_link=[(0, 1), (1, 2), (0, 2)])
+            ),
+            "without n_groups=2 or without cannot_link there would be one",
+        ),
+        (lambda net: MTGNetGrouping(net, predictor=MTGNet(lr=-1)), "lr"),
+        (
+            lambda net: MTGNetGrouping(net, predictor=MTGNet(embedding_dim=6, n_heads=4)),
+            "must be a multiple of 'n_heads'",
+        ),
+        (lambda net: HOAGrouping(net, cv=iter([])), "must be a list of splits"),
+        (
+            lambda net: make_pipeline(InterTaskAffinity(net), GroupSelector(min_size=9)),
+            "min_size",
+        ),
+    ],
+)
+def test_bad_rules_show_before_anything_trains(data, net, trained, make, message):
+    clf = GroupedMTLClassifier(net, make(net))
+    with pytest.raises(ValueError, match=message):
+        clf.fit(*data)
+    assert not trained
+
+
+def test_rules_may_name_the_tasks(data, net):
+    pd = pytest.importorskip("pandas")
+    X, Y = data
+    frame = pd.DataFrame(Y, columns=list("abcd"))
+    selector = GroupSelector(2, must_link=[("a", "d")], cannot_link=[("b", "d")], min_size=2)
+    for make in (TAGGrouping, HOAGrouping):
+        found = make(net, 2, selector=selector).fit(X, frame)
+        assert list(found.task_names_in_) == list("abcd")
+        np.testing.assert_array_equal(found.membership_[0], found.membership_[3])
+        assert not (found.membership_[1] * found.membership_[3]).any()
+    relation = LabelCorrelationAffinity().set_output(transform="pandas")
+    chosen = make_pipeline(relation, selector).fit(X, frame)[-1]
+    assert list(chosen.task_names_in_) == list("abcd")
+
+
+def test_an_own_selector_scores_tasks_alone_as_the_default_does(data, net):
+    default = HOAGrouping(net, 3, random_state=0).fit(*data)
+    own = clone(default).set_params(selector=GroupSelector(time_limit=10)).fit(*data)
+    np.testing.assert_array_equal(own.membership_, default.membership_)
+    assert own.objective_ == default.objective_
+
+
+def test_gains_are_predicted_among_many_tasks():
+    """More tasks than all groups can be listed for."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(150, 4)).astype(np.float32)
+    Y = (X[:, np.arange(17) % 4] + 0.3 * random.normal(size=(150, 17)) > 0).astype(int)
+    net = MultiTaskNet(module__hidden_units=(4,), max_epochs=1)
+    grouping = MTGNetGrouping(
+        net,
+        3,
+        groups_per_task=2,
+        predictor=MTGNet(max_epochs=3),
+        selector=GroupSelector(must_link=[(0, 4)]),
+        random_state=0,
+    ).fit(X, Y)
+    assert len(grouping.gains_.masks_) == 35
+    assert grouping.membership_.any(axis=1).all()
+    np.testing.assert_array_equal(grouping.membership_[0], grouping.membership_[4])
+    # Nothing that was measured is better.
+    measured = np.where(grouping.gains_.masks_, grouping.gains_.gains_, -np.inf)
+    together = grouping.gains_.masks_[:, 0] == grouping.gains_.masks_[:, 4]
+    assert grouping.objective_ >= measured[together].mean(axis=1).max()

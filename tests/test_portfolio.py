@@ -602,12 +602,14 @@ def test_a_single_target(digits, tiny_net, refit):
     assert np.isnan(clf.thresholds_).all()
 
 
-def test_two_tasks_have_two_groups(data, tiny_net):
+def test_several_numbers_of_groups_are_fewer_than_the_tasks(data, tiny_net):
     X, Y = data
-    clf = GroupedMTLClassifier.portfolio(tiny_net, cv=2, random_state=0).fit(X, Y[:, 2:4])
-    assert clf.membership_.shape == (2, 2)
-    assert clf.serving_weights_.shape == (2, 28)
-    assert clf.predict(X).shape == (240, 2)
+    for n_tasks, n_groups in ((2, 1), (3, 2), (4, 5)):
+        portfolio = GroupedMTLClassifier.portfolio(tiny_net, cv=2, random_state=0)
+        clf = portfolio.fit(X, Y[:, :n_tasks])
+        assert clf.membership_.shape == (n_tasks, n_groups)
+        assert clf.serving_weights_.shape == (n_tasks, 2 * (n_groups + 10 + n_tasks))
+        assert clf.predict(X).shape == (240, n_tasks)
 
 
 class Indexed(torch.utils.data.Dataset):

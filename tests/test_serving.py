@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import clone
-from sklearn.metrics import f1_score, make_scorer
+from sklearn.metrics import f1_score, make_scorer, precision_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from skorch.callbacks import Callback
 
@@ -366,6 +366,15 @@ def test_a_scorer_may_choose_to_predict_every_sample_positive():
         scorer_thresholds(proba, codes, make_scorer(f1_score)),
     ):
         assert unpulled(thresholds, codes)[0] < 0.1
+
+
+def test_a_score_that_is_not_defined_is_no_best_score():
+    p, codes = np.linspace(0.05, 0.45, 40)[:, None], np.arange(40)[:, None] % 4 == 3
+    thresholds = [
+        scorer_thresholds(p, codes.astype(int), make_scorer(precision_score, zero_division=value))
+        for value in (np.nan, 0.0)
+    ]
+    assert thresholds[0] == thresholds[1] < 0.5
 
 
 def test_a_scorer_of_other_taste_gets_its_own_threshold():

@@ -100,7 +100,10 @@ class Clusterings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         forget_fit(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         if base.get_params().get("random_state", 0) is None:
-            base.set_params(random_state=check_random_state(self.random_state).randint(2**31 - 1))
+            # check_random_state(None) would be NumPy's global one.
+            fresh = self.random_state is None
+            rng = np.random.RandomState() if fresh else check_random_state(self.random_state)
+            base.set_params(random_state=rng.randint(2**31 - 1))
         self.clusterers_ = [clone(base).set_params(n_clusters=k).fit(X) for k in numbers]
         columns = [_membership(fitted, len(X)) for fitted in self.clusterers_]
         columns = [m / m.sum(axis=1, keepdims=True) for m in columns]

@@ -51,6 +51,7 @@ from skgroup.ensemble._groupers import (
 from skgroup.ensemble._serving import Mixture, learn_mixture
 from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.relations import TaskGrouper
+from skgroup.selection import GroupSelector
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, take_samples
@@ -83,10 +84,11 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     n_groups : int, sequence of int, "several" or None, default=None
         Number of groups where `grouper` is None; 1 is plain multi-task learning. None is 3, or
         the number of tasks if there are fewer. With several numbers, the specialists of each
-        serve side by side; "several" is 2, 3 and 4, as far as there are tasks.
+        serve side by side; "several" is those of 2, 3 and 4 that are fewer than the tasks.
     n_mtl_nets : int, default=0
         Nets on all tasks that serve beside the specialists. The first is the net that made the
-        data maps, where the grouper starts with a `TaskGrouper` with `source="mtl"`.
+        data maps, where the grouper starts with a `TaskGrouper` with `source="mtl"` (and that net
+        has seen the same samples as the others: not with several splits and `refit=False`).
     stl_nets : bool, default=False
         Whether a single-task net of each task serves it too.
     serving : {"membership", "learned"}, default="membership"
@@ -111,7 +113,8 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         serve. False serves with the nets that `cv` has trained, those of all splits side by side:
         less training, and for several splits more nets to average, each from less data. With a
         single split the groups too are found without the held-out samples; otherwise on all
-        samples, and nets of a split take as many steps as nets of all samples: more epochs.
+        samples. Nets of a split train for more epochs than nets of all samples, such that they
+        see as many samples in all; only a single split without refit trains for fewer.
     min_membership : float, default=0.0
         In [0, 1]. A specialist leaves out the tasks whose share of membership in its group is
         below this (or zero), and the serving weights left are scaled to sum to 1. Every task
@@ -289,7 +292,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
     ) -> GroupedMTLClassifier:
         """Specialists of 2, 3 and 4 groups, ten all-tasks nets and single-task nets, with serving
         weights and thresholds learned by cross-fitting on 5 folds, whose nets all serve; `params`
-        override these."""
+        override these. That is 96 nets and 5 for each task (`count_nets`)."""
         own: dict[str, Any] = {
             "n_mtl_nets": 10,
             "stl_nets": True,
@@ -316,7 +319,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             "relation": nets that find the groups; "held-out": nets trained without held-out
             samples, to learn serving weights or thresholds, and trained again; "candidates": nets
             that serve (and what they start from), those of the relation that serve not counted
-            again; "total".
+            again; "total". At most so many where the grouper chooses at most `n_groups`.
 
         Raises
         ------
@@ -324,8 +327,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             If a parameter is not right, or if the grouper does not say how many groups it finds.
         """
         self._validate_params()
+        if not isinstance(n_tasks, Integral) or n_tasks < 1:
+            raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        grouper = self._check_grouper(net, n_tasks)
+        grouper = self._check_grouper(net, int(n_tasks))
         n_relation, last, n_groups = 0, None, 0
         if hasattr(grouper, "fit"):
             *_, last = steps = steps_of(grouper)
@@ -335,7 +340,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         elif isinstance(last, AllTasks | SingleTasks):
             n_groups = n_tasks if isinstance(last, SingleTasks) else last.n_nets
         else:
-            n_groups = sum(value for _, _, value in numbers_of_groups(last))
+            n_groups = sum(value for _, _, value in numbers_of_groups(last, n_tasks))
         if not n_groups:
             raise ValueError(
                 f"The number of groups that {type(last).__name__} finds is known only after fit."
@@ -379,7 +384,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = net._check_data(X, y, sample_weight)
         n_tasks = data.table.n_tasks
-        grouper = self._check_grouper(net, n_tasks)
+        grouper = self._check_grouper(net, n_tasks, data.table.names)
         if self.specialist_init == "relation":
             check_relation(grouper, net)
         state = net.random_state if self.random_state is None else self.random_state
@@ -449,6 +454,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             if tuned:
                 mixed = mixture.predict(proba, self.serving_weights_)
                 self.thresholds_ = tune_thresholds(mixed, seen.table, scorer, seen.sample_weight)
+                # What no net serves has one probability for all samples.
+                unserved = [t for t in self.class_shares_ if self.task_outputs_[t] == 1]
+                self.thresholds_[unserved] = 0.5
         if not tuned:
             binary = np.asarray(self.task_outputs_) == 1
             self.thresholds_ = np.where(binary, float(self.threshold), np.nan)
@@ -538,7 +546,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def _check_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
+    def _check_grouper(self, net: MultiTaskNet, n_tasks: int, task_names: Any = None) -> Any:
         """The grouper, unfitted, or the memberships: checked as far as can be before training."""
         if self.grouper is not None and self.n_groups is not None:
             raise ValueError(
@@ -555,7 +563,9 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         for part in [grouper, *grouper.get_params(deep=True).values()]:
             if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
                 part._validate_params()
-        for owner, name, value in numbers_of_groups(steps[-1]):
+        if isinstance(steps[-1], GroupSelector):
+            steps[-1].check(n_tasks, task_names)
+        for owner, name, value in numbers_of_groups(steps[-1], n_tasks):
             check_n_groups(name, value, owner, n_tasks)
         return grouper
 
@@ -563,7 +573,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         """The grouper that `n_groups` stands for; memberships where there is one group."""
         wanted = self.n_groups
         if isinstance(wanted, str):
-            wanted = [k for k in _SEVERAL if k <= n_tasks] or [1]
+            wanted = [k for k in _SEVERAL if k < n_tasks] or [1]
         several = not (wanted is None or isinstance(wanted, Integral))
         if wanted is None:
             wanted = min(_DEFAULT_N_GROUPS, n_tasks)

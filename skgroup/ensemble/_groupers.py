@@ -63,15 +63,16 @@ def check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
         )
 
 
-def numbers_of_groups(clusterer: Any) -> Iterator[tuple[str, str, int]]:
-    """How many groups a clusterer will find, as far as its parameters say so."""
+def numbers_of_groups(clusterer: Any, n_tasks: int) -> Iterator[tuple[str, str, int]]:
+    """How many groups a clusterer will find (at most), as far as its parameters say so."""
     owner = type(clusterer).__name__
     if isinstance(clusterer, Clusterings):
         yield from ((owner, "n_clusters", k) for k in clusterer._check()[1])
         return
-    for name in ("n_clusters", "n_groups"):
-        if isinstance(value := getattr(clusterer, name, None), Integral):
-            yield owner, name, int(value)
+    if isinstance(value := getattr(clusterer, "n_clusters", None), Integral):
+        yield owner, "n_clusters", int(value)
+    elif hasattr(clusterer, "n_groups"):  # of what chooses groups: a limit, or None
+        yield owner, "n_groups", min(clusterer.n_groups or n_tasks, n_tasks)
 
 
 def check_relation(grouper: Any, net: MultiTaskNet) -> None:

@@ -107,7 +107,7 @@ def scorer_thresholds(
             scorer(_Decided(), (p > threshold).astype(np.intp), truth, **weights)
             for threshold in tried
         ]
-        best[t] = tried[int(np.argmax(scores))]
+        best[t] = tried[int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))]
     return _pulled(best, codes)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Iterable, Iterator
-from numbers import Integral, Real
+from collections.abc import Iterator
+from functools import partial
+from numbers import Integral
 from typing import Any, ClassVar
 
 import joblib
@@ -205,6 +207,7 @@ class GroupGains(BaseEstimator):
             task needs, or if with `warm_start` something differs that would change what was
             measured.
         """
+        self._check_scoring()
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         net.set_params(task_weight=None)
         data = net._check_data(X, y, sample_weight)
@@ -216,6 +219,12 @@ class GroupGains(BaseEstimator):
             seed = draw_seeds(state, 1)[0]
         else:
             seed = before["seed_"]
+            state = net.random_state if self.random_state is None else self.random_state
+            if isinstance(state, Integral) and draw_seeds(state, 1)[0] != seed:
+                raise ValueError(
+                    "With warm_start=True, GroupGains goes on with the seed of what was measured "
+                    f"before, but random_state={state!r} stands for another one."
+                )
         parts = self._parts(data, seed)
         conditions = self._conditions(net, data, parts)
         if before is not None:
@@ -252,6 +261,19 @@ class GroupGains(BaseEstimator):
         self._summarise()
         return self
 
+    def _check_scoring(self) -> None:
+        if not callable(self.scoring):
+            return
+        try:
+            inspect.signature(self.scoring).bind(None, None, sample_weight=None)
+        except TypeError as error:
+            raise ValueError(
+                "The 'scoring' parameter of GroupGains must be callable as scoring(y_true, "
+                f"y_score, sample_weight=...). Got {self.scoring!r}: {error}."
+            ) from None
+        except ValueError:  # no signature is known
+            return
+
     # -- what there is to do -------------------------------------------------------------------
 
     def _asked(self, n_tasks: int) -> NDArray[np.bool_]:
@@ -275,16 +297,13 @@ class GroupGains(BaseEstimator):
 
     def _parts(self, data: TrainingData, seed: int) -> list[tuple[NDArray, NDArray, int]]:
         """Training samples, held-out samples and seed of the nets of each repeat and split."""
-        cv = self.cv
-        if not isinstance(cv, Real) and not hasattr(cv, "split") and isinstance(cv, Iterable):
-            cv = list(cv)  # every repeat goes through it
         table = data.table
         if not table.is_1d:
             # Which samples move to the training part does not depend on the order of the tasks.
             table = table.select(np.array(table.canonical_tasks()))
         parts = []
         for of_repeat in draw_seeds(seed, self.n_repeats):
-            splits = held_out_splits(cv, table, of_repeat, owner="GroupGains")
+            splits = held_out_splits(self.cv, table, of_repeat, owner="GroupGains")
             seeds = draw_seeds(of_repeat, len(splits))
             parts += [(*split, s) for split, s in zip(splits, seeds, strict=True)]
         return parts
@@ -616,21 +635,28 @@ def _as_arrays(X: Any) -> Any:
 
 def _name_of(thing: Any) -> str:
     kind = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    code = getattr(thing, "__code__", None)
+    if code is not None:  # functions may share a name: lambdas do
+        return f"{name} {joblib.hash((code.co_code, code.co_names, str(code.co_consts)))}"
+    if isinstance(thing, partial):
+        settings = ", ".join(f"{key}={_said(thing.keywords[key])}" for key in thing.keywords)
+        return f"{name} of {_name_of(thing.func)}, {_said(thing.args)}, {settings}"
+    return f"{name} {joblib.hash(thing)}" if isinstance(thing, np.ndarray) else name
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, str | int | float | bool | None):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_said, value))})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_said(k)}: {_said(v)}' for k, v in value.items())}}}"
+    return _name_of(value)
 
 
 def _description(net: MultiTaskNet) -> str:
     """The parameters that decide what a net learns; of objects, only what they are."""
     left_out = ("verbose", "device", "random_state", "predict_nonlinearity")
-
-    def said(value: Any) -> str:
-        if isinstance(value, str | int | float | bool | None):
-            return repr(value)
-        if isinstance(value, list | tuple):
-            return f"({', '.join(map(said, value))})"
-        if isinstance(value, dict):
-            return f"{{{', '.join(f'{said(k)}: {said(v)}' for k, v in value.items())}}}"
-        return _name_of(value)
-
     params = net.get_params(deep=False)
-    return ", ".join(f"{key}={said(params[key])}" for key in sorted(params) if key not in left_out)
+    return ", ".join(f"{key}={_said(params[key])}" for key in sorted(params) if key not in left_out)

@@ -18,9 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config
 from skgroup._validation import forget_fit
-from skgroup.selection._solve_pool import Pool, find_cover, select
+from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
 from skgroup.selection._solve_rules import Rules, mean_scores
-from skgroup.selection._solve_search import Problem, relaxed_bound, search
+from skgroup.selection._solve_scale import Scale
+from skgroup.selection._solve_search import Problem, near, relaxed_bound, search
 
 __all__ = ["GroupSelector"]
 
@@ -83,8 +84,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         that no group wants is zero.
     serving_weights_ : ndarray of shape (n_tasks, n_chosen) of 0 and 1
         1 for the group that serves the task, its best one, for helpers too. The row of a helper
-        that is in no group is zero (`GroupedMTLClassifier`, which predicts all tasks, refuses
-        that).
+        that is in no group is zero (`GroupedMTLClassifier` then predicts how frequent its classes
+        are, with a warning).
     groups_ : list of ndarray of int
         Members of each group.
     scores_ : ndarray of shape (n_tasks,)
@@ -205,7 +206,9 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, R: Any, y: Any = None, *, masks: Any = None) -> GroupSelector:
+    def fit(
+        self, R: Any, y: Any = None, *, masks: Any = None, task_names: Any = None
+    ) -> GroupSelector:
         """Choose the groups.
 
         Parameters
@@ -224,6 +227,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             So that a selector can be a step of a pipeline.
         masks : array-like of shape (n_measured, n_tasks) of bool, default=None
             Members of each group.
+        task_names : array-like of shape (n_tasks,) of str, default=None
+            Names of the tasks, where `R` has none.
 
         Returns
         -------
@@ -240,6 +245,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         """
         given = _read(R, masks)
         n_tasks = given.n_tasks
+        if given.names is None and task_names is not None:
+            given = replace(given, names=_as_names(task_names, n_tasks))
         rules, serving = self._check_rules(given)
         n_groups, budget = self._check_limits(given, serving)
         if isinstance(self.random_state, np.random.RandomState):
@@ -271,10 +278,9 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             self.task_names_in_ = names
         self.solver_ = solver
         self._keep(found, serving, order)
-        count = int(serving.sum())
-        self.upper_bound_ = max(found.bound / count, self.objective_)
-        if self.upper_bound_ - self.objective_ <= 1e-10 * max(1.0, abs(self.objective_)):
-            self.upper_bound_ = self.objective_
+        self.upper_bound_ = self.objective_
+        if not found.proved:
+            self.upper_bound_ = max(found.bound, self.objective_)
         self.gap_ = self.upper_bound_ - self.objective_
         if solver == "exact" and self.gap_ > 0:
             warnings.warn(
@@ -286,19 +292,94 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             )
         return self
 
-    def fit_transform(self, R: Any, y: Any = None, *, masks: Any = None) -> Any:
+    def check(self, n_tasks: int, task_names: Any = None) -> NDArray[np.bool_]:
+        """Look at the parameters before there is an affinity.
+
+        Parameters
+        ----------
+        n_tasks : int
+        task_names : array-like of shape (n_tasks,) of str, default=None
+
+        Returns
+        -------
+        masks : ndarray of shape (n_groups, n_tasks) of bool
+            Some choice that keeps the constraints; a budget is not looked at. Of no groups where
+            none was found within seconds, which proves nothing.
+
+        Raises
+        ------
+        ValueError
+            If a parameter breaks its rule, or no choice keeps the constraints.
+        """
+        self._validate_params()
+        names = None if task_names is None else _as_names(task_names, n_tasks)
+        given = _Given(n_tasks, names, affinity=np.zeros((n_tasks, n_tasks)))
+        rules, serving = self._check_rules(given)
+        n_groups = int(serving.sum())
+        if self.n_groups is not None:
+            n_groups = min(n_groups, int(self.n_groups))
+        soon = time.monotonic() + 5.0
+
+        def cover(
+            n_groups: int, budget: float, overlap: bool, rules: Rules
+        ) -> NDArray[np.bool_] | None:
+            return rules.find_cover(serving, n_groups, overlap, soon)
+
+        try:
+            found = cover(n_groups, np.inf, bool(self.overlap), rules)
+            if found is None:
+                raise self._infeasible(
+                    given,
+                    rules,
+                    serving,
+                    n_groups,
+                    np.inf,
+                    lambda **change: cover(**change) is not None,
+                )
+        except TimeoutError:
+            return np.empty((0, n_tasks), dtype=bool)
+        return found
+
+    def neighbours(self, masks: NDArray[np.bool_], task_names: Any = None) -> NDArray[np.bool_]:
+        """Allowed groups that differ from others in a task (or in tasks linked to it).
+
+        Parameters
+        ----------
+        masks : ndarray of shape (n_groups, n_tasks) of bool
+        task_names : array-like of shape (n_tasks,) of str, default=None
+
+        Returns
+        -------
+        masks : ndarray of shape (n_neighbours, n_tasks) of bool
+            Each once: these groups, their neighbours, pairs of tasks, and some choice that keeps
+            the constraints.
+        """
+        n_tasks = masks.shape[1]
+        names = None if task_names is None else _as_names(task_names, n_tasks)
+        rules, _ = self._check_rules(_Given(n_tasks, names))
+        units: Any = rules.unit_members
+        pairs = (units[:, None] | units).reshape(-1, n_tasks)
+        whole = (masks[:, None] & units).any(axis=2)[:, rules.units]  # with what is linked
+        found = np.vstack([self.check(n_tasks, task_names), pairs, whole, near(rules, whole)])
+        found = np.unique(found[found.any(axis=1)], axis=0)
+        allowed: NDArray[np.bool_] = found[rules.allow(found)]
+        return allowed
+
+    def fit_transform(
+        self, R: Any, y: Any = None, *, masks: Any = None, task_names: Any = None
+    ) -> Any:
         """Choose the groups and return `membership_`.
 
         Parameters
         ----------
-        R, y, masks
+        R, y, masks, task_names
             As in `fit`.
 
         Returns
         -------
         membership : ndarray of shape (n_tasks, n_chosen)
         """
-        return self.fit(R, y, masks=masks).transform(R)
+        return self.fit(R, y, masks=masks, task_names=task_names).transform(R)
 
     def transform(self, R: Any) -> Any:
         """The memberships of the tasks seen in `fit`.
@@ -512,8 +593,13 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         masks, scores, costs = self._list(given, rules, cost)
         useful = masks[:, serving].any(axis=1) & (costs <= budget)
         masks, scores, costs = masks[useful], scores[:, useful], costs[useful]
+        of_serving, single = scores[serving], masks.sum(axis=1) == 1
+        in_groups, alone = of_serving, None
+        if given.affinity is not None and not isinstance(self.singleton_score, str):
+            in_groups, alone = of_serving[:, ~single], float(self.singleton_score)
+        scale = Scale.of(in_groups[np.isfinite(in_groups)], len(of_serving), alone)
         pool = Pool(
-            np.ascontiguousarray(scores[serving]),
+            np.ascontiguousarray(scale.apply(of_serving, single)),
             np.ascontiguousarray(masks.T[~serving]),
             costs,
             n_groups,
@@ -547,7 +633,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
 
             raise self._infeasible(given, rules, serving, n_groups, budget, feasible)
         at = choice.chosen
-        return _Found(masks[at], scores[:, at], costs[at], choice.bound)
+        proved = choice.bound <= choice.value
+        return _Found(masks[at], scores[:, at], costs[at], scale.mean_bound(choice.bound), proved)
 
     def _list(
         self, given: _Given, rules: Rules, cost: Callable[[Any], NDArray[np.float64]]
@@ -587,11 +674,19 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         rng: np.random.RandomState,
     ) -> _Found:
         assert given.affinity is not None
-        affinity = given.affinity.copy()
-        np.fill_diagonal(affinity, 0.0)
         alone = self._alone(given.affinity)
+        others = ~np.eye(given.n_tasks, dtype=bool)
+        count = int(serving.sum())
+        if isinstance(self.singleton_score, str):
+            scale = Scale.of(np.append(given.affinity[others], alone), count)
+            scaled_alone = scale.apply(alone)
+        else:
+            scale = Scale.of(given.affinity[others], count, float(self.singleton_score))
+            assert scale.alone is not None
+            scaled_alone = np.full(given.n_tasks, scale.alone)
+        scaled = np.where(others, scale.apply(given.affinity), 0.0)
         problem = Problem(
-            affinity, alone, rules, serving, n_groups, budget, bool(self.overlap), cost
+            scaled, scaled_alone, rules, serving, n_groups, budget, bool(self.overlap), cost
         )
         found = search(
             problem, n_init=self.n_init, deadline=deadline, rng=rng, verbose=self.verbose
@@ -611,7 +706,9 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         # The bound is worth a few seconds even where the search took all there were.
         soon = max(deadline, time.monotonic() + 5.0)
         bound = relaxed_bound(problem, deadline=soon, value=value)
-        return _Found(masks, mean_scores(affinity, alone, masks), cost(masks), bound)
+        scores = mean_scores(given.affinity, alone, masks)
+        proved = bound - value <= rounding(value)
+        return _Found(masks, scores, cost(masks), scale.mean_bound(bound), proved)
 
     def _alone(self, affinity: NDArray[np.float64]) -> NDArray[np.float64]:
         if isinstance(self.singleton_score, str):
@@ -700,12 +797,13 @@ class GroupSelector(TransformerMixin, BaseEstimator):
 @dataclass(frozen=True)
 class _Found:
     """The chosen groups (n_chosen, n_tasks), their scores (n_tasks, n_chosen) and costs
-    (n_chosen,), and an upper bound of the sum of scores."""
+    (n_chosen,), an upper bound of the mean score, and whether they reach it, to rounding."""
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float64]
     costs: NDArray[np.float64]
     bound: float
+    proved: bool
 
 
 @dataclass(frozen=True)
@@ -789,7 +887,9 @@ def _read(R: Any, masks: Any) -> _Given:
         return _Given(int(n_tasks), names, masks=checked, predictor=R)
     names = None
     if hasattr(R, "columns") and hasattr(R, "to_numpy"):
-        names = np.array([str(c) for c in R.columns], dtype=object)
+        # Relations name their rows after the tasks.
+        of_rows = checked is None and all(isinstance(label, str) for label in R.index)
+        names = np.array([str(c) for c in (R.index if of_rows else R.columns)], dtype=object)
         # Rows in another order than the columns would silently swap tasks.
         if checked is None and list(R.index) != list(R.columns) and set(R.index) == set(R.columns):
             raise ValueError("R as a DataFrame must have its rows and columns in one order.")
@@ -827,6 +927,12 @@ def _read(R: Any, masks: Any) -> _Given:
             f"{values[row, task]} for task {task} in row {row}."
         )
     return _Given(values.shape[1], names, gains=np.where(checked, values, np.nan), masks=checked)
+
+
+def _as_names(task_names: Any, n_tasks: int) -> NDArray[np.object_]:
+    if len(task_names) != n_tasks:
+        raise ValueError(f"task_names must name all {n_tasks} tasks. Got {len(task_names)} names.")
+    return np.array([str(name) for name in task_names], dtype=object)
 
 
 def _canonical_order(given: _Given) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from skgroup._compat import Interval, _fit_context
-from skgroup._validation import check_tasks, forget_fit
+from skgroup._validation import TaskTable, forget_fit
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
@@ -49,12 +50,27 @@ class _Grouping(BaseEstimator):
     random_state: Any
     verbose: int
 
-    def _select(self, R: Any, masks: Any = None, **defaults: Any) -> None:
-        base = GroupSelector(**defaults) if self.selector is None else clone(self.selector)
-        base.set_params(n_groups=self.n_groups)
-        if base.random_state is None:
-            base.set_params(random_state=self.random_state)
-        chosen = base.fit(R, masks=masks)
+    def _begin(self, X: Any, y: Any, sample_weight: Any, **fixed: Any) -> GroupSelector:
+        """Check everything before anything trains, and forget an earlier fit."""
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        data = net._check_data(X, y, sample_weight)
+        selector = GroupSelector() if self.selector is None else clone(self.selector)
+        selector.set_params(n_groups=self.n_groups, **fixed)
+        if selector.random_state is None:
+            selector.set_params(random_state=self.random_state)
+        self._check(selector, data.table)
+        forget_fit(self)
+        self.__dict__.update(data.inputs)
+        self.n_tasks_ = data.table.n_tasks
+        if data.table.names is not None:
+            self.task_names_in_ = data.table.names
+        return selector
+
+    def _check(self, selector: GroupSelector, table: TaskTable) -> None:
+        selector.check(table.n_tasks, table.names)
+
+    def _select(self, selector: GroupSelector, R: Any, masks: Any = None) -> None:
+        chosen = selector.fit(R, masks=masks, task_names=getattr(self, "task_names_in_", None))
         self.selector_ = chosen
         for name in (
             "membership_",
@@ -131,7 +147,7 @@ class TAGGrouping(_Grouping):
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TAGGrouping:
         """Measure the affinities of the tasks `y` (n_samples, n_tasks), and choose groups."""
-        forget_fit(self)
+        selector = self._begin(X, y, sample_weight)
         relation = InterTaskAffinity(
             self.estimator,
             every=self.every,
@@ -139,7 +155,7 @@ class TAGGrouping(_Grouping):
             verbose=self.verbose,
         ).fit(X, y, sample_weight=sample_weight)
         self.affinity_ = relation.affinity_
-        self._select(self.affinity_)
+        self._select(selector, self.affinity_)
         return self
 
     def count_nets(self, n_tasks: int) -> int:
@@ -218,9 +234,9 @@ class ExhaustiveGrouping(_GainGrouping):
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ExhaustiveGrouping:
         """Measure all groups of the tasks `y` (n_samples, n_tasks), and choose."""
-        forget_fit(self)
+        selector = self._begin(X, y, sample_weight)
         self.gains_ = self._measured("all").fit(X, y, sample_weight=sample_weight)
-        self._select(self.gains_.gains_, masks=self.gains_.masks_)
+        self._select(selector, self.gains_.gains_, masks=self.gains_.masks_)
         return self
 
     def count_nets(self, n_tasks: int) -> int:
@@ -243,7 +259,8 @@ class HOAGrouping(_GainGrouping):
         The held-out samples on which gains are measured, as in `GroupGains`.
     n_repeats : int, default=1
     selector : GroupSelector, default=None
-        Chooses the groups; its `n_groups` is replaced by that of this estimator.
+        Chooses the groups; its `n_groups` is replaced by that of this estimator, and its
+        `singleton_score` by 0, as a task alone gains nothing over itself.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
 
@@ -265,7 +282,8 @@ class HOAGrouping(_GainGrouping):
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HOAGrouping:
         """Measure single tasks and pairs of the tasks `y` (n_samples, n_tasks), and choose."""
-        forget_fit(self)
+        # Alone, a task gains nothing over itself: what the diagonal says.
+        selector = self._begin(X, y, sample_weight, singleton_score="diagonal")
         self.gains_ = self._measured("pairs").fit(X, y, sample_weight=sample_weight)
         masks, gains = self.gains_.masks_, self.gains_.gains_
         self.affinity_ = np.zeros((masks.shape[1],) * 2)
@@ -274,8 +292,7 @@ class HOAGrouping(_GainGrouping):
         rows = np.arange(pairs.sum())
         self.affinity_[first, second] = gains[pairs][rows, second]
         self.affinity_[second, first] = gains[pairs][rows, first]
-        # Alone, a task gains nothing over itself.
-        self._select(self.affinity_, singleton_score="diagonal")
+        self._select(selector, self.affinity_)
         return self
 
     def count_nets(self, n_tasks: int) -> int:
@@ -287,6 +304,9 @@ class MTGNetGrouping(_GainGrouping):
     """Groups from predicted gains, of a few measured ones (MTG-Net [1]_).
 
     Measures single tasks, the group of all, and groups that `MTGNet.suggest` chooses in rounds.
+    Then chooses by what was measured, and by what is predicted of other groups: of all up to 14
+    tasks; beyond, of groups that differ from measured ones, or from the best found so far, in a
+    task, and of pairs. `upper_bound_` and `gap_` are of choices among these.
 
     Parameters
     ----------
@@ -355,44 +375,62 @@ class MTGNetGrouping(_GainGrouping):
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MTGNetGrouping:
         """Measure some groups of the tasks `y` (n_samples, n_tasks), predict all, and choose."""
-        forget_fit(self)
-        predictor = MTGNet() if self.predictor is None else clone(self.predictor)
-        if predictor.random_state is None:
-            predictor.set_params(random_state=self.random_state)
-        n_tasks = check_tasks(y).n_tasks
+        selector = self._begin(X, y, sample_weight)
+        names = getattr(self, "task_names_in_", None)
+        predictor, n_tasks = self._new_predictor(), self.n_tasks_
         start = np.vstack([np.eye(n_tasks, dtype=bool), np.ones((1, n_tasks), dtype=bool)])
         measured = self._measured(start[: self._n_groups_measured(n_tasks)])
         measured.set_params(warm_start=True).fit(X, y, sample_weight=sample_weight)
         while (left := self._n_groups_measured(n_tasks) - len(measured.masks_)) > 0:
-            suggested = self._suggest(predictor, measured, min(left, n_tasks))
+            pool: Any = n_tasks
+            if n_tasks > _LISTED:
+                pool = selector.neighbours(measured.masks_, names)
+            suggested = predictor.suggest(
+                pool, measured.masks_, measured.gains_, min(left, n_tasks)
+            )
             if not len(suggested):
                 break
             masks = np.vstack([measured.masks_, suggested])
             measured.set_params(masks=masks).fit(X, y, sample_weight=sample_weight)
         self.gains_ = measured
         self.predictor_ = predictor.fit(measured.masks_, measured.gains_)
-        if n_tasks > _LISTED:
-            self._select(self.predictor_)
-            return self
-        masks = all_groups(n_tasks)
-        gains = self.predictor_.predict(masks)
-        place = {mask.tobytes(): row for row, mask in enumerate(masks)}
-        known = [place[mask.tobytes()] for mask in measured.masks_]
-        gains[known] = measured.gains_
-        self._select(gains, masks=masks)
+        few = n_tasks <= _LISTED
+        masks = all_groups(n_tasks) if few else self._near_the_best(selector, names)
+        self._select(selector, self._gains_of(masks), masks=masks)
         return self
 
-    def _suggest(
-        self, predictor: MTGNet, measured: GroupGains, n_suggestions: int
-    ) -> NDArray[np.bool_]:
-        n_tasks = measured.masks_.shape[1]
-        pool: Any = n_tasks
-        if n_tasks > _LISTED:  # too many to list: neighbours of what was measured, and pairs
-            flips = measured.masks_[:, None] ^ np.eye(n_tasks, dtype=bool)
-            pairs = np.eye(n_tasks, dtype=bool)[:, None] | np.eye(n_tasks, dtype=bool)
-            pool = np.vstack([flips.reshape(-1, n_tasks), pairs.reshape(-1, n_tasks)])
-            pool = np.unique(pool[pool.any(axis=1)], axis=0)
-        return predictor.suggest(pool, measured.masks_, measured.gains_, n_suggestions)
+    def _check(self, selector: GroupSelector, table: TaskTable) -> None:
+        super()._check(selector, table)
+        predictor = self._new_predictor()
+        predictor._validate_params()
+        predictor._check_heads()
+
+    def _new_predictor(self) -> MTGNet:
+        predictor = MTGNet() if self.predictor is None else clone(self.predictor)
+        if predictor.random_state is None:
+            predictor.set_params(random_state=self.random_state)
+        return predictor
+
+    def _gains_of(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Measured gains of groups where there are, predicted ones elsewhere."""
+        gains = self.predictor_.predict(masks)
+        row_of = {mask.tobytes(): row for row, mask in enumerate(self.gains_.masks_)}
+        rows = np.array([row_of.get(mask.tobytes(), -1) for mask in masks])
+        gains[rows >= 0] = self.gains_.gains_[rows[rows >= 0]]
+        return gains
+
+    def _near_the_best(self, selector: GroupSelector, names: Any) -> NDArray[np.bool_]:
+        """Groups to choose from where there are too many: neighbours of those measured, and then
+        of those that would be chosen, until that changes nothing."""
+        masks = selector.neighbours(self.gains_.masks_, names)
+        quick, best = clone(selector).set_params(solver="search"), -np.inf
+        while True:
+            chosen = quick.fit(self._gains_of(masks), masks=masks, task_names=names)
+            if chosen.objective_ <= best:
+                return masks
+            best = chosen.objective_
+            near = selector.neighbours(chosen.membership_.T.astype(bool), names)
+            masks = np.unique(np.vstack([masks, near]), axis=0)
 
     def _n_groups_measured(self, n_tasks: int) -> int:
         return min(2**n_tasks - 1, self.groups_per_task * n_tasks + 1)
@@ -423,7 +461,9 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     Raises
     ------
     TypeError
-        If one of `groupings` is no estimator.
+        If one of `groupings` is no estimator, or has no step that counts its nets.
+    ValueError
+        If `n_tasks` is no number of tasks.
 
     Examples
     --------
@@ -435,17 +475,36 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     {'name': 'all', 'nets': 1023, 'epochs': 10230}
     {'name': 'HOA', 'nets': 55, 'epochs': 550}
     """
+    if not isinstance(n_tasks, Integral) or n_tasks < 1:
+        raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
     rows = []
     for name, grouping in groupings.items():
         if not hasattr(grouping, "fit"):
             raise TypeError(f"{name!r} of groupings must be an estimator. Got {grouping!r}.")
-        steps = [step for _, step in getattr(grouping, "steps", [("", grouping)])]
-        counted = [step for step in steps if hasattr(step, "count_nets")]
-        nets = [step.count_nets(n_tasks) for step in counted]
-        epochs = [
-            n * (MultiTaskNet() if step.estimator is None else step.estimator).max_epochs
-            for n, step in zip(nets, counted, strict=True)
-            if n
-        ]
-        rows.append({"name": name, "nets": sum(nets), "epochs": sum(epochs)})
+        if hasattr(grouping, "predict_proba"):
+            raise TypeError(
+                f"{name!r} of groupings classifies; describe_cost counts what finding groups "
+                "costs. Pass its grouper, or use GroupedMTLClassifier.count_nets."
+            )
+        steps = list(_steps(grouping))
+        if not any(hasattr(step, "count_nets") for step in steps):
+            raise TypeError(
+                f"{name!r} of groupings must hold a step that finds relations or groups from "
+                f"X and Y, and counts its nets. Got {grouping!r}."
+            )
+        nets = epochs = 0
+        for step in steps:
+            if hasattr(step, "count_nets") and (n := step.count_nets(int(n_tasks))):
+                net = MultiTaskNet() if step.estimator is None else step.estimator
+                nets, epochs = nets + n, epochs + n * net.max_epochs
+        rows.append({"name": name, "nets": nets, "epochs": epochs})
     return rows
+
+
+def _steps(grouping: Any) -> Iterator[Any]:
+    """The steps of a pipeline, and of pipelines inside."""
+    for _, step in getattr(grouping, "steps", [("", grouping)]):
+        if hasattr(step, "steps"):
+            yield from _steps(step)
+        else:
+            yield step

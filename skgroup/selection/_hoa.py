@@ -115,7 +115,7 @@ class HigherOrderApproximation(GainPredictor):
     gain(t, S) = 1 / (|S| − 1) · Σ_{i ∈ S, i ≠ t} gain(t, {t, i}), the higher-order approximation
     [1]_. With gains relative to the loss of the task alone, this is the same as the mean of its
     losses in the pairs, which is how the source says it. Alone, a task has the gain that was
-    measured, or 0.
+    measured.
 
     Attributes
     ----------
@@ -134,9 +134,11 @@ class HigherOrderApproximation(GainPredictor):
     --------
     >>> import numpy as np
     >>> from skgroup.selection import HigherOrderApproximation
-    >>> pairs = [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
-    >>> gains = [[0.2, 0.1, np.nan], [-0.4, np.nan, 0.0], [np.nan, 0.3, 0.2]]
-    >>> HigherOrderApproximation().fit(pairs, gains).predict([[1, 1, 1], [0, 0, 1]]).round(3)
+    >>> masks = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]]
+    >>> gains = np.full((6, 3), np.nan)
+    >>> gains[:3][np.eye(3, dtype=bool)] = 0
+    >>> gains[3:] = [[0.2, 0.1, np.nan], [-0.4, np.nan, 0.0], [np.nan, 0.3, 0.2]]
+    >>> HigherOrderApproximation().fit(masks, gains).predict([[1, 1, 1], [0, 0, 1]]).round(3)
     array([[-0.1,  0.2,  0.1],
            [ nan,  nan,  0. ]])
     """
@@ -144,12 +146,12 @@ class HigherOrderApproximation(GainPredictor):
     _parameter_constraints: dict[str, Any] = {}  # noqa: RUF012 - scikit-learn reads the class's
 
     def fit(self, masks: Any, gains: Any) -> HigherOrderApproximation:
-        """Learn from measured pairs; larger groups are not looked at.
+        """Learn from measured single tasks and pairs; larger groups are not looked at.
 
         Parameters
         ----------
         masks : array-like of shape (n_groups, n_tasks), of bool or of 0 and 1
-            Which tasks are in each group; all pairs of tasks are needed.
+            Which tasks are in each group; all single tasks and all pairs are needed.
         gains : array-like of shape (n_groups, n_tasks)
             The gain of each task in each group. Entries of absent tasks (NaN by custom) are not
             looked at.
@@ -161,8 +163,8 @@ class HigherOrderApproximation(GainPredictor):
         Raises
         ------
         ValueError
-            If a pair is missing, a group is empty, a gain of a present task is not finite, or
-            the shapes differ.
+            If a single task or a pair is missing, a group is empty, a gain of a present task is
+            not finite, or the shapes differ.
         """
         return super().fit(masks, gains)
 
@@ -176,13 +178,13 @@ class HigherOrderApproximation(GainPredictor):
             for other, task in sides:
                 np.add.at(total, (other[rows], task[rows]), gains[rows, task[rows]])
                 np.add.at(count, (other[rows], task[rows]), 1)
-        missing = np.argwhere(np.triu(count == 0, k=1)).tolist()
+        missing = [f"{{{t}}}" for t in np.flatnonzero(np.diag(count) == 0)]
+        missing += [f"{{{i}, {j}}}" for i, j in np.argwhere(np.triu(count == 0, k=1))]
         if missing:
-            named = ", ".join(f"{{{i}, {j}}}" for i, j in missing[:5])
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             raise ValueError(
-                "HigherOrderApproximation needs the gains of every pair of tasks. masks has no "
-                f"group {named}{more}."
+                "HigherOrderApproximation needs the gains of every task alone and of every pair "
+                f"of tasks. masks has no group {', '.join(missing[:5])}{more}."
             )
         mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
         return {"pair_gains_": mean}

@@ -153,12 +153,15 @@ class MTGNet(GainPredictor):
         self.patience = patience
         self.random_state = random_state
 
-    def _fit(self, masks: NDArray[np.bool_], gains: NDArray[np.float64]) -> dict[str, Any]:
+    def _check_heads(self) -> None:
         if self.embedding_dim % self.n_heads:
             raise ValueError(
                 "The 'embedding_dim' parameter of MTGNet must be a multiple of 'n_heads' = "
                 f"{self.n_heads}. Got {self.embedding_dim} instead."
             )
+
+    def _fit(self, masks: NDArray[np.bool_], gains: NDArray[np.float64]) -> dict[str, Any]:
+        self._check_heads()
         n_tasks = masks.shape[1]
         unseen = np.flatnonzero(~masks.any(axis=0))
         if len(unseen):

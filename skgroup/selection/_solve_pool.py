@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import coo_array, csr_array, hstack, vstack
 
-__all__ = ["Choice", "Pool", "find_cover", "select"]
+__all__ = ["Choice", "Pool", "find_cover", "rounding", "select"]
 
 FloatArray = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class Pool:
     Attributes
     ----------
     scores : ndarray of shape (n_serving, n_listed)
-        Score of each serving task in each group; -inf where it is not a member.
+        Score of each serving task in each group, on a `Scale`; -inf where it is not a member.
     helpers : ndarray of shape (n_helpers, n_listed) of bool
         Which of the other tasks are members; looked at where groups may not overlap.
     costs : ndarray of shape (n_listed,)
@@ -122,7 +122,7 @@ def select(
         choice = _cover(pool, prove, deadline, rng, start, verbose)
     else:
         choice = _partition(pool, deadline, start, verbose)
-    if choice is not None and choice.bound - choice.value <= _rounding(choice.value):
+    if choice is not None and choice.bound - choice.value <= rounding(choice.value):
         choice.bound = choice.value
     return choice
 
@@ -193,9 +193,9 @@ def _cover(
         listed = listed[keep]
         if verbose:
             print(f"[GroupSelector] bound {bound:.8g}, found {value:.8g}, {pool.size} groups left")
-        if bound - value <= _rounding(value):
+        if bound - value <= rounding(value):
             break
-    if bound - value <= _rounding(value) or not pool.size:
+    if bound - value <= rounding(value) or not pool.size:
         return Choice(best, value, value, prices)
     if prove and time.monotonic() < deadline:
         keep = _undominated(pool)
@@ -223,7 +223,8 @@ def _bound_of_tasks(pool: Pool) -> float:
     return float(pool.scores.max(axis=1).sum())
 
 
-def _rounding(value: float) -> float:
+def rounding(value: float) -> float:
+    """Differences up to this are none, for scores on a `Scale`."""
     return 1e-10 * max(1.0, abs(value))
 
 
@@ -249,7 +250,7 @@ def _exchange(pool: Pool, chosen: NDArray[np.intp], floor: float) -> tuple[NDArr
                 spent = pool.costs[rest].sum()
                 totals[spent + pool.costs > pool.budget * (1 + 1e-12)] = -np.inf
             group = int(totals.argmax())
-            if totals[group] > current + _rounding(current):
+            if totals[group] > current + rounding(current):
                 slots, current, improved = [*rest, group], float(totals[group]), True
     served = np.isfinite(scores[:, slots].max(axis=1, initial=-np.inf)).all()
     found = np.array(slots, dtype=np.intp)
@@ -300,7 +301,7 @@ def _descend(
             if idle == 10:
                 reach, idle = reach / 1.5, 0
                 prices, cost_price = best_at
-        if best_bound - value <= _rounding(value) or time.monotonic() > deadline:
+        if best_bound - value <= rounding(value) or time.monotonic() > deadline:
             break
         slope = 1.0 - (pool.scores[:, top] > at[0][:, None]).sum(axis=1)
         slope_cost = pool.budget - pool.costs[top].sum() if limited else 0.0
@@ -311,7 +312,7 @@ def _descend(
         square = float(slope @ slope + slope_cost**2)
         if square == 0:
             break
-        length = reach * max(bound - value, _rounding(value)) / square
+        length = reach * max(bound - value, rounding(value)) / square
         at = (prices - length * slope, max(0.0, cost_price - length * slope_cost))
     return _Dual(*best_at, float(best_bound), best_worth, chosen, value)
 
@@ -324,7 +325,7 @@ def _strike(pool: Pool, dual: _Dual, value: float) -> tuple[NDArray[np.bool_], F
     # Forced into the choice, a group takes the place of the last.
     bounds = dual.bound - max(last, 0.0) + dual.worth
     bounds[dual.worth >= last] = dual.bound + np.minimum(0.0, dual.worth[dual.worth >= last])
-    wanted = value + _rounding(value)
+    wanted = value + rounding(value)
     keep = bounds > wanted
     short = np.maximum(dual.prices[:, None] - pool.scores, 0.0)
     scores = np.where(bounds - short > wanted, pool.scores, -np.inf)
@@ -423,6 +424,7 @@ def _partition(pool: Pool, deadline: float, start: Any, verbose: int) -> Choice 
             A_eq=hstack([equal[:, part], csr_array(slack)]).tocsc(),
             b_eq=np.ones(n_serving),
             method="highs",
+            options=_time_left(deadline),
         )
         if found.status != 0:
             break
@@ -470,10 +472,10 @@ def _partition(pool: Pool, deadline: float, start: Any, verbose: int) -> Choice 
         rest = np.arange(pool.size)
     else:
         # The bound already counts every positive worth.
-        rest = np.flatnonzero(bound + np.minimum(worth, 0.0) > value + _rounding(value))
+        rest = np.flatnonzero(bound + np.minimum(worth, 0.0) > value + rounding(value))
     if verbose:
         print(f"[GroupSelector] bound {bound:.8g}, found {value:.8g}, {len(rest)} groups left")
-    if best is not None and (bound - value <= _rounding(value) or not len(rest)):
+    if best is not None and (bound - value <= rounding(value) or not len(rest)):
         return Choice(best, value, value, prices)
     chosen, bound_left = program(rest)
     if chosen is not None and pool.value(chosen) > value:
@@ -481,7 +483,11 @@ def _partition(pool: Pool, deadline: float, start: Any, verbose: int) -> Choice 
     if best is None:
         if bound_left == -np.inf:
             return None
-        raise TimeoutError("No choice of groups was found within the time limit.")
+        # Any choice is better than none, and worth a few seconds more.
+        best = find_cover(pool, max(deadline, time.monotonic() + 5.0))
+        if best is None:
+            return None
+        value = pool.value(best)
     return Choice(best, value, max(value, min(bound, bound_left)), prices)
 
 
@@ -503,8 +509,10 @@ def _limits(pool: Pool, disjoint: bool = True) -> list[LinearConstraint]:
 
 
 def _milp(cost: FloatArray, integral: FloatArray, rows: Any, deadline: float) -> Any:
-    options: dict[str, Any] = {"mip_rel_gap": 0.0}
-    left = deadline - time.monotonic()
-    if np.isfinite(left):
-        options["time_limit"] = max(left, 0.05)
+    options = {"mip_rel_gap": 0.0, **_time_left(deadline)}
     return milp(cost, integrality=integral, bounds=Bounds(0, 1), constraints=rows, options=options)
+
+
+def _time_left(deadline: float) -> dict[str, float]:
+    left = deadline - time.monotonic()
+    return {"time_limit": max(left, 0.05)} if np.isfinite(left) else {}

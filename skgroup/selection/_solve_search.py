@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skgroup.selection._solve_pool import Choice, Pool, select
 from skgroup.selection._solve_rules import Rules, mean_scores
 
-__all__ = ["Problem", "relaxed_bound", "search"]
+__all__ = ["Problem", "near", "relaxed_bound", "search"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -132,7 +132,7 @@ def search(
     while np.isfinite(problem.budget) and time.monotonic() < deadline:
         # Tabu search does not know of costs: look for cheaper groups near the chosen ones.
         before, best = choice.value, masks[choice.chosen]
-        seen.add(_near(rules, best))
+        seen.add(near(rules, best))
         choice, masks = _best_seen(problem, seen, rng, deadline, best, verbose)
         if choice.value <= before + 1e-9 * abs(before):
             break
@@ -200,7 +200,7 @@ def _obvious(problem: Problem) -> BoolArray:
     return masks
 
 
-def _near(rules: Rules, masks: BoolArray) -> BoolArray:
+def near(rules: Rules, masks: BoolArray) -> BoolArray:
     """Groups that differ in one unit, or, where these are not too many, in two."""
     flips = rules.unit_members
     if len(masks) * len(flips) ** 2 <= 10_000:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -57,12 +57,17 @@ def held_out_splits(
             raise ValueError(f"{rule} of pairs. Got {cv!r} instead, for {n_samples} samples.")
         splitter = ShuffleSplit(1, test_size=float(cv), random_state=seed)
     elif hasattr(cv, "split") or (isinstance(cv, Iterable) and not isinstance(cv, str)):
+        _check_repeatable(cv, name)
         splitter = check_cv(cv)
     else:
         raise ValueError(f"{rule} of pairs. Got {cv!r} instead.")
     labels = table.codes[:, 0] if table.is_1d else table.codes
     splits = []
-    for train, test in splitter.split(np.zeros(n_samples), labels):
+    try:
+        pairs = list(splitter.split(np.zeros(n_samples), labels))
+    except ValueError as error:
+        raise ValueError(f"{name} cannot split these samples. Got {cv!r}: {error}") from error
+    for train, test in pairs:
         try:
             train, test = (np.arange(n_samples)[part] for part in (train, test))
         except IndexError as error:
@@ -87,8 +92,17 @@ def held_out_splits(
 
 def count_splits(cv: Any) -> int:
     """How many splits `held_out_splits` gives, 1 for a share."""
+    _check_repeatable(cv, "The 'cv' parameter")
     once = isinstance(cv, Real) and not isinstance(cv, Integral)
     return 1 if once else check_cv(cv).get_n_splits()
+
+
+def _check_repeatable(cv: Any, name: str) -> None:
+    if isinstance(cv, Iterator):
+        raise ValueError(
+            f"{name} must be a list of splits rather than an iterator, which can be gone through "
+            f"only once. Got {cv!r}."
+        )
 
 
 def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:
