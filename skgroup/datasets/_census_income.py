@@ -1,0 +1,198 @@
+"""Census-Income (KDD) as a table of three tasks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.datasets import get_data_home
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils import Bunch
+
+__all__ = ["census_income_encoder", "fetch_census_income"]
+
+_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/census-income-mld/"
+_FILES = {"train": "census-income.data", "test": "census-income.test"}
+#: The columns of the files, in order; numbers are marked by a star.
+_COLUMNS = """
+    age*, class of worker, detailed industry recode, detailed occupation recode, education,
+    wage per hour*, enroll in edu inst last wk, marital stat, major industry code,
+    major occupation code, race, hispanic origin, sex, member of a labor union,
+    reason for unemployment, full or part time employment stat, capital gains*, capital losses*,
+    dividends from stocks*, tax filer stat, region of previous residence,
+    state of previous residence, detailed household and family stat,
+    detailed household summary in household, instance weight*, migration code-change in msa,
+    migration code-change in reg, migration code-move within reg, live in this house 1 year ago,
+    migration prev res in sunbelt, num persons worked for employer*, family members under 18,
+    country of birth father, country of birth mother, country of birth self, citizenship,
+    own business or self employed, fill inc questionnaire for veteran's admin, veterans benefits,
+    weeks worked in year*, year, income
+"""
+_NAMES = [name.strip().rstrip("*") for name in _COLUMNS.split(",")]
+_NUMBERS = [name.strip().rstrip("*") for name in _COLUMNS.split(",") if "*" in name]
+_COLLEGE = r"Some college|Associates|Bachelors|Masters|Prof school|Doctorate"
+
+
+def fetch_census_income(
+    *,
+    subset: str = "train",
+    path: Any = None,
+    data_home: Any = None,
+    download_if_missing: bool = True,
+    return_X_y: bool = False,
+) -> Any:
+    """Census-Income (KDD) [1]_ as three binary tasks, as in the literature on multi-task nets [2]_.
+
+    The tasks are income (above 50,000 dollars), marital (never married) and education (some
+    college or more). The columns that they are made from are no features, and neither is the
+    instance weight. Unknown values ("?") are categories of their own. Needs pandas.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}, default="train"
+        The published split: 199,523 and 99,762 persons.
+    path : path-like, default=None
+        A folder with the files `census-income.data` and `census-income.test` of the UCI
+        repository, plain or compressed (.gz, .bz2, .zip, .xz); or the file wanted itself. Nothing
+        is downloaded then.
+    data_home : path-like, default=None
+        Where downloads are kept; that of scikit-learn if None.
+    download_if_missing : bool, default=True
+        Whether to download from the UCI repository what `data_home` lacks.
+    return_X_y : bool, default=False
+        Return `(data, target)` instead of a Bunch.
+
+    Returns
+    -------
+    tasks : Bunch, or tuple (data, target)
+        `data`, DataFrame of shape (n_samples, 38), 7 columns of numbers and 31 of strings;
+        `target`, DataFrame of shape (n_samples, 3) of 0 and 1; `task_names`; `instance_weight`,
+        ndarray of shape (n_samples,): the number of people that each row stands for.
+
+    Raises
+    ------
+    ValueError
+        If `subset` is not known, or a file is not that of Census-Income.
+    OSError
+        If there is no file, and it cannot be downloaded or must not be.
+
+    See Also
+    --------
+    census_income_encoder : Turns `data` into numbers.
+
+    References
+    ----------
+    .. [1] T. Lane, R. Kohavi, "Census-Income (KDD)", UCI machine learning repository, 2000,
+       doi:10.24432/C5N30T.
+    .. [2] D. Li et al., "AdaTT: adaptive task-to-task fusion network for multitask learning in
+       recommendations", KDD 2023.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skgroup import GroupedMTLClassifier
+    >>> from skgroup.datasets import census_income_encoder, fetch_census_income
+    >>> clf = make_pipeline(census_income_encoder(), GroupedMTLClassifier(n_groups=2))
+    >>> X, Y = fetch_census_income(return_X_y=True)  # doctest: +SKIP
+    >>> X_test, Y_test = fetch_census_income(subset="test", return_X_y=True)  # doctest: +SKIP
+    >>> clf.fit(X, Y).score(X_test, Y_test)  # doctest: +SKIP
+    """
+    if subset not in _FILES:
+        raise ValueError(f"The 'subset' parameter must be 'train' or 'test'. Got {subset!r}.")
+    if path is not None:
+        file = _given(Path(path), _FILES[subset])
+    else:
+        file = _downloaded(_FILES[subset], data_home, download_if_missing)
+    rows = _read(file)
+    education = rows["education"].str.match(_COLLEGE)
+    target = rows[[]].assign(
+        income=rows["income"].str.startswith("50000+").astype(np.int64),
+        marital=(rows["marital stat"] == "Never married").astype(np.int64),
+        education=education.astype(np.int64),
+    )
+    data = rows.drop(columns=["income", "marital stat", "education", "instance weight"])
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        task_names=list(target),
+        instance_weight=rows["instance weight"].to_numpy(),
+    )
+
+
+def census_income_encoder() -> ColumnTransformer:
+    """What turns the features of Census-Income into numbers, to be fitted on the training part.
+
+    Numbers are scaled to mean 0 and variance 1. Of the other columns each category that the
+    training part holds has a column of 0 and 1; other categories are all zeros.
+
+    Returns
+    -------
+    encoder : ColumnTransformer
+        Unfitted.
+    """
+    # Chosen by type, so that a part of the columns can be encoded too.
+    return make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+
+
+def _read(file: Path) -> Any:
+    import pandas as pd
+
+    first = pd.read_csv(file, header=None, nrows=5)
+    if first.shape[1] != len(_NAMES):
+        raise ValueError(
+            f"{file} is no file of Census-Income (KDD), which has {len(_NAMES)} columns. Got "
+            f"{first.shape[1]}."
+        )
+    kinds: dict[str, type] = {name: float if name in _NUMBERS else str for name in _NAMES}
+    return pd.read_csv(
+        file,
+        header=None,
+        names=_NAMES,
+        dtype=kinds,
+        skipinitialspace=True,
+        keep_default_na=False,
+    )
+
+
+def _given(path: Path, name: str) -> Path:
+    if path.is_file():
+        return path
+    found = sorted(p for p in path.glob(f"{name}*") if p.stem == name or p.name == name)
+    if not found:
+        raise FileNotFoundError(f"There is no file {name} (or {name}.gz, ...) at {path}.")
+    return found[0]
+
+
+def _downloaded(name: str, data_home: Any, download_if_missing: bool) -> Path:
+    home = Path(get_data_home(data_home)) / "census_income"
+    file = home / f"{name}.gz"
+    if file.exists():
+        return file
+    ways = (
+        f"Give the folder that holds {name} as 'path', or let fetch_census_income download it "
+        f"from {_URL}."
+    )
+    if not download_if_missing:
+        raise FileNotFoundError(f"{file} is not there, and download_if_missing=False. {ways}")
+    home.mkdir(parents=True, exist_ok=True)
+    part = home / f"{file.name}.part"  # what breaks off must not look complete
+    try:
+        with urlopen(_URL + file.name, timeout=60) as source, part.open("wb") as target:
+            shutil.copyfileobj(source, target)
+    except (URLError, TimeoutError) as error:
+        raise OSError(f"{name} could not be downloaded ({error}). {ways}") from error
+    part.replace(file)
+    return file

@@ -1,0 +1,117 @@
+"""Census-Income (KDD), from files and by download."""
+
+import gzip
+import lzma
+import re
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+from skgroup import GroupedMTLClassifier, MultiTaskNet
+from skgroup.datasets import _census_income, census_income_encoder, fetch_census_income
+
+pytest.importorskip("pandas")
+
+N_COLUMNS = 42
+
+
+def row(**values):
+    """A line of the file; columns by position, as c7="Divorced"."""
+    cells = ["Not in universe"] * N_COLUMNS
+    for number in (0, 5, 16, 17, 18, 24, 30, 39):
+        cells[number] = "0"
+    cells[4], cells[7], cells[40], cells[41] = "10th grade", "Divorced", "95", "- 50000."
+    for name, value in values.items():
+        cells[int(name[1:])] = str(value)
+    return ", ".join(cells)
+
+
+TRAIN = [
+    row(c0=73, c24=1700.09, c32="?"),
+    row(c0=18, c7="Never married", c24=991.95, c12="Female"),
+    row(c0=44, c4="Bachelors degree(BA AB BS)", c41="50000+.", c24=1053.55, c12="Male"),
+    row(c0=51, c4="Some college but no degree", c7="Never married", c24=1.5, c18=500),
+]
+TEST = [row(c0=30, c4="High school graduate", c24=2, c12="Other"), *TRAIN[:1]]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with lzma.open(tmp_path / "census-income.data.xz", "wt") as file:
+        file.write("\n".join(TRAIN))
+    (tmp_path / "census-income.test").write_text("\n".join(TEST))
+    (tmp_path / "census-income.names.txt").write_text("not a table")
+    return tmp_path
+
+
+def test_tasks_and_features(folder):
+    tasks = fetch_census_income(path=folder)
+    assert tasks.task_names == list(tasks.target) == ["income", "marital", "education"]
+    np.testing.assert_array_equal(tasks.target, [[0, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 1]])
+    assert tasks.data.shape == (4, 38)
+    assert not {"income", "marital stat", "education", "instance weight"} & set(tasks.data)
+    np.testing.assert_array_equal(tasks.instance_weight, [1700.09, 991.95, 1053.55, 1.5])
+    np.testing.assert_array_equal(tasks.data["age"], [73, 18, 44, 51])
+    assert tasks.data["country of birth father"][0] == "?"
+    assert tasks.data["year"][0] == "95"
+    assert tasks.data.dtypes.map(lambda kind: kind.kind == "f").sum() == 7
+
+
+def test_one_file_and_the_test_part(folder):
+    X, Y = fetch_census_income(subset="test", path=folder, return_X_y=True)
+    np.testing.assert_array_equal(X["age"], [30, 73])
+    np.testing.assert_array_equal(Y, [[0, 0, 0], [0, 0, 0]])
+    alone, _ = fetch_census_income(path=folder / "census-income.test", return_X_y=True)
+    assert alone.equals(X)
+
+
+def test_encoder_knows_the_training_part_only(folder):
+    X, _ = fetch_census_income(path=folder, return_X_y=True)
+    X_test, _ = fetch_census_income(subset="test", path=folder, return_X_y=True)
+    encoder = census_income_encoder().fit(X)
+    encoded, unseen = encoder.transform(X), encoder.transform(X_test)
+    n_categories = sum(X[name].nunique() for name in X.select_dtypes(exclude="number"))
+    assert encoded.shape == (4, 7 + n_categories)
+    np.testing.assert_allclose(encoded[:, 0], (X["age"] - X["age"].mean()) / X["age"].std(ddof=0))
+    np.testing.assert_allclose(encoded[:, 7:].sum(axis=1), 31)
+    np.testing.assert_allclose(unseen[:, 7:].sum(axis=1), [30, 31])  # "Other" was never seen
+    np.testing.assert_allclose(unseen[1], encoded[0])
+
+
+def test_in_a_pipeline(folder):
+    X, Y = fetch_census_income(path=folder, return_X_y=True)
+    net = MultiTaskNet(module__hidden_units=(4,), max_epochs=2)
+    clf = make_pipeline(
+        census_income_encoder(), GroupedMTLClassifier(net, n_groups=2, random_state=0)
+    )
+    assert clone(clf).fit(X, Y).predict(X).shape == (4, 3)
+
+
+def test_downloads_once(folder, tmp_path, monkeypatch):
+    source, home = tmp_path / "source", tmp_path / "home"
+    source.mkdir()
+    with gzip.open(source / "census-income.data.gz", "wt") as file:
+        file.write("\n".join(TRAIN))
+    monkeypatch.setattr(_census_income, "_URL", source.as_uri() + "/")
+    with pytest.raises(FileNotFoundError, match="download_if_missing=False"):
+        fetch_census_income(data_home=home, download_if_missing=False)
+    first = fetch_census_income(data_home=home)
+    assert first.data.equals(fetch_census_income(path=folder).data)
+    (source / "census-income.data.gz").unlink()
+    assert fetch_census_income(data_home=home).data.equals(first.data)
+    message = "census-income.test could not be downloaded .* Give the folder that holds"
+    with pytest.raises(OSError, match=message):
+        fetch_census_income(subset="test", data_home=home)
+
+
+def test_what_is_not_there_or_not_census_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=re.escape("must be 'train' or 'test'. Got 'all'.")):
+        fetch_census_income(subset="all", path=folder)
+    empty = tmp_path / "empty"
+    with pytest.raises(FileNotFoundError, match="There is no file census-income"):
+        fetch_census_income(path=empty)
+    (folder / "adult.csv").write_text("39, Private, 1\n" * 9)
+    with pytest.raises(ValueError, match=r"has 42 columns\. Got 3\."):
+        fetch_census_income(path=folder / "adult.csv")
