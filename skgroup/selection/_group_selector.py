@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config
 from skgroup._validation import forget_fit
+from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
 from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
 from skgroup.selection._solve_rules import Rules, mean_scores
 from skgroup.selection._solve_scale import Scale
@@ -243,10 +244,10 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         TimeoutError
             If nothing that keeps the constraints was found within `time_limit`.
         """
-        given = _read(R, masks)
+        given = read(R, masks)
         n_tasks = given.n_tasks
         if given.names is None and task_names is not None:
-            given = replace(given, names=_as_names(task_names, n_tasks))
+            given = replace(given, names=as_names(task_names, n_tasks))
         rules, serving = self._check_rules(given)
         n_groups, budget = self._check_limits(given, serving)
         if isinstance(self.random_state, np.random.RandomState):
@@ -260,8 +261,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         deadline = np.inf if self.time_limit is None else time.monotonic() + self.time_limit
 
         # From here on tasks are in an order that does not depend on how they were given.
-        order = _canonical_order(given)
-        given, rules, serving = given.permute(order), _permuted(rules, order), serving[order]
+        order = canonical_order(given)
+        given, rules, serving = given.permute(order), permuted(rules, order), serving[order]
         solver = self._check_solver(given, rules)
         cost = self._cost_function(order)
         if solver == "exact" or given.affinity is None:
@@ -312,8 +313,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             If a parameter breaks its rule, or no choice keeps the constraints.
         """
         self._validate_params()
-        names = None if task_names is None else _as_names(task_names, n_tasks)
-        given = _Given(n_tasks, names, affinity=np.zeros((n_tasks, n_tasks)))
+        names = None if task_names is None else as_names(task_names, n_tasks)
+        given = Given(n_tasks, names, affinity=np.zeros((n_tasks, n_tasks)))
         rules, serving = self._check_rules(given)
         n_groups = int(serving.sum())
         if self.n_groups is not None:
@@ -355,8 +356,8 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             the constraints.
         """
         n_tasks = masks.shape[1]
-        names = None if task_names is None else _as_names(task_names, n_tasks)
-        rules, _ = self._check_rules(_Given(n_tasks, names))
+        names = None if task_names is None else as_names(task_names, n_tasks)
+        rules, _ = self._check_rules(Given(n_tasks, names))
         units: Any = rules.unit_members
         pairs = (units[:, None] | units).reshape(-1, n_tasks)
         whole = (masks[:, None] & units).any(axis=2)[:, rules.units]  # with what is linked
@@ -428,7 +429,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             f"The '{name}' parameter of GroupSelector must {rule}. Got {got!r} instead."
         )
 
-    def _check_rules(self, given: _Given) -> tuple[Rules, NDArray[np.bool_]]:
+    def _check_rules(self, given: Given) -> tuple[Rules, NDArray[np.bool_]]:
         n_tasks = given.n_tasks
         max_size = n_tasks if self.max_size is None else min(int(self.max_size), n_tasks)
         if self.min_size > n_tasks:
@@ -456,7 +457,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
                 )
         return rules, serving
 
-    def _check_pairs(self, name: str, given: _Given) -> NDArray[np.intp]:
+    def _check_pairs(self, name: str, given: Given) -> NDArray[np.intp]:
         pairs = getattr(self, name)
         rule = "be a list of pairs of different tasks, by position or by name"
         found = []
@@ -469,7 +470,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             found.append((a, b))
         return np.array(found, dtype=np.intp).reshape(-1, 2)
 
-    def _position(self, name: str, task: Any, given: _Given) -> int:
+    def _position(self, name: str, task: Any, given: Given) -> int:
         if isinstance(task, str):
             if given.names is None:
                 raise self._bad(name, "hold positions, as R has no names of tasks", task)
@@ -482,7 +483,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             return int(task)
         raise self._bad(name, f"hold names of tasks or positions in [0, {given.n_tasks})", task)
 
-    def _check_serving(self, given: _Given) -> NDArray[np.bool_]:
+    def _check_serving(self, given: Given) -> NDArray[np.bool_]:
         serving = np.ones(given.n_tasks, dtype=bool)
         if self.serving_tasks is None:
             return serving
@@ -500,7 +501,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             raise self._bad("serving_tasks", "hold at least one task", tasks)
         return serving
 
-    def _check_limits(self, given: _Given, serving: NDArray[np.bool_]) -> tuple[int, float]:
+    def _check_limits(self, given: Given, serving: NDArray[np.bool_]) -> tuple[int, float]:
         count = int(serving.sum())
         # Each group that is used serves a task.
         n_groups = count if self.n_groups is None else min(int(self.n_groups), count)
@@ -534,7 +535,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         _check_costs(values)
         return n_groups, budget
 
-    def _check_solver(self, given: _Given, rules: Rules) -> str:
+    def _check_solver(self, given: Given, rules: Rules) -> str:
         if given.masks is not None:
             return "search" if self.solver == "search" else "exact"
         count = rules.count()
@@ -580,7 +581,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
 
     def _choose_listed(
         self,
-        given: _Given,
+        given: Given,
         rules: Rules,
         serving: NDArray[np.bool_],
         n_groups: int,
@@ -637,7 +638,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
         return _Found(masks[at], scores[:, at], costs[at], scale.mean_bound(choice.bound), proved)
 
     def _list(
-        self, given: _Given, rules: Rules, cost: Callable[[Any], NDArray[np.float64]]
+        self, given: Given, rules: Rules, cost: Callable[[Any], NDArray[np.float64]]
     ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         """Allowed groups, their scores (n_tasks, n_allowed) and costs."""
         if given.masks is None:
@@ -664,7 +665,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
 
     def _search(
         self,
-        given: _Given,
+        given: Given,
         rules: Rules,
         serving: NDArray[np.bool_],
         n_groups: int,
@@ -717,7 +718,7 @@ class GroupSelector(TransformerMixin, BaseEstimator):
 
     def _infeasible(
         self,
-        given: _Given,
+        given: Given,
         rules: Rules,
         serving: NDArray[np.bool_],
         n_groups: int,
@@ -804,152 +805,6 @@ class _Found:
     costs: NDArray[np.float64]
     bound: float
     proved: bool
-
-
-@dataclass(frozen=True)
-class _Given:
-    """What `fit` was given: an affinity, gains with masks, or a predictor."""
-
-    n_tasks: int
-    names: NDArray[np.object_] | None
-    affinity: NDArray[np.float64] | None = None
-    gains: NDArray[np.float64] | None = None
-    masks: NDArray[np.bool_] | None = None
-    predictor: Any = None
-    order: NDArray[np.intp] | None = None
-    rows: NDArray[np.intp] | None = None
-
-    def label(self, task: Any) -> str:
-        if self.names is not None:
-            return repr(str(self.names[task]))
-        return f"task {task if self.order is None else self.order[task]}"
-
-    def permute(self, order: NDArray[np.intp]) -> _Given:
-        """Tasks in another order; measured groups in an order that follows from it."""
-        names = None if self.names is None else self.names[order]
-        affinity = None if self.affinity is None else self.affinity[np.ix_(order, order)]
-        masks, gains, rows = self.masks, self.gains, self.rows
-        if masks is not None:
-            masks = masks[:, order]
-            gains = None if gains is None else gains[:, order]
-            keys = [] if gains is None else [np.where(masks, gains, 0.0)]
-            rows = np.lexsort(np.hstack([masks, *keys]).T)
-            masks = masks[rows]
-            gains = None if gains is None else gains[rows]
-        return _Given(self.n_tasks, names, affinity, gains, masks, self.predictor, order, rows)
-
-    def predict(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Scores (n_tasks, n_listed); -inf where a task is not a member."""
-        as_given = np.empty_like(masks)
-        as_given[:, self.order] = masks
-        name = f"predict of {type(self.predictor).__name__}"
-        gains = np.asarray(self.predictor.predict(as_given), dtype=np.float64)
-        if gains.shape != masks.shape:
-            raise ValueError(
-                f"{name} must return gains of the shape of the masks, {masks.shape}. Got "
-                f"{gains.shape}."
-            )
-        gains = gains[:, self.order]
-        if not np.isfinite(gains[masks]).all():
-            raise ValueError(f"{name} must return finite gains for the members of each group.")
-        scores: NDArray[np.float64] = np.where(masks, gains, -np.inf).T
-        return scores
-
-
-def _read(R: Any, masks: Any) -> _Given:
-    """Tell the three kinds of input apart, and check them."""
-    is_predictor = hasattr(R, "predict") and not hasattr(R, "__array__")
-    checked = None
-    if masks is not None:
-        values = np.asarray(masks)
-        if values.ndim != 2 or not values.shape[0] or not np.isin(values, (0, 1)).all():
-            raise ValueError(
-                "masks must be of shape (n_measured, n_tasks), of bool, or 0 and 1. Got an array "
-                f"of shape {values.shape} and type {values.dtype}."
-            )
-        checked = values.astype(bool)
-        empty = np.flatnonzero(~checked.any(axis=1))
-        if len(empty):
-            raise ValueError(f"masks must hold at least one task a row. Row {empty[0]} is empty.")
-    if is_predictor:
-        names = getattr(R, "task_names_in_", getattr(R, "feature_names_in_", None))
-        n_tasks = getattr(R, "n_tasks_", getattr(R, "n_features_in_", None))
-        if checked is not None:
-            n_tasks = checked.shape[1]
-        if not isinstance(n_tasks, Integral):
-            raise ValueError(
-                f"{type(R).__name__} as R must be fitted and have n_tasks_ or n_features_in_, or "
-                "masks must be given."
-            )
-        if names is not None and len(names) != n_tasks:
-            names = None
-        names = None if names is None else np.array([str(n) for n in names], dtype=object)
-        return _Given(int(n_tasks), names, masks=checked, predictor=R)
-    names = None
-    if hasattr(R, "columns") and hasattr(R, "to_numpy"):
-        # Relations name their rows after the tasks.
-        of_rows = checked is None and all(isinstance(label, str) for label in R.index)
-        names = np.array([str(c) for c in (R.index if of_rows else R.columns)], dtype=object)
-        # Rows in another order than the columns would silently swap tasks.
-        if checked is None and list(R.index) != list(R.columns) and set(R.index) == set(R.columns):
-            raise ValueError("R as a DataFrame must have its rows and columns in one order.")
-        R = R.to_numpy()
-    elif hasattr(R, "detach"):  # torch
-        R = R.detach().cpu().numpy()
-    try:
-        values = np.array(R, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "R must be an affinity matrix, measured gains (with masks), or a fitted predictor "
-            f"with predict(masks). Got {type(R).__name__}."
-        ) from None
-    if checked is None:
-        if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-            raise ValueError(
-                "R must be a square affinity matrix of shape (n_tasks, n_tasks). Got shape "
-                f"{values.shape}. Measured gains need masks beside them."
-            )
-        if not np.isfinite(values).all():
-            raise ValueError(
-                "R must be finite as an affinity matrix. It holds NaN or infinity. Measured gains "
-                "need masks beside them."
-            )
-        return _Given(len(values), names, affinity=values)
-    if values.shape != checked.shape:
-        raise ValueError(
-            f"R and masks must have the same shape. Got {values.shape} and {checked.shape}."
-        )
-    unknown = np.argwhere(checked & ~np.isfinite(values))
-    if len(unknown):
-        row, task = unknown[0]
-        raise ValueError(
-            "R must hold a finite gain for each task that masks say is in the group. Got "
-            f"{values[row, task]} for task {task} in row {row}."
-        )
-    return _Given(values.shape[1], names, gains=np.where(checked, values, np.nan), masks=checked)
-
-
-def _as_names(task_names: Any, n_tasks: int) -> NDArray[np.object_]:
-    if len(task_names) != n_tasks:
-        raise ValueError(f"task_names must name all {n_tasks} tasks. Got {len(task_names)} names.")
-    return np.array([str(name) for name in task_names], dtype=object)
-
-
-def _canonical_order(given: _Given) -> NDArray[np.intp]:
-    """An order of the tasks that permuting them does not change, unless tasks look alike."""
-    if given.affinity is not None:
-        others = given.affinity.copy()
-        np.fill_diagonal(others, -np.inf)
-        keys = [np.sort(others, axis=0), np.sort(others.T, axis=0), given.affinity.diagonal()]
-        return np.lexsort(np.vstack(keys))
-    if given.gains is not None:
-        return np.lexsort(np.sort(np.nan_to_num(given.gains, nan=np.inf), axis=0))
-    return np.arange(given.n_tasks)
-
-
-def _permuted(rules: Rules, order: NDArray[np.intp]) -> Rules:
-    place = np.argsort(order)
-    return replace(rules, linked=place[rules.linked], apart=place[rules.apart])
 
 
 def _check_costs(values: NDArray[np.float64]) -> None:
