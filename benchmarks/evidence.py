@@ -1,7 +1,9 @@
 """Does learned serving ever lose? Every way to train the tasks, on real data.
 
     python -m benchmarks.evidence --data FOLDER --results results.jsonl --picture evidence.png
+    python -m benchmarks.evidence --results benchmarks/results/evidence.jsonl --n-seeds 0
 
+The second only prints what was measured.
 Each fit adds a line to the results file; a run that was interrupted goes on where it was. The
 table is made from the file: mean test scores over seeds, what tuned thresholds gain, and the
 paired difference of the portfolio to the best baseline with its 95 % interval (Student's t over
@@ -189,6 +191,43 @@ def table(lines):
     return "\n".join(out)
 
 
+def summary(lines):
+    """Markdown: F1; AUC of every method on every data set, without the Random task, and what the
+    portfolio is better by than the best baseline."""
+    names = [name for name in PROBLEMS if any(line["data"] == name for line in lines)]
+    of_data = {name: [line for line in lines if line["data"] == name] for name in names}
+    scores = {(n, s): mean_scores(of_data[n], s, False) for n in names for s in ("f1", "auc")}
+    # The ensemble of as many nets as the recipe has a number in its name, which may differ.
+    rows = dict.fromkeys(_unnumbered(line["method"]) for line in lines)
+    out = [f"| | {' | '.join(f'{name}, F1; AUC' for name in names)} |", "|---" * (len(names) + 1)]
+    out[1] += "|"
+    for row in rows:
+        cells = []
+        for name in names:
+            pair = [
+                np.mean([*values.values()])
+                for s in ("f1", "auc")
+                for method, values in scores[name, s].items()
+                if _unnumbered(method) == row
+            ]
+            cells.append("; ".join(f"{value:.3f}".lstrip("0") for value in pair))
+        out.append(f"| {row} | {' | '.join(cells)} |")
+    for ours in PORTFOLIOS:
+        cells = []
+        for name in names:
+            found = [compare(of_data[name], s, False, ours) for s in ("f1", "auc")]
+            shown = [f"{f[1]:+.4f} ± {f[2]:.4f}".replace("0.", ".") for f in found if f]
+            cells.append("; ".join(shown))
+        out.append(f"| {ours}, less the best of the others | {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
+def _unnumbered(method):
+    numbered = method.startswith("MTL ensemble, ") and method.endswith(" nets")
+    few = numbered and method.split()[2].isdigit()
+    return "MTL ensemble, as many nets as the recipe" if few else method
+
+
 def draw(lines, path):
     import matplotlib
 
@@ -216,6 +255,7 @@ def draw(lines, path):
         ax.axvline(0, color="gray", lw=1)
         ax.set_yticks(range(len(names)), names)
         ax.set_xlabel(f"test {score.upper()}, difference to the best baseline")
+        ax.locator_params(axis="x", nbins=6)
     axes[0].invert_yaxis()
     axes[1].legend(loc="best", frameon=False)
     figure.suptitle("Portfolio beside the best baseline, without the Random task (95 % intervals)")
@@ -247,7 +287,7 @@ def main():
     for seed in range(args.n_seeds):
         for name in args.sets:
             run(name, args.data, seed, args.methods, done, write)
-    print(table(lines))
+    print(table(lines), summary(lines), sep="\n\n")
     if args.picture:
         draw(lines, args.picture)
 
