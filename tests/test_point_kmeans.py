@@ -80,3 +80,13 @@ def test_it_groups_the_tasks_of_a_classifier():
     nearest = ((points[:, :, None] - clf.grouper_[1].cluster_centers_) ** 2).sum(3).argmin(2)
     expected = np.stack([(nearest == j).mean(axis=1) for j in range(2)], axis=1)
     np.testing.assert_allclose(clf.membership_, expected, atol=1e-9)
+
+
+def test_rows_without_points_are_told_apart():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60, 4)).astype(np.float32)
+    Y = np.column_stack([X > 0, X[:, 0] > 0.2])  # five tasks: an even number of columns
+    net = MultiTaskNet(module__hidden_units=(4,), max_epochs=2)
+    rows = TaskGrouper(net, output="isometric", random_state=0).fit_transform(X, Y)
+    with pytest.warns(UserWarning, match="'isometric'.* hold no points: use output='raw'"):
+        PointKMeans(2).fit(rows[:, : 2 * (rows.shape[1] // 2)])

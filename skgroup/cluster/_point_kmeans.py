@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -95,7 +96,8 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : array-like of shape (n_tasks, n_points · point_size)
-            As `TaskGrouper(output="raw")` gives them.
+            As `TaskGrouper(output="raw")` gives them. Of "isometric" rows no points can be read;
+            where `X` holds negative numbers, as these do and data maps do not, a warning says so.
         y : ignored
 
         Returns
@@ -113,7 +115,16 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if n_features % size:
             raise ValueError(
                 f"The 'point_size' parameter of PointKMeans, {size}, must divide the length of the "
-                f"rows. Got {n_features} features."
+                f"rows. Got {n_features} features. Data maps are rows of points as "
+                "TaskGrouper(output='raw') gives them."
+            )
+        if (X < 0).any():
+            warnings.warn(
+                "PointKMeans clusters points of data maps, means and spreads of probabilities, but "
+                "X holds negative numbers. Rows of TaskGrouper(output='isometric') hold no points: "
+                "use output='raw'.",
+                UserWarning,
+                stacklevel=2,
             )
         forget_fit(self)
         self.n_features_in_ = n_features
