@@ -564,7 +564,7 @@ def test_labels_of_several_kinds_in_a_data_frame(digits, tiny_net):
         ["none", "one", "two"],
         [False, True],
     ]
-    assert clf.membership_.shape == (3, 5)  # of 2 and 3 groups
+    assert clf.membership_.shape == (3, 2)  # three groups would be single tasks
     assert np.isnan(clf.thresholds_).tolist() == [False, True, False]
     proba = clf.predict_proba(X)
     assert [p.shape for p in proba] == [(240, 2), (240, 3), (240, 2)]
