@@ -1,7 +1,23 @@
 """Multi-task networks as plain torch modules."""
 
+from skgroup.nn._adatt import AdaTT, AdaTTSp
+from skgroup.nn._cross_stitch import CrossStitch
 from skgroup.nn._heads import LinearHeads
 from skgroup.nn._mlp import MLP
+from skgroup.nn._mmoe import MMoE, MultiLevelMMoE
+from skgroup.nn._ple import PLE
+from skgroup.nn._shared_bottom import SharedBottom
 from skgroup.nn._small_cnn import SmallCNN
 
-__all__ = ["MLP", "LinearHeads", "SmallCNN"]
+__all__ = [
+    "MLP",
+    "PLE",
+    "AdaTT",
+    "AdaTTSp",
+    "CrossStitch",
+    "LinearHeads",
+    "MMoE",
+    "MultiLevelMMoE",
+    "SharedBottom",
+    "SmallCNN",
+]

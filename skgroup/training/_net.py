@@ -389,9 +389,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self._try_module(data)
                 if not isinstance(self.module, nn.Module):
                     source = torch.from_numpy(data.table.canonical_outputs())
+                    places = torch.tensor(data.table.canonical_tasks()).argsort()
                     for part in self.module_.modules():
                         if hasattr(part, "reorder_outputs"):
                             part.reorder_outputs(source)
+                        if hasattr(part, "reorder_tasks"):
+                            part.reorder_tasks(places)
 
     def _try_module(self, data: TrainingData) -> None:
         """Run the module on two samples, so that a wrong output shows before training."""
@@ -441,8 +444,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         Raises
         ------
         ValueError
-            If the modules differ, or some tasks are left out and the heads are not one
-            `skgroup.nn.LinearHeads`.
+            If the modules differ, or some tasks are left out and the module does not say which
+            weights are theirs (by `skgroup.nn.LinearHeads`, or parts with a `take_tasks`).
         """
         outputs = np.asarray(other.task_outputs_)
         starts = np.cumsum(outputs) - outputs
@@ -454,9 +457,14 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     key = f"{name}.{key}" if name else key
                     if key in state:
                         state[key] = state[key][kept]
+        parts = dict(other.module_.named_modules())
         try:
+            for name, part in self.module_.named_modules():
+                if hasattr(part, "take_tasks") and name in parts:
+                    taken = part.take_tasks(parts[name], torch.as_tensor(tasks))
+                    state.update({f"{name}.{key}": value for key, value in taken.items()})
             self.module_.load_state_dict(state)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{type(self.module_).__name__} cannot take the weights of a net of other tasks: "
                 f"{error}"

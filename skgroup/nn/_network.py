@@ -1,0 +1,282 @@
+"""What the architectures share: an input, levels of units, towers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skgroup.nn._blocks import (
+    SHARED,
+    Activation,
+    BlockMLP,
+    Towers,
+    labels_of_units,
+)
+
+__all__ = [
+    "Experts",
+    "Extractor",
+    "LevelNetwork",
+    "TowerNetwork",
+    "Units",
+    "check_int",
+    "check_levels",
+    "check_widths",
+]
+
+Extractor = nn.Module | Callable[[], nn.Module] | None
+
+
+def check_int(name: str, value: Any, least: int) -> int:
+    """An int that is at least so large, or an error."""
+    if not isinstance(value, Integral) or int(value) < least:
+        raise ValueError(f"{name} must be an int >= {least}. Got {value!r}.")
+    return int(value)
+
+
+def check_widths(
+    name: str, value: Any, *, empty: bool = True, what: str = "layer"
+) -> tuple[int, ...]:
+    """Widths of layers, an int being one layer."""
+    widths = (value,) if isinstance(value, Integral) else value
+    if not _is_sequence(widths) or not all(isinstance(w, Integral) and int(w) >= 1 for w in widths):
+        raise ValueError(f"{name} must be ints >= 1. Got {value!r}.")
+    if not widths and not empty:
+        raise ValueError(f"{name} must name at least one {what}. Got {value!r}.")
+    return tuple(int(w) for w in widths)
+
+
+def check_levels(name: str, value: Any) -> list[tuple[int, ...]]:
+    """Widths of the layers of each level."""
+    if not _is_sequence(value) or len(value) == 0:
+        raise ValueError(
+            f"{name} must have an entry a level, an int or a sequence of ints, and at least one "
+            f"level. Got {value!r}."
+        )
+    return [check_widths(f"{name}[{i}]", level, empty=False) for i, level in enumerate(value)]
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Iterable) and hasattr(value, "__len__") and not isinstance(value, str)
+
+
+class Units:
+    """The units of a level: a task each with its own experts, and perhaps a shared one behind.
+
+    Parameters
+    ----------
+    n_tasks : int
+    n_task_experts : int or sequence of int
+        Experts of each task.
+    n_shared_experts : int
+        Experts of the shared unit; 0 for none.
+
+    Attributes
+    ----------
+    counts : Tensor of shape (n_tasks,)
+        Experts of each task.
+    owner : Tensor of shape (n_experts,)
+        Unit of each expert: by task, then the shared ones (unit n_tasks).
+    labels : Tensor of shape (n_experts, 3)
+        As `TaskPart` takes them.
+    """
+
+    def __init__(self, n_tasks: int, n_task_experts: Any, n_shared_experts: int) -> None:
+        name = "n_task_experts"
+        if not _is_sequence(n_task_experts):
+            n_task_experts = [check_int(name, n_task_experts, 1)] * n_tasks
+        if len(n_task_experts) != n_tasks:
+            raise ValueError(
+                f"{name} must be an int or have an entry for each of the {n_tasks} tasks. Got "
+                f"{n_task_experts!r}."
+            )
+        counts = [check_int(f"{name}[{t}]", n, 1) for t, n in enumerate(n_task_experts)]
+        self.n_tasks, self.n_shared = n_tasks, n_shared_experts
+        self.counts = torch.tensor(counts)
+        sizes = torch.tensor([*counts, n_shared_experts])
+        self.owner = torch.arange(n_tasks + 1).repeat_interleave(sizes)
+        self.n_experts = len(self.owner)
+        shared = self.owner == n_tasks
+        self.labels = labels_of_units(self.owner.masked_fill(shared, SHARED))
+
+
+class Experts(nn.Module):
+    """The experts of all units of a level.
+
+    Parameters
+    ----------
+    n_in : int
+    widths : sequence of int
+        Of the layers of each expert.
+    units : Units
+    activation : callable
+    dropout : float
+    """
+
+    owner: Tensor | None
+
+    def __init__(
+        self,
+        n_in: int,
+        widths: Sequence[int],
+        units: Units,
+        activation: Activation,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.mlp = BlockMLP(n_in, widths, units.labels, activation, dropout)
+        even = len(units.owner.bincount().unique()) == 1
+        self.register_buffer("owner", None if even else units.owner, persistent=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Outputs (batch, n_experts, n_out) of inputs (batch, n_in) or (batch, n_units, n_in)."""
+        if h.dim() == 3 and self.owner is not None:
+            h = h.index_select(1, self.owner)
+        return self.mlp(h)
+
+
+class TowerNetwork(nn.Module):
+    """An input, something that is fused for each task, and a tower a task.
+
+    A subclass sets `towers` and has the method `_fuse`.
+    """
+
+    towers: Towers
+
+    def __init__(
+        self,
+        task_outputs: Sequence[int],
+        n_features: int | None,
+        input_shape: Sequence[int] | None,
+        extractor: Extractor,
+    ) -> None:
+        super().__init__()
+        self.task_outputs = check_widths("task_outputs", task_outputs, empty=False, what="task")
+        self.n_tasks = len(self.task_outputs)
+        if input_shape is None:
+            if n_features is None:
+                raise ValueError(
+                    f"{type(self).__name__} needs n_features or input_shape. Got neither."
+                )
+            input_shape = (n_features,)
+        shape = check_widths("n_features or input_shape", tuple(input_shape), empty=False)
+        self.extractor: nn.Module | None = None
+        self.n_inputs = math.prod(shape)
+        if extractor is not None:
+            made = copy.deepcopy(extractor) if isinstance(extractor, nn.Module) else extractor()
+            self.extractor, self.n_inputs = made, _width_behind(made, shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (batch, n_outputs) of inputs (batch, ...): those of each task side by side."""
+        return self.towers(self._fuse(self._features(x)))
+
+    def fused(self, x: Tensor) -> Tensor:
+        """What the towers are given, (batch, n_tasks, width), of inputs (batch, ...)."""
+        return self._fuse(self._features(x))
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Parameters that the outputs of more than one task depend on.
+
+        What only the last level's gates and the towers hold is a task's own. Tensors that hold
+        both kinds of weights are shared.
+        """
+        own = {p for part in self._own_parts() for p in part.parameters()}
+        return [p for p in self.parameters() if p not in own]
+
+    def _features(self, x: Tensor) -> Tensor:
+        return (x if self.extractor is None else self.extractor(x)).flatten(1)
+
+    def _fuse(self, x: Tensor) -> Tensor:
+        """Inputs (batch, n_inputs) fused for each task: (batch, n_tasks, width)."""
+        raise NotImplementedError
+
+    def _own_parts(self) -> list[nn.Module]:
+        return [self.towers]
+
+
+def _width_behind(extractor: nn.Module, shape: tuple[int, ...]) -> int:
+    """Features that an extractor makes of a sample, found by a pass that leaves no trace."""
+    modes = [(part, part.training) for part in extractor.modules()]
+    first = next(extractor.parameters(), torch.empty(0))
+    devices = [first.device] if first.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices):
+        output = extractor.eval()(torch.zeros(1, *shape, device=first.device))
+    for part, training in modes:
+        part.training = training
+    if not isinstance(output, Tensor) or len(output) != 1 or output.numel() < 1:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"extractor must return a tensor (batch, ...). Got {got} for a batch of one."
+        )
+    return output.numel()
+
+
+class LevelNetwork(TowerNetwork):
+    """Levels of units, one after another.
+
+    A subclass sets `units` and `levels`. A level maps (batch, n_units, width), at first
+    (batch, n_inputs), to what the units of the next level are given; has `mean_weights` of the
+    same inputs, (n_tasks, n_experts); and `own_parts`, its parts that are a task's own where
+    it is the last.
+    """
+
+    units: Units
+    levels: nn.ModuleList
+
+    def _fuse(self, x: Tensor) -> Tensor:
+        for level in self.levels:
+            x = level(x)
+        return x
+
+    def _own_parts(self) -> list[nn.Module]:
+        last: Any = self.levels[-1]
+        return [self.towers, *last.own_parts()]
+
+    @torch.no_grad()
+    def expert_weights(self, x: Tensor) -> list[Tensor]:
+        """How much of each expert goes into each task, at every level.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, ...)
+
+        Returns
+        -------
+        weights : list of Tensor of shape (n_tasks, n_experts), one a level
+            Means over the batch, 0 where a task does not see an expert. Experts stand in the
+            order of `expert_names`.
+        """
+        h, found = self._features(x), []
+        levels: Any = self.levels
+        for level in levels:
+            found.append(level.mean_weights(h))
+            h = level(h)
+        return found
+
+    def expert_names(self, task_names: Sequence[str] | None = None) -> list[str]:
+        """Names of the experts of a level, the same at every level: by task, then the shared.
+
+        Parameters
+        ----------
+        task_names : sequence of str, default=None
+            Names of the tasks; "task 0", ... if None.
+
+        Returns
+        -------
+        names : list of str
+            As "task 0 #0", "task 0 #1", "shared #0".
+        """
+        if task_names is None:
+            task_names = [f"task {t}" for t in range(self.n_tasks)]
+        if len(task_names) != self.n_tasks:
+            raise ValueError(
+                f"task_names must name the {self.n_tasks} tasks. Got {len(task_names)} names."
+            )
+        names = [*task_names, "shared"]
+        return [f"{names[task]} #{number}" for task, _, number in self.units.labels.tolist()]
