@@ -220,7 +220,7 @@ def test_cost_of_what_does_not_say_it(net):
     [
         (
             lambda net: HOAGrouping(net, 1, selector=GroupSelector(max_size=2)),
-            "without n_groups=1 or without max_size=2",
+            "n_groups=1 groups of at most max_size=2 cannot serve 4 tasks",
         ),
         (lambda net: TAGGrouping(net, 1, selector=GroupSelector(min_size=9)), "min_size"),
         (lambda net: ExhaustiveGrouping(net, 1, selector=GroupSelector(solver="foo")), "solver"),
@@ -229,6 +229,20 @@ def test_cost_of_what_does_not_say_it(net):
                 net, 2, selector=GroupSelector(max_size=3, cannot_link=[(0, 1), (1, 2), (0, 2)])
             ),
             "without n_groups=2 or without cannot_link there would be one",
+        ),
+        (
+            lambda net: HOAGrouping(net, selector=GroupSelector(budget=0.5)),
+            "without budget=0.5 there would be one",
+        ),
+        (
+            lambda net: ExhaustiveGrouping(net, selector=GroupSelector(group_cost={1: 0.5})),
+            "counts only within a 'budget'",
+        ),
+        (
+            lambda net: ExhaustiveGrouping(
+                net, selector=GroupSelector(budget=3, group_cost=[1, 1, 1])
+            ),
+            "one cost a row of masks, 15 here",
         ),
         (lambda net: MTGNetGrouping(net, predictor=MTGNet(lr=-1)), "lr"),
         (

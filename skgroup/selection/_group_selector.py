@@ -293,19 +293,24 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             )
         return self
 
-    def check(self, n_tasks: int, task_names: Any = None) -> NDArray[np.bool_]:
+    def check(
+        self, n_tasks: int, task_names: Any = None, *, masks: Any = None
+    ) -> NDArray[np.bool_]:
         """Look at the parameters before there is an affinity.
 
         Parameters
         ----------
         n_tasks : int
         task_names : array-like of shape (n_tasks,) of str, default=None
+        masks : array-like of shape (n_measured, n_tasks) of bool, default=None
+            Where it is known which groups will be measured.
 
         Returns
         -------
         masks : ndarray of shape (n_groups, n_tasks) of bool
-            Some choice that keeps the constraints; a budget is not looked at. Of no groups where
-            none was found within seconds, which proves nothing.
+            Some choice that keeps the constraints; of a budget, only how many groups it pays for
+            without a `group_cost`. Of no groups where none was found within seconds, which proves
+            nothing.
 
         Raises
         ------
@@ -313,28 +318,33 @@ class GroupSelector(TransformerMixin, BaseEstimator):
             If a parameter breaks its rule, or no choice keeps the constraints.
         """
         self._validate_params()
+        if not isinstance(n_tasks, Integral) or n_tasks < 1:
+            raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
         names = None if task_names is None else as_names(task_names, n_tasks)
-        given = Given(n_tasks, names, affinity=np.zeros((n_tasks, n_tasks)))
+        given = Given(int(n_tasks), names, masks=masks)
         rules, serving = self._check_rules(given)
-        n_groups = int(serving.sum())
-        if self.n_groups is not None:
-            n_groups = min(n_groups, int(self.n_groups))
+        n_groups, budget = self._check_limits(given, serving)
+        given = Given(int(n_tasks), names)
         soon = time.monotonic() + 5.0
 
         def cover(
             n_groups: int, budget: float, overlap: bool, rules: Rules
         ) -> NDArray[np.bool_] | None:
+            if self.group_cost is None and np.isfinite(budget):
+                n_groups = min(n_groups, int(budget + 1e-9))
+            if not n_groups:
+                return None
             return rules.find_cover(serving, n_groups, overlap, soon)
 
         try:
-            found = cover(n_groups, np.inf, bool(self.overlap), rules)
+            found = cover(n_groups, budget, bool(self.overlap), rules)
             if found is None:
                 raise self._infeasible(
                     given,
                     rules,
                     serving,
                     n_groups,
-                    np.inf,
+                    budget,
                     lambda **change: cover(**change) is not None,
                 )
         except TimeoutError:

@@ -239,6 +239,11 @@ class ExhaustiveGrouping(_GainGrouping):
         self._select(selector, self.gains_.gains_, masks=self.gains_.masks_)
         return self
 
+    def _check(self, selector: GroupSelector, table: TaskTable) -> None:
+        # With more tasks `GroupGains` refuses before it trains.
+        masks = all_groups(table.n_tasks) if table.n_tasks <= _LISTED else None
+        selector.check(table.n_tasks, table.names, masks=masks)
+
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: 2^n_tasks − 1 a repeat and split."""
         return (2**n_tasks - 1) * self._n_runs()
