@@ -5,10 +5,12 @@ import pickle
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import kstest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
@@ -670,3 +672,69 @@ def test_weights_of_other_sizes_are_not_taken(data):
         part._prepare(part._check_data(X, Y[:, :2], None), seed=5)
         with pytest.raises(ValueError, match=message):
             part.load_tasks(net, np.array([0, 1]))
+
+
+@pytest.mark.parametrize("name", ["uneven PLE", "uneven AdaTT"])
+def test_specialists_of_some_tasks_have_the_experts_of_these_tasks(data, name):
+    X, Y = data
+    net = small(name)
+    counts = net.get_params()["module__n_task_experts"]
+    membership = np.array([[1, 0], [0, 1], [1, 0], [0.5, 0.5]])
+    clf = GroupedMTLClassifier(net, membership, random_state=0).fit(X, Y)
+    for specialist, tasks in zip(clf.specialists_, ([0, 2, 3], [1, 3]), strict=True):
+        assert specialist.module_.units.counts.tolist() == [counts[t] for t in tasks]
+    warm = GroupedMTLClassifier(
+        net, n_groups=2, min_membership=0.45, specialist_init="relation", random_state=0
+    ).fit(X, Y)
+    assert min(s.n_tasks_ for s in warm.specialists_) < 4
+    alone = GroupedMTLClassifier.stl(net, random_state=0).fit(X, Y)
+    assert [s.module_.units.counts.item() for s in alone.specialists_] == list(counts)
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 1), (1, 2, 1, 1, 1)])
+@pytest.mark.parametrize("make", [GroupedMTLClassifier, GroupedMTLClassifier.stl])
+def test_experts_of_another_number_of_tasks_show_before_training(data, make, counts):
+    X, Y = data
+    clf = make(small("uneven AdaTT").set_params(module__n_task_experts=counts))
+    message = (
+        "The 'module__n_task_experts' parameter must be an int or have an entry for each of the "
+        f"4 tasks. Got {counts}."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "specialists_")
+
+
+# -- looking inside a fitted net -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in FITTED if n != "SharedBottom"])
+def test_expert_weights_of_a_net_are_means_over_all_samples(data, name):
+    X, Y = data
+    net = small(name, module__dropout=0.5).fit(X, Y)
+    net.module_.train()  # dropout must not count
+    found = net.expert_weights(X)
+    whole = copy.deepcopy(net.module_).eval().double().expert_weights(torch.from_numpy(X).double())
+    assert len(found) == len(whole)
+    for ours, theirs in zip(found, whole, strict=True):
+        assert ours.shape == (4, len(net.expert_names()))
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_experts_bear_the_names_of_their_tasks(data):
+    X, Y = data
+    table = pd.DataFrame(Y, columns=["a", "b", "c", "d"])
+    net = small("uneven AdaTT").set_params(module__n_task_experts=(2, 1, 1, 1)).fit(X, table)
+    assert net.expert_names() == ["a #0", "a #1", "b #0", "c #0", "d #0", "shared #0"]
+    assert small("MMoE").fit(X, Y).expert_names()[:2] == ["shared #0", "shared #1"]
+
+
+def test_nets_without_experts_have_no_expert_weights(data):
+    X, Y = data
+    net = small("SharedBottom")
+    assert not hasattr(net, "expert_weights")
+    with pytest.raises(AttributeError, match="no attribute 'expert_weights'") as info:
+        net.fit(X, Y).expert_weights(X)
+    assert str(info.value.__cause__) == "The module SharedBottom has no 'expert_weights'."
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        small("AdaTT").expert_weights(X)

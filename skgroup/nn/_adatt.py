@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,8 @@ class AdaTT(LevelNetwork):
     >>> [tuple(weights.shape) for weights in net.expert_weights(torch.zeros(4, 5))]
     [(3, 7), (3, 7)]
     """
+
+    task_parameters: ClassVar[tuple[str, ...]] = ("n_task_experts",)
 
     def __init__(
         self,

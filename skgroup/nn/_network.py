@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -148,6 +148,10 @@ class TowerNetwork(nn.Module):
     """
 
     towers: Towers
+
+    #: Hyper-parameters that may have an entry a task: `MultiTaskNet` gives nets of some tasks
+    #: the entries that are theirs.
+    task_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,8 @@ class PLE(LevelNetwork):
     >>> PLE(task_outputs=(1, 1), n_features=5, n_task_experts=(2, 1))(torch.zeros(4, 5)).shape
     torch.Size([4, 2])
     """
+
+    task_parameters: ClassVar[tuple[str, ...]] = ("n_task_experts",)
 
     def __init__(
         self,

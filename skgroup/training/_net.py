@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.metaestimators import available_if
 from skorch.callbacks import Callback
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
@@ -48,6 +49,19 @@ from skgroup.training._threads import threads_for
 from skgroup.training._training_data import TrainingData
 
 __all__ = ["MultiTaskNet"]
+
+
+def _module_has(method: str) -> Any:
+    """Whether the module of a net has a method, for `available_if`."""
+
+    def check(net: Any) -> bool:
+        module = net.__dict__.get("module_", net.module)
+        if not hasattr(module, method):
+            name = getattr(module, "__name__", type(module).__name__)
+            raise AttributeError(f"The module {name} has no {method!r}.")
+        return True
+
+    return check
 
 
 class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
@@ -285,6 +299,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             if not sample_weight.any():  # scikit-learn before 1.9 lets it pass
                 raise ValueError("Sample weights must contain at least one non-zero number.")
         self._check_task_weight(table.n_tasks)
+        for name, value in self._task_parameters().items():
+            if len(value) != table.n_tasks:
+                raise ValueError(
+                    f"The 'module__{name}' parameter must be an int or have an entry for each of "
+                    f"the {table.n_tasks} tasks. Got {value!r}."
+                )
         if table.n_tasks > 1 and getattr(self.train_split, "stratified", False):
             raise ValueError(
                 "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
@@ -330,6 +350,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
         return weight
 
+    def _task_parameters(self) -> dict[str, Any]:
+        """Hyper-parameters of the module that were given with an entry a task."""
+        given = self.get_params_for("module")
+        names = getattr(self.module, "task_parameters", ())
+        return {name: given[name] for name in names if np.ndim(given.get(name, 0)) == 1}
+
     def _fit_data(self, data: TrainingData, *, resume: bool = False, **fit_params: Any) -> None:
         self._prepare(data, resume=resume)
         self._train(data, **fit_params)
@@ -365,6 +391,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if not resume:
             self.__dict__.update(data.inputs)
             self._learn_tasks(data.table)
+            self.selected_ = data.selected
             shape = shape_of(data.X)
             self.learned_ = {
                 "task_outputs": self.task_outputs_,
@@ -475,6 +502,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def initialize_module(self) -> Any:
         """Build the module with the sizes that it asks for."""
         given = self.get_params_for("module")
+        if self.selected_ is not None:  # a net of some tasks takes the entries that are theirs
+            for name, value in self._task_parameters().items():
+                given[name] = [value[t] for t in self.selected_]
         if isinstance(self.module, nn.Module) and not given:
             self.module_ = copy.deepcopy(self.module)
             return self
@@ -593,6 +623,66 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """The criterion of one batch; `y_true` is its target, a dict of tensors."""
         return self.criterion_(y_pred, to_tensor(y_true, self._device()))
+
+    # -- looking inside ------------------------------------------------------------------------
+
+    @available_if(_module_has("expert_weights"))
+    def expert_weights(self, X: Any) -> list[NDArray[np.float64]]:
+        """How much of each expert goes into each task, at every level.
+
+        For modules that know it: `skgroup.nn.MMoE`, `MultiLevelMMoE`, `CrossStitch`, `PLE`,
+        `AdaTTSp` and `AdaTT` (whose native weights are added to those of the gates, as in
+        figure 3 of [1]_), and any of the user's with an `expert_weights(x)` of a batch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples as in `fit`.
+
+        Returns
+        -------
+        weights : list of ndarray of shape (n_tasks, n_experts), one a level
+            Means over the samples. Experts stand in the order of `expert_names`.
+
+        Raises
+        ------
+        AttributeError
+            If the module has no experts.
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If `X` does not fit what was seen in `fit`.
+
+        References
+        ----------
+        .. [1] D. Li et al., "AdaTT: adaptive task-to-task fusion network for multitask learning
+           in recommendations", KDD 2023, arXiv:2304.04959.
+        """
+        self.check_is_fitted()
+        self._set_training(False)
+        dataset = self.get_dataset(X)
+        totals: list[Any] = []
+        with torch.no_grad(), self._autocast():
+            for batch in self.get_iterator(dataset, training=False):
+                x = batch[0] if isinstance(batch, list | tuple) else batch
+                x = as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+                means = [weights.double().cpu() for weights in self.module_.expert_weights(x)]
+                totals = totals or [torch.zeros_like(mean) for mean in means]
+                for total, mean in zip(totals, means, strict=True):
+                    total += mean * n_samples_of(x)
+        return [(total / n_samples_of(dataset)).numpy() for total in totals]
+
+    @available_if(_module_has("expert_names"))
+    def expert_names(self) -> list[str]:
+        """Names of the experts of a level: by task, as "income #0", then the shared ones.
+
+        Returns
+        -------
+        names : list of str
+        """
+        self.check_is_fitted()
+        names = getattr(self, "task_names_in_", None)
+        return self.module_.expert_names(None if names is None else list(names))
 
     # -- predicting ----------------------------------------------------------------------------
 
