@@ -66,9 +66,7 @@ def ways(n_experts, units):
     found = {
         "single-task nets": alone,
         "shared-bottom": shared,
-        "MMoE": lambda lr, seed: net(
-            MMoE, lr, seed, n_experts=n_experts, expert_hidden_units=[units]
-        ),
+        "MMoE": architecture(MMoE, n_experts=n_experts),
         "ML-MMoE": architecture(MultiLevelMMoE, n_experts=n_experts),
         "cross-stitch": lambda lr, seed: net(CrossStitch, lr, seed, expert_hidden_units=a_third),
         "PLE": architecture(PLE, n_task_experts=n_own, n_shared_experts=n_shared),

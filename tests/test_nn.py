@@ -118,8 +118,9 @@ def test_mlp_refuses_widths_below_one():
         MLP(n_outputs=2, n_features=3, hidden_units=(4, 0))
 
 
-def test_reordered_heads_give_reordered_outputs():
-    heads = LinearHeads(4, 3)
+@pytest.mark.parametrize("bias", [True, False])
+def test_reordered_heads_give_reordered_outputs(bias):
+    heads = LinearHeads(4, 3, bias=bias)
     x = torch.randn(2, 4)
     before = heads(x)
     source = torch.tensor([2, 0, 1])

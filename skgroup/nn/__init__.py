@@ -6,6 +6,7 @@ from skgroup.nn._heads import LinearHeads
 from skgroup.nn._mlp import MLP
 from skgroup.nn._mmoe import MMoE, MultiLevelMMoE
 from skgroup.nn._ple import PLE
+from skgroup.nn._resnet import ResNet18, ResNet34, ResNet50
 from skgroup.nn._shared_bottom import SharedBottom
 from skgroup.nn._small_cnn import SmallCNN
 
@@ -18,6 +19,9 @@ __all__ = [
     "LinearHeads",
     "MMoE",
     "MultiLevelMMoE",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
     "SharedBottom",
     "SmallCNN",
 ]

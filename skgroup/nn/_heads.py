@@ -27,4 +27,5 @@ class LinearHeads(nn.Linear):
         """
         with torch.no_grad():
             self.weight.copy_(self.weight[source])
-            self.bias.copy_(self.bias[source])
+            if self.bias is not None:
+                self.bias.copy_(self.bias[source])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from skgroup.training._random import local_seed
 
 __all__ = [
     "BatchLoader",
+    "SampleTransform",
     "TaskDataset",
     "as_float",
     "check_inputs",
@@ -48,8 +51,16 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     Raises
     ------
     ValueError
-        If `X` holds NaN or infinity, is not numeric, is empty, or does not fit what was fitted.
+        If `X` holds NaN or infinity, is not numeric, is empty, or does not fit what was fitted;
+        if `reset`, also if a transform of the estimator's iterators cannot take its samples.
     """
+    X = _check_inputs(estimator, X, reset=reset)
+    if reset:
+        _try_transforms(estimator, X)
+    return X
+
+
+def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, Dataset):
         if isinstance(X, IterableDataset):
             raise TypeError("X must not be an IterableDataset: samples are drawn by their index.")
@@ -77,6 +88,18 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
         ) from None
     _check_shape(estimator, tuple(X.shape[1:]), reset=reset)
     return X if sparse.issparse(X) else _to_tensor(X)
+
+
+def _try_transforms(estimator: Any, X: Any) -> None:
+    """Transform a sample, so that a wrong transform shows before any training."""
+    for iterator in ("iterator_train", "iterator_valid"):
+        name = f"{iterator}__transform"
+        kind = getattr(estimator, iterator, None)
+        transform = getattr(estimator, name, None)
+        if transform is None or not (isinstance(kind, type) and issubclass(kind, BatchLoader)):
+            continue
+        with local_seed(0):
+            SampleTransform(transform, name)(copy.deepcopy(TaskDataset(X)[0][0]))
 
 
 def _check_shape(estimator: Any, shape: tuple[int, ...] | None, *, reset: bool) -> None:
@@ -219,6 +242,90 @@ def _take(X: Any, index: Tensor | slice) -> Any:
     return X[index].clone() if isinstance(index, slice) else X[index]
 
 
+class SampleTransform:
+    """A callable for single samples, and a check that they keep their form.
+
+    Each call is for one sample, as torchvision's transforms draw their random numbers once a
+    call: for a whole batch, all its images would be flipped, or none.
+
+    Parameters
+    ----------
+    transform : callable
+        Given a copy of a sample, without a batch axis.
+    name : str, default="transform"
+        How messages call it.
+
+    Raises
+    ------
+    ValueError
+        If it is not callable; when called, if it changes the shape or type of a sample.
+    """
+
+    def __init__(self, transform: Any, name: str = "transform") -> None:
+        if not callable(transform):
+            raise ValueError(
+                f"The '{name}' parameter must be None or a callable that takes a sample, e.g. a "
+                f"transform of torchvision. Got {transform!r}."
+            )
+        self.transform, self.name = transform, name
+
+    def __call__(self, x: Any) -> Any:
+        """A sample transformed."""
+        expected = _form(x)
+        y = self.transform(x)
+        found = _form(y)
+        if found != expected:
+            raise ValueError(
+                f"The '{self.name}' parameter must keep the shape and type of a sample, which the "
+                f"module and prediction rely on: {_describe(expected)}. Got {_describe(found)}. "
+                "What should happen in prediction too (resizing, scaling) belongs in a torch "
+                "Dataset or in the module."
+            )
+        return y
+
+    def batch(self, x: Any) -> Any:
+        """A batch, sample by sample. May overwrite the batch."""
+        if not isinstance(x, Mapping):
+            return torch.stack([self(sample) for sample in x.unbind()])
+        n_samples = len(next(iter(x.values())))
+        samples = [self({key: value[i] for key, value in x.items()}) for i in range(n_samples)]
+        return {key: torch.stack([sample[key] for sample in samples]) for key in x}
+
+
+def _form(x: Any) -> Any:
+    """What of a sample a module depends on."""
+    if isinstance(x, Mapping):
+        return {key: _form(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [_form(value) for value in x]
+    kind = Tensor if isinstance(x, Tensor) else type(x)
+    return kind, getattr(x, "shape", None), getattr(x, "dtype", None)
+
+
+def _describe(form: Any) -> str:
+    if isinstance(form, dict):
+        return "{" + ", ".join(f"{key!r}: {_describe(value)}" for key, value in form.items()) + "}"
+    if isinstance(form, list):
+        return "[" + ", ".join(_describe(value) for value in form) + "]"
+    kind, shape, dtype = form
+    return kind.__name__ if shape is None else f"{kind.__name__} {tuple(shape)} of {dtype}"
+
+
+class _Transformed(Dataset):
+    """Items `(x, target)` with `x` transformed."""
+
+    def __init__(self, dataset: Any, transform: SampleTransform) -> None:
+        self.dataset, self.transform = dataset, transform
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, i: int) -> tuple[Any, Any]:
+        x, target = self.dataset[i]
+        # A Dataset may hand out views of its memory, and a transform may work in place.
+        return self.transform(copy.deepcopy(x)), target
+
+
 class BatchLoader:
     """Batches of data in memory: one indexing operation each, no collation of samples.
 
@@ -234,9 +341,18 @@ class BatchLoader:
     drop_last : bool, default=False
         Leave out a last batch of fewer samples.
     generator : torch.Generator, default=None
-        Draws the order; torch's global one if None.
+        Draws the order, and seeds what a transform or Dataset draws; torch's global one if None.
+    transform : callable, default=None
+        Augmentation, e.g. one of `torchvision.transforms.v2`: called with each sample, a tensor
+        without a batch axis (images CHW, of uint8 where they are stored so), as batches are made.
+        Must keep its shape and type.
     **options
         Further options of torch's DataLoader.
+
+    Raises
+    ------
+    ValueError
+        If `transform` is not callable; in a pass, if it changes the shape or type of a sample.
     """
 
     def __init__(
@@ -246,10 +362,12 @@ class BatchLoader:
         shuffle: bool = False,
         drop_last: bool = False,
         generator: torch.Generator | None = None,
+        transform: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> None:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.generator = generator
+        self.transform = None if transform is None else SampleTransform(transform)
         base: Any = dataset
         index: Tensor | None = None
         while isinstance(base, Subset):
@@ -260,7 +378,7 @@ class BatchLoader:
         self.loader = None
         if options or not getattr(base, "in_memory", False):
             self.loader = DataLoader(
-                dataset,
+                dataset if self.transform is None else _Transformed(dataset, self.transform),
                 batch_size=batch_size,
                 shuffle=shuffle,
                 drop_last=drop_last,
@@ -274,13 +392,31 @@ class BatchLoader:
         return n // size if self.drop_last else -(-n // size)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.loader is not None:
-            yield from self.loader
-            return
+        batches = iter(self._in_memory() if self.loader is None else self.loader)
+        while True:
+            with self._random():
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+            yield batch
+
+    def _in_memory(self) -> Iterator[Any]:
         order = self.order()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             stop = start + self.batch_size
-            yield self.base.batch(slice(start, stop) if order is None else order[start:stop])
+            x, target = self.base.batch(slice(start, stop) if order is None else order[start:stop])
+            yield (x if self.transform is None else self.transform.batch(x)), target
+
+    def _random(self) -> AbstractContextManager[None]:
+        """What transforms and Datasets draw from while they make a batch.
+
+        Training has seeded the global generators. Prediction has not, and says so by a generator
+        of its own: the caller's global state must stay as it is.
+        """
+        if self.generator is None or (self.loader is None and self.transform is None):
+            return nullcontext()
+        return local_seed(int(torch.randint(2**31 - 1, (), generator=self.generator)))
 
     def order(self) -> Tensor | None:
         """The order of one pass over the samples; None where it is the stored one."""

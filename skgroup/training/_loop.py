@@ -31,6 +31,16 @@ class TrainingLoop(NeuralNet):
 
     plain_step_ = False
 
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of a fitted net too; see `skorch.NeuralNet.set_params`."""
+        # Of a fitted net, skorch expects each parameter with a prefix to rebuild something.
+        prefixes = ("iterator_train__", "iterator_valid__")
+        of_iterators = {key: value for key, value in params.items() if key.startswith(prefixes)}
+        super().set_params(**{k: v for k, v in params.items() if k not in of_iterators})
+        for key, value in of_iterators.items():
+            setattr(self, key, value)
+        return self
+
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Tell the callbacks; see `skorch.NeuralNet.notify`."""
         if method_name != "on_epoch_end":

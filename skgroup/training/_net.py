@@ -143,6 +143,13 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     `Dataset` too, with `Y` beside it, or yielding `(x, labels)`; samples are then drawn by
     torch's DataLoader (`iterator_train__num_workers`, ...).
 
+    Images are augmented by `iterator_train__transform`, any callable that takes one sample (images
+    CHW, uint8 where `X` is) and keeps its shape and type, e.g.
+    `torchvision.transforms.v2.Compose([RandomHorizontalFlip(), RandomCrop(32, padding=4)])`. It
+    is called sample by sample for training batches only, from the random state of the net; data
+    maps and affinities then describe the augmented samples. What prediction needs too (resizing,
+    scaling) belongs in a Dataset or the module.
+
     Interrupting `fit` (Ctrl-C) ends training early with a warning and keeps what was learned.
 
     Examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ _GENERATORS = threading.RLock()
 
 @contextmanager
 def local_seed(seed: int) -> Iterator[None]:
-    """Seed torch's and NumPy's global generators inside the block, and put them back after it.
+    """Seed the global generators of torch, NumPy and Python, and put them back after the block.
 
     Other threads that come here wait for the end of the block.
     """
@@ -35,12 +36,14 @@ def local_seed(seed: int) -> Iterator[None]:
         _GENERATORS,
         torch.random.fork_rng(devices=range(torch.cuda.device_count())),
     ):
-        state = np.random.get_state()
+        state, of_python = np.random.get_state(), random.getstate()
         torch.default_generator.manual_seed(seed)
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(seed)
         np.random.seed(seed % 2**32)
+        random.seed(seed)  # Datasets and transforms of users may draw from it
         try:
             yield
         finally:
             np.random.set_state(state)
+            random.setstate(of_python)

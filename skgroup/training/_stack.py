@@ -150,7 +150,9 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "the inputs are not one array in memory"
     if first.callbacks or first.train_split or first.compile or first.verbose:
         return "the net has callbacks, a validation split, compile or verbose"
-    options = first.get_params_for("iterator_train").keys()
+    options = _options(first, "iterator_train")
+    if "transform" in options:
+        return "the net has a transform, which may draw random numbers"
     if first.iterator_train is not BatchLoader or options - {"shuffle", "batch_size", "drop_last"}:
         return "the net has an iterator of its own"
     if type(first.criterion_) is not MultiTaskLoss or first.optimizer not in _ELEMENTWISE:
@@ -169,6 +171,11 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     if any(not p.requires_grad for p in modules[0].parameters()):
         return "some parameters are frozen"
     return stack_of(modules, X, training=True)
+
+
+def _options(net: MultiTaskNet, iterator: str) -> set[str]:
+    """The options of an iterator that are set."""
+    return {key for key, value in net.get_params_for(iterator).items() if value is not None}
 
 
 def stack_of(modules: Sequence[nn.Module], X: Any, *, training: bool) -> Stack | str:
@@ -301,7 +308,7 @@ def predict_stacked(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[
         return None
     if type(first) is not MultiTaskNet or first.iterator_valid is not BatchLoader:
         return None
-    if first.get_params_for("iterator_valid").keys() - {"generator"}:
+    if _options(first, "iterator_valid") - {"generator"}:
         return None
     stack = stack_of([net.module_ for net in nets], dataset.X, training=False)
     if isinstance(stack, str):
