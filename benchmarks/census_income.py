@@ -9,10 +9,15 @@ The second only prints what was measured. The folder holds `census-income.data` 
 All nets see the same pipeline (`skgroup.datasets`), the whole training part for 4 epochs (Adam,
 batches of 512), and no class weights, as AUC knows no threshold. The test part is split in halves
 by a fixed seed: on the validation half the learning rate of each way is chosen, the best mean AUC
-of three by seed 0; the scores are those of the other half. In all there are 6 experts of 128 and 64
-units, or 9 of 96 and 48, and towers of 32; ways without experts get as many units: the bottom that
-all share is 768 and 384 wide (864 and 432), a single-task net or a unit of cross-stitch a third of
-it. Each fit adds a line to the results file; an interrupted run goes on where it was.
+by seed 0 of .0003, .001, .003 and, where the best is at an end, further ones; the scores are those
+of the other half. In all there are 6 experts of 128 and 64 units, or 9 of 96 and 48, and towers of
+32; ways without experts get as many units: the bottom that all share is 768 and 384 wide (864 and
+432), a single-task net or a unit of cross-stitch a third of it. The smaller shared bottom has as
+many parameters as AdaTT. Each fit adds a line to the results file; an interrupted run goes on where
+it was (after a change of the settings take another file).
+
+Intervals are Student's t over seeds: they speak of first weights and the order of samples, with one
+training part and one test half, and are too narrow for new data.
 """
 
 import argparse
@@ -39,6 +44,7 @@ def ways(n_experts, units):
     """Name of each way, and what makes its estimator of a learning rate and a seed."""
     all_units = tuple(n_experts * u for u in units)
     a_third = tuple(u // 3 for u in all_units)
+    smaller = {6: (544, 272), 9: (576, 288)}[n_experts]
     n_own, n_shared = n_experts // 3 - 1, 3
 
     def net(module, lr, seed, **params):
@@ -56,8 +62,8 @@ def ways(n_experts, units):
     def architecture(module, **params):
         return lambda lr, seed: net(module, lr, seed, expert_hidden_units=units, **params)
 
-    def shared(lr, seed):
-        return net(SharedBottom, lr, seed, hidden_units=all_units)
+    def shared(lr, seed, hidden_units=all_units):
+        return net(SharedBottom, lr, seed, hidden_units=hidden_units)
 
     def alone(lr, seed):
         one = net(SharedBottom, lr, seed, hidden_units=a_third)
@@ -66,6 +72,7 @@ def ways(n_experts, units):
     found = {
         "single-task nets": alone,
         "shared-bottom": shared,
+        "shared-bottom, smaller": lambda lr, seed: shared(lr, seed, smaller),
         "MMoE": architecture(MMoE, n_experts=n_experts),
         "ML-MMoE": architecture(MultiLevelMMoE, n_experts=n_experts),
         "cross-stitch": lambda lr, seed: net(CrossStitch, lr, seed, expert_hidden_units=a_third),
@@ -124,15 +131,24 @@ def run(name, n_experts, make, data, n_seeds, lines, path):
         return done[lr, seed]
 
     tried = [fit(lr, 0) for lr in LEARNING_RATES]
-    best = chosen(tried)
+    while (further := beyond(tried)) is not None:
+        tried.append(fit(further, 0))
     for seed in range(1, n_seeds):
-        fit(best, seed)
+        fit(chosen(tried), seed)
 
 
 def chosen(lines):
     """The learning rate of the best mean AUC on the validation half by seed 0."""
     first = [line for line in lines if line["seed"] == 0]
     return max(first, key=lambda line: np.mean(line["validation"]))["lr"]
+
+
+def beyond(tried):
+    """The next learning rate, where the best of those tried is the least or the greatest."""
+    rates = sorted(line["lr"] for line in tried)
+    if chosen(tried) == rates[-1]:
+        return round(rates[-1] * 10 / 3, 2)
+    return round(rates[0] * 0.3, 6) if chosen(tried) == rates[0] else None
 
 
 def table(lines):
@@ -143,7 +159,7 @@ def table(lines):
         of_size = {}
         for way in [way for size, way in kinds if size == n_experts]:
             own = [x for x in lines if (x["experts"], x["way"]) == (n_experts, way)]
-            if len({x["lr"] for x in own}) == len(LEARNING_RATES):
+            if len({x["lr"] for x in own}) >= len(LEARNING_RATES):
                 of_size[way] = [x for x in own if x["lr"] == chosen(own)]
         n_seeds = sorted({len(own) for own in of_size.values()})
         out += [f"\n**{n_experts} experts of {units}**, seeds: {n_seeds}\n"]

@@ -1,6 +1,7 @@
 """The architectures, beside their equations with a loop over experts, gates and towers."""
 
 import copy
+import functools
 import pickle
 import re
 
@@ -365,6 +366,7 @@ LEVELS_RULE = (
     "expert_hidden_units must have an entry a level, an int or a sequence of ints, and at least "
     "one level. Got "
 )
+MAKES_RULE = "{} must be a class or function that makes a torch module, as torch.nn.ReLU does. Got "
 
 
 @pytest.mark.parametrize(
@@ -406,6 +408,39 @@ LEVELS_RULE = (
         ),
         (SharedBottom, {"hidden_units": ()}, "hidden_units must name at least one layer. Got ()."),
         (SharedBottom, {"task_outputs": ()}, "task_outputs must name at least one task. Got ()."),
+        (
+            AdaTT,
+            {"n_task_experts": np.array(2)},
+            "n_task_experts must be an int >= 1. Got array(2).",
+        ),
+        (
+            SharedBottom,
+            {"hidden_units": np.array([], dtype=int)},
+            "hidden_units must name at least one layer. Got array([], dtype=int64).",
+        ),
+        (
+            SharedBottom,
+            {"tower_hidden_units": {4, 3}},
+            "tower_hidden_units must be ints >= 1. Got {3, 4}.",
+        ),
+        (PLE, {"dropout": float("nan")}, "dropout must be a number from 0 to 1. Got nan."),
+        (PLE, {"dropout": "0.5"}, "dropout must be a number from 0 to 1. Got '0.5'."),
+        (AdaTT, {"native": "no"}, "native must be True or False. Got 'no'."),
+        (AdaTT, {"activation": nn.ReLU()}, MAKES_RULE.format("activation") + "ReLU()."),
+        (AdaTT, {"activation": "relu"}, MAKES_RULE.format("activation") + "'relu'."),
+        (MMoE, {"extractor": "cnn"}, MAKES_RULE.format("extractor") + "'cnn'."),
+        (
+            MMoE,
+            {"input_shape": (3,)},
+            "input_shape must be (n_features,) where both are given. Got (3,) and n_features=5.",
+        ),
+        (
+            MMoE,
+            {"extractor": lambda: nn.Unflatten(1, (2, 2))},
+            "extractor must take a batch of samples of shape (5,). Unflatten raised RuntimeError: "
+            "unflatten: Provided sizes [2, 2] don't multiply up to the size of dim 1 (5) in the "
+            "input tensor",
+        ),
         (PLE, {"n_features": None}, "PLE needs n_features or input_shape. Got neither."),
         (
             CrossStitch,
@@ -422,6 +457,11 @@ LEVELS_RULE = (
 def test_wrong_parameters_are_named(cls, params, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         cls(**{"task_outputs": TASKS, "n_features": N_FEATURES, **params})
+
+
+def test_widths_may_be_arrays():
+    net = AdaTT(np.array([1, 3]), 5, expert_hidden_units=[np.array([4, 3]), 2])
+    assert net(torch.zeros(2, 5)).shape == (2, 4)
 
 
 def test_names_of_all_tasks_are_needed():
@@ -470,6 +510,13 @@ def test_embeddings_of_categories_stand_in_front(cls):
     net = MultiTaskNet(cls, module__extractor=Embedded, max_epochs=25, lr=0.02, random_state=0)
     assert net.fit(X, Y).score(X, Y) > 0.95
     assert net.module_.n_inputs == 8
+
+
+def test_an_extractor_may_start_with_an_embedding():
+    codes = torch.randint(4, (6, 2))
+    net = AdaTT((1, 3), 2, extractor=nn.Sequential(nn.Embedding(4, 3), nn.Flatten()))
+    assert net.n_inputs == 6
+    assert net(codes).shape == (6, 4)
 
 
 def test_an_image_extractor_is_copied_and_left_as_it_was():
@@ -540,10 +587,10 @@ def test_shared_parameters_are_those_that_reach_several_tasks(name):
     for parameter, *of_tasks in zip(net.parameters(), *grads, strict=True):
         n_reached = sum((grad != 0).int() for grad in of_tasks)
         is_shared = any(parameter is p for p in shared)
-        assert is_shared or n_reached.max() == 1
-        # The gates of PLE's tasks at the last level but one reach their own task alone, too.
-        if not name.startswith("ple"):
+        # Of PLE, what an inner level holds of a task alone may reach that task alone.
+        if not (name.startswith("ple") and is_shared):
             assert is_shared == (n_reached.max() > 1)
+    assert len(shared) < len(list(net.parameters())) - 1
 
 
 @pytest.mark.parametrize("cls", [PLE, AdaTT])
@@ -689,6 +736,32 @@ def test_specialists_of_some_tasks_have_the_experts_of_these_tasks(data, name):
     assert min(s.n_tasks_ for s in warm.specialists_) < 4
     alone = GroupedMTLClassifier.stl(net, random_state=0).fit(X, Y)
     assert [s.module_.units.counts.item() for s in alone.specialists_] == list(counts)
+
+
+@pytest.mark.parametrize("cls", [AdaTT, AdaTTSp])
+def test_specialists_whose_native_weights_are_one_start_from_learned_ones(data, cls):
+    X, Y = data
+    net = small("AdaTT").set_params(module=cls, module__n_task_experts=(2, 1, 1, 1)).fit(X, Y)
+    tasks = np.array([1, 3])
+    part = clone(net)
+    checked = part._check_data(X, Y, None).select(tasks)
+    part._prepare(checked, seed=5)
+    part.load_tasks(net, tasks)
+    level = part.module_.levels[0]
+    assert level.native.fixed
+    assert not net.module_.levels[0].native.fixed
+    x = torch.from_numpy(X[:20])
+    kept = [2, 4, 5] if cls is AdaTT else [2, 4]
+    torch.testing.assert_close(level.experts(x), net.module_.levels[0].experts(x)[:, kept])
+    torch.testing.assert_close(level.native(), torch.eye(len(kept))[: level.native.own.shape[0]])
+
+
+def test_numbers_of_experts_may_be_bound_by_partial(data):
+    X, Y = data
+    module = functools.partial(AdaTT, n_task_experts=(1, 2, 1, 1), expert_hidden_units=(8,))
+    net = MultiTaskNet(module, max_epochs=1, random_state=0)
+    alone = GroupedMTLClassifier.stl(net, random_state=0).fit(X, Y)
+    assert [s.module_.units.counts.item() for s in alone.specialists_] == [1, 2, 1, 1]
 
 
 @pytest.mark.parametrize("counts", [(1, 2, 1), (1, 2, 1, 1, 1)])

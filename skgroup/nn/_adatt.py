@@ -105,6 +105,8 @@ class AdaTT(LevelNetwork):
     ) -> None:
         super().__init__(task_outputs, n_features, input_shape, extractor)
         n_shared_experts = check_int("n_shared_experts", n_shared_experts, 0)
+        if not isinstance(native, bool):
+            raise ValueError(f"native must be True or False. Got {native!r}.")
         self.units = Units(self.n_tasks, n_task_experts, n_shared_experts)
         of_levels = check_levels("expert_hidden_units", expert_hidden_units)
         gate = check_widths("gate_hidden_units", gate_hidden_units)
@@ -220,6 +222,11 @@ class NativeWeights(TaskPart):
     def forward(self) -> Tensor:
         """The matrix, 0 where an expert is not the unit's own."""
         return self.own if self.fixed else self.own * F.pad(self.weight, [0, self.n_others])
+
+    def take_tasks(self, other: TaskPart, tasks: Tensor) -> dict[str, Tensor]:
+        """The weights in a net of more tasks; none where they are 1 here, by the rule, though they
+        were learned there."""
+        return {} if self.fixed else super().take_tasks(other, tasks)
 
     def reorder_tasks(self, source: Tensor) -> None:
         """Exchange the initial weights; those of tasks with fewer experts are larger."""

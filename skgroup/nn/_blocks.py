@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ __all__ = [
     "TaskPart",
     "Towers",
     "labels_of_units",
+    "made_by",
     "padded_slots",
 ]
 
@@ -108,6 +111,20 @@ def _take(part: TaskPart, parameter: Tensor, rows: Tensor) -> Tensor:
     return parameter.reshape(len(part.labels), -1)[rows.to(parameter.device)]
 
 
+def made_by(name: str, make: Any) -> nn.Module:
+    """The module that a class, or another callable, makes."""
+    rule = f"{name} must be a class or function that makes a torch module, as torch.nn.ReLU does."
+    if isinstance(make, nn.Module) or not callable(make):
+        raise ValueError(f"{rule} Got {make!r}.")
+    try:
+        made = make()
+    except TypeError as error:
+        raise ValueError(f"{rule} Got {make!r}, which raised: {error}") from error
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{rule} Got {make!r}, which made {made!r}.")
+    return made
+
+
 def labels_of_units(units: Sequence[int] | Tensor) -> Tensor:
     """Labels of one block a unit, numbered within the unit: (n_units, 3)."""
     units = torch.as_tensor(units, dtype=torch.long)
@@ -186,14 +203,16 @@ class BlockMLP(nn.Sequential):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if not isinstance(dropout, Real) or not 0 <= dropout <= 1:
+            raise ValueError(f"dropout must be a number from 0 to 1. Got {dropout!r}.")
         for width in widths:
             slots = torch.arange(len(labels) * width).reshape(len(labels), width)
             self.append(BlockLinear(n_in, slots, labels))
-            self.append(activation())
+            self.append(made_by("activation", activation))
             if dropout:
                 self.append(nn.Dropout(dropout))
             n_in = width
-        self.n_out = n_in
+        self.n_out: int = n_in
 
 
 class Gates(nn.Module):

@@ -123,6 +123,7 @@ class MultiLevelMMoE(LevelNetwork):
         Parameters
         ----------
         x : Tensor of shape (batch, ...)
+            The module runs in its present mode: call `eval` first, as before any prediction.
 
         Returns
         -------

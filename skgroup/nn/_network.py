@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from skgroup.nn._blocks import (
     BlockMLP,
     Towers,
     labels_of_units,
+    made_by,
 )
 
 __all__ = [
@@ -47,7 +48,7 @@ def check_widths(
     widths = (value,) if isinstance(value, Integral) else value
     if not _is_sequence(widths) or not all(isinstance(w, Integral) and int(w) >= 1 for w in widths):
         raise ValueError(f"{name} must be ints >= 1. Got {value!r}.")
-    if not widths and not empty:
+    if len(widths) == 0 and not empty:
         raise ValueError(f"{name} must name at least one {what}. Got {value!r}.")
     return tuple(int(w) for w in widths)
 
@@ -63,7 +64,9 @@ def check_levels(name: str, value: Any) -> list[tuple[int, ...]]:
 
 
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Iterable) and hasattr(value, "__len__") and not isinstance(value, str)
+    """Whether it holds entries in an order; arrays and tensors of no axes do not."""
+    ordered = isinstance(value, Iterable) and hasattr(value, "__getitem__")
+    return ordered and not isinstance(value, str | Mapping) and getattr(value, "ndim", 1) > 0
 
 
 class Units:
@@ -169,11 +172,17 @@ class TowerNetwork(nn.Module):
                     f"{type(self).__name__} needs n_features or input_shape. Got neither."
                 )
             input_shape = (n_features,)
-        shape = check_widths("n_features or input_shape", tuple(input_shape), empty=False)
+        shape = check_widths("n_features or input_shape", input_shape, empty=False, what="axis")
+        if n_features is not None and shape != (n_features,):
+            raise ValueError(
+                f"input_shape must be (n_features,) where both are given. Got {shape} and "
+                f"n_features={n_features}."
+            )
         self.extractor: nn.Module | None = None
         self.n_inputs = math.prod(shape)
         if extractor is not None:
-            made = copy.deepcopy(extractor) if isinstance(extractor, nn.Module) else extractor()
+            made = copy.deepcopy(extractor) if isinstance(extractor, nn.Module) else None
+            made = made or made_by("extractor", extractor)
             self.extractor, self.n_inputs = made, _width_behind(made, shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -210,7 +219,18 @@ def _width_behind(extractor: nn.Module, shape: tuple[int, ...]) -> int:
     first = next(extractor.parameters(), torch.empty(0))
     devices = [first.device] if first.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices):
-        output = extractor.eval()(torch.zeros(1, *shape, device=first.device))
+        extractor.eval()
+        sample = torch.zeros(1, *shape, device=first.device)
+        try:
+            output = extractor(sample)
+        except Exception as error:
+            try:
+                output = extractor(sample.long())  # starts with an embedding
+            except Exception:
+                raise ValueError(
+                    f"extractor must take a batch of samples of shape {shape}. "
+                    f"{type(extractor).__name__} raised {type(error).__name__}: {error}"
+                ) from error
     for part, training in modes:
         part.training = training
     if not isinstance(output, Tensor) or len(output) != 1 or output.numel() < 1:
@@ -249,6 +269,7 @@ class LevelNetwork(TowerNetwork):
         Parameters
         ----------
         x : Tensor of shape (batch, ...)
+            The module runs in its present mode: call `eval` first, as before any prediction.
 
         Returns
         -------

@@ -359,8 +359,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def _task_parameters(self) -> dict[str, Any]:
         """Hyper-parameters of the module that were given with an entry a task."""
-        given = self.get_params_for("module")
-        names = getattr(self.module, "task_parameters", ())
+        given, module = self.get_params_for("module"), self.module
+        if isinstance(module, functools.partial):
+            given, module = {**module.keywords, **given}, module.func
+        names = getattr(module, "task_parameters", ())
         return {name: given[name] for name in names if np.ndim(given.get(name, 0)) == 1}
 
     def _fit_data(self, data: TrainingData, *, resume: bool = False, **fit_params: Any) -> None:
@@ -496,6 +498,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             for name, part in self.module_.named_modules():
                 if hasattr(part, "take_tasks") and name in parts:
                     taken = part.take_tasks(parts[name], torch.as_tensor(tasks))
+                    for key, _ in parts[name].named_parameters(recurse=False):
+                        del state[f"{name}.{key}"]
                     state.update({f"{name}.{key}": value for key, value in taken.items()})
             self.module_.load_state_dict(state)
         except (RuntimeError, ValueError) as error:
