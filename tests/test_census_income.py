@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
+from benchmarks import census_income
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import _census_income, census_income_encoder, fetch_census_income
 
@@ -115,3 +116,45 @@ def test_what_is_not_there_or_not_census_is_refused(folder, tmp_path):
     (folder / "adult.csv").write_text("39, Private, 1\n" * 9)
     with pytest.raises(ValueError, match=r"has 42 columns\. Got 3\."):
         fetch_census_income(path=folder / "adult.csv")
+    (folder / "adult.csv").write_text("")
+    with pytest.raises(ValueError, match=r"has 42 columns\. Got 0\."):
+        fetch_census_income(path=folder / "adult.csv")
+    (folder / "adult.csv").write_text(", ".join(["1"] * N_COLUMNS))
+    message = "whose last column is '- 50000.' or '50000+.'. Got ['1']."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fetch_census_income(path=folder / "adult.csv")
+
+
+def test_a_download_that_broke_off_is_not_kept(tmp_path, monkeypatch):
+    source, home = tmp_path / "source", tmp_path / "home"
+    source.mkdir()
+    whole = gzip.compress("\n".join(TRAIN).encode())
+    (source / "census-income.data.gz").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setattr(_census_income, "_URL", source.as_uri() + "/")
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"census-income\.data could not be downloaded"):
+            fetch_census_income(data_home=home)
+    (source / "census-income.data.gz").write_bytes(whole)
+    assert len(fetch_census_income(data_home=home).data) == 4
+
+
+def test_files_beside_the_table_are_not_taken_for_it(folder):
+    (folder / "census-income.data.md5").write_text("no table")
+    assert len(fetch_census_income(path=folder).data) == 4
+
+
+@pytest.mark.parametrize("n_experts", [6, 9])
+def test_every_way_of_the_benchmark_trains(n_experts):
+    X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    Y = (X[:, :3] > 0).astype(int)
+    ways = census_income.ways(n_experts, census_income.SIZES[n_experts])
+    for make in ways.values():
+        assert make(1e-3, 0).fit(X, Y).predict_proba(X).shape == (60, 3)
+
+
+def test_learning_rates_go_on_where_the_best_is_at_an_end():
+    rates = [{"lr": lr, "seed": 0, "validation": [lr]} for lr in census_income.LEARNING_RATES]
+    assert census_income.beyond(rates) == 0.01
+    assert census_income.beyond([*rates, {"lr": 0.01, "seed": 0, "validation": [0]}]) is None
+    falling = [{**line, "validation": [-line["lr"]]} for line in rates]
+    assert census_income.beyond(falling) == 9e-5

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
+import zlib
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
-from sklearn.datasets import get_data_home
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Bunch
+
+from skgroup.datasets._sources import check_choice, home_of
 
 __all__ = ["census_income_encoder", "fetch_census_income"]
 
@@ -35,6 +38,7 @@ _COLUMNS = """
 """
 _NAMES = [name.strip().rstrip("*") for name in _COLUMNS.split(",")]
 _NUMBERS = [name.strip().rstrip("*") for name in _COLUMNS.split(",") if "*" in name]
+_INCOMES = ("- 50000.", "50000+.")
 _COLLEGE = r"Some college|Associates|Bachelors|Masters|Prof school|Doctorate"
 
 
@@ -50,7 +54,8 @@ def fetch_census_income(
 
     The tasks are income (above 50,000 dollars), marital (never married) and education (some
     college or more). The columns that they are made from are no features, and neither is the
-    instance weight. Unknown values ("?") are categories of their own. Needs pandas.
+    instance weight. (What is left still says much of marital: who files taxes jointly has
+    married.) Unknown values ("?") are categories of their own. Needs pandas.
 
     Parameters
     ----------
@@ -102,10 +107,9 @@ def fetch_census_income(
     >>> X_test, Y_test = fetch_census_income(subset="test", return_X_y=True)  # doctest: +SKIP
     >>> clf.fit(X, Y).score(X_test, Y_test)  # doctest: +SKIP
     """
-    if subset not in _FILES:
-        raise ValueError(f"The 'subset' parameter must be 'train' or 'test'. Got {subset!r}.")
+    check_choice("subset", subset, _FILES)
     if path is not None:
-        file = _given(Path(path), _FILES[subset])
+        file = _given(Path(path).expanduser(), _FILES[subset])
     else:
         file = _downloaded(_FILES[subset], data_home, download_if_missing)
     rows = _read(file)
@@ -150,11 +154,20 @@ def census_income_encoder() -> ColumnTransformer:
 def _read(file: Path) -> Any:
     import pandas as pd
 
-    first = pd.read_csv(file, header=None, nrows=5)
+    try:
+        first = pd.read_csv(file, header=None, nrows=5, skipinitialspace=True)
+    except pd.errors.EmptyDataError:
+        first = pd.DataFrame()
     if first.shape[1] != len(_NAMES):
         raise ValueError(
             f"{file} is no file of Census-Income (KDD), which has {len(_NAMES)} columns. Got "
             f"{first.shape[1]}."
+        )
+    incomes = {str(value).strip() for value in first.iloc[:, -1]}
+    if not incomes <= set(_INCOMES):
+        raise ValueError(
+            f"{file} is no file of Census-Income (KDD), whose last column is {_INCOMES[0]!r} or "
+            f"{_INCOMES[1]!r}. Got {sorted(incomes)}."
         )
     kinds: dict[str, type] = {name: float if name in _NUMBERS else str for name in _NAMES}
     return pd.read_csv(
@@ -170,14 +183,15 @@ def _read(file: Path) -> Any:
 def _given(path: Path, name: str) -> Path:
     if path.is_file():
         return path
-    found = sorted(p for p in path.glob(f"{name}*") if p.stem == name or p.name == name)
+    kinds = ("", ".gz", ".bz2", ".zip", ".xz")
+    found = [path / f"{name}{kind}" for kind in kinds if (path / f"{name}{kind}").is_file()]
     if not found:
         raise FileNotFoundError(f"There is no file {name} (or {name}.gz, ...) at {path}.")
     return found[0]
 
 
 def _downloaded(name: str, data_home: Any, download_if_missing: bool) -> Path:
-    home = Path(get_data_home(data_home)) / "census_income"
+    home = home_of("census_income", data_home)
     file = home / f"{name}.gz"
     if file.exists():
         return file
@@ -192,7 +206,10 @@ def _downloaded(name: str, data_home: Any, download_if_missing: bool) -> Path:
     try:
         with urlopen(_URL + file.name, timeout=60) as source, part.open("wb") as target:
             shutil.copyfileobj(source, target)
-    except (URLError, TimeoutError) as error:
+        with gzip.open(part) as written:  # read to its end, where its checksum is
+            while written.read(2**20):
+                pass
+    except (OSError, EOFError, HTTPException, zlib.error) as error:
         raise OSError(f"{name} could not be downloaded ({error}). {ways}") from error
     part.replace(file)
     return file

@@ -1,16 +1,159 @@
-"""Tasks made from the class labels of images."""
+"""Tasks made from class labels."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch, check_random_state, check_scalar
 
-__all__ = ["load_digit_tasks", "make_class_tasks"]
+__all__ = ["load_digit_tasks", "make_class_tasks", "make_label_tasks"]
+
+
+def make_label_tasks(
+    labels: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
+    unions: Mapping[str, Collection[Any]] | None = None,
+    parity: bool = False,
+    extra: Mapping[str, ArrayLike] | None = None,
+    complements: Mapping[str, str] | None = None,
+    n_random: int = 0,
+    as_frame: bool = False,
+    random_state: Any = 0,
+) -> Bunch:
+    """Binary tasks from class labels: one-vs-rest, unions, parity, complements, controls.
+
+    The kinds of tasks that STG-MTL [1]_ makes from image classes, for any class labels. The tasks
+    come in the order of the parameters. Unions and complements are tasks that should be found to
+    belong together, parity means nothing, and nothing can learn a random task.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,)
+        The class of each sample: ints, bools or strings, none missing.
+    classes : array-like of shape (n_classes,), default=None
+        All labels that there are, in the order wanted for the tasks; those that occur, sorted, if
+        None. Give them where a part of the samples (a test set) may lack a class.
+    class_names : sequence of str, default=None
+        Names of `classes`, and so of their one-vs-rest tasks. If None, strings name themselves,
+        and the others are "class 0", ...
+    unions : dict of str to collection of classes, default=None
+        Further tasks: is the sample of one of these classes? Classes are given as labels, or by
+        their names.
+    parity : bool, default=False
+        Add the task "odd-numbered": is the position of the class among `classes`, from 0, odd?
+    extra : dict of str to array-like of shape (n_samples,), default=None
+        Further tasks whose labels, 0 and 1, are known: of something that was done to the samples.
+    complements : dict of str to str, default=None
+        Further tasks: the opposite of the task of this name, one of those above.
+    n_random : int, default=0
+        Add this many tasks of random labels, 0 and 1 equally probable: "random", or "random 0",
+        "random 1", ... if there are several.
+    as_frame : bool, default=False
+        `target` as a pandas DataFrame with the names of the tasks.
+    random_state : int, RandomState or None, default=0
+        Determines the random labels. Parts of a data set want different ones.
+
+    Returns
+    -------
+    tasks : Bunch
+        `target`, ndarray of int or DataFrame, of shape (n_samples, n_tasks), 0 and 1;
+        `task_names`, list of str.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, continuous or not among `classes`, classes or names occur twice or
+        differ in number, a union names an unknown class or is not a task (holds no class, or
+        all), an extra task is not one of 0 and 1 for each sample, or a complement is that of an
+        unknown task.
+
+    See Also
+    --------
+    make_class_tasks : Tasks from images of some classes, half of them turned upside down.
+
+    References
+    ----------
+    .. [1] A. Sherif, A. Abid, M. Elattar, M. ElHelw, "STG-MTL: scalable task grouping for
+       multi-task learning using data maps", 2024, doi:10.1088/2632-2153/ad4e04.
+
+    Examples
+    --------
+    >>> from skgroup.datasets import make_label_tasks
+    >>> tasks = make_label_tasks(
+    ...     ["cat", "car", "dog", "cat"],
+    ...     unions={"animal": ["cat", "dog"]},
+    ...     complements={"no animal": "animal"},
+    ...     n_random=1,
+    ... )
+    >>> tasks.task_names
+    ['car', 'cat', 'dog', 'animal', 'no animal', 'random']
+    >>> tasks.target[:, :5]
+    array([[0, 1, 0, 1, 0],
+           [1, 0, 0, 0, 1],
+           [0, 0, 1, 1, 0],
+           [0, 1, 0, 1, 0]])
+    """
+    values = _as_labels(labels, "labels")
+    found, codes = np.unique(values, return_inverse=True)
+    known = found if classes is None else _as_labels(classes, "classes")
+    position = {label: k for k, label in enumerate(known.tolist())}
+    if len(position) < len(known):
+        raise ValueError(f"classes must differ. Got {known.tolist()}.")
+    if unknown := [label for label in found.tolist() if label not in position]:
+        raise ValueError(f"labels must be among {_describe(position)}. Got {unknown}.")
+    codes = np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
+
+    tasks: dict[str, NDArray] = {}
+
+    def add(name: str, positives: NDArray) -> None:
+        if name in tasks:
+            raise ValueError(f"Tasks must have different names. Got {name!r} twice.")
+        tasks[name] = positives
+
+    names = _class_names(class_names, known)
+    for k, name in enumerate(names):
+        add(name, codes == k)
+    # A label means itself even if another class has it for a name.
+    position = {name: k for k, name in enumerate(names)} | position
+    for name, members in (unions or {}).items():
+        chosen = {position.get(member, -1) for member in members}
+        if -1 in chosen or not 0 < len(chosen) < len(known):
+            got = [m.item() if isinstance(m, np.generic) else m for m in members]
+            raise ValueError(
+                f"The union {name!r} must hold some, not all, of {_describe(known.tolist())}. "
+                f"Got {sorted(got, key=lambda m: (isinstance(m, str), m))}."
+            )
+        add(name, np.isin(codes, list(chosen)))
+    if parity:
+        add("odd-numbered", codes % 2 == 1)
+    for name, given in (extra or {}).items():
+        column = np.asarray(given)
+        if column.shape != codes.shape or not np.isin(column, [0, 1]).all():
+            raise ValueError(
+                f"The extra task {name!r} must be 0 or 1 for each of {len(codes)} samples. Got "
+                f"shape {column.shape}, values {np.unique(column)[:5].tolist()}."
+            )
+        add(name, column == 1)
+    for name, of in (complements or {}).items():
+        if of not in tasks:
+            raise ValueError(
+                f"The complement {name!r} must be that of a task. Got {of!r}, tasks are "
+                f"{list(tasks)}."
+            )
+        add(name, ~tasks[of])
+    check_scalar(n_random, "n_random", Integral, min_val=0)
+    noise = check_random_state(random_state).randint(2, size=(n_random, len(codes))) == 1
+    for k, column in enumerate(noise):
+        add("random" if n_random == 1 else f"random {k}", column)
+    target = np.column_stack(list(tasks.values())).astype(np.int64)
+    return Bunch(target=as_table(target, list(tasks), as_frame), task_names=list(tasks))
 
 
 def make_class_tasks(
@@ -56,6 +199,10 @@ def make_class_tasks(
         If images and labels differ in number, a union names an unknown class, or is not a task
         (holds no class, or all).
 
+    See Also
+    --------
+    make_label_tasks : Tasks from class labels of anything.
+
     References
     ----------
     .. [1] A. Sherif, A. Abid, M. Elattar, M. ElHelw, "STG-MTL: scalable task grouping for
@@ -82,27 +229,19 @@ def make_class_tasks(
             f"labels must be ints in the range [0, {n_classes}). Got {labels.min()} to "
             f"{labels.max()}."
         )
-    names = [f"class {k}" for k in range(n_classes)] if class_names is None else list(class_names)
-    columns = [labels == k for k in range(n_classes)]
-    for name, classes in (unions or {}).items():
-        if not set(classes) < set(range(n_classes)) or not classes:
-            raise ValueError(
-                f"The union {name!r} must hold some, not all, of the classes 0 to {n_classes - 1}. "
-                f"Got {sorted(classes)}."
-            )
-        names.append(name)
-        columns.append(np.isin(labels, list(classes)))
-    rng = check_random_state(random_state)
-    flipped, noise = rng.randint(2, size=(2, len(labels))).astype(bool)
+    # Both are drawn at once, so that leaving out one does not change the other.
+    flipped, noise = check_random_state(random_state).randint(2, size=(2, len(labels)))
+    extra = {}
     if upside_down:
         images = images.copy()
-        images[flipped] = np.flip(images[flipped], axis=-2)
-        names.append("upside-down")
-        columns.append(flipped)
+        flip_images(images, flipped == 1)
+        extra["upside-down"] = flipped
     if random:
-        names.append("random")
-        columns.append(noise)
-    return Bunch(images=images, target=np.column_stack(columns).astype(np.int64), task_names=names)
+        extra["random"] = noise
+    tasks = make_label_tasks(
+        labels, classes=range(n_classes), class_names=class_names, unions=unions, extra=extra
+    )
+    return Bunch(images=images, **tasks)
 
 
 def load_digit_tasks(
@@ -144,8 +283,59 @@ def load_digit_tasks(
         random_state=random_state,
     )
     tasks.data = tasks.images.reshape(len(tasks.images), -1)
-    if as_frame:
-        import pandas as pd
-
-        tasks.target = pd.DataFrame(tasks.target, columns=tasks.task_names)
+    tasks.target = as_table(tasks.target, tasks.task_names, as_frame)
     return (tasks.data, tasks.target) if return_X_y else tasks
+
+
+def flip_images(images: NDArray, flipped: NDArray[np.bool_]) -> None:
+    """Turn some images (..., height, width) upside down, in place."""
+    images[flipped] = np.flip(images[flipped], axis=-2)
+
+
+def as_table(target: NDArray, names: Sequence[str], as_frame: bool) -> Any:
+    """`target`, as a DataFrame with the names of the tasks if wanted."""
+    if not as_frame:
+        return target
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            "as_frame=True needs pandas. With as_frame=False the tasks are an array, and their "
+            "names are in 'task_names'."
+        ) from error
+    return pd.DataFrame(target, columns=list(names))
+
+
+def _as_labels(labels: Any, name: str) -> NDArray:
+    """Labels as an array of ints, bools or strings."""
+    array = np.asarray(labels)
+    if array.dtype.kind in "OT":  # pandas has strings, and ints that may be missing, as objects
+        for kind, dtype in ((str, str), (Integral, np.int64)):
+            if all(isinstance(label, kind) for label in array.flat):
+                array = array.astype(dtype)
+    elif array.dtype.kind == "f" and np.array_equal(array, np.rint(array)):
+        array = array.astype(np.int64)
+    if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "biuU":
+        raise ValueError(
+            f"{name} must be one-dimensional and hold ints, bools or strings, none of them "
+            f"missing. Got shape {array.shape} of {array.dtype}."
+        )
+    return array
+
+
+def _class_names(names: Sequence[str] | None, classes: NDArray) -> list[str]:
+    if names is None:
+        return [label if isinstance(label, str) else f"class {label}" for label in classes.tolist()]
+    if len(names) != len(classes):
+        raise ValueError(
+            f"class_names must be as many as the classes, {len(classes)}. Got {len(names)}."
+        )
+    return list(map(str, names))
+
+
+def _describe(classes: Iterable[Any]) -> str:
+    """What to call the classes in a message."""
+    classes = list(classes)
+    if classes == list(range(len(classes))):
+        return f"the classes 0 to {len(classes) - 1}"
+    return f"the classes {str(classes[:10])[1:-1]}{' and others' if len(classes) > 10 else ''}"
