@@ -1,10 +1,10 @@
 """Which tasks should be learned together? Multi-task grouping as scikit-learn estimators."""
 
 from skgroup.cluster import FuzzyKMeans
-from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.ensemble import GroupedMTLClassifier, compare
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["FuzzyKMeans", "GroupedMTLClassifier", "MultiTaskNet", "TaskGrouper"]
+__all__ = ["FuzzyKMeans", "GroupedMTLClassifier", "MultiTaskNet", "TaskGrouper", "compare"]

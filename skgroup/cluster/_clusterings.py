@@ -20,11 +20,14 @@ from sklearn.utils.validation import check_is_fitted
 from skgroup._compat import HasMethods, _fit_context, validate_data
 from skgroup._validation import check_membership, forget_fit, one_hot
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
+from skgroup.cluster._html import GroupsReprMixin
 
 __all__ = ["Clusterings", "check_numbers"]
 
 
-class Clusterings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Clusterings(
+    GroupsReprMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """The memberships of several numbers of clusters, side by side.
 
     Where predictions learn which group serves which task best

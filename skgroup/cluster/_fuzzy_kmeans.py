@@ -36,12 +36,19 @@ from skgroup.cluster._gram import (
     refine_small,
     squared_distances,
 )
+from skgroup.cluster._html import GroupsReprMixin
 
 # Centres of more numbers than this wait until they are asked for.
 _EAGER = 2**22
 
 
-class FuzzyKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class FuzzyKMeans(
+    GroupsReprMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
+):
     r"""Clusters to which every row belongs by degrees.
 
     A row :math:`x_i` belongs to the cluster with centre :math:`c_j` by

@@ -26,6 +26,7 @@ from skgroup._compat import (
 from skgroup._validation import TaskTable, check_membership, forget_fit
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
+from skgroup.cluster._html import GroupsReprMixin
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._candidates import (
     ALL_TASKS,
@@ -66,7 +67,7 @@ _DEFAULT_N_GROUPS = 3
 _SEVERAL = (2, 3, 4)
 
 
-class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
+class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     """Learn which tasks belong together, train a specialist for each group, predict with all.
 
     The grouper gives each task i a membership w_ij in each group j. The specialist of group j is
@@ -626,6 +627,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, BaseEstimator):
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba
+
+    # -- notebooks -----------------------------------------------------------------------------
+
+    def _clustering_of_group(self) -> NDArray[np.intp] | None:
+        last = None if self.grouper_ is None else steps_of(self.grouper_)[-1]
+        return getattr(last, "clustering_of_group_", None)
 
     # -- metadata ------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config
 from skgroup._validation import forget_fit
+from skgroup.cluster._html import GroupsReprMixin
 from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
 from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
 from skgroup.selection._solve_rules import Rules, mean_scores
@@ -30,7 +31,7 @@ __all__ = ["GroupSelector"]
 _AUTO, _EXACT, _PREDICTED = 2**16, 2**20, 2**16
 
 
-class GroupSelector(TransformerMixin, BaseEstimator):
+class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
     """Choose the groups in which tasks do best, each task served by its best group.
 
     Maximises the mean, over the tasks that are to be served, of the task's score in the chosen

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skgroup._compat import Interval, _fit_context
 from skgroup._validation import TaskTable, forget_fit
+from skgroup.cluster._html import GroupsReprMixin
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
@@ -31,7 +32,7 @@ __all__ = [
 _LISTED = 14
 
 
-class _Grouping(BaseEstimator):
+class _Grouping(GroupsReprMixin, BaseEstimator):
     """Measures something on X and Y and gives it to a `GroupSelector`.
 
     A subclass has the parameters `estimator`, `n_groups`, `selector`, `random_state`, `verbose`.

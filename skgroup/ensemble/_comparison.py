@@ -1,0 +1,433 @@
+"""`Comparison`: what `compare` found, as tables, as one sentence, and in a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+__all__ = ["INTERVALS", "OVERALL", "Comparison", "Paired", "paired_interval"]
+
+INTERVALS = ("corrected", "seeds")
+#: What the rows of all tasks together are called.
+OVERALL = "mean over tasks"
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A mean difference over splits, and the ends of its 95 % interval (NaN if unknown)."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def paired_interval(
+    differences: NDArray[np.float64],
+    seeds: NDArray[np.intp],
+    test_to_train: float,
+    interval: str,
+) -> Paired:
+    """The mean of differences, one a split, and its 95 % interval of Student's t.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n_splits,)
+        NaN where one of the two has no score; such splits do not count.
+    seeds : ndarray of shape (n_splits,)
+        The seed of each split.
+    test_to_train : float
+        Test samples of a split per training sample.
+    interval : {"corrected", "seeds"}
+        See `compare`.
+    """
+    known = np.isfinite(differences)
+    d, seeds = differences[known], seeds[known]
+    if interval == "seeds":
+        d = np.array([d[seeds == s].mean() for s in np.unique(seeds)])
+    if len(d) == 0:
+        return Paired(np.nan, np.nan, np.nan)
+    mean = float(d.mean())
+    if len(d) == 1:
+        return Paired(mean, np.nan, np.nan)
+    share = 1 / len(d) + (test_to_train if interval == "corrected" else 0.0)
+    width = stats.t.ppf((1 + _LEVEL) / 2, len(d) - 1) * np.sqrt(share * d.var(ddof=1))
+    return Paired(mean, mean - float(width), mean + float(width))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Scores of candidates on the same splits; what `compare` returns.
+
+    Attributes
+    ----------
+    candidates : list of str
+    baselines : list of str
+        Those of the candidates that the others are measured by.
+    grouped : list of str
+        Those of the candidates that group the tasks.
+    tasks : list of str
+    scoring : str
+        What the scores are.
+    seeds, folds : ndarray of int, of shape (n_splits,)
+        Of each split.
+    values : ndarray of shape (n_candidates, n_splits, n_tasks)
+        Test scores; NaN where a fit failed or did not run, or where a task has no score.
+    seconds : ndarray of shape (n_candidates, n_splits)
+        Of each fit; NaN where it did not finish.
+    nets : ndarray of shape (n_candidates, n_splits)
+        Nets trained by each fit; NaN where it is not known.
+    test_to_train : float
+        Test samples of a split per training sample.
+    interval : {"corrected", "seeds"}
+    errors : dict of (candidate, seed, fold) to str
+        Why fits failed.
+    interrupted : bool
+        Whether fits are missing because the user interrupted.
+    """
+
+    candidates: list[str]
+    baselines: list[str]
+    grouped: list[str]
+    tasks: list[str]
+    scoring: str
+    seeds: NDArray[np.intp]
+    folds: NDArray[np.intp]
+    values: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    nets: NDArray[np.float64]
+    test_to_train: float
+    interval: str = "corrected"
+    errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    interrupted: bool = False
+
+    # -- figures -------------------------------------------------------------------------------
+
+    @cached_property
+    def overall(self) -> NDArray[np.float64]:
+        """Mean over tasks, (n_candidates, n_splits).
+
+        A task counts in a split where all candidates that finished have a score of it.
+        """
+        scored = np.isfinite(self.values)
+        finished = scored.any(axis=2, keepdims=True)
+        counted = (scored | ~finished).all(axis=0) & finished
+        total = np.where(counted, self.values, 0.0).sum(axis=2)
+        number = counted.sum(axis=2)
+        return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+    @cached_property
+    def best_baseline(self) -> str | None:
+        """The baseline of the highest mean over tasks, on the splits that all have finished."""
+        scores = {name: self.overall[self.candidates.index(name)] for name in self.baselines}
+        scores = {name: s for name, s in scores.items() if np.isfinite(s).any()}
+        if not scores:
+            return None
+        common = np.isfinite(list(scores.values())).all(axis=0)
+        common = common if common.any() else np.ones_like(common)
+        return max(scores, key=lambda name: _mean(scores[name][common]))
+
+    def paired(self, candidate: str, other: str, task: int | None = None) -> Paired:
+        """How much better a candidate is than another, over the splits that both have finished.
+
+        Parameters
+        ----------
+        candidate, other : str
+        task : int, default=None
+            Position of a task; the mean over tasks if None.
+
+        Returns
+        -------
+        paired : Paired
+            With `difference`, `low` and `high`.
+        """
+        scores = self.overall if task is None else self.values[:, :, task]
+        ours, theirs = (scores[self.candidates.index(name)] for name in (candidate, other))
+        return paired_interval(ours - theirs, self.seeds, self.test_to_train, self.interval)
+
+    def _row(self, candidate: str, task: int | None) -> dict[str, Any]:
+        i = self.candidates.index(candidate)
+        scores = self.overall[i] if task is None else self.values[i, :, task]
+        scores = scores[np.isfinite(scores)]
+        best = self.best_baseline
+        if best is None:
+            paired = Paired(np.nan, np.nan, np.nan)
+        else:
+            paired = self.paired(candidate, best, task)
+        return {
+            "mean": _mean(scores),
+            "sd": float(scores.std(ddof=1)) if len(scores) > 1 else np.nan,
+            "n_splits": len(scores),
+            "difference": paired.difference,
+            "low": paired.low,
+            "high": paired.high,
+            "nets": _mean(self.nets[i]),
+            "seconds": self._seconds(candidate),
+            "time_ratio": self._seconds(candidate) / self._seconds(self.baselines[0]),
+        }
+
+    def _seconds(self, candidate: str) -> float:
+        # Of all fits the first takes longest, and not because of its candidate.
+        seconds = self.seconds[self.candidates.index(candidate)]
+        finished = seconds[np.isfinite(seconds)]
+        return float(np.median(finished)) if len(finished) else float("nan")
+
+    # -- tables --------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Any:
+        """A row a candidate and task, the mean over tasks first (a pandas DataFrame).
+
+        The index is (candidate, task). Columns: `mean` and `sd` (standard deviation over splits:
+        all folds of all seeds) of the test score; `n_splits` that they are of; `difference` to
+        the best baseline, paired over the splits that both have, with its 95 % interval from
+        `low` to `high`; `nets` trained, `seconds` (median) and `time_ratio` (to the first
+        baseline) of a fit of all tasks.
+        """
+        pd = _pandas()
+        keys = [(c, t) for c in self.candidates for t in (None, *range(len(self.tasks)))]
+        index = pd.MultiIndex.from_tuples(
+            [(c, OVERALL if t is None else self.tasks[t]) for c, t in keys],
+            names=["candidate", "task"],
+        )
+        return pd.DataFrame([self._row(*key) for key in keys], index=index)
+
+    @property
+    def scores(self) -> Any:
+        """A row a test score, for plots (a pandas DataFrame).
+
+        Columns: `candidate`, `seed`, `fold`, `task`, `score`. A failed fit has scores of NaN, one
+        that did not run has no rows.
+        """
+        pd = _pandas()
+        parts = []
+        for i, s in self._attempted():
+            where = {"candidate": self.candidates[i], "seed": self.seeds[s], "fold": self.folds[s]}
+            parts.append(pd.DataFrame({**where, "task": self.tasks, "score": self.values[i, s]}))
+        return pd.concat(parts, ignore_index=True)
+
+    @property
+    def fits(self) -> Any:
+        """A row a fit: `candidate`, `seed`, `fold`, `seconds`, `nets`, `error` (None if it did
+        not fail); a pandas DataFrame."""
+        pd = _pandas()
+        rows = [
+            {
+                "candidate": self.candidates[i],
+                "seed": self.seeds[s],
+                "fold": self.folds[s],
+                "seconds": self.seconds[i, s],
+                "nets": self.nets[i, s],
+                "error": self.errors.get(self._key(i, s)),
+            }
+            for i, s in self._attempted()
+        ]
+        return pd.DataFrame(rows)
+
+    def _key(self, candidate: int, split: int) -> tuple[str, int, int]:
+        return self.candidates[candidate], int(self.seeds[split]), int(self.folds[split])
+
+    def _attempted(self) -> list[tuple[int, int]]:
+        """Candidate and split of each fit that finished or failed."""
+        return [
+            (i, s)
+            for i in range(len(self.candidates))
+            for s in range(len(self.seeds))
+            if np.isfinite(self.seconds[i, s]) or self._key(i, s) in self.errors
+        ]
+
+    # -- words ---------------------------------------------------------------------------------
+
+    @property
+    def verdict(self) -> str:
+        """What to use, in one sentence.
+
+        Grouping helps where the whole interval of a candidate's difference to the best baseline
+        is above 0. Where it does not, the advice is the candidate with the shortest fits among
+        those that cannot be told from the one of the highest score: whose interval of the
+        difference to it reaches 0.
+        """
+        means = dict(zip(self.candidates, map(_mean, self.overall), strict=True))
+        finished = [c for c in self.candidates if np.isfinite(means[c])]
+        others = [c for c in finished if c not in self.baselines]
+        best = self.best_baseline
+        if best is None:
+            return "No baseline has finished a fit, so that nothing can be said."
+        top = max(finished, key=means.__getitem__)
+        units = self.seeds if self.interval == "seeds" else np.arange(len(self.seeds))
+        if len(np.unique(units[np.isfinite(self.overall).any(axis=0)])) == 1:
+            unit = "seed" if self.interval == "seeds" else "split"
+            return (
+                f"“{top}” has the highest score, {means[top]:.3f}, but one {unit} cannot tell "
+                "merit from chance: raise 'seeds'."
+            )
+        subject = "Grouping" if set(others) <= set(self.grouped) else "What is no baseline"
+        helping = [c for c in others if self.paired(c, best).low > 0]
+        if helping:
+            use = self._cheapest(helping, max(helping, key=means.__getitem__))
+            several = f"; of {len(others)} candidates tried, for which no interval allows"
+            return (
+                f"{subject} helps here: use “{use}” ({self._cost(use)}), "
+                f"{self._against(use, best)}{several if len(others) > 1 else ''}."
+            )
+        use = self._cheapest(finished, top)
+        if use == top:
+            cheaper = any(self._seconds(c) < self._seconds(use) for c in finished)
+            advice = "which is clearly better than all that is cheaper"
+            advice = advice if cheaper else "the best and the cheapest"
+        else:
+            advice = f"the cheapest of those that cannot be told from the best, “{top}”"
+        advice = f"use “{use}” ({self._cost(use)}), {advice}"
+        if not others:
+            alone = set(self.candidates) == set(self.baselines)
+            what = "Only baselines were compared" if alone else "Only baselines have finished a fit"
+            return f"{what}: {advice}."
+        leader = max(others, key=means.__getitem__)
+        figures = f"“{leader}” is {self._against(leader, best)}"
+        if use in others:
+            return f"{subject} does not clearly score more here, but costs less: {advice}."
+        clearly = "" if all(self.paired(c, best).high < 0 for c in others) else " clearly"
+        return f"{subject} does not{clearly} help here ({figures}): {advice}."
+
+    def _against(self, candidate: str, best: str) -> str:
+        p = self.paired(candidate, best)
+        return (
+            f"{p.difference:+.3f} to the best baseline, “{best}” (95 % interval {p.low:+.3f} to "
+            f"{p.high:+.3f})"
+        )
+
+    def _cheapest(self, candidates: list[str], top: str) -> str:
+        """The one with the shortest fits of those that cannot be told from `top`."""
+        near = [c for c in candidates if c == top or not self.paired(c, top).high < 0]
+        return min(near, key=self._seconds)
+
+    def _cost(self, candidate: str) -> str:
+        i = self.candidates.index(candidate)
+        nets = _nets(_mean(self.nets[i]))
+        seconds = f"{self._seconds(candidate):.2g} s a fit"
+        if nets in ("", "0"):
+            return seconds
+        return f"{nets} net{'' if nets == '1' else 's'}, {seconds}"
+
+    @property
+    def _title(self) -> str:
+        n_seeds = len(np.unique(self.seeds))
+        n_splits = len(self.seeds) // n_seeds
+        return (
+            f"Test {self.scoring}, mean over {len(self.tasks)} tasks, of {n_seeds} "
+            f"seed{'s' * (n_seeds != 1)}, {n_splits} split{'s' * (n_splits != 1)} each"
+        )
+
+    @property
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.interrupted:
+            n_done = int(np.isfinite(self.seconds).sum())
+            notes.append(f"Interrupted after {n_done} of {self.seconds.size} fits.")
+        failed: dict[str, list[str]] = {}
+        for (candidate, _, _), error in self.errors.items():
+            failed.setdefault(candidate, []).append(error)
+        notes += [
+            f"“{candidate}” failed in {len(errors)} of {len(self.seeds)} fits, first with "
+            f"{errors[0]}"
+            for candidate, errors in failed.items()
+        ]
+        return notes
+
+    def _cells(self) -> list[list[str]]:
+        """The rows of the overall table, as text."""
+        failed = {candidate for candidate, _, _ in self.errors}
+        rows = []
+        for candidate in self.candidates:
+            row = self._row(candidate, None)
+            if candidate == self.best_baseline:
+                difference = "best baseline"
+            elif np.isnan(row["difference"]):
+                difference = ""
+            elif np.isnan(row["low"]):
+                difference = f"{row['difference']:+.3f}"
+            else:
+                difference = f"{row['difference']:+.3f} ({row['low']:+.3f}, {row['high']:+.3f})"
+            rows.append(
+                [
+                    candidate + (" *" if candidate in self.baselines else ""),
+                    _score(row["mean"], row["sd"])
+                    or ("failed" if candidate in failed else "not run"),
+                    difference,
+                    _nets(row["nets"]),
+                    "" if np.isnan(row["seconds"]) else f"{row['seconds']:.3g}",
+                    "" if np.isnan(row["time_ratio"]) else f"{row['time_ratio']:.2g}",
+                ]
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        cells = [_HEAD, *self._cells()]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ]
+        return "\n".join([self._title, "", *lines, "* baseline", "", self.verdict, *self._notes])
+
+    def _repr_html_(self) -> str:
+        of_tasks = [
+            [_mean(self.values[i, :, t]) for i in range(len(self.candidates))]
+            for t in range(len(self.tasks))
+        ]
+        rows = []
+        for task, means in zip(self.tasks, of_tasks, strict=True):
+            best = np.nanmax(means) if np.isfinite(means).any() else np.nan
+            shown = ["" if np.isnan(m) else f"{m:.3f}" for m in means]
+            marked = [f"<b>{x}</b>" if m == best else x for m, x in zip(means, shown, strict=True)]
+            rows.append([escape(task), *marked])
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes)
+        return (
+            f"<div><p><b>{escape(self.verdict)}</b></p><p>{escape(self._title)}</p>"
+            f"{_table(_HEAD, [[escape(cell) for cell in row] for row in self._cells()])}"
+            f"<p>* baseline</p>{notes}<details><summary>Each task</summary>"
+            f"{_table(['task', *map(escape, self.candidates)], rows)}</details></div>"
+        )
+
+
+_HEAD = ["candidate", "score ± sd", "to the best baseline (95 %)", "nets", "seconds", "time ratio"]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """HTML of cells that are escaped already."""
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _score(mean: float, sd: float) -> str:
+    if np.isnan(mean):
+        return ""
+    return f"{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}")
+
+
+def _nets(number: float) -> str:
+    return "" if np.isnan(number) else f"{round(number, 1):g}"
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """The mean of what is not NaN; NaN if there is nothing."""
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "The tables of a Comparison are pandas DataFrames: install pandas. Without it, print "
+            "the Comparison, or read its 'values', 'overall' and 'verdict'."
+        ) from error
+    return pandas
