@@ -408,8 +408,8 @@ def test_the_verdict_is_for_grouping_where_the_interval_is_above_zero():
     p = found.paired("grouped", "STL")
     assert p.low > 0
     assert found.verdict == (
-        f"Grouping helps here: use “grouped” (4 nets, 4 s a fit), {p.difference:+.3f} to the best "
-        f"baseline, “STL” (95 % interval {p.low:+.3f} to {p.high:+.3f})."
+        f"Grouping helps here: use “grouped” (4 nets, 4 s a fit), {p.difference:.3f} above the best "
+        f"baseline, “STL” (95 % interval of the difference {p.low:+.3f} to {p.high:+.3f})."
     )
     # Of two that help alike, the cheaper.
     both = {
@@ -425,7 +425,9 @@ def test_the_verdict_is_for_grouping_where_the_interval_is_above_zero():
 def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help():
     worse = [0.75, 0.76, 0.74, 0.75, 0.77]
     found = crafted({"MTL": MTL, "STL": STL, "grouped": worse}, [1, 9, 4], baselines=["MTL", "STL"])
-    assert re.match(r"Grouping does not help here \(“grouped” is -0\.0", found.verdict)
+    assert found.verdict.startswith(
+        "Grouping does not help here (“grouped” is 0.048 below the best baseline, “STL”"
+    )
     assert found.verdict.endswith(
         "use “STL” (9 nets, 9 s a fit), which is clearly better than all that is cheaper."
     )
@@ -434,7 +436,7 @@ def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help
     scores = {"MTL": MTL, "STL": STL, "small": [s - 0.002 * (i % 2) for i, s in enumerate(STL)]}
     found = crafted({**scores, "grouped": unsure}, [1, 9, 3, 12], baselines=["MTL", "STL", "small"])
     assert found.paired("grouped", "STL").low < 0 < found.paired("grouped", "STL").difference
-    assert found.verdict.startswith("Grouping does not clearly help here (“grouped” is +0.0")
+    assert found.verdict.startswith("Grouping does not clearly help here (“grouped” is 0.0")
     cheapest = "MTL" if found.paired("MTL", "grouped").high >= 0 else "small"
     assert found.verdict.endswith(
         f"use “{cheapest}” ({1 if cheapest == 'MTL' else 3} net"

@@ -297,9 +297,10 @@ class Comparison:
 
     def _against(self, candidate: str, best: str) -> str:
         p = self.paired(candidate, best)
+        side = "above" if p.difference >= 0 else "below"
         return (
-            f"{p.difference:+.3f} to the best baseline, “{best}” (95 % interval {p.low:+.3f} to "
-            f"{p.high:+.3f})"
+            f"{abs(p.difference):.3f} {side} the best baseline, “{best}” (95 % interval of the "
+            f"difference {p.low:+.3f} to {p.high:+.3f})"
         )
 
     def _cheapest(self, candidates: list[str], top: str) -> str:
