@@ -408,8 +408,8 @@ def test_the_verdict_is_for_grouping_where_the_interval_is_above_zero():
     p = found.paired("grouped", "STL")
     assert p.low > 0
     assert found.verdict == (
-        f"Grouping helps here: use “grouped” (4 nets, 4 s a fit), {p.difference:.3f} above the best "
-        f"baseline, “STL” (95 % interval of the difference {p.low:+.3f} to {p.high:+.3f})."
+        f"Grouping helps here: use “grouped” (4 nets, 4 s a fit), {p.difference:.3f} above the "
+        f"best baseline, “STL” (95 % interval of the difference {p.low:+.3f} to {p.high:+.3f})."
     )
     # Of two that help alike, the cheaper.
     both = {

@@ -1,5 +1,17 @@
 """Plots, in the form of scikit-learn's Display classes."""
 
+from skgroup.inspection._affinity import AffinityDisplay
+from skgroup.inspection._data_map import DataMapDisplay
+from skgroup.inspection._expert_weights import ExpertWeightsDisplay
+from skgroup.inspection._gains import GainsDisplay
+from skgroup.inspection._learning_curves import LearningCurvesDisplay
 from skgroup.inspection._membership import MembershipDisplay
 
-__all__ = ["MembershipDisplay"]
+__all__ = [
+    "AffinityDisplay",
+    "DataMapDisplay",
+    "ExpertWeightsDisplay",
+    "GainsDisplay",
+    "LearningCurvesDisplay",
+    "MembershipDisplay",
+]

@@ -8,13 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup._validation import one_hot
+from skgroup.inspection._heat_map import (
+    HeatMap,
+    as_matrix,
+    check_names,
+    figure_size,
+    find_fitted,
+    make_panels,
+    short,
+    task_names_of,
+    write_heat_maps,
+)
+
 __all__ = ["MembershipDisplay"]
 
 
 class MembershipDisplay:
     """Heat map of memberships: a row a task, a column a group.
 
-    Rows are ordered by the strongest group and the membership in it, so that groups show.
+    Rows are ordered by the strongest group and the membership in it, so that groups show; lines
+    part the tasks of different strongest groups.
 
     Parameters
     ----------
@@ -28,6 +42,19 @@ class MembershipDisplay:
         The tasks from top to bottom.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from skgroup.inspection import MembershipDisplay
+    >>> display = MembershipDisplay.from_membership(
+    ...     [[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]], task_names=["smiling", "bald", "young"]
+    ... )
+    >>> display.order_
+    array([1, 0, 2])
+    >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+    ['bald', 'smiling', 'young']
     """
 
     def __init__(
@@ -38,40 +65,97 @@ class MembershipDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, task_names: Sequence[str] | None = None, ax: Any = None
+        cls,
+        estimator: Any,
+        *,
+        task_names: Sequence[str] | None = None,
+        values: bool | None = None,
+        ax: Any = None,
     ) -> MembershipDisplay:
         """Plot the memberships of a fitted classifier or grouper.
 
         Parameters
         ----------
-        estimator : fitted estimator with `membership_`, or a Pipeline that ends in one
+        estimator : fitted estimator with `membership_` or `labels_`, or a Pipeline with one
         task_names : sequence of str, default=None
-            If None, `task_names_in_` of the estimator, where it has them.
+            If None, `task_names_in_` of the estimator, or of a step of it, where it has them.
+        values : bool, default=None
+            Whether to write the memberships into the cells; if None, where they can be read.
         ax : matplotlib Axes, default=None
+            As in `plot`.
 
         Returns
         -------
         display : MembershipDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has neither attribute, or `task_names` does not name its tasks.
         """
-        last = estimator[-1] if hasattr(estimator, "steps") else estimator
+        found = find_fitted(estimator, "membership_", "labels_")
+        if found is None:
+            raise ValueError(
+                "estimator must have memberships: membership_ or labels_ when fitted. Got "
+                f"{type(estimator).__name__}."
+            )
+        part, attribute = found
+        membership = getattr(part, attribute)
+        if attribute == "labels_":
+            membership = one_hot(membership)
         if task_names is None:
-            task_names = getattr(estimator, "task_names_in_", None)
-        return cls.from_membership(last.membership_, task_names=task_names, ax=ax)
+            task_names = task_names_of(estimator)
+        return cls.from_membership(membership, task_names=task_names, values=values, ax=ax)
 
     @classmethod
     def from_membership(
-        cls, membership: ArrayLike, *, task_names: Sequence[str] | None = None, ax: Any = None
+        cls,
+        membership: ArrayLike,
+        *,
+        task_names: Sequence[str] | None = None,
+        values: bool | None = None,
+        ax: Any = None,
     ) -> MembershipDisplay:
-        """Plot memberships of shape (n_tasks, n_groups)."""
-        return cls(np.asarray(membership, dtype=float), task_names=task_names).plot(ax=ax)
+        """Plot given memberships.
 
-    def plot(self, ax: Any = None) -> MembershipDisplay:
+        Parameters
+        ----------
+        membership : array-like of shape (n_tasks, n_groups)
+        task_names : sequence of str, default=None
+            "task 0", ... if None.
+        values : bool, default=None
+            Whether to write the memberships into the cells; if None, where they can be read.
+        ax : matplotlib Axes, default=None
+            As in `plot`.
+
+        Returns
+        -------
+        display : MembershipDisplay
+
+        Raises
+        ------
+        ValueError
+            If the memberships are no finite, non-negative matrix, or `task_names` does not name
+            its rows.
+        """
+        checked = as_matrix(membership, "membership", "(n_tasks, n_groups)")
+        if not (np.isfinite(checked) & (checked >= 0)).all():
+            raise ValueError("membership must be finite and non-negative.")
+        if task_names is not None:
+            task_names = check_names(task_names, len(checked))
+        return cls(checked, task_names=task_names).plot(ax, values=values)
+
+    def plot(self, ax: Any = None, *, values: bool | None = None) -> MembershipDisplay:
         """Draw the heat map.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             A new figure if None.
+        values : bool, default=None
+            Whether to write the memberships into the cells; if None, where they can be read.
 
         Returns
         -------
@@ -82,38 +166,26 @@ class MembershipDisplay:
         ImportError
             If matplotlib is missing.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "MembershipDisplay needs matplotlib. Install it with: pip install skgroup[plot]"
-            ) from error
         n_tasks, n_groups = self.membership.shape
+        tasks = check_names(self.task_names, n_tasks)
         group = self.membership.argmax(axis=1)
         self.order_ = np.lexsort((-self.membership.max(axis=1), group))
-        shown = self.membership[self.order_]
-        if ax is None:
-            size = (2.5 + 0.6 * n_groups, 1.2 + 0.26 * n_tasks)
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        image = ax.imshow(shown, aspect="auto", cmap="Blues", vmin=0, vmax=max(1.0, shown.max()))
-        ax.figure.colorbar(image, ax=ax, label="membership")
-        names = self.task_names
-        if names is None:
-            names = [f"task {t}" for t in range(n_tasks)]
-        small = 9 if n_tasks <= 40 else 6
-        ax.set_xticks(range(n_groups), labels=[str(j) for j in range(n_groups)])
-        ax.set_yticks(range(n_tasks), labels=[names[t] for t in self.order_], fontsize=small)
+        shown, group = self.membership[self.order_], group[self.order_]
+        rows, columns = [short(tasks[t]) for t in self.order_], [str(j) for j in range(n_groups)]
+        size = figure_size(n_tasks, n_groups, rows, columns, cell=(0.5, 0.24))
+        (ax,) = make_panels("MembershipDisplay", ax, 1, 1, size)
+        heat_map = HeatMap(
+            ax,
+            shown,
+            rows,
+            columns,
+            "Blues",
+            (0.0, max(1.0, shown.max())),
+            labels=np.char.mod("%.2f", shown),
+        )
+        for bound in np.flatnonzero(np.diff(group)):
+            ax.axhline(bound + 0.5, color="0.35", linewidth=0.8)
         ax.set_xlabel("group")
-        for (row, column), value in np.ndenumerate(shown):
-            color = "white" if value > 0.6 else "black"
-            ax.text(
-                column,
-                row,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                color=color,
-                fontsize=small - 1,
-            )
+        write_heat_maps([heat_map], bar_label="membership", values=values)
         self.ax_, self.figure_ = ax, ax.figure
         return self

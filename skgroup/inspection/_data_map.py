@@ -1,0 +1,468 @@
+"""Data maps of tasks: how sure a net was of each sample's label, and how steadily."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skgroup._validation import MISSING, check_tasks
+from skgroup.inspection._heat_map import (
+    check_count,
+    check_names,
+    find_fitted,
+    make_panels,
+    open_figure,
+    short,
+    task_names_of,
+)
+
+__all__ = ["DataMapDisplay"]
+
+#: Width in points of panels that have room for the names of the regions.
+_REGIONS = 180.0
+#: Figures are at most so wide, in inches, and panels at most so many in a row.
+_MOST_WIDE, _MOST_COLUMNS = 10.0, 10
+
+
+class DataMapDisplay:
+    """Data maps [1]_: a point a training sample, its variability σ across, its confidence μ up,
+    coloured by correctness. A panel a task.
+
+    High and to the left are samples that are easy to learn, low and to the left those that are
+    hard (or mislabelled), to the right those that are ambiguous.
+
+    Parameters
+    ----------
+    confidence, variability : ndarray of shape (n_tasks, n_samples)
+        NaN for a sample that is left out.
+    correctness : ndarray of shape (n_tasks, n_samples), default=None
+        In [0, 1]. All points have one colour if None.
+    task_names : sequence of str, default=None
+        Titles of the panels. "task 0", ... if None.
+    correctness_label : str, default="correctness"
+        Of the bar of colours.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_tasks,) of matplotlib Axes
+    ax_ : matplotlib Axes
+        The first of them.
+    figure_ : matplotlib Figure
+
+    Notes
+    -----
+    Correctness is the share of epochs in which a sample was predicted correctly. A `TaskGrouper`
+    keeps μ and σ alone. But from the means μ at epochs d < e, the mean probability of the true
+    label over the epochs between follows, (e μ_e − d μ_d) / (e − d). What is drawn is the share
+    of epochs up to the snapshot that lie in spans, between two recorded snapshots, of a mean
+    probability above 1/2. For binary tasks this is the correctness itself where every epoch was
+    recorded (`snapshot_epochs="all"`); else it is coarse, and the bar of colours says in how many
+    spans. For a task of more classes it is a lower bound of that, as a label may be predicted
+    with less than 1/2. With `output="isometric"` one span, from the first epoch to the last, is
+    all there is.
+
+    References
+    ----------
+    .. [1] S. Swayamdipta et al., "Dataset cartography: mapping and diagnosing datasets with
+       training dynamics", EMNLP 2020, arXiv:2009.10795.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from skgroup.inspection import DataMapDisplay
+    >>> display = DataMapDisplay.from_data_map(
+    ...     [[0.9, 0.1], [0.5, 0.4], [0.1, 0.1]], correctness=[1.0, 0.5, 0.0], task_names=["bald"]
+    ... )
+    >>> display.ax_.get_title()
+    'bald'
+    >>> display.ax_.collections[0].get_offsets().shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        confidence: NDArray[np.floating],
+        variability: NDArray[np.floating],
+        *,
+        correctness: NDArray[np.floating] | None = None,
+        task_names: Sequence[str] | None = None,
+        correctness_label: str = "correctness",
+    ) -> None:
+        self.confidence = confidence
+        self.variability = variability
+        self.correctness = correctness
+        self.task_names = task_names
+        self.correctness_label = correctness_label
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        task: int | str | Sequence[int | str],
+        *,
+        snapshot: int = -1,
+        y: Any = None,
+        correctness: ArrayLike | None = None,
+        task_names: Sequence[str] | None = None,
+        max_samples: int | None = 10_000,
+        random_state: int = 0,
+        ax: Any = None,
+    ) -> DataMapDisplay:
+        """Plot data maps of a fitted `TaskGrouper`.
+
+        Parameters
+        ----------
+        estimator : fitted TaskGrouper, or a Pipeline or classifier with one
+        task : int, str, or a sequence of them
+            Positions or names of tasks; a panel each.
+        snapshot : int, default=-1
+            Position of the snapshot in `snapshot_epochs_`; the last by default.
+        y : array-like of shape (n_samples, n_tasks), default=None
+            The task table of `fit`. Samples whose label of a task is missing are then left out
+            of its panel; else they stand where the net expected them (see `TaskGrouper`).
+        correctness : array-like of shape (n_samples,) or (n_tasks, n_samples), default=None
+            Of each sample, for a single task or for all the tasks of the estimator. If None, it
+            is found from the snapshots, as the notes say.
+        task_names : sequence of str, default=None
+            Of all tasks of the estimator. If None, `task_names_in_` of the estimator, or of a
+            step of it, where it has them.
+        max_samples, random_state, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : DataMapDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has no data maps, a task or snapshot is not there, or another parameter is not
+            as described.
+
+        Notes
+        -----
+        Samples that the net did not train on (`train_split` of its estimator) are left out.
+        """
+        found = find_fitted(estimator, "data_map_")
+        if found is None:
+            raise ValueError(
+                "estimator must be a TaskGrouper, or have one as a step. Got "
+                f"{type(estimator).__name__}."
+            )
+        grouper = found[0]
+        maps = grouper.data_map_
+        n_tasks, n_snapshots, n_samples, _ = maps.shape
+        epochs = np.tile(grouper.snapshot_epochs_[-n_snapshots:], (n_tasks, 1))
+        if hasattr(grouper, "estimators_"):  # nets of their own may have stopped early
+            trained = [len(net.history_) for net in grouper.estimators_]
+            epochs = np.minimum(epochs, np.array(trained)[:, None])
+        missing = None
+        if y is not None:
+            missing = (check_tasks(y).codes == MISSING).T
+            if missing.shape != (n_tasks, n_samples):
+                raise ValueError(
+                    f"y must be the task table of fit, of {n_samples} samples and {n_tasks} tasks. "
+                    f"Got {missing.shape[1]} samples and {missing.shape[0]} tasks."
+                )
+        if task_names is None:
+            task_names = task_names_of(estimator)
+        return cls._from_maps(
+            maps,
+            task,
+            snapshot,
+            epochs=epochs,
+            missing=missing,
+            correctness=correctness,
+            task_names=task_names,
+        ).plot(ax, max_samples=max_samples, random_state=random_state)
+
+    @classmethod
+    def from_data_map(
+        cls,
+        data_map: ArrayLike,
+        task: int | str | Sequence[int | str] = 0,
+        *,
+        snapshot: int = -1,
+        snapshot_epochs: Sequence[int] | None = None,
+        correctness: ArrayLike | None = None,
+        task_names: Sequence[str] | None = None,
+        max_samples: int | None = 10_000,
+        random_state: int = 0,
+        ax: Any = None,
+    ) -> DataMapDisplay:
+        """Plot given data maps.
+
+        Parameters
+        ----------
+        data_map : array-like of shape (n_samples, 2) or (n_tasks, n_snapshots, n_samples, 2)
+            μ and σ of each sample, of one task or of several as in `TaskGrouper.data_map_`. NaN
+            for samples that are to be left out.
+        task : int, str, or a sequence of them, default=0
+            Positions or names of tasks; a panel each.
+        snapshot : int, default=-1
+            Position of the snapshot; the last by default.
+        snapshot_epochs : sequence of int of shape (n_snapshots,), default=None
+            The epochs of the snapshots, counted from 1, which correctness can be found from.
+        correctness : array-like of shape (n_samples,) or (n_tasks, n_samples), default=None
+            Of each sample, for a single task or for all. If None, it is found from the snapshots,
+            as the notes say, where `snapshot_epochs` is given; else nothing is coloured.
+        task_names : sequence of str, default=None
+            "task 0", ... if None.
+        max_samples, random_state, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : DataMapDisplay
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a task or snapshot is not there, or a confidence is outside
+            of [0, 1] or a variability outside of [0, 0.5].
+        """
+        try:
+            maps = np.asarray(data_map, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(f"data_map must be an array of numbers. Got {data_map!r}.") from None
+        if maps.ndim == 2:
+            maps = maps[None, None]
+        if maps.ndim != 4 or maps.shape[3] != 2 or not maps.size:
+            raise ValueError(
+                "data_map must be of shape (n_samples, 2) or (n_tasks, n_snapshots, n_samples, 2), "
+                f"not empty. Got shape {np.shape(data_map)}."
+            )
+        epochs = None
+        if snapshot_epochs is not None:
+            given = np.asarray(snapshot_epochs)
+            if given.shape != maps.shape[1:2] or not (np.diff(given, prepend=0) > 0).all():
+                raise ValueError(
+                    f"snapshot_epochs must be the {maps.shape[1]} rising epochs of the snapshots, "
+                    f"counted from 1. Got {snapshot_epochs!r}."
+                )
+            epochs = np.tile(given, (len(maps), 1))
+        return cls._from_maps(
+            maps,
+            task,
+            snapshot,
+            epochs=epochs,
+            missing=None,
+            correctness=correctness,
+            task_names=task_names,
+        ).plot(ax, max_samples=max_samples, random_state=random_state)
+
+    @classmethod
+    def _from_maps(
+        cls,
+        maps: NDArray[np.floating],
+        task: Any,
+        snapshot: int,
+        *,
+        epochs: NDArray[np.integer] | None,
+        missing: NDArray[np.bool_] | None,
+        correctness: ArrayLike | None,
+        task_names: Sequence[str] | None,
+    ) -> DataMapDisplay:
+        n_tasks, n_snapshots, n_samples, _ = maps.shape
+        names = check_names(task_names, n_tasks)
+        tasks = _positions(task, names)
+        if not isinstance(snapshot, int | np.integer) or not -n_snapshots <= snapshot < n_snapshots:
+            raise ValueError(
+                f"snapshot must be the position of one of {n_snapshots} snapshots, in "
+                f"[{-n_snapshots}, {n_snapshots - 1}]. Got {snapshot!r}."
+            )
+        snapshot = int(snapshot) % n_snapshots
+        shown = maps[tasks, snapshot].astype(float)
+        mean, spread = shown[..., 0], shown[..., 1]
+        slack = 1e-5  # of float32
+        for name, values, top in (("confidence", mean, 1.0), ("variability", spread, 0.5)):
+            if ((values < -slack) | (values > top + slack)).any():
+                raise ValueError(
+                    f"data_map must hold a {name} in [0, {top}]. Got one of "
+                    f"{values[(values < -slack) | (values > top + slack)][0]}."
+                )
+        out = np.isnan(shown).any(axis=2)
+        out |= (maps[:, snapshot] == 0).all(axis=(0, 2))  # not trained on: zero for every task
+        if missing is not None:
+            out |= missing[tasks]
+        mean[out] = spread[out] = np.nan
+        label = "correctness"
+        right: NDArray[np.floating] | None = None
+        if correctness is not None:
+            right = np.asarray(correctness, dtype=float)
+            if right.shape == (n_samples,) and len(tasks) == 1:
+                right = right[None]
+            elif right.shape == (n_tasks, n_samples):
+                right = right[tasks]
+            else:
+                raise ValueError(
+                    f"correctness must be of shape (n_tasks, n_samples) = ({n_tasks}, {n_samples})"
+                    + (f" or ({n_samples},)" if len(tasks) == 1 else "")
+                    + f". Got shape {right.shape}."
+                )
+            if not ((right >= 0) & (right <= 1) | np.isnan(right)).all():
+                raise ValueError("correctness must be in [0, 1].")
+        elif epochs is not None:
+            until = epochs[tasks, : snapshot + 1]
+            right = _coarse_correctness(maps[tasks, : snapshot + 1, :, 0], until)
+            if not (np.diff(until, prepend=0) <= 1).all():
+                n_spans = snapshot + 1
+                label += f" (in {n_spans} span{'s' if n_spans > 1 else ''} of epochs)"
+        chosen = [names[t] for t in tasks]
+        return cls(mean, spread, correctness=right, task_names=chosen, correctness_label=label)
+
+    def plot(
+        self, ax: Any = None, *, max_samples: int | None = 10_000, random_state: int = 0
+    ) -> DataMapDisplay:
+        """Draw the data maps.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or one a task, default=None
+            A single Axes gives its place to all panels. A new figure if None.
+        max_samples : int, default=10_000
+            Of more samples, so many are drawn at random (in each panel; the same in all). None
+            draws all.
+        random_state : int, default=0
+            Determines which, and which points lie above others.
+
+        Returns
+        -------
+        self : DataMapDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        ValueError
+            If `max_samples` is not as described.
+
+        Notes
+        -----
+        Points are drawn as one image a panel (rasterized), so that vector files stay small.
+        """
+        most = check_count(max_samples, 1, "max_samples")
+        n_tasks, n_samples = self.confidence.shape
+        names = check_names(self.task_names, n_tasks)
+        # Many panels are best near square, few in one row.
+        n_columns = min(n_tasks, 4 if n_tasks <= 16 else 5 if n_tasks <= 30 else _MOST_COLUMNS)
+        n_rows = -(-n_tasks // n_columns)
+        side = 4.2 if n_tasks == 1 else min(2.6, (_MOST_WIDE - 1.2) / n_columns)
+        size = (n_columns * side + 1.2, n_rows * (side + 0.15) + 0.4)
+        axes = make_panels("DataMapDisplay", ax, n_tasks, n_columns, size)
+        # A sample has the same place in the shuffled order of every panel.
+        order = np.random.default_rng(random_state).permutation(n_samples)
+        points = 72 / open_figure(axes[0]).dpi
+        image = None
+        for t, panel in enumerate(axes):
+            kept = order[~np.isnan(self.confidence[t, order])]
+            drawn = kept[:most]
+            room = panel.get_window_extent().width * points
+            # Points of many samples are smaller, and so are those of small panels.
+            area = float(np.clip(0.2 * room**2 / max(len(drawn), 1), 1.0, 20.0))
+            options: dict[str, Any] = {"color": "C0"}
+            if self.correctness is not None:
+                options = {
+                    "c": self.correctness[t, drawn],
+                    "cmap": "coolwarm_r",
+                    "vmin": 0.0,
+                    "vmax": 1.0,
+                    "plotnonfinite": True,
+                }
+            image = panel.scatter(
+                self.variability[t, drawn],
+                self.confidence[t, drawn],
+                s=area,
+                linewidths=0,
+                alpha=0.8,
+                rasterized=True,
+                **options,
+            )
+            panel.set_xlim(-0.02, 0.52)
+            panel.set_ylim(-0.03, 1.03)
+            font = float(np.clip(room / 17, 4.5, 11.0))
+            panel.set_title(short(names[t], max(8, int(room / (0.62 * font)))), fontsize=font)
+            if room >= _REGIONS:
+                _name_regions(panel)
+                if len(drawn) < len(kept):
+                    panel.set_title(f"{len(drawn):,} of {len(kept):,}", loc="right", fontsize=8)
+            # Panels of a grid share their labels, but not their axes, which would take quadratic
+            # time; Axes that were given may stand anywhere.
+            alone = ax is not None and not hasattr(ax, "imshow")
+            bottom = alone or t + n_columns >= n_tasks
+            left = alone or t % n_columns == 0
+            panel.tick_params(labelsize=min(9.0, font), labelbottom=bottom, labelleft=left)
+            if bottom:
+                panel.set_xlabel("variability \N{GREEK SMALL LETTER SIGMA}", fontsize=font)
+            if left:
+                panel.set_ylabel("confidence μ", fontsize=font)
+        if self.correctness is not None:
+            bar = axes[0].figure.colorbar(
+                image,
+                ax=list(axes) if n_tasks > 1 else axes[0],
+                label=self.correctness_label,
+                shrink=min(1.0, 3.0 / n_rows),
+                aspect=25,
+                anchor=(0.0, 1.0),
+                panchor=False,
+            )
+            bar.solids.set_alpha(1)
+        self.axes_, self.ax_, self.figure_ = axes, axes[0], axes[0].figure
+        return self
+
+
+def _positions(task: Any, names: list[str]) -> list[int]:
+    """Positions of tasks that are given as positions or names, one or several."""
+    tasks = list(task) if np.iterable(task) and not isinstance(task, str) else [task]
+    found = []
+    for t in tasks:
+        if isinstance(t, int | np.integer) and not isinstance(t, bool) and 0 <= t < len(names):
+            found.append(int(t))
+        elif isinstance(t, str) and names.count(t) == 1:
+            found.append(names.index(t))
+        else:
+            known = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+            raise ValueError(
+                f"task must be a position in [0, {len(names) - 1}] or one of the names {known}; or "
+                f"a list of them. Got {t!r}."
+            )
+    if not found:
+        raise ValueError("task must be at least one task. Got an empty list.")
+    return found
+
+
+def _coarse_correctness(
+    mean: NDArray[np.floating], epochs: NDArray[np.integer]
+) -> NDArray[np.floating]:
+    """Share of epochs in spans of a mean probability above 1/2, (n_tasks, n_samples), from
+    means (n_tasks, n_snapshots, n_samples) at epochs (n_tasks, n_snapshots)."""
+    total = mean.astype(float) * epochs[:, :, None]
+    spans = np.diff(epochs, axis=1, prepend=0)[:, :, None]  # 0 where a net had stopped before
+    above = np.diff(total, axis=1, prepend=0) > spans / 2
+    return np.asarray((above * spans).sum(axis=1) / epochs[:, -1:])
+
+
+def _name_regions(panel: Any) -> None:
+    from matplotlib.patheffects import withStroke
+
+    for x, y, region, ha in (
+        (0.02, 0.97, "easy to learn", "left"),
+        (0.50, 0.50, "ambiguous", "right"),
+        (0.02, 0.03, "hard to learn", "left"),
+    ):
+        panel.text(
+            x,
+            y,
+            region,
+            ha=ha,
+            va="center",
+            fontsize=9,
+            style="italic",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )

@@ -1,0 +1,442 @@
+"""What the displays share: checks of names and estimators, panels, and heat maps with names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = [
+    "HeatMap",
+    "as_matrix",
+    "check_count",
+    "check_names",
+    "diverging_limit",
+    "figure_size",
+    "find_fitted",
+    "format_of",
+    "import_pyplot",
+    "labels_of",
+    "lay_out",
+    "make_panels",
+    "open_figure",
+    "short",
+    "task_names_of",
+    "write_heat_maps",
+]
+
+#: Sizes of letters, in points: what is read with ease, and the least for names and for values.
+_LARGE, _SMALL, _SMALL_VALUE = 9.0, 4.3, 5.0
+#: Longer names are cut in the middle.
+_LONGEST = 30
+#: Width of a letter and height of a line, in sizes of the letters. The width is that of wide
+#: letters, so that nothing overlaps.
+_WIDTH, _LINE = 0.62, 1.15
+#: Widths of what numbers are written with.
+_MINUS = "\N{MINUS SIGN}"
+_WIDTHS = {".": 0.32, _MINUS: 0.84, "+": 0.84}
+#: The largest figures, width and height in inches.
+_MOST_WIDE, _MOST_HIGH = 10.0, 17.5
+#: Colour of a written zero, so that the others stand out.
+_NOTHING = "0.4"
+#: Columns up to which the bar of colours stands at the right; above the map, it leaves them room.
+_MOST_BESIDE = 24
+
+
+def import_pyplot(owner: str) -> Any:
+    """matplotlib.pyplot, or an error that says how to get it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{owner} needs matplotlib. Install it with: pip install skgroup[plot]"
+        ) from error
+    return plt
+
+
+# -- checks ------------------------------------------------------------------------------------
+
+
+def as_matrix(values: ArrayLike, name: str, shape: str) -> NDArray[np.float64]:
+    """A 2-D array of numbers that is not empty, or an error that names it and its `shape`."""
+    if hasattr(values, "detach"):  # torch
+        values = values.detach().cpu().numpy()
+    try:
+        matrix = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers. Got {values!r}.") from None
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(f"{name} must be of shape {shape}, not empty. Got shape {matrix.shape}.")
+    return matrix
+
+
+def check_count(value: int | None, least: int, name: str) -> int:
+    """A whole number of at least `least`, or an error; of None, more than there can be."""
+    if value is None:
+        return sys.maxsize
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an int of at least {least}, or None. Got {value!r}.")
+    return int(value)
+
+
+def check_names(
+    names: Sequence[str] | None, n: int, *, name: str = "task_names", what: str = "task"
+) -> list[str]:
+    """One name each, "task 0", ... if None, or an error."""
+    if names is None:
+        return [f"{what} {i}" for i in range(n)]
+    if isinstance(names, str) or len(names) != n:
+        got = repr(names) if isinstance(names, str) else f"{len(names)} names"
+        raise ValueError(f"{name} must name the {n} {what}s, one name each. Got {got}.")
+    return [str(i) for i in names]
+
+
+def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
+    """The part of a fitted estimator that has one of the attributes, and which it has.
+
+    The parts are the estimator itself, the steps of a pipeline, last first, and the `grouper_`
+    of a classifier.
+    """
+    check_is_fitted(estimator)
+    for part in _parts(estimator):
+        for attribute in attributes:
+            if hasattr(part, attribute):
+                return part, attribute
+    return None
+
+
+def task_names_of(estimator: Any) -> Sequence[str] | None:
+    """Names of the tasks that an estimator, or a part of it, saw in `fit`; None if it saw none."""
+    return next((p.task_names_in_ for p in _parts(estimator) if hasattr(p, "task_names_in_")), None)
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    yield estimator
+    if hasattr(estimator, "steps"):
+        for _, step in reversed(estimator.steps):
+            yield from _parts(step)
+    if hasattr(estimator, "grouper_"):
+        yield from _parts(estimator.grouper_)
+
+
+# -- panels ------------------------------------------------------------------------------------
+
+
+def make_panels(
+    owner: str, ax: Any, n_panels: int, n_columns: int, size: tuple[float, float]
+) -> NDArray[np.object_]:
+    """Axes for some panels, (n_panels,).
+
+    Parameters
+    ----------
+    owner : str
+        The display, for messages.
+    ax : matplotlib Axes, array-like of n_panels Axes, or None
+        None makes a figure of this `size`. A single Axes gives its place to all panels.
+    """
+    plt = import_pyplot(owner)
+    n_rows = -(-n_panels // n_columns)
+    if ax is None:
+        _, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
+        return _used(axes, n_panels)
+    if not hasattr(ax, "imshow"):
+        given = np.asarray(ax, dtype=object).ravel()
+        if len(given) != n_panels or not all(hasattr(a, "imshow") for a in given):
+            raise ValueError(
+                f"ax must be an Axes, or {n_panels} of them, one a panel. Got {len(given)}."
+            )
+        return given
+    if n_panels == 1:
+        return np.array([ax], dtype=object)
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError(
+            f"ax must be an Axes of a grid of subplots to give its place to {n_panels} panels; "
+            "else pass one Axes a panel."
+        )
+    ax.set_axis_off()
+    axes = place.subgridspec(n_rows, n_columns).subplots(squeeze=False)
+    return _used(axes, n_panels)
+
+
+def _used(axes: NDArray[np.object_], n_panels: int) -> NDArray[np.object_]:
+    for spare in axes.ravel()[n_panels:]:
+        spare.set_visible(False)
+    return axes.ravel()[:n_panels]
+
+
+def open_figure(ax: Any) -> Any:
+    """The whole figure that an Axes is in, which may be in a subfigure."""
+    figure = ax.figure
+    while not hasattr(figure, "draw_without_rendering"):
+        figure = figure.figure
+    return figure
+
+
+def lay_out(figure: Any) -> None:
+    """Give the Axes of a whole figure the places that they will be drawn at."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
+def figure_size(
+    n_rows: int,
+    n_columns: int,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    *,
+    cell: tuple[float, float],
+    n_panels: int = 1,
+) -> tuple[float, float]:
+    """Width and height, in inches, of a figure of heat maps one above the other, with names at
+    the left and below, and a bar of colours. `cell` is the size of a cell where there is room."""
+    letter = _WIDTH * _LARGE / 72
+    left = letter * max(map(len, row_names))
+    below = letter * max(map(len, column_names))
+    beside = n_columns <= _MOST_BESIDE
+    width = left + (1.4 if beside else 0.4) + max(cell[0] * n_columns, 1.2)
+    height = n_panels * (0.6 + max(cell[1] * n_rows, 1.2)) + below + (0.2 if beside else 1.0)
+    return min(width, _MOST_WIDE), min(height, _MOST_HIGH)
+
+
+# -- heat maps ---------------------------------------------------------------------------------
+
+
+def short(name: str, longest: int = _LONGEST) -> str:
+    """A name, cut in the middle if it is long."""
+    if len(name) <= longest:
+        return name
+    head = longest * 2 // 3
+    return name[:head] + "…" + name[len(name) - (longest - head - 1) :]
+
+
+def diverging_limit(values: NDArray, vmax: float | None) -> float:
+    """The value that has the darkest colour: `vmax`, or the size that 99 % of the values stay
+    within, so that a single extreme one does not make all others pale."""
+    if vmax is not None:
+        if not (np.isfinite(vmax) and vmax > 0):
+            raise ValueError(f"vmax must be positive and finite, or None. Got {vmax!r}.")
+        return float(vmax)
+    sizes = np.abs(values[np.isfinite(values)])
+    limit = float(np.quantile(sizes, 0.99, method="higher")) if len(sizes) else 0.0
+    return limit or 1.0
+
+
+@dataclass
+class HeatMap:
+    """A matrix in colours, with a name at each row and column.
+
+    Attributes
+    ----------
+    ax : matplotlib Axes
+    values : ndarray of shape (n_rows, n_columns)
+        NaN has the colour `missing`.
+    row_names, column_names : list of str
+    cmap : str
+    limits : tuple of float
+        Values of the first and last colour.
+    missing : str
+    labels : ndarray of str, of shape (n_rows, n_columns), default=None
+        What to write in the cells, if there is room.
+    owners : list of str, default=None
+        Of the columns. Where each column cannot be named, runs of equal owners are.
+    name_columns : bool, default=True
+    """
+
+    ax: Any
+    values: NDArray
+    row_names: list[str]
+    column_names: list[str]
+    cmap: str
+    limits: tuple[float, float]
+    missing: str = "0.85"
+    labels: NDArray[np.str_] | None = None
+    owners: list[str] | None = None
+    name_columns: bool = True
+    image: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        import matplotlib
+
+        cmap = matplotlib.colormaps[self.cmap].with_extremes(bad=self.missing)
+        self.image = self.ax.imshow(
+            np.ma.masked_invalid(self.values),
+            aspect="auto",
+            interpolation="nearest",  # a cell has one colour, however small it is
+            cmap=cmap,
+            vmin=self.limits[0],
+            vmax=self.limits[1],
+        )
+        self.ax.tick_params(length=0)
+
+    def paint(self, cells: NDArray[np.bool_], color: str) -> None:
+        """Give some cells, (n_rows, n_columns), a colour of their own."""
+        from matplotlib.colors import ListedColormap
+
+        if cells.any():
+            self.ax.imshow(
+                np.ma.masked_where(~cells, cells.astype(float)),
+                aspect="auto",
+                interpolation="nearest",
+                cmap=ListedColormap([color]),
+            )
+
+    def cell(self) -> tuple[float, float]:
+        """Width and height of a cell in points, as the figure stands."""
+        box = self.ax.get_window_extent()
+        points = 72 / open_figure(self.ax).dpi
+        n_rows, n_columns = self.values.shape
+        return box.width * points / n_columns, box.height * points / n_rows
+
+    def write_names(self) -> None:
+        """Name rows and columns, as large as cells allow; not all, where they are too small."""
+        width, height = self.cell()
+        _set_ticks(self.ax.yaxis, range(len(self.row_names)), self.row_names, height)
+        if not self.name_columns:
+            self.ax.set_xticks([])
+            return
+        columns = self.column_names
+        places: Sequence[float] = range(len(columns))
+        longest = max(map(len, columns))
+        if longest * _WIDTH * _LARGE <= width or longest <= 2:
+            size = min(_LARGE, width / (longest * _WIDTH))
+            every = 1
+            if size < _SMALL:
+                every, size = int(np.ceil(_SMALL / size)), _SMALL
+            self.ax.xaxis.set_ticks(
+                places[::every], labels=columns[::every], fontsize=size, rotation=0
+            )
+            return
+        if self.owners is not None and width < _SMALL * _LINE:
+            starts = np.flatnonzero([a != b for a, b in _pairs(self.owners)])
+            ends = np.append(starts[1:], len(columns))
+            places = ((starts + ends - 1) / 2).tolist()
+            columns = [self.owners[s] for s in starts]
+            width *= min(np.diff(places), default=len(self.owners))
+        _set_ticks(self.ax.xaxis, places, columns, width)
+        self.ax.xaxis.set_tick_params(labelrotation=90)
+
+    def write_values(self, values: bool | None) -> None:
+        """Write the labels into the cells: if None, where they can be read."""
+        if self.labels is None or values is False:
+            return
+        width, height = self.cell()
+        longest = max(map(_text_width, self.labels.ravel()))
+        if longest == 0:
+            return
+        size = min(_LARGE, height / _LINE, 0.85 * width / longest)
+        if size < _SMALL_VALUE and not values:
+            return
+        dark = _luminance(self.image.to_rgba(np.ma.masked_invalid(self.values))) < 0.179
+        for (row, column), label in np.ndenumerate(self.labels):
+            if label:
+                color = "white" if dark[row, column] else "black"
+                if label.strip("0.") == "":
+                    color = _NOTHING
+                self.ax.text(
+                    column,
+                    row,
+                    label,
+                    ha="center",
+                    va="center",
+                    color=color,
+                    fontsize=max(size, 1.0),
+                )
+
+
+def write_heat_maps(
+    maps: Sequence[HeatMap],
+    *,
+    bar_label: str,
+    values: bool | None = None,
+) -> None:
+    """Name the rows and columns of heat maps with the same colours, draw a bar of the colours,
+    and write the values where there is room."""
+    ax = maps[0].ax
+    figure = open_figure(ax)
+    low, high = maps[0].limits
+    below = any((m.values < low).any() for m in maps)
+    above = any((m.values > high).any() for m in maps)
+    beside = max(m.values.shape[1] for m in maps) <= _MOST_BESIDE
+    boxes = [m.ax.get_window_extent() for m in maps]
+    points = 72 / figure.dpi
+    width, height = boxes[0].width * points, sum(b.height for b in boxes) * points
+    # Of a large figure the bar need not be as large.
+    thin = {} if beside else {"fraction": 16 / height, "pad": 6 / height}
+    bar = ax.figure.colorbar(
+        maps[0].image,
+        ax=[m.ax for m in maps] if len(maps) > 1 else ax,
+        label=bar_label,
+        extend={(0, 0): "neither", (1, 0): "min", (0, 1): "max"}.get((below, above), "both"),
+        location="right" if beside else "top",
+        shrink=min(1.0, 220 / (height if beside else width)),
+        aspect=14,
+        anchor=(0.0, 1.0) if beside else (0.0, 0.0),
+        panchor=False,
+        **thin,
+    )
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    for heat_map in maps:
+        heat_map.write_names()
+    # Names take room from the cells: the final sizes are those that fit what is left.
+    lay_out(figure)
+    for heat_map in maps:
+        heat_map.write_names()
+    lay_out(figure)
+    for heat_map in maps:
+        heat_map.write_values(values)
+
+
+def _pairs(items: Sequence[str]) -> Iterator[tuple[str | None, str]]:
+    """Each item with the one before it."""
+    return zip([None, *items[:-1]], items, strict=True)
+
+
+def _set_ticks(axis: Any, places: Sequence[float], names: list[str], room: float) -> None:
+    """Names that are `room` points apart; each second one, or third, ... where they overlap."""
+    every = max(1, int(np.ceil(_SMALL / room)))
+    size = float(np.clip(every * room / _LINE, _SMALL, _LARGE if every == 1 else _SMALL + 0.5))
+    axis.set_ticks(places[::every], labels=names[::every], fontsize=size)
+
+
+def _luminance(rgba: NDArray) -> NDArray[np.float64]:
+    """Relative luminance (WCAG 2): white letters read better below 0.179, black ones above."""
+    c = rgba[..., :3]
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def format_of(limit: float) -> Callable[[float], str]:
+    """How to write numbers of sizes up to about `limit`, with two digits that count."""
+    digits = int(np.clip(1 - np.floor(np.log10(limit)), 0, 9)) if limit > 0 else 2
+
+    def write(value: float) -> str:
+        if np.isnan(value):
+            return ""
+        text = f"{value:.{digits}f}" if digits <= 4 else f"{value:.1e}" if value else "0"
+        if float(text) == 0:
+            text = text.lstrip("-")
+        return text.replace("-", _MINUS)
+
+    return write
+
+
+def labels_of(values: NDArray, limit: float) -> NDArray[np.str_]:
+    """Numbers written for cells, nothing for NaN."""
+    write = format_of(limit)
+    labels = [write(v) for v in values.ravel()]
+    return np.array(labels, dtype=str).reshape(values.shape)
+
+
+def _text_width(text: str) -> float:
+    return sum(_WIDTHS.get(letter, 0.64) for letter in text)

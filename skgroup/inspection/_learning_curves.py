@@ -1,0 +1,349 @@
+"""Scores over epochs, a line a method and a band of its spread over seeds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.isotonic import isotonic_regression
+
+from skgroup.inspection._heat_map import import_pyplot, lay_out, open_figure, short
+
+__all__ = ["LearningCurvesDisplay"]
+
+#: Okabe and Ito's colours, which differ for the colour-blind too, without the yellow and the
+#: black: the one is pale on white, the other is for references.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+#: Styles of the first, second, ... method of the same colour.
+_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+#: Methods up to which lines are named at their ends.
+_MOST_DIRECT = 8
+
+
+class LearningCurvesDisplay:
+    """Score over epochs: for each method the mean over seeds as a line, and a band of one
+    standard deviation (n − 1) to each side.
+
+    Colours differ for the colour-blind too; of more than six methods, the further ones have the
+    same colours dashed or dotted.
+
+    Parameters
+    ----------
+    scores : dict of str to ndarray of shape (n_seeds, n_epochs)
+        Of each method. NaN where there is none; a seed without a score does not count there.
+    epochs : ndarray of shape (n_epochs,)
+    score_name : str, default="score"
+
+    Attributes
+    ----------
+    mean_, std_ : dict of str to ndarray of shape (n_epochs,)
+        What is drawn. `std_` is NaN where there is a single seed.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from skgroup.inspection import LearningCurvesDisplay
+    >>> display = LearningCurvesDisplay.from_scores(
+    ...     {"MTL": [[0.5, 0.6], [0.5, 0.7]], "grouped": [[0.5, 0.8], [0.6, 0.8]]},
+    ...     score_name="test F1",
+    ... )
+    >>> display.mean_["grouped"]
+    array([0.55, 0.8 ])
+    >>> display.ax_.get_ylabel()
+    'test F1'
+    """
+
+    def __init__(
+        self,
+        scores: dict[str, NDArray[np.float64]],
+        *,
+        epochs: NDArray[Any],
+        score_name: str = "score",
+    ) -> None:
+        self.scores = scores
+        self.epochs = epochs
+        self.score_name = score_name
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: Mapping[str, ArrayLike],
+        *,
+        epochs: ArrayLike | None = None,
+        score_name: str = "score",
+        reference: float | Mapping[str, float] | None = None,
+        labels: str = "auto",
+        ax: Any = None,
+    ) -> LearningCurvesDisplay:
+        """Plot given scores.
+
+        Parameters
+        ----------
+        scores : dict of str to array-like of shape (n_seeds, n_epochs) or (n_epochs,)
+            Of each method; numbers of seeds may differ. NaN where there is none.
+        epochs : array-like of shape (n_epochs,), default=None
+            Rising. 1, 2, ... if None.
+        score_name : str, default="score"
+            Label of the axis.
+        reference, labels, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : LearningCurvesDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no method, shapes do not fit, epochs do not rise, or another parameter is
+            not as described.
+        """
+        if not isinstance(scores, Mapping) or not scores:
+            raise ValueError(
+                f"scores must be a dict of at least one method. Got {type(scores).__name__}"
+                + (" without any." if isinstance(scores, Mapping) else ".")
+            )
+        checked: dict[str, NDArray[np.float64]] = {}
+        for name, values in scores.items():
+            try:
+                array = np.atleast_2d(np.array(values, dtype=np.float64))
+            except (TypeError, ValueError):
+                raise ValueError(f"scores of {name!r} must be an array of numbers.") from None
+            if array.ndim != 2 or not array.size:
+                raise ValueError(
+                    f"scores of {name!r} must be of shape (n_seeds, n_epochs), not empty. Got "
+                    f"shape {array.shape}."
+                )
+            if np.isinf(array).any():
+                raise ValueError(f"scores of {name!r} must not be infinite.")
+            checked[str(name)] = array
+        lengths = {name: array.shape[1] for name, array in checked.items()}
+        n_epochs = next(iter(lengths.values()))
+        at = np.arange(1, n_epochs + 1) if epochs is None else np.asarray(epochs)
+        if at.ndim != 1 or at.dtype.kind not in "iuf" or not (np.diff(at) > 0).all():
+            raise ValueError(f"epochs must be rising numbers of shape (n_epochs,). Got {epochs!r}.")
+        for name, length in lengths.items():
+            if length != len(at):
+                raise ValueError(
+                    f"scores must have a score at each of {len(at)} epochs, NaN where there is "
+                    f"none. Got {length} of {name!r}."
+                )
+        display = cls(checked, epochs=at, score_name=score_name)
+        return display.plot(ax, reference=reference, labels=labels)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        method: str = "method",
+        seed: str = "seed",
+        epoch: str = "epoch",
+        score: str = "score",
+        score_name: str | None = None,
+        reference: float | Mapping[str, float] | None = None,
+        labels: str = "auto",
+        ax: Any = None,
+    ) -> LearningCurvesDisplay:
+        """Plot the scores of a long table: a row a method, seed and epoch.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        method, seed, epoch, score : str
+            Names of its columns. Methods come in the order of their first row.
+        score_name : str, default=None
+            Label of the axis; the name of the column if None.
+        reference, labels, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : LearningCurvesDisplay
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, the frame is empty or has several rows of the same method,
+            seed and epoch, or another parameter is not as described.
+        """
+        columns = [method, seed, epoch, score]
+        absent = [c for c in columns if c not in frame.columns]
+        if absent:
+            raise ValueError(
+                f"frame must have the columns {columns}. It lacks {absent}; it has "
+                f"{list(frame.columns)}."
+            )
+        if not len(frame):
+            raise ValueError("frame must have at least one row. It is empty.")
+        keys = [method, seed, epoch]
+        double = frame.duplicated(keys)
+        if double.any():
+            first = ", ".join(f"{key} {frame.loc[double, key].iloc[0]}" for key in keys)
+            raise ValueError(
+                f"frame must have one row a {method}, {seed} and {epoch}. Got several of {first}."
+            )
+        epochs = np.sort(frame[epoch].unique())
+        scores = {
+            str(name): rows.pivot(index=seed, columns=epoch, values=score)
+            .reindex(columns=epochs)
+            .to_numpy(dtype=float)
+            for name, rows in frame.groupby(method, sort=False)
+        }
+        return cls.from_scores(
+            scores,
+            epochs=epochs,
+            score_name=score if score_name is None else score_name,
+            reference=reference,
+            labels=labels,
+            ax=ax,
+        )
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        reference: float | Mapping[str, float] | None = None,
+        labels: str = "auto",
+    ) -> LearningCurvesDisplay:
+        """Draw lines and bands.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            A new figure if None.
+        reference : float or dict of str to float, default=None
+            Scores to compare with, by name, as dashed lines across.
+        labels : {"auto", "direct", "legend"}, default="auto"
+            Names at the ends of the lines, or in a legend; "auto" is "direct" for at most eight
+            methods.
+
+        Returns
+        -------
+        self : LearningCurvesDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        ValueError
+            If `reference` or `labels` is not as described.
+        """
+        if labels not in ("auto", "direct", "legend"):
+            raise ValueError(f"labels must be 'auto', 'direct' or 'legend'. Got {labels!r}.")
+        lines = _references(reference)
+        plt = import_pyplot("LearningCurvesDisplay")
+        direct = labels == "direct" or (labels == "auto" and len(self.scores) <= _MOST_DIRECT)
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+        self.mean_, self.std_ = {}, {}
+        for i, (name, scores) in enumerate(self.scores.items()):
+            color = _COLORS[i % len(_COLORS)]
+            style = _STYLES[i // len(_COLORS) % len(_STYLES)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # no seed, or a single one
+                mean = np.nanmean(scores, axis=0)
+                std = np.nanstd(scores, axis=0, ddof=1)
+            self.mean_[name], self.std_[name] = mean, std
+            known = ~np.isnan(mean)  # a line goes on over a gap
+            marker = "o" if known.sum() == 1 else None
+            ax.plot(
+                self.epochs[known],
+                mean[known],
+                color=color,
+                linestyle=style,
+                marker=marker,
+                label=name,
+            )
+            if not np.isnan(std).all():
+                ax.fill_between(
+                    self.epochs, mean - std, mean + std, color=color, alpha=0.15, linewidth=0
+                )
+        for name, value in lines.items():
+            ax.axhline(value, color="0.3", linestyle="--", linewidth=1, zorder=1.5, label=name)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(self.score_name)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.margins(x=0.01)
+        if direct:
+            self._name_lines(ax, lines)
+        else:
+            columns = -(-(len(self.scores) + len(lines)) // 22)
+            ax.legend(
+                loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8, ncols=columns
+            )
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _name_lines(self, ax: Any, lines: dict[str, float]) -> None:
+        """Names to the right of the ends of lines, moved apart where they would overlap."""
+        ends: list[tuple[str, float, str]] = [(name, y, "0.3") for name, y in lines.items()]
+        for i, (name, mean) in enumerate(self.mean_.items()):
+            known = mean[~np.isnan(mean)]
+            if len(known):
+                ends.append((name, float(known[-1]), _COLORS[i % len(_COLORS)]))
+        if not ends:
+            return
+        figure = open_figure(ax)
+        lay_out(figure)
+        high = ax.get_window_extent().height * 72 / figure.dpi
+        size = float(np.clip(high / (1.4 * len(ends)), 4.5, 9.0))
+        low, top = ax.get_ylim()
+        wanted = np.array([(y - low) / (top - low) for _, y, _ in ends])
+        places = _apart(wanted, 1.35 * size / high)
+        for (name, y, color), place in zip(ends, places, strict=True):
+            ax.annotate(
+                short(name),
+                xy=(1.0, y),
+                xycoords=ax.get_yaxis_transform(),
+                xytext=(1.035, place),
+                textcoords="axes fraction",
+                color=_darker(color),
+                fontsize=size,
+                va="center",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": color,
+                    "linewidth": 0.6,
+                    "shrinkA": 0,
+                    "relpos": (0.0, 0.5),
+                },
+            )
+
+
+def _references(reference: float | Mapping[str, float] | None) -> dict[str, float]:
+    if reference is None:
+        return {}
+    lines = dict(reference) if isinstance(reference, Mapping) else {"reference": reference}
+    for name, value in lines.items():
+        if not isinstance(value, Real) or not np.isfinite(value):
+            raise ValueError(
+                f"reference must be a finite number, or a dict of them. Got {value!r} for {name!r}."
+            )
+    return {str(name): float(value) for name, value in lines.items()}
+
+
+def _apart(wanted: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """The places in [0, 1] nearest to those wanted, in squares, that keep the order and the gap;
+    up to beyond 1 where there is no room."""
+    order = np.argsort(wanted, kind="stable")
+    steps = gap * np.arange(len(wanted))
+    places = np.empty_like(wanted)
+    # With the gaps taken off, places must not fall: that is isotonic regression.
+    most = max(1.0 - steps[-1], 0.0)
+    places[order] = isotonic_regression(wanted[order] - steps, y_min=0.0, y_max=most) + steps
+    return places
+
+
+def _darker(color: str) -> Any:
+    """A colour of letters, which need more contrast with white than lines."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.75 * c for c in to_rgb(color))
