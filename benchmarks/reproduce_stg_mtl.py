@@ -1,0 +1,555 @@
+"""STG-MTL on images: F1 after every epoch of all ways, the groups found, and the paper's claims.
+
+    python -m benchmarks.reproduce_stg_mtl --task-set G1 --data cifar10.npz --results stg_mtl.jsonl
+    python -m benchmarks.reproduce_stg_mtl --task-set G3 --data cifar100.npz --n-clusters 10 20 \
+--ways grouped ensemble random --results stg_mtl.jsonl
+    python -m benchmarks.reproduce_stg_mtl --print --results benchmarks/results/stg_mtl.jsonl
+
+The last only prints what was measured, all settings, and the claims. `--data` is what
+`skgroup.datasets` takes as `path`: an .npz file or a folder. Each seed draws its own training and
+test images, first weights and memberships. For each number of clusters k there are the ways
+
+- grouped: k specialists, soft memberships of the data maps of one MTL net (k + 1 nets)
+- hard: the same clusters, each task in one specialist alone
+- stl maps: memberships of the data maps of single-task nets (k + n_tasks nets)
+- random: as grouped, with the memberships dealt out to the tasks at random
+- ensemble: k + 1 MTL nets, which cost what "grouped" costs
+
+beside MTL (the net of the maps) and STL. `maps` trains no specialists and only says what the
+groups are. Data maps are taken after 5 epochs, evenly spaced; class weights are balanced; a task
+without a single positive test image has no F1 and does not count. Training F1 is that of the first
+`--n-scored` training images. Each part that is trained adds a line to the results file, and its
+nets' probabilities a file to the folder beside it (`--work`), so that an interrupted run goes on
+where it was; the folder can be deleted at the end.
+"""
+
+import argparse
+import hashlib
+import json
+import time
+import warnings
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from skorch.callbacks import Callback
+
+from benchmarks.evidence import interval
+from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, nn
+from skgroup.datasets import fetch_celeba_tasks, fetch_cifar10_tasks, fetch_cifar100_tasks
+from skgroup.metrics import multitask_f1_score
+from skgroup.relations import LabelCorrelationAffinity
+
+NETS = {
+    "small-cnn": nn.SmallCNN,
+    "resnet18": nn.ResNet18,
+    "resnet34": nn.ResNet34,
+    "resnet50": nn.ResNet50,
+}
+WAYS = ("maps", "stl", "grouped", "ensemble", "random", "hard", "stl maps")
+SETTING = ("task_set", "net", "n_train", "n_test", "epochs", "batch_size", "fuzziness")
+TOGETHER = ("people", "trees", "flowers", "food_containers", "household_electrical_devices")
+
+
+class Probabilities(Callback):
+    """Keeps a net's probabilities of some samples after every epoch."""
+
+    def __init__(self, parts):
+        self.parts = parts
+
+    def on_train_begin(self, net, **kwargs):
+        self.kept = []
+
+    def on_epoch_end(self, net, **kwargs):
+        proba = np.concatenate([net.predict_proba(X) for X in self.parts])
+        self.kept.append(proba.astype(np.float16))
+
+
+def kept_by(net, tasks, n_tasks):
+    """(n_epochs, n_samples, n_tasks): of the scored training images, then the test images."""
+    found = np.stack(dict(net.callbacks_)["kept"].kept)
+    full = np.full((*found.shape[:-1], n_tasks), np.nan, dtype=np.float16)
+    full[..., tasks] = found
+    return full
+
+
+class Reproduction:
+    """All that is trained for one seed of a setting."""
+
+    def __init__(self, args, seed, done):
+        self.args, self.seed, self.done = args, seed, done
+        self.setting = {name: getattr(args, name) for name in SETTING}
+        digest = hashlib.sha1(json.dumps([self.setting, seed]).encode()).hexdigest()[:12]
+        self.work = args.work / f"{args.task_set}-{seed}-{digest}"
+        self.work.mkdir(parents=True, exist_ok=True)
+        fetch = {"G3": fetch_cifar100_tasks, "G4": fetch_celeba_tasks}
+        fetch = fetch.get(args.task_set, fetch_cifar10_tasks)
+        options = {"path": args.data, "random_state": seed}
+        options |= {"task_set": args.task_set} if fetch is fetch_cifar10_tasks else {}
+        options |= {"image_size": args.image_size} if args.task_set == "G4" else {}
+        train = fetch(subset="train", n_samples=args.n_train, **options)
+        test = fetch(subset="test", n_samples=args.n_test, **options)
+        self.names, self.superclass = list(train.task_names), None
+        if "superclass" in train:
+            self.superclass = [train.superclass_names[c] for c in train.superclass]
+        self.n_tasks = len(self.names)
+        self.X, self.Y = train.data, train.target
+        n = args.n_scored
+        scored = (
+            fetch(subset="train", n_samples=n, **options)
+            if args.task_set == "G4"
+            else {"data": train.data[:n], "target": train.target[:n]}
+        )
+        self.truth = [np.asarray(part["target"]) for part in (scored, test)]
+        self.net = MultiTaskNet(
+            NETS[args.net],
+            max_epochs=args.epochs,
+            batch_size=args.batch_size,
+            device=args.device,
+            random_state=seed,
+            callbacks=[("kept", Probabilities([scored["data"], test.data]))],
+        )
+
+    # -- what is trained, and kept in the work folder --------------------------------------------
+
+    def trained(self, name, make):
+        """Arrays that `make` returns, with the seconds that it took; from the file if there."""
+        file = self.work / f"{name.replace(' ', '_')}.npz"
+        if not file.exists():
+            start = time.perf_counter()
+            arrays = make()
+            part = file.with_suffix(".part")
+            with part.open("wb") as target:
+                np.savez_compressed(target, seconds=time.perf_counter() - start, **arrays)
+            part.replace(file)
+        with np.load(file) as found:
+            return dict(found)
+
+    def maps(self, source):
+        """Data maps, as an isometric embedding, and the probabilities of their nets."""
+
+        def make():
+            grouper = TaskGrouper(
+                clone(self.net), source=source, output="isometric", random_state=self.seed
+            ).fit(self.X, self.Y)
+            if source == "mtl":
+                nets, tasks = [grouper.estimator_], [slice(None)]
+            else:
+                nets, tasks = grouper.estimators_, [[t] for t in range(self.n_tasks)]
+            kept = [kept_by(net, t, self.n_tasks) for net, t in zip(nets, tasks, strict=True)]
+            return {"rows": grouper.embedding_, "kept": np.stack(kept)}
+
+        return self.trained(f"maps {source}", make)
+
+    def more_mtl_nets(self, number):
+        """Another MTL net, told apart by its number."""
+
+        def make():
+            net = clone(self.net).set_params(random_state=1000 * (number + 1) + self.seed)
+            return {"kept": kept_by(net.fit(self.X, self.Y), slice(None), self.n_tasks)[None]}
+
+        return self.trained(f"mtl net {number}", make)
+
+    def specialists(self, name, membership):
+        def make():
+            clf = GroupedMTLClassifier(clone(self.net), membership, random_state=self.seed)
+            clf.fit(self.X, self.Y)
+            parts = zip(clf.specialists_, clf.specialist_tasks_, strict=True)
+            return {"kept": np.stack([kept_by(*part, self.n_tasks) for part in parts])}
+
+        return self.trained(name, make)
+
+    # -- what is written -------------------------------------------------------------------------
+
+    def write(self, kind, **values):
+        line = {"kind": kind, **self.setting, "seed": self.seed, **values}
+        key = key_of(line)
+        if key not in self.done:
+            self.done.add(key)
+            with self.args.results.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def score(self, way, k, kept, weights, n_nets, seconds):
+        """F1 after every epoch of the nets' probabilities, weighted for each task."""
+        weighted = np.nan_to_num(kept.astype(np.float32))
+        proba = np.einsum("tj,jent->ent", weights, weighted, optimize=True)
+        proba = np.split(proba, [len(self.truth[0])], axis=1)
+        curves = [
+            [
+                multitask_f1_score(Y, (of_epoch > 0.5).astype(int), average=None)
+                for of_epoch in of_part
+            ]
+            for Y, of_part in zip(self.truth, proba, strict=True)
+        ]
+        train, test = (
+            np.where(Y.any(0), c, np.nan) for Y, c in zip(self.truth, curves, strict=True)
+        )
+        self.write(
+            "scores",
+            way=way,
+            n_clusters=k,
+            nets=n_nets,
+            seconds=float(seconds),
+            train=np.nanmean(train, axis=1).round(4).tolist(),
+            test=np.nanmean(test, axis=1).round(4).tolist(),
+            test_tasks=[None if np.isnan(v) else round(float(v), 4) for v in test[-1]],
+        )
+
+    def groups(self, source, k, rows):
+        """Memberships of the tasks in k clusters."""
+        clusters = FuzzyKMeans(k, fuzziness=self.args.fuzziness, random_state=self.seed).fit(rows)
+        correlation = LabelCorrelationAffinity().fit_transform(np.zeros((len(self.Y), 1)), self.Y)
+        self.write(
+            "groups",
+            source=source,
+            n_clusters=k,
+            names=self.names,
+            superclass=self.superclass,
+            membership=clusters.membership_.round(4).tolist(),
+            labels=clusters.labels_.tolist(),
+            by_correlation=FuzzyKMeans(k, random_state=self.seed).fit(correlation).labels_.tolist(),
+        )
+        return clusters
+
+    def run(self):
+        args, n_tasks = self.args, self.n_tasks
+        base, stl = self.maps("mtl"), None
+        even = np.ones((n_tasks, 1))
+        self.score("MTL", 0, base["kept"], even, 1, base["seconds"])
+        if "stl" in args.ways or "stl maps" in args.ways:
+            stl = self.maps("stl")
+            self.score("STL", 0, stl["kept"], np.eye(n_tasks), n_tasks, stl["seconds"])
+        for k in args.n_clusters:
+            clusters = self.groups("mtl", k, base["rows"])
+            of_way = {
+                "grouped": clusters.membership_,
+                "hard": np.eye(k)[clusters.labels_],
+                "random": np.random.default_rng(self.seed).permutation(clusters.membership_),
+            }
+            first, n_first = base["seconds"], 1
+            if stl is not None:
+                of_stl = self.groups("stl", k, stl["rows"])
+                of_way["stl maps"] = of_stl.membership_
+            for way in [way for way in args.ways if way in of_way]:
+                found = self.specialists(f"{way} {k}", of_way[way])
+                if way == "stl maps":
+                    first, n_first = stl["seconds"], n_tasks
+                seconds = found["seconds"] + first
+                self.score(way, k, found["kept"], of_way[way], k + n_first, seconds)
+            if "ensemble" in args.ways:
+                nets = [base, *(self.more_mtl_nets(number) for number in range(k))]
+                kept = np.concatenate([net["kept"] for net in nets])
+                seconds = sum(net["seconds"] for net in nets)
+                self.score("ensemble", k, kept, even.repeat(k + 1, 1) / (k + 1), k + 1, seconds)
+
+
+def key_of(line):
+    own = (line.get(name) for name in ("kind", *SETTING, "seed", "way", "source", "n_clusters"))
+    return tuple(own)
+
+
+def run(args, seed, done):
+    warnings.simplefilter("ignore")
+    Reproduction(args, seed, done).run()
+
+
+# -- what is printed -------------------------------------------------------------------------------
+
+
+def by_setting(lines):
+    """Pairs of a setting and its lines."""
+
+    def setting(line):
+        return tuple(line[name] for name in SETTING)
+
+    for key, own in groupby(sorted(lines, key=setting), key=setting):
+        yield dict(zip(SETTING, key, strict=True)), list(own)
+
+
+def title(setting):
+    return (
+        "{task_set}, {net}, {n_train:,} training images, {epochs} epochs, {n_test:,} test images, "
+        "fuzziness {fuzziness:g}".format(**setting)
+    )
+
+
+def last_scores(lines):
+    """{(way, n_clusters): {seed: mean test F1 after the last epoch}}."""
+    found = {}
+    for line in lines:
+        if line["kind"] == "scores":
+            of_way = found.setdefault((line["way"], line["n_clusters"]), {})
+            of_way[line["seed"]] = line["test"][-1]
+    return found
+
+
+def spread(values):
+    values = np.array([*values])
+    sd = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{sd}"
+
+
+def difference(ours, theirs):
+    mean, width = interval(ours, theirs)
+    return f"{mean:+.3f} ± {width:.3f}"
+
+
+def table(lines):
+    """Markdown: F1 of every way, and grouped beside the others, paired over seeds."""
+    out = []
+    for setting, own in by_setting(lines):
+        scores = last_scores(own)
+        if len(scores) < 2:
+            continue
+        nets = {(x["way"], x["n_clusters"]): x["nets"] for x in own if x["kind"] == "scores"}
+        seeds = sorted({line["seed"] for line in own})
+        out += [f"\n**{title(setting)}**, seeds {seeds}\n"]
+        out += ["| | test F1 | nets trained | grouped is better by |", "|---|---|---|---|"]
+        for (way, k), of_seed in sorted(scores.items(), key=lambda item: item[0][1]):
+            best = scores.get(("grouped", k))
+            if k == 0:
+                of_k = [(c, s) for (w, c), s in scores.items() if w == "grouped"]
+                beside = "; ".join(f"{c}: {difference(s, of_seed)}" for c, s in of_k)
+            else:
+                beside = "" if way == "grouped" or not best else difference(best, of_seed)
+            name = way if k == 0 else f"{way}, {k}"
+            out.append(f"| {name} | {spread(of_seed.values())} | {nets[way, k]} | {beside} |")
+    return "\n".join(out)
+
+
+def claims(lines):
+    """Markdown: each claim of the paper, whether it held, and the figures."""
+    out = ["| claim | held | here |", "|---|---|---|"]
+
+    def add(claim, found, what):
+        """`found`: one truth value for each case (seed, setting) in which it can be seen."""
+        if found:
+            held = "yes" if all(found) else "no" if not any(found) else "in part"
+            out.append(f"| {claim} | {held} ({sum(found)} of {len(found)}) | {what} |")
+
+    def groups(task_set, k=None, source="mtl"):
+        return [
+            line
+            for line in lines
+            if line["kind"] == "groups"
+            and line["task_set"] == task_set
+            and line["source"] == source
+            and k in (None, line["n_clusters"])
+        ]
+
+    for k in sorted({line["n_clusters"] for line in groups("G2")}):
+        of_k = groups("G2", k)
+        alone = [share_group(line, "random") == ["random"] for line in of_k]
+        others = [", ".join(share_group(line, "random")) for line in of_k]
+        add(f"G2, {k} clusters: Random has a cluster of its own", alone, "; ".join(others))
+        gaps = [
+            np.abs(row_of(line, "living being") - row_of(line, "not living being")).max()
+            for line in of_k
+        ]
+        add(
+            f"G2, {k} clusters: Living and Not living have the same memberships (within .05)",
+            [gap < 0.05 for gap in gaps],
+            "largest difference " + ", ".join(f"{gap:.3f}" for gap in gaps),
+        )
+    animals = [False, False, True, True, True, True, True, True, False, False]
+    agreement = [adjusted_rand_score(animals, line["labels"]) for line in groups("G1", 2)]
+    add(
+        "G1, 2 clusters: animals from vehicles",
+        [value == 1 for value in agreement],
+        "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in agreement),
+    )
+    for line_of, what in ((groups("G3", 20), "20 clusters"),):
+        shares = {name: [] for name in TOGETHER}
+        merged = []
+        for line in line_of:
+            labels, superclass = np.array(line["labels"]), np.array(line["superclass"])
+            for name in TOGETHER:
+                own = labels[superclass == name]
+                shares[name].append(np.bincount(own).max() / len(own))
+            modes = [
+                np.bincount(labels[superclass == name]).argmax()
+                for name in ("vehicles_1", "vehicles_2")
+            ]
+            merged.append(bool(modes[0] == modes[1]))
+        if line_of:
+            for name, values in shares.items():
+                add(
+                    f"G3, {what}: {name} mostly together",
+                    [value > 0.5 for value in values],
+                    "in one cluster " + ", ".join(f"{value:.0%}" for value in values),
+                )
+            add(f"G3, {what}: vehicles 1 and 2 merge", merged, "most of them in one cluster")
+    for setting, own in by_setting(lines):
+        scores = last_scores(own)
+        name = title(setting)
+        for k in sorted({k for way, k in scores if way == "grouped"}):
+            pairs = [("grouped", ("MTL", 0), "grouped above MTL")]
+            if setting["task_set"] in ("G1", "G2"):
+                pairs.append(("grouped", ("STL", 0), "grouped above STL"))
+            pairs.append(("hard", ("MTL", 0), "hard clusters above MTL"))
+            for way, rival, claim in pairs:
+                if (way, k) in scores and rival in scores:
+                    ours, theirs = scores[way, k], scores[rival]
+                    seeds = sorted(set(ours) & set(theirs))
+                    add(
+                        f"{name}, {k} clusters: {claim}",
+                        [ours[s] > theirs[s] for s in seeds],
+                        f"F1 {difference(ours, theirs)}",
+                    )
+            if ("stl maps", k) in scores and ("grouped", k) in scores:
+                mean, width = interval(scores["grouped", k], scores["stl maps", k])
+                add(
+                    f"{name}, {k} clusters: MTL and STL maps give similar F1 (within .01)",
+                    [abs(mean) < 0.01],
+                    f"F1 {mean:+.3f} ± {width:.3f}",
+                )
+    for task_set in ("G1", "G2", "G3"):
+        for k in sorted({line["n_clusters"] for line in groups(task_set)}):
+            of_stl = {line["seed"]: line for line in groups(task_set, k, "stl")}
+            small = [x for x in groups(task_set, k) if x["net"] == "small-cnn"]
+            values = [
+                adjusted_rand_score(line["labels"], of_stl[line["seed"]]["labels"])
+                for line in small
+                if line["seed"] in of_stl
+            ]
+            add(
+                f"{task_set}, {k} clusters: MTL and STL maps find similar groups (index > .5)",
+                [value > 0.5 for value in values],
+                "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in values),
+            )
+            resnet = {x["seed"]: x for x in groups(task_set, k) if x["net"] == "resnet18"}
+            values = [
+                adjusted_rand_score(line["labels"], resnet[line["seed"]]["labels"])
+                for line in small
+                if line["seed"] in resnet
+            ]
+            add(
+                f"{task_set}, {k} clusters: small CNN and ResNet-18 find similar groups "
+                "(index > .5)",
+                [value > 0.5 for value in values],
+                "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in values),
+            )
+    return "\n".join(out)
+
+
+def share_group(line, name):
+    """The tasks whose strongest cluster is that of a task, it included."""
+    labels = line["labels"]
+    own = labels[line["names"].index(name)]
+    return [n for n, label in zip(line["names"], labels, strict=True) if label == own]
+
+
+def row_of(line, name):
+    return np.array(line["membership"][line["names"].index(name)])
+
+
+def superclass_table(lines, n_draws=1000):
+    """Markdown: how much the groups of G3 agree with the superclasses."""
+    out = []
+    for setting, own in by_setting(lines):
+        found = [x for x in own if x["kind"] == "groups" and x["superclass"] is not None]
+        if not found:
+            continue
+        out += [f"\n**{title(setting)}**: adjusted mutual information with the superclasses\n"]
+        out += ["| clusters | data maps | p | label correlation | random groups | dealt out |"]
+        out += ["|---|---|---|---|---|---|"]
+        for (k, source), of_k in groupby(
+            sorted(found, key=lambda x: (x["n_clusters"], x["source"])),
+            key=lambda x: (x["n_clusters"], x["source"]),
+        ):
+            rows = []
+            for line in of_k:
+                truth, labels = np.array(line["superclass"]), np.array(line["labels"])
+                rng = np.random.default_rng(line["seed"])
+                ours = adjusted_mutual_info_score(truth, labels)
+                dealt = [
+                    adjusted_mutual_info_score(truth, rng.permutation(labels))
+                    for _ in range(n_draws)
+                ]
+                drawn = [
+                    adjusted_mutual_info_score(truth, rng.integers(k, size=len(labels)))
+                    for _ in range(n_draws)
+                ]
+                p = (1 + sum(value >= ours for value in dealt)) / (1 + n_draws)
+                by_labels = adjusted_mutual_info_score(truth, line["by_correlation"])
+                rows.append((ours, p, by_labels, np.mean(drawn), np.mean(dealt)))
+            columns = list(zip(*rows, strict=True))
+            cells = [spread(column) for column in columns]
+            cells[1] = f"≤ {max(columns[1]):.3f}"
+            out.append(f"| {k} ({source} maps) | {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
+def draw(lines, folder):
+    """Learning curves of every setting, and the groups of its first seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from skgroup.inspection import LearningCurvesDisplay, MembershipDisplay
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for setting, own in by_setting(lines):
+        stem = "{task_set}_{net}_{n_train}".format(**setting).lower()
+        scores = [line for line in own if line["kind"] == "scores"]
+        for k in sorted({line["n_clusters"] for line in scores} - {0}):
+            curves = {}
+            for line in scores:
+                if line["n_clusters"] in (0, k):
+                    curves.setdefault(line["way"], []).append(line["test"])
+            display = LearningCurvesDisplay.from_scores(curves, score_name="mean test F1")
+            display.ax_.set_title(f"{setting['task_set']}, {k} clusters")
+            display.figure_.savefig(folder / f"{stem}_curves_{k}.png", dpi=110)
+            plt.close(display.figure_)
+        groups = [x for x in own if x["kind"] == "groups" and x["source"] == "mtl"]
+        for line in [x for x in groups if x["seed"] == min(y["seed"] for y in groups)]:
+            display = MembershipDisplay.from_membership(
+                line["membership"], task_names=line["names"]
+            )
+            display.figure_.savefig(folder / f"{stem}_groups_{line['n_clusters']}.png", dpi=110)
+            plt.close(display.figure_)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task-set", choices=["G1", "G2", "G3", "G4"], default="G1")
+    parser.add_argument("--data", type=Path, help="file or folder; downloaded if not given")
+    parser.add_argument("--net", choices=NETS, default="small-cnn")
+    parser.add_argument("--n-train", type=int, default=1000)
+    parser.add_argument("--n-test", type=int, default=500)
+    parser.add_argument("--n-scored", type=int, default=500, help="training images that are scored")
+    parser.add_argument("--image-size", type=int, default=64, help="of CelebA, in pixels")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--n-clusters", type=int, nargs="*", default=[2, 3])
+    parser.add_argument("--fuzziness", type=float, default=2.0)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--n-jobs", type=int, default=1, help="seeds that train at once")
+    parser.add_argument("--results", type=Path, default=Path("stg_mtl.jsonl"))
+    parser.add_argument("--work", type=Path, help="RESULTS.work if not given")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures")
+    parser.add_argument("--print", action="store_true", help="only print what was measured")
+    args = parser.parse_args()
+    args.work = args.work or args.results.with_suffix(".work")
+
+    def read():
+        rows = args.results.read_text().splitlines() if args.results.exists() else []
+        return [json.loads(row) for row in rows]
+
+    if not args.print:
+        done = {key_of(line) for line in read()}
+        Parallel(n_jobs=args.n_jobs)(delayed(run)(args, seed, done) for seed in args.seeds)
+    lines = read()
+    print(table(lines), superclass_table(lines), claims(lines), sep="\n\n")
+    if args.pictures:
+        draw(lines, args.pictures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Architectures side by side, alone and as specialists of groups.
+
+    python examples/architectures.py
+
+Claim: an architecture that learns what to share (AdaTT, PLE, MMoE) and the grouping of tasks answer
+the same question, so that it is worth trying both, and each inside the other. The picture shows
+what AdaTT shares: each task's weight of each expert.
+"""
+
+import argparse
+from pathlib import Path
+
+from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
+from skgroup.datasets import load_digit_tasks
+from skgroup.inspection import ExpertWeightsDisplay
+from skgroup.nn import PLE, AdaTT, MMoE
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--n-seeds", type=int, default=3)
+parser.add_argument("--max-epochs", type=int, default=30)
+parser.add_argument("--plot", type=Path, default=Path("architectures.png"))
+args = parser.parse_args()
+
+X, Y = load_digit_tasks(return_X_y=True, as_frame=True)
+plain = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+experts = {
+    "module__expert_hidden_units": (32, 32),
+    "module__tower_hidden_units": (),
+    "max_epochs": args.max_epochs,
+}
+adatt = MultiTaskNet(AdaTT, **experts)
+found = compare(
+    X,
+    Y,
+    {
+        "MLP": plain,
+        "single-task MLPs": GroupedMTLClassifier.stl(plain),
+        "MMoE": MultiTaskNet(
+            MMoE, module__n_experts=8, **{**experts, "module__expert_hidden_units": 64}
+        ),
+        "PLE": MultiTaskNet(PLE, **experts),
+        "AdaTT": adatt,
+        "3 groups of MLPs": GroupedMTLClassifier(plain, n_groups=3),
+        "3 groups of AdaTTs": GroupedMTLClassifier(adatt, n_groups=3),
+    },
+    seeds=args.n_seeds,
+    verbose=1,
+)
+print(found)
+
+net = adatt.set_params(random_state=0).fit(X, Y)
+display = ExpertWeightsDisplay.from_estimator(net, X)
+display.figure_.savefig(args.plot)
+print(f"The weights of AdaTT's experts are drawn in {args.plot}.")
