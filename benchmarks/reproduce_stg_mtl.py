@@ -20,7 +20,7 @@ groups are. Data maps are taken after 5 epochs, evenly spaced; class weights are
 without a single positive test image has no F1 and does not count. Training F1 is that of the first
 `--n-scored` training images. Each part that is trained adds a line to the results file, and its
 nets' probabilities a file to the folder beside it (`--work`), so that an interrupted run goes on
-where it was; the folder can be deleted at the end.
+where it was; the folder can be deleted at the end (a run of more ways would train anew).
 """
 
 import argparse
@@ -40,6 +40,7 @@ from skorch.callbacks import Callback
 from benchmarks.evidence import interval
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, nn
 from skgroup.datasets import fetch_celeba_tasks, fetch_cifar10_tasks, fetch_cifar100_tasks
+from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score
 from skgroup.relations import LabelCorrelationAffinity
 
@@ -50,7 +51,8 @@ NETS = {
     "resnet50": nn.ResNet50,
 }
 WAYS = ("maps", "stl", "grouped", "ensemble", "random", "hard", "stl maps")
-SETTING = ("task_set", "net", "n_train", "n_test", "epochs", "batch_size", "fuzziness")
+SETTING = ("task_set", "data", "net", "n_train", "n_test", "n_scored", "image_size", "epochs")
+SETTING += ("batch_size", "fuzziness")
 TOGETHER = ("people", "trees", "flowers", "food_containers", "household_electrical_devices")
 
 
@@ -71,6 +73,8 @@ class Probabilities(Callback):
 def kept_by(net, tasks, n_tasks):
     """(n_epochs, n_samples, n_tasks): of the scored training images, then the test images."""
     found = np.stack(dict(net.callbacks_)["kept"].kept)
+    if len(found) != net.max_epochs:
+        raise RuntimeError(f"A net has trained for {len(found)} of {net.max_epochs} epochs.")
     full = np.full((*found.shape[:-1], n_tasks), np.nan, dtype=np.float16)
     full[..., tasks] = found
     return full
@@ -81,8 +85,10 @@ class Reproduction:
 
     def __init__(self, args, seed, done):
         self.args, self.seed, self.done = args, seed, done
-        self.setting = {name: getattr(args, name) for name in SETTING}
-        digest = hashlib.sha1(json.dumps([self.setting, seed]).encode()).hexdigest()[:12]
+        self.setting = setting_of(args)
+        # Nets do not depend on the fuzziness of what is made of them, which is in their names.
+        of_nets = {name: value for name, value in self.setting.items() if name != "fuzziness"}
+        digest = hashlib.sha1(json.dumps([of_nets, seed]).encode()).hexdigest()[:12]
         self.work = args.work / f"{args.task_set}-{seed}-{digest}"
         self.work.mkdir(parents=True, exist_ok=True)
         fetch = {"G3": fetch_cifar100_tasks, "G4": fetch_celeba_tasks}
@@ -229,21 +235,30 @@ class Reproduction:
                 "hard": np.eye(k)[clusters.labels_],
                 "random": np.random.default_rng(self.seed).permutation(clusters.membership_),
             }
-            first, n_first = base["seconds"], 1
             if stl is not None:
                 of_stl = self.groups("stl", k, stl["rows"])
                 of_way["stl maps"] = of_stl.membership_
             for way in [way for way in args.ways if way in of_way]:
-                found = self.specialists(f"{way} {k}", of_way[way])
-                if way == "stl maps":
-                    first, n_first = stl["seconds"], n_tasks
-                seconds = found["seconds"] + first
+                # Hard groups do not depend on the fuzziness.
+                fuzziness = "" if way == "hard" else f" {args.fuzziness:g}"
+                found = self.specialists(f"{way} {k}{fuzziness}", of_way[way])
+                first, n_first = (stl, n_tasks) if way == "stl maps" else (base, 1)
+                n_first *= way != "random"  # which needs no maps
+                seconds = found["seconds"] + first["seconds"] * (way != "random")
                 self.score(way, k, found["kept"], of_way[way], k + n_first, seconds)
             if "ensemble" in args.ways:
                 nets = [base, *(self.more_mtl_nets(number) for number in range(k))]
                 kept = np.concatenate([net["kept"] for net in nets])
                 seconds = sum(net["seconds"] for net in nets)
                 self.score("ensemble", k, kept, even.repeat(k + 1, 1) / (k + 1), k + 1, seconds)
+
+
+def setting_of(args):
+    """All that results depend on but the seed; what does not matter to a task set is left out."""
+    setting = {name: getattr(args, name) for name in SETTING}
+    setting["data"] = None if args.data is None else args.data.name
+    setting["image_size"] = args.image_size if args.task_set == "G4" else None
+    return setting
 
 
 def key_of(line):
@@ -253,6 +268,7 @@ def key_of(line):
 
 def run(args, seed, done):
     warnings.simplefilter("ignore")
+    warnings.simplefilter("error", TrainingInterruptedWarning)  # a net cut short must not be kept
     Reproduction(args, seed, done).run()
 
 
@@ -263,16 +279,16 @@ def by_setting(lines):
     """Pairs of a setting and its lines."""
 
     def setting(line):
-        return tuple(line[name] for name in SETTING)
+        return json.dumps([line[name] for name in SETTING])
 
     for key, own in groupby(sorted(lines, key=setting), key=setting):
-        yield dict(zip(SETTING, key, strict=True)), list(own)
+        yield dict(zip(SETTING, json.loads(key), strict=True)), list(own)
 
 
 def title(setting):
     return (
-        "{task_set}, {net}, {n_train:,} training images, {epochs} epochs, {n_test:,} test images, "
-        "fuzziness {fuzziness:g}".format(**setting)
+        "{task_set}, {net}, {n_train:,} training images, {epochs} epochs of batches of "
+        "{batch_size}, {n_test:,} test images, fuzziness {fuzziness:g}".format(**setting)
     )
 
 
@@ -321,118 +337,167 @@ def table(lines):
 
 
 def claims(lines):
-    """Markdown: each claim of the paper, whether it held, and the figures."""
+    """Markdown: each claim of the paper, whether it held, and the figures.
+
+    What groups are is compared seed by seed with labels dealt out to the tasks at random: a claim
+    holds for a seed only if it is rarer than 1 in 20 there. A claim about F1 holds if the interval
+    over seeds says so, and is open if the interval reaches 0.
+    """
     out = ["| claim | held | here |", "|---|---|---|"]
 
-    def add(claim, found, what):
-        """`found`: one truth value for each case (seed, setting) in which it can be seen."""
+    def add(claim, held, figures):
+        out.append(f"| {claim} | {held} | {figures} |")
+
+    def count(claim, found, figures):
         if found:
             held = "yes" if all(found) else "no" if not any(found) else "in part"
-            out.append(f"| {claim} | {held} ({sum(found)} of {len(found)}) | {what} |")
+            add(claim, f"{held} ({sum(found)} of {len(found)} seeds)", figures)
 
-    def groups(task_set, k=None, source="mtl"):
-        return [
-            line
-            for line in lines
-            if line["kind"] == "groups"
-            and line["task_set"] == task_set
-            and line["source"] == source
-            and k in (None, line["n_clusters"])
-        ]
+    for setting, own in by_setting(lines):
+        out.append(f"| **{title(setting)}** | | |")
+        groups = [line for line in own if line["kind"] == "groups"]
+        for k in sorted({line["n_clusters"] for line in groups}):
+            of_k = [x for x in groups if (x["n_clusters"], x["source"]) == (k, "mtl")]
+            claims_of_groups(setting["task_set"], k, of_k, count)
+            by_source = {
+                source: {
+                    x["seed"]: x for x in groups if (x["n_clusters"], x["source"]) == (k, source)
+                }
+                for source in ("mtl", "stl")
+            }
+            similar(
+                f"{k} clusters: MTL and STL maps find similar groups", *by_source.values(), count
+            )
+        for other, theirs in by_setting(lines):
+            if setting["net"] == "small-cnn" and other == {**setting, "net": "resnet18"}:
+                for k in sorted({line["n_clusters"] for line in groups}):
+                    of_nets = [
+                        {
+                            x["seed"]: x
+                            for x in part
+                            if x["kind"] == "groups"
+                            and (x["n_clusters"], x["source"]) == (k, "mtl")
+                        }
+                        for part in (own, theirs)
+                    ]
+                    similar(f"{k} clusters: ResNet-18 finds similar groups", *of_nets, count)
+        claims_of_scores(setting["task_set"], last_scores(own), add)
+    return "\n".join(out)
 
-    for k in sorted({line["n_clusters"] for line in groups("G2")}):
-        of_k = groups("G2", k)
-        alone = [share_group(line, "random") == ["random"] for line in of_k]
-        others = [", ".join(share_group(line, "random")) for line in of_k]
-        add(f"G2, {k} clusters: Random has a cluster of its own", alone, "; ".join(others))
-        gaps = [
-            np.abs(row_of(line, "living being") - row_of(line, "not living being")).max()
-            for line in of_k
-        ]
-        add(
-            f"G2, {k} clusters: Living and Not living have the same memberships (within .05)",
-            [gap < 0.05 for gap in gaps],
-            "largest difference " + ", ".join(f"{gap:.3f}" for gap in gaps),
+
+def claims_of_groups(task_set, k, lines, count):
+    """What the paper says of the groups of one task set; `lines` of one setting, a seed each."""
+    if task_set == "G2":
+        alone = [share_group(line, "random") == ["random"] for line in lines]
+        with_it = [", ".join(share_group(line, "random")[:6]) for line in lines]
+        count(f"{k} clusters: Random has a cluster of its own", alone, "; ".join(with_it))
+        ranks = [gap_rank(line, "living being", "not living being") for line in lines]
+        count(
+            f"{k} clusters: Living and Not living have the same memberships",
+            [rank <= 0.05 for rank, _ in ranks],
+            "difference (share of pairs of tasks that are as near): "
+            + ", ".join(f"{gap:.3f} ({rank:.2f})" for rank, gap in ranks),
         )
-    animals = [False, False, True, True, True, True, True, True, False, False]
-    agreement = [adjusted_rand_score(animals, line["labels"]) for line in groups("G1", 2)]
-    add(
-        "G1, 2 clusters: animals from vehicles",
-        [value == 1 for value in agreement],
-        "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in agreement),
-    )
-    for line_of, what in ((groups("G3", 20), "20 clusters"),):
-        shares = {name: [] for name in TOGETHER}
-        merged = []
-        for line in line_of:
-            labels, superclass = np.array(line["labels"]), np.array(line["superclass"])
-            for name in TOGETHER:
-                own = labels[superclass == name]
-                shares[name].append(np.bincount(own).max() / len(own))
-            modes = [
-                np.bincount(labels[superclass == name]).argmax()
-                for name in ("vehicles_1", "vehicles_2")
-            ]
-            merged.append(bool(modes[0] == modes[1]))
-        if line_of:
-            for name, values in shares.items():
-                add(
-                    f"G3, {what}: {name} mostly together",
-                    [value > 0.5 for value in values],
-                    "in one cluster " + ", ".join(f"{value:.0%}" for value in values),
-                )
-            add(f"G3, {what}: vehicles 1 and 2 merge", merged, "most of them in one cluster")
+    if task_set == "G1" and k == 2:
+        animals = [False, False, True, True, True, True, True, True, False, False]
+        agreement = [adjusted_rand_score(animals, line["labels"]) for line in lines]
+        count(
+            "2 clusters: animals from vehicles",
+            [value == 1 for value in agreement],
+            "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in agreement),
+        )
+    if task_set == "G3" and k == 20:
+        for name in TOGETHER:
+            found = [beside_chance(line, lambda x, name=name: share_of(x, name)) for line in lines]
+            count(
+                f"20 clusters: {name} mostly together",
+                [share > 0.5 and p < 0.05 for share, p in found],
+                "in one cluster (p): " + ", ".join(f"{s:.0%} ({p:.2f})" for s, p in found),
+            )
+        found = [
+            beside_chance(line, lambda x: share_of(x, "vehicles_1", "vehicles_2")) for line in lines
+        ]
+        count(
+            "20 clusters: vehicles 1 and 2 merge",
+            [share > 0.5 and p < 0.05 for share, p in found],
+            "of both in one cluster (p): " + ", ".join(f"{s:.0%} ({p:.2f})" for s, p in found),
+        )
+
+
+def claims_of_scores(task_set, scores, add):
+    """What the paper says of F1, and what it does not say: beside ensembles and random groups."""
+
+    def above(claim, ours, theirs):
+        if ours in scores and theirs in scores:
+            mean, width = interval(scores[ours], scores[theirs])
+            held = "yes" if mean > width else "no" if mean < -width else "open"
+            add(claim, held, f"F1 {mean:+.3f} ± {width:.3f}")
+
+    for k in sorted({k for _, k in scores} - {0}):
+        above(f"{k} clusters: grouped above MTL", ("grouped", k), ("MTL", 0))
+        if task_set in ("G1", "G2"):
+            above(f"{k} clusters: grouped above STL", ("grouped", k), ("STL", 0))
+        above(f"{k} clusters: hard clusters above MTL", ("hard", k), ("MTL", 0))
+        if ("stl maps", k) in scores and ("grouped", k) in scores:
+            mean, width = interval(scores["grouped", k], scores["stl maps", k])
+            held = (
+                "yes" if abs(mean) + width < 0.02 else "no" if abs(mean) - width > 0.02 else "open"
+            )
+            claim = f"{k} clusters: MTL and STL maps give similar F1 (within .02)"
+            add(claim, held, f"F1 {mean:+.3f} ± {width:.3f}")
+        above(f"{k} clusters: grouped above as many MTL nets", ("grouped", k), ("ensemble", k))
+        above(f"{k} clusters: grouped above random groups", ("grouped", k), ("random", k))
+
+
+def verdicts(lines):
+    """A sentence a setting: does grouping add anything beyond ensembling?"""
+    out = []
     for setting, own in by_setting(lines):
         scores = last_scores(own)
-        name = title(setting)
         for k in sorted({k for way, k in scores if way == "grouped"}):
-            pairs = [("grouped", ("MTL", 0), "grouped above MTL")]
-            if setting["task_set"] in ("G1", "G2"):
-                pairs.append(("grouped", ("STL", 0), "grouped above STL"))
-            pairs.append(("hard", ("MTL", 0), "hard clusters above MTL"))
-            for way, rival, claim in pairs:
-                if (way, k) in scores and rival in scores:
-                    ours, theirs = scores[way, k], scores[rival]
-                    seeds = sorted(set(ours) & set(theirs))
-                    add(
-                        f"{name}, {k} clusters: {claim}",
-                        [ours[s] > theirs[s] for s in seeds],
-                        f"F1 {difference(ours, theirs)}",
+            rivals = {"an ensemble of as many MTL nets": "ensemble", "random groups": "random"}
+            for name, way in rivals.items():
+                if (way, k) in scores:
+                    mean, width = interval(scores["grouped", k], scores[way, k])
+                    adds = "adds to" if mean > width else "is worse than" if mean < -width else None
+                    adds = adds or "adds nothing that these seeds can show to"
+                    out.append(
+                        f"- {setting['task_set']}, {k} clusters: grouping {adds} {name} "
+                        f"(F1 {mean:+.3f} ± {width:.3f})."
                     )
-            if ("stl maps", k) in scores and ("grouped", k) in scores:
-                mean, width = interval(scores["grouped", k], scores["stl maps", k])
-                add(
-                    f"{name}, {k} clusters: MTL and STL maps give similar F1 (within .01)",
-                    [abs(mean) < 0.01],
-                    f"F1 {mean:+.3f} ± {width:.3f}",
-                )
-    for task_set in ("G1", "G2", "G3"):
-        for k in sorted({line["n_clusters"] for line in groups(task_set)}):
-            of_stl = {line["seed"]: line for line in groups(task_set, k, "stl")}
-            small = [x for x in groups(task_set, k) if x["net"] == "small-cnn"]
-            values = [
-                adjusted_rand_score(line["labels"], of_stl[line["seed"]]["labels"])
-                for line in small
-                if line["seed"] in of_stl
-            ]
-            add(
-                f"{task_set}, {k} clusters: MTL and STL maps find similar groups (index > .5)",
-                [value > 0.5 for value in values],
-                "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in values),
-            )
-            resnet = {x["seed"]: x for x in groups(task_set, k) if x["net"] == "resnet18"}
-            values = [
-                adjusted_rand_score(line["labels"], resnet[line["seed"]]["labels"])
-                for line in small
-                if line["seed"] in resnet
-            ]
-            add(
-                f"{task_set}, {k} clusters: small CNN and ResNet-18 find similar groups "
-                "(index > .5)",
-                [value > 0.5 for value in values],
-                "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in values),
-            )
     return "\n".join(out)
+
+
+def similar(claim, ours, theirs, count):
+    """Whether two groupings of each seed agree more than by chance, and by half."""
+    seeds = sorted(set(ours) & set(theirs))
+    found = [adjusted_rand_score(ours[s]["labels"], theirs[s]["labels"]) for s in seeds]
+    figures = "adjusted Rand index " + ", ".join(f"{value:.2f}" for value in found)
+    count(f"{claim} (index > .5)", [value > 0.5 for value in found], figures)
+
+
+def beside_chance(line, measure, n_draws=1000):
+    """A measure of a grouping, and how often labels dealt out at random reach it."""
+    labels, rng = np.array(line["labels"]), np.random.default_rng(line["seed"])
+    found = measure(line)
+    drawn = [measure({**line, "labels": rng.permutation(labels).tolist()}) for _ in range(n_draws)]
+    return found, (1 + sum(value >= found for value in drawn)) / (1 + n_draws)
+
+
+def share_of(line, *superclasses):
+    """The share of tasks of some superclasses that are in the same cluster."""
+    labels = np.array(line["labels"])[np.isin(line["superclass"], superclasses)]
+    return np.bincount(labels).max() / len(labels)
+
+
+def gap_rank(line, first, second):
+    """The share of pairs of tasks whose memberships are as near as those of two tasks, and how
+    far those are apart."""
+    rows = np.array(line["membership"])
+    gaps = np.abs(rows[:, None] - rows).max(axis=2)
+    gap = gaps[line["names"].index(first), line["names"].index(second)]
+    of_pairs = gaps[np.triu_indices(len(rows), 1)]
+    return float(np.mean(of_pairs <= gap)), float(gap)
 
 
 def share_group(line, name):
@@ -440,10 +505,6 @@ def share_group(line, name):
     labels = line["labels"]
     own = labels[line["names"].index(name)]
     return [n for n, label in zip(line["names"], labels, strict=True) if label == own]
-
-
-def row_of(line, name):
-    return np.array(line["membership"][line["names"].index(name)])
 
 
 def superclass_table(lines, n_draws=1000):
@@ -494,7 +555,7 @@ def draw(lines, folder):
 
     folder.mkdir(parents=True, exist_ok=True)
     for setting, own in by_setting(lines):
-        stem = "{task_set}_{net}_{n_train}".format(**setting).lower()
+        stem = "{task_set}_{net}_{n_train}_{epochs}_{fuzziness:g}".format(**setting).lower()
         scores = [line for line in own if line["kind"] == "scores"]
         for k in sorted({line["n_clusters"] for line in scores} - {0}):
             curves = {}
@@ -539,14 +600,17 @@ def main():
     args.work = args.work or args.results.with_suffix(".work")
 
     def read():
-        rows = args.results.read_text().splitlines() if args.results.exists() else []
-        return [json.loads(row) for row in rows]
+        text = args.results.read_text() if args.results.exists() else ""
+        if text and not text.endswith("\n"):  # an interrupted run cut the last line off
+            text = text[: text.rfind("\n") + 1]
+            args.results.write_text(text)
+        return [json.loads(row) for row in text.splitlines()]
 
     if not args.print:
         done = {key_of(line) for line in read()}
         Parallel(n_jobs=args.n_jobs)(delayed(run)(args, seed, done) for seed in args.seeds)
     lines = read()
-    print(table(lines), superclass_table(lines), claims(lines), sep="\n\n")
+    print(table(lines), verdicts(lines), superclass_table(lines), claims(lines), sep="\n\n")
     if args.pictures:
         draw(lines, args.pictures)
 
