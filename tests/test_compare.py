@@ -437,12 +437,32 @@ def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help
     found = crafted({**scores, "grouped": unsure}, [1, 9, 3, 12], baselines=["MTL", "STL", "small"])
     assert found.paired("grouped", "STL").low < 0 < found.paired("grouped", "STL").difference
     assert found.verdict.startswith("Grouping does not clearly help here (“grouped” is 0.0")
-    cheapest = "MTL" if found.paired("MTL", "grouped").high >= 0 else "small"
+    # MTL cannot be told from it either, but STL clearly beats MTL.
+    assert found.paired("MTL", "grouped").high > 0 > found.paired("MTL", "STL").high
     assert found.verdict.endswith(
-        f"use “{cheapest}” ({1 if cheapest == 'MTL' else 3} net"
-        f"{'' if cheapest == 'MTL' else 's'}, {1 if cheapest == 'MTL' else 3} s a fit), the "
-        "cheapest of those that cannot be told from the best, “grouped”."
+        "use “small” (3 nets, 3 s a fit), the cheapest of those that cannot be told from the best, "
+        "“grouped”."
     )
+
+
+def test_few_splits_advise_nothing_cheaper():
+    scores = {"MTL": [0.70, 0.76], "grouped": [0.9, 0.7], "STL": [0.80, 0.81]}
+    found = crafted(scores, [1, 4, 9], baselines=["MTL", "STL"])
+    assert found.paired("MTL", "STL").high > 0
+    assert found.verdict.endswith(
+        "use “STL” (9 nets, 9 s a fit), the highest score; 2 splits are too few to advise anything "
+        "cheaper."
+    )
+
+
+def test_a_candidate_that_failed_is_not_advised():
+    scores = {"MTL": MTL, "grouped": [0.1, *[np.nan] * 4], "STL": STL}
+    found = crafted(scores, [5, 1, 9], baselines=["MTL", "STL"])
+    assert "nan" not in found.verdict
+    found.errors.update({("grouped", seed, 0): "ValueError" for seed in range(1, 5)})
+    assert found.verdict.startswith("Only baselines have finished their fits: use “STL” (9 nets")
+    found.errors.update({(name, 0, 0): "ValueError" for name in scores})
+    assert found.verdict == "No candidate has finished all its fits, so that nothing is advised."
 
 
 def test_the_verdict_says_where_grouping_is_only_cheaper_or_nothing_is_known():
@@ -455,7 +475,7 @@ def test_the_verdict_says_where_grouping_is_only_cheaper_or_nothing_is_known():
     assert found.verdict.startswith("Only baselines were compared: use “STL” (9 nets")
     failed = {"MTL": MTL, "STL": STL, "grouped": [np.nan] * 5}
     found = crafted(failed, [1, 9, np.nan], baselines=["MTL", "STL"])
-    assert found.verdict.startswith("Only baselines have finished a fit: use “STL” (9 nets")
+    assert found.verdict.startswith("Only baselines have finished their fits: use “STL” (9 nets")
     found = crafted({"STL": STL[:1], "grouped": [0.9]}, [9, 4], baselines=["STL"])
     assert "one split cannot tell" in found.verdict
     found = crafted({"STL": [np.nan] * 2, "grouped": [0.9, 0.8]}, [9, 4], baselines=["STL"])

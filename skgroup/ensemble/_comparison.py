@@ -17,6 +17,8 @@ INTERVALS = ("corrected", "seeds")
 #: What the rows of all tasks together are called.
 OVERALL = "mean over tasks"
 _LEVEL = 0.95
+#: With fewer splits, intervals are so wide that nearly nothing can be told apart.
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -251,18 +253,21 @@ class Comparison:
         Grouping helps where the whole interval of a candidate's difference to the best baseline
         is above 0. Where it does not, the advice is the candidate with the shortest fits among
         those that cannot be told from the one of the highest score: whose interval of the
-        difference to it reaches 0.
+        difference to it reaches 0, and which nothing else clearly beats. With fewer than four
+        splits that would be nearly anything, and the advice is the highest score. A candidate
+        with a fit that failed is not advised.
         """
-        means = dict(zip(self.candidates, map(_mean, self.overall), strict=True))
-        finished = [c for c in self.candidates if np.isfinite(means[c])]
+        means, n_units = self._means_and_units()
+        finished = list(means)
         others = [c for c in finished if c not in self.baselines]
         best = self.best_baseline
         if best is None:
             return "No baseline has finished a fit, so that nothing can be said."
+        if not finished:
+            return "No candidate has finished all its fits, so that nothing is advised."
         top = max(finished, key=means.__getitem__)
-        units = self.seeds if self.interval == "seeds" else np.arange(len(self.seeds))
-        if len(np.unique(units[np.isfinite(self.overall).any(axis=0)])) == 1:
-            unit = "seed" if self.interval == "seeds" else "split"
+        unit = "seed" if self.interval == "seeds" else "split"
+        if n_units <= 1:
             return (
                 f"“{top}” has the highest score, {means[top]:.3f}, but one {unit} cannot tell "
                 "merit from chance: raise 'seeds'."
@@ -270,14 +275,17 @@ class Comparison:
         subject = "Grouping" if set(others) <= set(self.grouped) else "What is no baseline"
         helping = [c for c in others if self.paired(c, best).low > 0]
         if helping:
-            use = self._cheapest(helping, max(helping, key=means.__getitem__))
+            use = max(helping, key=means.__getitem__)
+            use = use if n_units < _FEW else self._cheapest(helping, use)
             several = f"; of {len(others)} candidates tried, for which no interval allows"
             return (
                 f"{subject} helps here: use “{use}” ({self._cost(use)}), "
                 f"{self._against(use, best)}{several if len(others) > 1 else ''}."
             )
-        use = self._cheapest(finished, top)
-        if use == top:
+        use = top if n_units < _FEW else self._cheapest(finished, top)
+        if n_units < _FEW:
+            advice = f"the highest score; {n_units} {unit}s are too few to advise anything cheaper"
+        elif use == top:
             cheaper = any(self._seconds(c) < self._seconds(use) for c in finished)
             advice = "which is clearly better than all that is cheaper"
             advice = advice if cheaper else "the best and the cheapest"
@@ -286,11 +294,12 @@ class Comparison:
         advice = f"use “{use}” ({self._cost(use)}), {advice}"
         if not others:
             alone = set(self.candidates) == set(self.baselines)
-            what = "Only baselines were compared" if alone else "Only baselines have finished a fit"
+            what = "were compared" if alone else "have finished their fits"
+            what = f"Only baselines {what}"
             return f"{what}: {advice}."
         leader = max(others, key=means.__getitem__)
         figures = f"“{leader}” is {self._against(leader, best)}"
-        if use in others:
+        if use in others and n_units >= _FEW:
             return f"{subject} does not clearly score more here, but costs less: {advice}."
         clearly = "" if all(self.paired(c, best).high < 0 for c in others) else " clearly"
         return f"{subject} does not{clearly} help here ({figures}): {advice}."
@@ -305,8 +314,23 @@ class Comparison:
 
     def _cheapest(self, candidates: list[str], top: str) -> str:
         """The one with the shortest fits of those that cannot be told from `top`."""
-        near = [c for c in candidates if c == top or not self.paired(c, top).high < 0]
-        return min(near, key=self._seconds)
+        near = [c for c in candidates if c == top or self.paired(c, top).high >= 0]
+        beaten = {c for c in near for d in candidates if self.paired(c, d).high < 0}
+        return min({*near} - beaten | {top}, key=lambda c: (self._seconds(c), c))
+
+    def _means_and_units(self) -> tuple[dict[str, float], int]:
+        """Scores of the candidates whose fits have not failed, on the splits that all of them
+        have finished, and how many independent splits (or seeds) these are."""
+        failed = {candidate for candidate, _, _ in self.errors}
+        scores = dict(zip(self.candidates, self.overall, strict=True))
+        scores = {c: s for c, s in scores.items() if np.isfinite(s).any() and c not in failed}
+        if not scores:
+            return {}, 0
+        common = np.isfinite(list(scores.values())).all(axis=0)
+        units = self.seeds if self.interval == "seeds" else np.arange(len(self.seeds))
+        n_units = len(np.unique(units[common]))
+        common = common if common.any() else np.ones_like(common)
+        return {c: _mean(s[common]) for c, s in scores.items()}, n_units
 
     def _cost(self, candidate: str) -> str:
         i = self.candidates.index(candidate)

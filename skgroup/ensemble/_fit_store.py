@@ -148,5 +148,9 @@ def fingerprint(value: Any) -> Any:
 
 
 def _code(code: types.CodeType) -> Any:
-    constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    constants = []
+    for value in code.co_consts:
+        # The order of a set's representation differs between processes.
+        shown = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+        constants.append(_code(value) if isinstance(value, types.CodeType) else shown)
     return code.co_code, code.co_names, constants
