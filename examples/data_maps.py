@@ -3,9 +3,8 @@
     python examples/data_maps.py
 
 Claim: tasks that are learned alike have maps alike, which is all that the grouping looks at. A
-digit is learned at once by most samples (high confidence, low variability), "upside-down" slowly,
-by samples that change their minds, and of random labels nothing is learned but by heart: half of
-the samples stay at the bottom.
+digit is learned early: nearly all samples end high, and vary because they started low. "Upside-down"
+is learned late, and random labels hardly at all: both stay near one half.
 """
 
 import argparse

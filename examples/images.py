@@ -3,7 +3,7 @@
     python examples/images.py                      # CIFAR-10, downloaded through torchvision
     python examples/images.py --path cifar10.npz   # or from a file or a folder that you have
 
-Claim: random crops and flips help the net, and the groups are of the same kind without them. The
+Claim: two groups part animals from vehicles, whether images are augmented in training or not. The
 net can be `ResNet18` as well (`--net resnet18`), with weights that were trained on ImageNet
 (`--pretrained`).
 """

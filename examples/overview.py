@@ -3,8 +3,8 @@
     python examples/overview.py
 
 Draws what the README opens with: scikit-learn's digits as 15 tasks, three data maps of one net, the
-groups that all the maps lead to, and the test F1 of each task by one net and by the specialists of
-the groups (means of five seeds).
+groups that all the maps lead to, and the test F1 of each task by the specialists of the groups and
+by the baselines (means of five seeds).
 """
 
 import argparse
@@ -28,21 +28,26 @@ parser.add_argument("--plot", type=Path, default=Path("overview.png"))
 args = parser.parse_args()
 
 net = MultiTaskNet(module__hidden_units=(64, 64))
-scores = {"one net for all tasks": [], "3 specialists": []}
+scores = {"1 net": [], "4 nets": [], "1 net + 3 specialists": [], "15 single-task nets": []}
 for seed in range(args.n_seeds):
     tasks = load_digit_tasks(as_frame=True, random_state=seed)
     X_train, X_test, Y_train, Y_test = train_test_split(
         tasks.data, tasks.target, test_size=0.3, random_state=seed
     )
     grouping = make_pipeline(TaskGrouper(net, snapshot_epochs="all"), FuzzyKMeans(3))
-    clf = GroupedMTLClassifier(net, grouping, random_state=seed).fit(X_train, Y_train)
-    mtl = GroupedMTLClassifier.mtl(net, random_state=seed).fit(X_train, Y_train)
-    for of_way, way in zip(scores.values(), (mtl, clf), strict=True):
-        of_way.append(multitask_f1_score(Y_test, way.predict(X_test), average=None))
+    ways = [
+        GroupedMTLClassifier.mtl(net, random_state=seed),
+        GroupedMTLClassifier.mtl_ensemble(4, net, random_state=seed),
+        GroupedMTLClassifier(net, grouping, random_state=seed),
+        GroupedMTLClassifier.stl(net, random_state=seed),
+    ]
+    for of_way, way in zip(scores.values(), ways, strict=True):
+        predicted = way.fit(X_train, Y_train).predict(X_test)
+        of_way.append(multitask_f1_score(Y_test, predicted, average=None))
     if seed == 0:
-        first = clf
+        first = ways[2]
 
-figure = plt.figure(figsize=(13, 5.2), layout="constrained")
+figure = plt.figure(figsize=(13, 5.6), layout="constrained")
 maps, groups, bars = figure.subfigures(1, 3, width_ratios=[1.15, 0.8, 1])
 maps.suptitle(
     "1  One net learns all tasks. The data map of\na task says how it learned each sample."
@@ -59,17 +64,16 @@ for ax in axes:
         text.remove()
 MembershipDisplay.from_estimator(first, ax=groups.subplots())
 ax = bars.subplots()
-order = np.argsort(
-    np.mean(scores["3 specialists"], axis=0) - np.mean(scores["one net for all tasks"], axis=0)
-)
-for k, (name, values) in enumerate(scores.items()):
-    mean, spread = np.mean(values, axis=0)[order], np.std(values, axis=0, ddof=1)[order]
-    ax.errorbar(
-        mean, np.arange(len(order)) + 0.2 * k, xerr=spread, fmt="o", color=f"C{k}", label=name
-    )
-ax.set_yticks(np.arange(len(order)) + 0.1, labels=np.array(tasks.task_names)[order])
+means = {name: np.mean(values, axis=0) for name, values in scores.items()}
+order = np.argsort(means["1 net + 3 specialists"] - means["1 net"])
+rows = np.arange(len(order))
+for k, (name, marker) in enumerate(zip(scores, "os^D", strict=True)):
+    spread = np.std(scores[name], axis=0, ddof=1)[order]
+    place = rows + 0.2 * (k - 1.5)
+    ax.errorbar(means[name][order], place, xerr=spread, fmt=marker, ms=4, lw=1, label=name)
+ax.set_yticks(rows, labels=np.array(tasks.task_names)[order])
 ax.set_xlabel(f"test F1, mean and spread of {args.n_seeds} seeds")
-ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=2)
+ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, 1.15), ncols=2)
 figure.savefig(args.plot, dpi=100)
 print(f"The picture is in {args.plot}.")
 for name, values in scores.items():
