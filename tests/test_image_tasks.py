@@ -809,3 +809,25 @@ def test_wrong_image_files_are_refused(tmp_path):
             files[i]
     with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
         files[2]
+
+
+def test_photographs_are_turned_as_they_say(tmp_path):
+    photo = Image.new("RGB", (20, 10))
+    exif = photo.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    assert ImageFiles([str(tmp_path / "photo.jpg")])[0].shape == (3, 20, 10)
+    with pytest.raises(ValueError, match="files must be a sequence of file names"):
+        ImageFiles("photo.jpg")
+    with pytest.raises(ValueError, match="'transform' parameter must be a callable"):
+        ImageFiles(["photo.jpg"], transform=3)
+
+
+def test_an_npz_file_of_objects_is_named(tmp_path):
+    file = tmp_path / "objects.npz"
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    np.savez(file, x_train=images, y_train=np.array([0, None], dtype=object))
+    with pytest.raises(
+        ValueError, match=r"objects\.npz is no file of CIFAR-10: it could not be read"
+    ):
+        fetch_cifar10_tasks(path=file)

@@ -821,3 +821,18 @@ def test_learning_curves_take_an_axes():
 def test_learning_curves_errors(scores, kwargs, match):
     with pytest.raises(ValueError, match=match):
         LearningCurvesDisplay.from_scores(scores, **kwargs)
+
+
+def test_given_maps_keep_points_at_zero():
+    given = np.zeros((1, 1, 3, 2))
+    given[0, 0, 0] = [0.5, 0.1]
+    display = DataMapDisplay.from_data_map(given)
+    assert np.isfinite(display.confidence).all()
+
+
+def test_names_are_not_read_as_formulas():
+    display = MembershipDisplay.from_membership(
+        np.eye(2), task_names=["$\\frac{$", "cost $5 to $10"]
+    )
+    display.figure_.canvas.draw()
+    assert {t.get_text() for t in display.ax_.get_yticklabels()} == {"$\\frac{$", "cost $5 to $10"}

@@ -61,7 +61,7 @@ def test_classes_give_order_and_what_does_not_occur():
     )
     assert tasks.task_names == ["b", "a", "c", "by label", "by name", "odd-numbered"]
     np.testing.assert_array_equal(
-        tasks.target, [[1, 0, 0, 0, 0, 0], [0, 1, 0, 1, 1, 1], [1, 0, 0, 0, 0, 0]]
+        tasks.target, [[1, 0, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]]
     )
 
 
@@ -234,3 +234,25 @@ def test_a_frame_without_pandas_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"^as_frame=True needs pandas\. With as_frame=False"):
         make_label_tasks([0, 1], as_frame=True)
+
+
+def test_parity_is_that_of_int_labels():
+    tasks = make_label_tasks([1, 2, 3, 4], parity=True)
+    odd = tasks.target[:, tasks.task_names.index("odd-numbered")]
+    np.testing.assert_array_equal(odd, [1, 0, 1, 0])
+    words = make_label_tasks(["a", "b", "c"], parity=True)
+    np.testing.assert_array_equal(words.target[:, -1], [0, 1, 0])
+
+
+def test_what_is_no_label_or_no_collection_is_named():
+    with pytest.raises(ValueError, match="labels must be one-dimensional"):
+        make_label_tasks([np.inf, 1.0])
+    with pytest.raises(ValueError, match="The union 'u' must be a collection"):
+        make_label_tasks(["a", "b", "c"], unions={"u": "ab"})
+    with pytest.raises(ValueError, match=r"labels must be ints\. Got <U1"):
+        make_class_tasks(np.zeros((2, 4, 4)), ["a", "b"])
+
+
+def test_images_with_channels_last_are_refused():
+    with pytest.raises(ValueError, match=r"give np\.moveaxis\(images, 3, 1\)"):
+        make_class_tasks(np.zeros((6, 8, 5, 3), np.uint8), [0, 1, 2] * 2)

@@ -153,8 +153,9 @@ def test_a_net_starts_from_pretrained_weights(images, pretrained):
         max_epochs=1,
         random_state=0,
     ).fit(X, Y)
-    for name, value in net.module_.trunk.named_parameters():
-        assert torch.equal(value.cpu(), state[name])
+    for name, value in net.module_.trunk.state_dict().items():
+        if "num_batches" not in name:  # running statistics are frozen as well
+            assert torch.equal(value.cpu(), state[name])
     assert net.predict(X).shape == (12, 3)
     scaled = net.set_params(module__normalize=IMAGENET).fit(X / np.float32(255), Y)
     other = clone(net).set_params(module__normalize="auto").fit(X, Y)
@@ -357,3 +358,9 @@ def test_affinities_of_a_resnet_equal_their_equation(images):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     rows = nn.functional.normalize(torch.stack(gradients).double())
     np.testing.assert_allclose(cosine, rows @ rows.T, atol=1e-5)
+
+
+def test_images_with_channels_last_are_refused(images):
+    X, Y = images
+    with pytest.raises(ValueError, match=r"give np\.moveaxis\(X, -1, 1\)"):
+        MultiTaskNet(ResNet18).fit(np.moveaxis(X, 1, -1), Y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -344,17 +345,23 @@ def _read_npz(
     wrong = f"{file} is no file of {source.title}"
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{wrong}: it is not an .npz file. {source.ways}")
-    with np.load(file) as arrays:
-        keys = [key.format(subset) for key in source.label_keys]
-        key = next((key for key in keys if key in arrays), None)
-        if key is None or f"x_{subset}" not in arrays:
-            raise ValueError(
-                f"{wrong}: it must hold the arrays x_{subset} and {' or '.join(keys)}. Got "
-                f"{', '.join(arrays.files)}."
-            )
-        images, labels = arrays[f"x_{subset}"], arrays[key]
-        names = next((arrays[key].tolist() for key in source.name_keys if key in arrays), None)
-        coarse = arrays.get(f"y_{subset}_coarse")
+    keys = [key.format(subset) for key in source.label_keys]
+    wanted = [f"x_{subset}", *keys, *source.name_keys, f"y_{subset}_coarse"]
+    try:
+        with np.load(file) as found:
+            held = found.files
+            arrays = {name: found[name] for name in wanted if name in held}
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{wrong}: it could not be read ({error}). {source.ways}") from error
+    key = next((key for key in keys if key in arrays), None)
+    if key is None or f"x_{subset}" not in arrays:
+        raise ValueError(
+            f"{wrong}: it must hold the arrays x_{subset} and {' or '.join(keys)}. Got "
+            f"{', '.join(held)}."
+        )
+    images, labels = arrays[f"x_{subset}"], arrays[key]
+    names = next((arrays[key].tolist() for key in source.name_keys if key in arrays), None)
+    coarse = arrays.get(f"y_{subset}_coarse")
     n_classes = len(source.class_names)
     if images.dtype != np.uint8 or images.shape[1:] not in ((32, 32, 3), (3, 32, 32)):
         raise ValueError(

@@ -47,7 +47,8 @@ def make_label_tasks(
         Further tasks: is the sample of one of these classes? Classes are given as labels, or by
         their names.
     parity : bool, default=False
-        Add the task "odd-numbered": is the position of the class among `classes`, from 0, odd?
+        Add the task "odd-numbered": is the label odd, or where labels are no ints, the position of
+        the class among `classes`, from 0?
     extra : dict of str to array-like of shape (n_samples,), default=None
         Further tasks whose labels, 0 and 1, are known: of something that was done to the samples.
     complements : dict of str to str, default=None
@@ -123,6 +124,10 @@ def make_label_tasks(
     # A label means itself even if another class has it for a name.
     position = {name: k for k, name in enumerate(names)} | position
     for name, members in (unions or {}).items():
+        if isinstance(members, str) or not isinstance(members, Collection | np.ndarray):
+            raise ValueError(
+                f"The union {name!r} must be a collection of classes. Got {members!r}."
+            )
         chosen = {position.get(member, -1) for member in members}
         if -1 in chosen or not 0 < len(chosen) < len(known):
             got = [m.item() if isinstance(m, np.generic) else m for m in members]
@@ -132,7 +137,8 @@ def make_label_tasks(
             )
         add(name, np.isin(codes, list(chosen)))
     if parity:
-        add("odd-numbered", codes % 2 == 1)
+        numbers = known if known.dtype.kind in "iu" else np.arange(len(known))
+        add("odd-numbered", numbers[codes] % 2 == 1)
     for name, given in (extra or {}).items():
         column = np.asarray(given)
         if column.shape != codes.shape or not np.isin(column, [0, 1]).all():
@@ -218,7 +224,14 @@ def make_class_tasks(
     >>> tasks.target.shape
     (6, 6)
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    images, labels = np.asarray(images), _as_labels(labels, "labels")
+    if images.ndim == 4 and images.shape[3] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
+        raise ValueError(
+            "images must be of shape (n_samples, channels, height, width). Got "
+            f"{images.shape}, whose last axis looks like channels: give np.moveaxis(images, 3, 1)."
+        )
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be ints. Got {labels.dtype}; see make_label_tasks.")
     if len(images) != len(labels):
         raise ValueError(
             f"images and labels must be of equal number. Got {len(images)} and {len(labels)}."
@@ -313,7 +326,7 @@ def _as_labels(labels: Any, name: str) -> NDArray:
         for kind, dtype in ((str, str), (Integral, np.int64)):
             if all(isinstance(label, kind) for label in array.flat):
                 array = array.astype(dtype)
-    elif array.dtype.kind == "f" and np.array_equal(array, np.rint(array)):
+    elif array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
         array = array.astype(np.int64)
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "biuU":
         raise ValueError(

@@ -74,6 +74,12 @@ class ImageFiles(Dataset):
         image_size: int | tuple[int, int] | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        if isinstance(files, str):
+            raise ValueError(f"files must be a sequence of file names. Got {files!r}.")
+        if transform is not None and not callable(transform):
+            raise ValueError(
+                f"The 'transform' parameter must be a callable or None. Got {transform!r}."
+            )
         # An array of fixed width: workers of a DataLoader share its memory, not that of a list.
         self.files = np.asarray(files, dtype=str)
         self.labels = None if labels is None else np.asarray(labels)
@@ -104,7 +110,8 @@ class ImageFiles(Dataset):
                     # JPEGs are decoded at a half, a quarter, ... where that is large enough: the
                     # image may come out shifted by a part of a pixel, in half of the time.
                     opened.draft(None, self.image_size[::-1])
-                image = opened.convert("RGB")
+                # Photographs may lie on their side and say so.
+                image = ImageOps.exif_transpose(opened).convert("RGB")
         except FileNotFoundError:
             raise
         except (OSError, SyntaxError) as error:  # Pillow's errors do not always name the file

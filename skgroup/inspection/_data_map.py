@@ -162,7 +162,9 @@ class DataMapDisplay:
         if hasattr(grouper, "estimators_"):  # nets of their own may have stopped early
             trained = [len(net.history_) for net in grouper.estimators_]
             epochs = np.minimum(epochs, np.array(trained)[:, None])
-        missing = None
+        # What the net did not train on is zero for every task.
+        left_out = (maps[:, -1] == 0).all(axis=(0, 2))
+        missing = np.broadcast_to(left_out, (n_tasks, n_samples))
         if y is not None:
             missing = (check_tasks(y).codes == MISSING).T
             if missing.shape != (n_tasks, n_samples):
@@ -170,6 +172,7 @@ class DataMapDisplay:
                     f"y must be the task table of fit, of {n_samples} samples and {n_tasks} tasks. "
                     f"Got {missing.shape[1]} samples and {missing.shape[0]} tasks."
                 )
+            missing = missing | left_out
         if task_names is None:
             task_names = task_names_of(estimator)
         return cls._from_maps(
@@ -288,7 +291,6 @@ class DataMapDisplay:
                     f"{values[(values < -slack) | (values > top + slack)][0]}."
                 )
         out = np.isnan(shown).any(axis=2)
-        out |= (maps[:, snapshot] == 0).all(axis=(0, 2))  # not trained on: zero for every task
         if missing is not None:
             out |= missing[tasks]
         mean[out] = spread[out] = np.nan
@@ -387,7 +389,8 @@ class DataMapDisplay:
             panel.set_xlim(-0.02, 0.52)
             panel.set_ylim(-0.03, 1.03)
             font = float(np.clip(room / 17, 4.5, 11.0))
-            panel.set_title(short(names[t], max(8, int(room / (0.62 * font)))), fontsize=font)
+            title = short(names[t], max(8, int(room / (0.62 * font))))
+            panel.set_title(title, fontsize=font, parse_math=False)
             if room >= _REGIONS:
                 _name_regions(panel)
                 if len(drawn) < len(kept):

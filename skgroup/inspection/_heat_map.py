@@ -310,7 +310,11 @@ class HeatMap:
             if size < _SMALL:
                 every, size = int(np.ceil(_SMALL / size)), _SMALL
             self.ax.xaxis.set_ticks(
-                places[::every], labels=columns[::every], fontsize=size, rotation=0
+                places[::every],
+                labels=columns[::every],
+                fontsize=size,
+                rotation=0,
+                parse_math=False,
             )
             return
         if self.owners is not None and width < _SMALL * _LINE:
@@ -403,7 +407,7 @@ def _set_ticks(axis: Any, places: Sequence[float], names: list[str], room: float
     """Names that are `room` points apart; each second one, or third, ... where they overlap."""
     every = max(1, int(np.ceil(_SMALL / room)))
     size = float(np.clip(every * room / _LINE, _SMALL, _LARGE if every == 1 else _SMALL + 0.5))
-    axis.set_ticks(places[::every], labels=names[::every], fontsize=size)
+    axis.set_ticks(places[::every], labels=names[::every], fontsize=size, parse_math=False)
 
 
 def _luminance(rgba: NDArray) -> NDArray[np.float64]:

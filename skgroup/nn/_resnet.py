@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
@@ -41,6 +42,11 @@ class _ResNet(nn.Module):
                 f"Got {shape}."
             )
         channels, height, width = shape
+        if width in (1, 3, 4) and channels not in (1, 3, 4):
+            raise ValueError(
+                f"{owner} needs images of shape (channels, height, width). Got {shape}, whose last "
+                "axis looks like channels: give np.moveaxis(X, -1, 1)."
+            )
         if weights is not None and channels != 3:
             raise ValueError(
                 f"The pretrained weights of {owner} are for images of 3 channels (repeat the "
@@ -68,6 +74,11 @@ class _ResNet(nn.Module):
                 f"{owner} could not get the weights {weights}: {error}. torchvision downloads "
                 f"them once, to {torch.hub.get_dir()}/checkpoints; without a connection, put the "
                 f"file of {getattr(weights, 'url', None)} there."
+            ) from error
+        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            raise OSError(
+                f"{owner} could not read the weights {weights}: {error}. The file in "
+                f"{torch.hub.get_dir()}/checkpoints is damaged or of another net: delete it."
             ) from error
         if small_images:
             self.trunk.conv1 = _first_convolution(channels, kernel_size=3, stride=1)
@@ -110,6 +121,14 @@ class _ResNet(nn.Module):
         if not torch.isfinite(mean).all() or not torch.isfinite(std).all() or not (std > 0).all():
             raise ValueError(f"{rule}Got {normalize!r}.")
         return [mean.tolist(), std.tolist()]
+
+    def train(self, mode: bool = True) -> Any:
+        """Set the mode; batch normalisation that is frozen keeps its statistics too."""
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm2d) and not part.weight.requires_grad:
+                part.train(False)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, n_outputs) of images (batch, channels, height, width)."""
@@ -190,7 +209,7 @@ class ResNet18(_ResNet):
     -----
     Pretrained weights were trained on images of 224 × 224; much smaller ones are better resized
     (in a torch Dataset, so that prediction does the same). To train the heads alone, freeze the
-    trunk by `skorch.callbacks.Freezer("trunk.*")`.
+    trunk by `skorch.callbacks.Freezer("trunk.*")`; frozen batch normalisation keeps its statistics.
 
     References
     ----------
