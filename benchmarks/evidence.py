@@ -21,10 +21,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.real_data import PROBLEMS
 from skgroup import GroupedMTLClassifier
+from skgroup.ensemble._comparison import paired_interval
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 
 PORTFOLIOS = ("portfolio", "portfolio, one split")
@@ -124,10 +124,8 @@ def interval(ours, theirs):
     """Mean and half width of the 95 % interval of a paired difference over seeds."""
     seeds = sorted(set(ours) & set(theirs))
     difference = np.array([ours[s] - theirs[s] for s in seeds])
-    if len(seeds) < 2:
-        return difference.mean(), np.nan
-    width = stats.t.ppf(0.975, len(seeds) - 1) * difference.std(ddof=1) / np.sqrt(len(seeds))
-    return difference.mean(), width
+    found = paired_interval(difference, np.array(seeds), 0.0, "seeds")
+    return found.difference, found.high - found.difference
 
 
 def compare(lines, score, with_random, ours):

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet
-from skgroup.nn import MLP, LinearHeads, SmallCNN
+from skgroup.nn import MLP, PLE, AdaTT, LinearHeads, SmallCNN
+from skgroup.nn._network import LevelNetwork
 from skgroup.relations import (
     GradientCosineAffinity,
     InterTaskAffinity,
@@ -71,6 +72,9 @@ class Towers(nn.Module):
 def shared_of(module):
     if isinstance(module, Towers):
         return dict(module.below.named_parameters(prefix="below"))
+    if isinstance(module, LevelNetwork):
+        own = ("towers", "levels.1.gates", "levels.1.native")
+        return {k: p for k, p in module.named_parameters() if not k.startswith(own)}
     return dict(module.trunk.named_parameters(prefix="trunk"))
 
 
@@ -209,6 +213,11 @@ def net_of(module, literal, **params):
     return MultiTaskNet(module, callbacks=[literal, *params.pop("callbacks", [])], **params)
 
 
+NARROW = {
+    "module__expert_hidden_units": (8, 4),
+    "module__tower_hidden_units": (4,),
+    "module__n_task_experts": (1, 2, 1, 1, 1),
+}
 CASES = {
     "mlp": (MLP, {"module__hidden_units": (8,)}, {}),
     "dropout, batch norm": (Normed, {"lr": 0.01}, {}),
@@ -225,6 +234,8 @@ CASES = {
     ),
     "cannot be batched": (Unbatchable, {}, {}),
     "a user's module": (Towers, {}, {}),
+    "AdaTT": (AdaTT, NARROW, {}),
+    "PLE": (PLE, NARROW, {}),
 }
 
 

@@ -17,7 +17,6 @@ from torch import nn
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import PLE, AdaTT, AdaTTSp, CrossStitch, MMoE, MultiLevelMMoE, SharedBottom
 from skgroup.nn._blocks import BlockLinear
-from skgroup.relations import InterTaskAffinity
 from skgroup.training._many import fit_many
 
 ALL = [SharedBottom, MMoE, MultiLevelMMoE, CrossStitch, PLE, AdaTT, AdaTTSp]
@@ -591,15 +590,6 @@ def test_shared_parameters_are_those_that_reach_several_tasks(name):
         if not (name.startswith("ple") and is_shared):
             assert is_shared == (n_reached.max() > 1)
     assert len(shared) < len(list(net.parameters())) - 1
-
-
-@pytest.mark.parametrize("cls", [PLE, AdaTT])
-def test_inter_task_affinity_of_an_architecture(data, cls):
-    X, Y = data
-    net = MultiTaskNet(cls, max_epochs=2, module__expert_hidden_units=(8, 4), lr=0.01)
-    found = InterTaskAffinity(net, every=2, random_state=0).fit(X, Y)
-    assert found.affinity_.shape == (4, 4)
-    assert (np.abs(found.affinity_) > 0).all()
 
 
 # -- inside of MultiTaskNet ----------------------------------------------------------------------

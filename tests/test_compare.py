@@ -445,6 +445,13 @@ def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help
     )
 
 
+def test_one_task_has_nothing_to_group():
+    X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    found = compare(X, X[:, 0] > 0, MultiTaskNet(max_epochs=1), seeds=2)
+    assert (found.candidates, found.grouped) == (["GroupedMTLClassifier"], [])
+    assert found.verdict.startswith("Only baselines were compared")
+
+
 def test_few_splits_advise_nothing_cheaper():
     scores = {"MTL": [0.70, 0.76], "grouped": [0.9, 0.7], "STL": [0.80, 0.81]}
     found = crafted(scores, [1, 4, 9], baselines=["MTL", "STL"])

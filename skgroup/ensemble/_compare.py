@@ -420,8 +420,8 @@ def _check_candidates(candidates: Any, table: TaskTable, *, add: bool) -> dict[s
     if isinstance(candidates, MultiTaskNet):
         candidates = GroupedMTLClassifier(candidates)
     if not isinstance(candidates, Mapping):
-        grouped = isinstance(candidates, GroupedMTLClassifier | Pipeline)
-        candidates = {"grouped" if grouped else type(candidates).__name__: candidates}
+        groups = hasattr(candidates, "get_params") and _groups_tasks(candidates, table.n_tasks)
+        candidates = {"grouped" if groups else type(candidates).__name__: candidates}
     rule = "The 'candidates' parameter of compare must be a dict of names to classifiers"
     if not candidates:
         raise ValueError(f"{rule}. Got an empty one.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 from skorch.callbacks import Callback
+from skorch.dataset import unpack_data
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
@@ -616,8 +617,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self.criterion_.complete = False
         return train, valid
 
+    def _inputs_of(self, x: Any) -> Any:
+        """The inputs of a batch as the module takes them, on its device."""
+        return as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+
     def _run_module(self, x: Any, **fit_params: Any) -> Any:
-        x = as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+        x = self._inputs_of(x)
         if isinstance(x, dict):
             return self.module_(**self._merge_x_and_fit_params(x, fit_params))
         return self.module_(x, **fit_params)
@@ -675,8 +680,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         totals: list[Any] = []
         with torch.no_grad(), self._autocast():
             for batch in self.get_iterator(dataset, training=False):
-                x = batch[0] if isinstance(batch, list | tuple) else batch
-                x = as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+                x = self._inputs_of(unpack_data(batch)[0])
                 means = [weights.double().cpu() for weights in self.module_.expert_weights(x)]
                 totals = totals or [torch.zeros_like(mean) for mean in means]
                 for total, mean in zip(totals, means, strict=True):
