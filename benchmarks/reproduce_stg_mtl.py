@@ -175,8 +175,8 @@ class Reproduction:
         key = key_of(line)
         if key not in self.done:
             self.done.add(key)
-            with self.args.results.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            with self.args.results.open("ab", buffering=0) as file:  # seeds may write at once
+                file.write(f"{json.dumps(line)}\n".encode())
 
     def score(self, way, k, kept, weights, n_nets, seconds):
         """F1 after every epoch of the nets' probabilities, weighted for each task."""

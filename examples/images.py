@@ -21,6 +21,7 @@ from skgroup.nn import ResNet18, SmallCNN
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--path", type=Path)
 parser.add_argument("--n-train", type=int, default=2000)
+parser.add_argument("--n-test", type=int, default=2000)
 parser.add_argument("--max-epochs", type=int, default=8)
 parser.add_argument("--net", choices=["small-cnn", "resnet18"], default="small-cnn")
 parser.add_argument("--pretrained", action="store_true", help="only with resnet18")
@@ -29,7 +30,7 @@ args = parser.parse_args()
 
 X, Y = fetch_cifar10_tasks("G1", path=args.path, n_samples=args.n_train, return_X_y=True)
 X_test, Y_test = fetch_cifar10_tasks(
-    "G1", subset="test", path=args.path, n_samples=2000, return_X_y=True
+    "G1", subset="test", path=args.path, n_samples=args.n_test, return_X_y=True
 )
 print(f"images: {X.shape} of {X.dtype}, {X.nbytes / 2**20:.1f} MiB")
 

@@ -24,10 +24,11 @@ SHOWN = ["digit 0", "upside-down", "random"]
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--n-seeds", type=int, default=5)
+parser.add_argument("--max-epochs", type=int, default=50)
 parser.add_argument("--plot", type=Path, default=Path("overview.png"))
 args = parser.parse_args()
 
-net = MultiTaskNet(module__hidden_units=(64, 64))
+net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 scores = {"1 net": [], "4 nets": [], "1 net + 3 specialists": [], "15 single-task nets": []}
 for seed in range(args.n_seeds):
     tasks = load_digit_tasks(as_frame=True, random_state=seed)

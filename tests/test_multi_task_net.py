@@ -1407,20 +1407,59 @@ def test_given_size_that_does_not_fit_the_tasks_is_refused(digits, small_net):
         small_net.set_params(module__n_outputs=3).fit(*digits)
 
 
-def test_trying_the_module_leaves_no_trace_in_it(digits):
-    X, Y = digits
+class Normed(nn.Module):
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(n_features)
+        self.layer = nn.Linear(n_features, n_outputs)
+        self.n_batches = 0
 
-    class Normed(nn.Module):
-        def __init__(self, n_features, n_outputs):
+    def forward(self, x):
+        self.n_batches += self.training
+        return self.layer(self.norm(x))
+
+
+def test_trying_the_module_leaves_no_trace_in_it(digits):
+    net = MultiTaskNet(Normed, max_epochs=1, batch_size=-1).fit(*digits)
+    assert net.module_.norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize(("n_samples", "batch_size"), [(33, 32), (33, 16), (32, 1)])
+def test_last_batch_of_one_is_refused_before_training_where_the_module_cannot_take_it(
+    digits, n_samples, batch_size
+):
+    X, Y = digits[0][:n_samples], np.arange(2 * n_samples).reshape(-1, 2) // 3 % 2
+    net = MultiTaskNet(Normed, max_epochs=1, batch_size=batch_size)
+    message = (
+        "The module Normed cannot train on a batch of one sample, which "
+        f"batch_size={batch_size} leaves of {n_samples} samples: "
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        net.fit(X, Y)
+    assert net.module_.n_batches == 1
+    assert net.module_.norm.num_batches_tracked == 0
+    if batch_size > 1:
+        net.set_params(iterator_train__drop_last=True).fit(X, Y)
+        assert net.module_.norm.num_batches_tracked == n_samples // batch_size
+        net.set_params(iterator_train__drop_last=False, train_split=ValidSplit(3)).fit(X, Y)
+
+
+def test_last_batch_of_one_changes_nothing_where_the_module_can_take_it(digits):
+    class PerSample(nn.Module):
+        def __init__(self, n_outputs):
             super().__init__()
-            self.norm = nn.BatchNorm1d(n_features)
-            self.layer = nn.Linear(n_features, n_outputs)
+            self.norm, self.drop = nn.BatchNorm1d(8), nn.Dropout(0.5)
+            self.layer = nn.Linear(64, n_outputs)
 
         def forward(self, x):
-            return self.layer(self.norm(x))
+            return self.layer(self.drop(self.norm(x.reshape(-1, 8, 8)).flatten(1)))
 
-    net = MultiTaskNet(Normed, max_epochs=1, batch_size=-1).fit(X, Y)
-    assert net.module_.norm.num_batches_tracked == 1
+    X, Y = (part[:33] for part in digits)
+    net = MultiTaskNet(PerSample, max_epochs=2, batch_size=32, random_state=0).fit(X, Y)
+    assert net.module_.norm.num_batches_tracked == 4
+    plain = clone(net)
+    plain._try_last_batch = lambda dataset: None
+    np.testing.assert_array_equal(plain.fit(X, Y).predict_proba(X), net.predict_proba(X))
 
 
 @pytest.mark.parametrize("base", [nn.Module, Linear])

@@ -14,9 +14,6 @@ from skgroup.nn._heads import LinearHeads
 
 __all__ = ["ResNet18", "ResNet34", "ResNet50"]
 
-#: How much smaller than the image the last maps are.
-_STRIDE, _STRIDE_SMALL = 32, 8
-
 
 class _ResNet(nn.Module):
     """One of torchvision's ResNets, with the heads of all tasks as its last layer."""
@@ -41,7 +38,7 @@ class _ResNet(nn.Module):
                 f"{owner} needs images: input_shape must be (channels, height, width), ints >= 1. "
                 f"Got {shape}."
             )
-        channels, height, width = shape
+        channels, _, width = shape
         if width in (1, 3, 4) and channels not in (1, 3, 4):
             raise ValueError(
                 f"{owner} needs images of shape (channels, height, width). Got {shape}, whose last "
@@ -88,7 +85,6 @@ class _ResNet(nn.Module):
         # As in the paper the last layer has no bias.
         self.heads = LinearHeads(self.trunk.fc.in_features, n_outputs, bias=False)
         self.trunk.fc = nn.Identity()
-        self._last_is_one_cell = max(height, width) <= (_STRIDE_SMALL if small_images else _STRIDE)
         # The first images tell whether "imagenet" is right for their values. Later ones are not
         # looked at: that would make a GPU wait.
         self._look = isinstance(normalize, str) and mean_std is not None
@@ -134,12 +130,6 @@ class _ResNet(nn.Module):
         """Logits (batch, n_outputs) of images (batch, channels, height, width)."""
         if self._look:
             self._look_at(x)
-        if self.training and self._last_is_one_cell and len(x) == 1:
-            raise ValueError(
-                f"{type(self).__name__} cannot train on a batch of one image of shape "
-                f"{tuple(x.shape[1:])}: its last maps are of one cell, and batch normalisation "
-                "needs several values. Set iterator_train__drop_last=True or another batch_size."
-            )
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
         return self.heads(self.trunk(x))

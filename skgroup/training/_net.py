@@ -615,7 +615,31 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             valid = TrainingData(valid, table).dataset()
             if (table.codes == MISSING).any():
                 self.criterion_.complete = False
+        self._try_last_batch(train)
         return train, valid
+
+    def _try_last_batch(self, dataset: Any) -> None:
+        """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
+        options = {"batch_size": self.batch_size} | self.get_params_for("iterator_train")
+        size, n_samples = options["batch_size"], len(dataset)
+        comes = n_samples == 1 or (size > 0 and n_samples % size == 1 % size)
+        if not comes or options.keys() & {"sampler", "batch_sampler"} or options.get("drop_last"):
+            return
+        x = next(iter(BatchLoader(Subset(dataset, [0]))))[0]
+        buffers = [(part, part.clone()) for part in self.module_.buffers()]
+        self._set_training(True)
+        try:
+            with local_seed(0), torch.no_grad():
+                self._run_module(x)
+        except ValueError as error:
+            raise ValueError(
+                f"The module {type(self.module_).__name__} cannot train on a batch of one sample, "
+                f"which batch_size={size} leaves of {n_samples} samples: {error} Set "
+                "iterator_train__drop_last=True or another batch_size."
+            ) from error
+        finally:
+            for part, before in buffers:
+                part.copy_(before)
 
     def _inputs_of(self, x: Any) -> Any:
         """The inputs of a batch as the module takes them, on its device."""

@@ -1,0 +1,61 @@
+"""Every example runs, from small data, and draws its picture."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+OPTIONS = {
+    "architectures": ["--n-seeds", "1"],
+    "choose_clusters": ["--n-folds", "2"],
+    "compare_groupings": ["--n-seeds", "1", "--n-groups", "2", "--yeast", "small.npz"],
+    "data_maps": [],
+    "group_digit_tasks": [],
+    "images": ["--path", "images.npz", "--n-train", "100", "--n-test", "50"],
+    "missing_labels": ["--n-seeds", "2", "--tox21", "small.npz"],
+    "overview": ["--n-seeds", "2"],
+    "own_net": [],
+}
+
+
+@pytest.fixture
+def small_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 6)).astype(np.float32)
+    y = (x[:, :4] + rng.normal(size=(120, 4)) > 0).astype(np.float32)
+    with_missing = np.where(rng.random(y.shape) < 0.2, np.nan, y)
+    np.savez(
+        "small.npz",
+        **{"x_train": x[:80], "x_test": x[80:], "y_train": y[:80], "y_test": y[80:]},
+        **{"x": x, "y": with_missing, "tasks": list("abcd")},
+    )
+    classes = np.arange(200) % 10
+    images = rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
+    parts = {
+        f"{name}_{part}": v
+        for part in ("train", "test")
+        for name, v in zip("xy", (images, classes), strict=True)
+    }
+    np.savez("images.npz", **parts)
+
+
+def test_no_example_is_left_out():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_example(name, small_data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torchvision" if name == "images" else "matplotlib")
+    import matplotlib.pyplot as plt
+
+    options = ["--plot", "drawn.png", "--max-epochs", "2", *OPTIONS[name]]
+    monkeypatch.setattr(sys, "argv", [name, *options])
+    plt.switch_backend("Agg")
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    plt.close("all")
+    assert plt.imread(tmp_path / "drawn.png")[..., :3].std() > 0
+    assert "drawn.png" in capsys.readouterr().out
