@@ -53,4 +53,4 @@ for name, options in {
 
 display = MembershipDisplay.from_estimator(clf)
 display.figure_.savefig(args.plot)
-print(f"The groups are drawn in {args.plot}.")
+print(f"The groups of the augmented fit are drawn in {args.plot}.")

@@ -47,13 +47,14 @@ tasks = load_digit_tasks(as_frame=True)
 X_train, X_test, Y_train, Y_test = train_test_split(
     tasks.images, tasks.target, test_size=0.3, random_state=0
 )
+decay = LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=args.max_epochs)
 net = MultiTaskNet(
     RowsAndColumns,
     module__width=96,
     optimizer=torch.optim.AdamW,
     optimizer__weight_decay=1e-3,
     max_epochs=args.max_epochs,
-    callbacks=[("decay", LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=30))],
+    callbacks=[("decay", decay)],
 )
 for name, clf in {
     "one net": GroupedMTLClassifier.mtl(net, random_state=0),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GroupsReprMixin", "groups_to_html"]
+__all__ = ["GroupsReprMixin", "group_names", "groups_to_html"]
 
 #: Tasks of a group, and groups, that are seen without a click, at least and at most.
 _FEWEST_TASKS, _SHOWN_TASKS = 3, 20
@@ -78,7 +78,7 @@ def groups_to_html(
     for c in np.unique(clustering):
         own = membership[:, clustering == c]
         strongest[:, clustering == c] = (own == own.max(axis=1, keepdims=True)) & (own > 0)
-    group_names = list(_group_names(clustering))
+    names = group_names(clustering)
     rows = []
     for j in range(n_groups):
         order = np.argsort(-membership[:, j], kind="stable")
@@ -90,7 +90,7 @@ def groups_to_html(
         n_own = int(strongest[:, j].sum())
         shown = min(max(n_own, _FEWEST_TASKS), _SHOWN_TASKS)
         rows.append(
-            f'<tr><th style="{_CELL}; white-space: nowrap">{group_names[j]}</th>'
+            f'<tr><th style="{_CELL}; white-space: nowrap">{names[j]}</th>'
             f'<td style="{_CELL}">{n_own}</td>'
             f'<td style="{_CELL}">{_tasks(tasks, len(order), shown)}</td></tr>'
         )
@@ -110,10 +110,12 @@ def groups_to_html(
     return f'<div class="skgroup-groups">{html}</div>'
 
 
-def _group_names(clustering: NDArray[np.intp]) -> Iterator[str]:
+def group_names(clustering: NDArray[np.intp], *, short: bool = False) -> list[str]:
+    """Names as "group 0", or of several clusterings "2 groups: group 0"; short, "0" or "2: 0"."""
     sizes = np.bincount(clustering)
-    for k in sizes:
-        yield from (f"{k} groups: group {j}" if len(sizes) > 1 else f"group {j}" for j in range(k))
+    groups, group = (": ", "") if short else (" groups: ", "group ")
+    several = len(sizes) > 1
+    return [f"{k}{groups}{group}{j}" if several else f"{group}{j}" for k in sizes for j in range(k)]
 
 
 def _name(task_names: Sequence[str] | None, task: int) -> str:

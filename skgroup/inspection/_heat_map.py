@@ -99,8 +99,8 @@ def check_names(
 def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
     """The part of a fitted estimator that has one of the attributes, and which it has.
 
-    The parts are the estimator itself, the steps of a pipeline, last first, and the `grouper_`
-    of a classifier.
+    The parts are the estimator itself, the steps of a pipeline, last first, the `grouper_` of a
+    classifier, and the `best_estimator_` of a search.
     """
     check_is_fitted(estimator)
     for part in _parts(estimator):
@@ -120,8 +120,9 @@ def _parts(estimator: Any) -> Iterator[Any]:
     if hasattr(estimator, "steps"):
         for _, step in reversed(estimator.steps):
             yield from _parts(step)
-    if hasattr(estimator, "grouper_"):
-        yield from _parts(estimator.grouper_)
+    for inner in ("grouper_", "best_estimator_"):
+        if hasattr(estimator, inner):
+            yield from _parts(getattr(estimator, inner))
 
 
 # -- panels ------------------------------------------------------------------------------------
