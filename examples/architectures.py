@@ -40,6 +40,7 @@ found = compare(
         ),
         "PLE": MultiTaskNet(PLE, **experts),
         "AdaTT": adatt,
+        "4 MLPs": GroupedMTLClassifier.mtl_ensemble(4, plain),
         "3 groups of MLPs": GroupedMTLClassifier(plain, n_groups=3),
         "3 groups of AdaTTs": GroupedMTLClassifier(adatt, n_groups=3),
     },

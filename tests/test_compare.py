@@ -388,6 +388,7 @@ def crafted(scores, seconds, *, baselines, grouped=("grouped",), n_tasks=1, **pa
             "scoring": "F1",
             "seeds": np.arange(n_splits),
             "folds": np.zeros(n_splits, dtype=int),
+            "split_ids": np.arange(n_splits),
             "values": values,
             "seconds": np.array(seconds, dtype=float)[:, None].repeat(n_splits, axis=1),
             "nets": np.array(seconds, dtype=float)[:, None].repeat(n_splits, axis=1),
@@ -489,6 +490,29 @@ def test_the_verdict_says_where_grouping_is_only_cheaper_or_nothing_is_known():
     assert found.verdict == "No baseline has finished a fit, so that nothing can be said."
     other = crafted({"STL": STL, "other": [s + 0.1 for s in STL]}, [9, 4], baselines=["STL"])
     assert other.verdict.startswith("What is no baseline helps here: use “other”")
+
+
+def test_the_best_baseline_may_have_failed():
+    scores = {"MTL": MTL, "grouped": [0.75, 0.76, 0.74, 0.75, 0.77], "STL": [*STL[:4], np.nan]}
+    found = crafted(scores, [5, 7, 1], baselines=["MTL", "STL"])
+    found.errors["STL", 4, 0] = "ValueError"
+    assert found.paired("grouped", "STL").high < 0
+    assert found.verdict.startswith("Grouping does not help here (“grouped” is 0.0")
+    assert found.verdict.endswith("(of those whose fits have not failed).")
+
+
+@pytest.mark.parametrize("n_folds", [1, 4])
+def test_a_split_of_several_seeds_counts_once(data, n_folds):
+    X, Y = data
+    splits = list(KFold(4).split(X))[:n_folds]
+    several, once = (compare(X, Y, cheap(), cv=splits, seeds=n) for n in (5, 1))
+    ours, theirs = (found.paired("near", "dummy") for found in (several, once))
+    for end in ("difference", "low", "high"):
+        np.testing.assert_allclose(getattr(ours, end), getattr(theirs, end), rtol=1e-12)
+    assert "Splits are the same for several seeds" in repr(several)
+    assert "Splits are the same" not in repr(once)
+    if n_folds == 1:
+        assert "one split cannot tell merit from chance: let 'cv' draw more." in several.verdict
 
 
 def test_a_split_that_a_baseline_lacks_does_not_choose_the_best():

@@ -131,8 +131,8 @@ def compare(
     hand, intervals do not allow for the choice among several candidates, nor among tasks: where
     there are many, some intervals lie above 0 by chance.
 
-    Where `cv` gives the same splits for all seeds, differences vary by training alone, and
-    intervals speak of these splits.
+    Where `cv` gives the same split for several seeds, the split counts once, by the mean over
+    its seeds, and the verdict speaks of these splits.
 
     Global random states and inputs are left as they were, and the same seeds give the same
     scores.
@@ -234,6 +234,7 @@ def compare(
         scoring=scores.name,
         seeds=np.array([seed for seed, *_ in splits]),
         folds=np.array([fold for _, fold, *_ in splits]),
+        split_ids=_split_ids(splits),
         values=filled.values,
         seconds=filled.seconds,
         nets=filled.nets,
@@ -545,6 +546,13 @@ def _splits(cv: Any, table: TaskTable, seed: int) -> list[Split]:
         if getattr(cv, "random_state", seed) is None:
             cv.random_state = seed
     return held_out_splits(cv, table, seed, owner="compare")
+
+
+def _split_ids(splits: list[tuple[int, int, NDArray[np.intp], NDArray[np.intp]]]) -> Any:
+    """A number a split, equal for equal ones."""
+    known: dict[tuple[bytes, bytes], int] = {}
+    keys = [(np.sort(train).tobytes(), np.sort(test).tobytes()) for *_, train, test in splits]
+    return np.array([known.setdefault(key, len(known)) for key in keys])
 
 
 def _seeded(estimator: Any, seed: int) -> Any:

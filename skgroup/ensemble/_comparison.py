@@ -32,7 +32,7 @@ class Paired:
 
 def paired_interval(
     differences: NDArray[np.float64],
-    seeds: NDArray[np.intp],
+    units: NDArray[np.intp],
     test_to_train: float,
     interval: str,
 ) -> Paired:
@@ -42,17 +42,17 @@ def paired_interval(
     ----------
     differences : ndarray of shape (n_splits,)
         NaN where one of the two has no score; such splits do not count.
-    seeds : ndarray of shape (n_splits,)
-        The seed of each split.
+    units : ndarray of shape (n_splits,)
+        What each split counts to, its seed or the distinct split that it is: differences of a
+        unit count by their mean.
     test_to_train : float
         Test samples of a split per training sample.
     interval : {"corrected", "seeds"}
         See `compare`.
     """
     known = np.isfinite(differences)
-    d, seeds = differences[known], seeds[known]
-    if interval == "seeds":
-        d = np.array([d[seeds == s].mean() for s in np.unique(seeds)])
+    d, units = differences[known], units[known]
+    d = np.array([d[units == unit].mean() for unit in np.unique(units)])
     if len(d) == 0:
         return Paired(np.nan, np.nan, np.nan)
     mean = float(d.mean())
@@ -79,6 +79,8 @@ class Comparison:
         What the scores are.
     seeds, folds : ndarray of int, of shape (n_splits,)
         Of each split.
+    split_ids : ndarray of int, of shape (n_splits,)
+        Equal where seeds share a split: such a split counts once, by its mean.
     values : ndarray of shape (n_candidates, n_splits, n_tasks)
         Test scores; NaN where a fit failed or did not run, or where a task has no score.
     seconds : ndarray of shape (n_candidates, n_splits)
@@ -101,6 +103,7 @@ class Comparison:
     scoring: str
     seeds: NDArray[np.intp]
     folds: NDArray[np.intp]
+    split_ids: NDArray[np.intp]
     values: NDArray[np.float64]
     seconds: NDArray[np.float64]
     nets: NDArray[np.float64]
@@ -151,7 +154,15 @@ class Comparison:
         """
         scores = self.overall if task is None else self.values[:, :, task]
         ours, theirs = (scores[self.candidates.index(name)] for name in (candidate, other))
-        return paired_interval(ours - theirs, self.seeds, self.test_to_train, self.interval)
+        return paired_interval(ours - theirs, self._units, self.test_to_train, self.interval)
+
+    @property
+    def _same_splits(self) -> bool:
+        return len(np.unique(self.split_ids)) < len(self.split_ids)
+
+    @property
+    def _units(self) -> NDArray[np.intp]:
+        return self.seeds if self.interval == "seeds" else self.split_ids
 
     def _row(self, candidate: str, task: int | None) -> dict[str, Any]:
         i = self.candidates.index(candidate)
@@ -268,9 +279,10 @@ class Comparison:
         top = max(finished, key=means.__getitem__)
         unit = "seed" if self.interval == "seeds" else "split"
         if n_units <= 1:
+            more = "let 'cv' draw more" if self._same_splits else "raise 'seeds'"
             return (
                 f"“{top}” has the highest score, {means[top]:.3f}, but one {unit} cannot tell "
-                "merit from chance: raise 'seeds'."
+                f"merit from chance: {more}."
             )
         subject = "Grouping" if set(others) <= set(self.grouped) else "What is no baseline"
         helping = [c for c in others if self.paired(c, best).low > 0]
@@ -289,6 +301,7 @@ class Comparison:
             cheaper = any(self._seconds(c) < self._seconds(use) for c in finished)
             advice = "which is clearly better than all that is cheaper"
             advice = advice if cheaper else "the best and the cheapest"
+            advice += " (of those whose fits have not failed)" if self.errors else ""
         else:
             advice = f"the cheapest of those that cannot be told from the best, “{top}”"
         advice = f"use “{use}” ({self._cost(use)}), {advice}"
@@ -299,7 +312,8 @@ class Comparison:
             return f"{what}: {advice}."
         leader = max(others, key=means.__getitem__)
         figures = f"“{leader}” is {self._against(leader, best)}"
-        if use in others and n_units >= _FEW:
+        level = use in others and n_units >= _FEW and self.paired(use, best).high >= 0
+        if level and self._seconds(use) < self._seconds(best):
             return f"{subject} does not clearly score more here, but costs less: {advice}."
         clearly = "" if all(self.paired(c, best).high < 0 for c in others) else " clearly"
         return f"{subject} does not{clearly} help here ({figures}): {advice}."
@@ -327,8 +341,7 @@ class Comparison:
         if not scores:
             return {}, 0
         common = np.isfinite(list(scores.values())).all(axis=0)
-        units = self.seeds if self.interval == "seeds" else np.arange(len(self.seeds))
-        n_units = len(np.unique(units[common]))
+        n_units = len(np.unique(self._units[common]))
         common = common if common.any() else np.ones_like(common)
         return {c: _mean(s[common]) for c, s in scores.items()}, n_units
 
@@ -352,6 +365,8 @@ class Comparison:
     @property
     def _notes(self) -> list[str]:
         notes = []
+        if self._same_splits:
+            notes.append("Splits are the same for several seeds: this speaks of these splits.")
         if self.interrupted:
             n_done = int(np.isfinite(self.seconds).sum())
             notes.append(f"Interrupted after {n_done} of {self.seconds.size} fits.")
