@@ -430,7 +430,8 @@ def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help
         "Grouping does not help here (“grouped” is 0.048 below the best baseline, “STL”"
     )
     assert found.verdict.endswith(
-        "use “STL” (9 nets, 9 s a fit), which is clearly better than all that is cheaper."
+        "use “STL” (9 nets, 9 s a fit), the highest score, and nothing clearly cheaper is within a "
+        "standard error of it."
     )
     # Better by its mean alone: the interval reaches 0, and something cheaper is as good.
     unsure = [0.95, 0.70, 0.90, 0.72, 0.93]
@@ -438,12 +439,54 @@ def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help
     found = crafted({**scores, "grouped": unsure}, [1, 9, 3, 12], baselines=["MTL", "STL", "small"])
     assert found.paired("grouped", "STL").low < 0 < found.paired("grouped", "STL").difference
     assert found.verdict.startswith("Grouping does not clearly help here (“grouped” is 0.0")
-    # MTL cannot be told from it either, but STL clearly beats MTL.
-    assert found.paired("MTL", "grouped").high > 0 > found.paired("MTL", "STL").high
+    # MTL cannot be told from it either, but is not within a standard error.
+    p = found.paired("MTL", "grouped")
+    assert p.high > 0 > p.difference + p.error
     assert found.verdict.endswith(
-        "use “small” (3 nets, 3 s a fit), the cheapest of those that cannot be told from the best, "
-        "“grouped”."
+        "use “small” (3 nets, 3 s a fit), the cheapest of those within a standard error of the "
+        "best, “grouped”."
     )
+    # A little cheaper is not worth any score.
+    found = crafted(
+        {**scores, "grouped": unsure}, [10, 11, 10, 12], baselines=["MTL", "STL", "small"]
+    )
+    assert "use “grouped” (12 nets" in found.verdict
+
+
+def test_the_advice_keeps_to_one_standard_error():
+    """Scores that differ by exactly known means and standard errors."""
+    noise = np.array([-2, -1, 0, 1, 2]) * 0.01
+    error = np.sqrt((1 / 5 + 1 / 3) * noise.var(ddof=1))
+    for distance, advised in [(0.9 * error, "cheap"), (1.1 * error, "dear")]:
+        scores = {"dear": 0.8 + 0 * noise, "cheap": 0.8 - distance + noise}
+        found = crafted(scores, [5, 4], baselines=["dear", "cheap"], grouped=())
+        assert found.paired("cheap", "dear").error == pytest.approx(error)
+        assert f"use “{advised}”" in found.verdict
+    found = crafted({"dear": STL, "cheap": STL}, [5, 4.1], baselines=["dear", "cheap"], grouped=())
+    assert "use “dear”" in found.verdict  # which saves less than a fifth of the time
+
+
+def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
+    better = [s + 0.1 for s in MTL]
+    found = crafted(
+        {"MTL": MTL, "grouped": better}, [1, 4], baselines=["MTL"], lacking=["single-task nets"]
+    )
+    assert found.verdict.endswith("; not compared with single-task nets.")
+    assert "Not compared with single-task nets: see GroupedMTLClassifier.stl" in repr(found)
+
+    X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    net = MultiTaskNet(max_epochs=1)
+    grouped = {"grouped": GroupedMTLClassifier(net, n_groups=2)}
+    every = {"STL": GroupedMTLClassifier.stl(net), "3": GroupedMTLClassifier.mtl_ensemble(3, net)}
+    words = {"STL": "single-task nets", "3": "an ensemble of as many multi-task nets"}
+    for names in [[], ["STL"], ["3"], ["STL", "3"]]:
+        own = {"MTL": net} | {name: every[name] for name in names} | grouped
+        found = compare(X, X > 0, own, seeds=1)
+        assert found.lacking == [words[name] for name in every if name not in names]
+    assert compare(X, X > 0, {"MTL": net, **every}, seeds=1).lacking == []  # nothing to measure
+    identity = {"each alone": GroupedMTLClassifier(net, np.eye(3))}
+    found = compare(X, X > 0, {"MTL": net, **identity, **grouped}, seeds=1)
+    assert found.lacking == [words["3"]]
 
 
 def test_one_task_has_nothing_to_group():

@@ -242,6 +242,7 @@ def compare(
         interval=interval,
         errors=filled.errors,
         interrupted=interrupted,
+        lacking=_lacking([estimators[n] for n in of_baselines], table.n_tasks) if grouped else [],
     )
 
 
@@ -493,20 +494,36 @@ def _make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, A
 def _groups_tasks(estimator: Any, n_tasks: int) -> bool:
     """Whether an unfitted estimator is one that groups the tasks, or holds one."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
-    return any(isinstance(p, GroupedMTLClassifier) and not _is_ungrouped(p, n_tasks) for p in parts)
+    return any(isinstance(p, GroupedMTLClassifier) and not _ungrouped(p, n_tasks) for p in parts)
 
 
-def _is_ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> bool:
+def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
+    """The baseline that a classifier is, "MTL", "STL" or "ensemble"; None if it groups."""
     if clf.grouper is None:
-        n_groups = clf.n_groups
-        return n_tasks == 1 or (isinstance(n_groups, Integral) and n_groups == 1)
+        one = n_tasks == 1 or (isinstance(clf.n_groups, Integral) and clf.n_groups == 1)
+        return "MTL" if one else None
+    if isinstance(clf.grouper, SingleTasks):
+        return "STL"
+    if isinstance(clf.grouper, AllTasks):
+        return "MTL" if clf.grouper.n_nets == 1 else "ensemble"
     if hasattr(clf.grouper, "fit"):
-        return isinstance(clf.grouper, AllTasks | SingleTasks)
+        return None
     held = np.asarray(clf.grouper, dtype=np.float64)
     if held.ndim != 2:
-        return False  # which fit, and the check before it, find a word for
-    alone = ((held > 0).sum(axis=0) == 1).all() and ((held > 0).sum(axis=1) == 1).all()
-    return bool(alone or (held == held[:1]).all())
+        return None  # which fit, and the check before it, find a word for
+    if ((held > 0).sum(axis=0) == 1).all() and ((held > 0).sum(axis=1) == 1).all():
+        return "STL"
+    if (held == held[:1]).all():
+        return "MTL" if held.shape[1] == 1 else "ensemble"
+    return None
+
+
+def _lacking(baselines: list[Any], n_tasks: int) -> list[str]:
+    """In words, which of the baselines that matter are not there."""
+    last = [steps_of(estimator)[-1] for estimator in baselines]
+    kinds = {_ungrouped(e, n_tasks) for e in last if isinstance(e, GroupedMTLClassifier)}
+    words = {"STL": "single-task nets", "ensemble": "an ensemble of as many multi-task nets"}
+    return [word for kind, word in words.items() if kind not in kinds]
 
 
 def _check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[str]:

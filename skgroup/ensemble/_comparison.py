@@ -19,15 +19,19 @@ OVERALL = "mean over tasks"
 _LEVEL = 0.95
 #: With fewer splits, intervals are so wide that nearly nothing can be told apart.
 _FEW = 4
+#: A fit is clearly cheaper than another if it takes at most this share of its time.
+_CHEAPER = 0.8
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A mean difference over splits, and the ends of its 95 % interval (NaN if unknown)."""
+    """A mean difference over splits, its standard error, and the ends of its 95 % interval (NaN if
+    unknown)."""
 
     difference: float
     low: float
     high: float
+    error: float
 
 
 def paired_interval(
@@ -54,13 +58,14 @@ def paired_interval(
     d, units = differences[known], units[known]
     d = np.array([d[units == unit].mean() for unit in np.unique(units)])
     if len(d) == 0:
-        return Paired(np.nan, np.nan, np.nan)
+        return Paired(np.nan, np.nan, np.nan, np.nan)
     mean = float(d.mean())
     if len(d) == 1:
-        return Paired(mean, np.nan, np.nan)
+        return Paired(mean, np.nan, np.nan, np.nan)
     share = 1 / len(d) + (test_to_train if interval == "corrected" else 0.0)
-    width = stats.t.ppf((1 + _LEVEL) / 2, len(d) - 1) * np.sqrt(share * d.var(ddof=1))
-    return Paired(mean, mean - float(width), mean + float(width))
+    error = float(np.sqrt(share * d.var(ddof=1)))
+    width = float(stats.t.ppf((1 + _LEVEL) / 2, len(d) - 1)) * error
+    return Paired(mean, mean - width, mean + width, error)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,6 +99,9 @@ class Comparison:
         Why fits failed.
     interrupted : bool
         Whether fits are missing because the user interrupted.
+    lacking : list of str
+        Baselines that a grouping should be measured by and is not: single-task nets, an ensemble
+        of as many multi-task nets.
     """
 
     candidates: list[str]
@@ -111,6 +119,7 @@ class Comparison:
     interval: str = "corrected"
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
     interrupted: bool = False
+    lacking: list[str] = field(default_factory=list)
 
     # -- figures -------------------------------------------------------------------------------
 
@@ -150,7 +159,7 @@ class Comparison:
         Returns
         -------
         paired : Paired
-            With `difference`, `low` and `high`.
+            With `difference`, its standard `error`, `low` and `high`.
         """
         scores = self.overall if task is None else self.values[:, :, task]
         ours, theirs = (scores[self.candidates.index(name)] for name in (candidate, other))
@@ -170,7 +179,7 @@ class Comparison:
         scores = scores[np.isfinite(scores)]
         best = self.best_baseline
         if best is None:
-            paired = Paired(np.nan, np.nan, np.nan)
+            paired = Paired(np.nan, np.nan, np.nan, np.nan)
         else:
             paired = self.paired(candidate, best, task)
         return {
@@ -262,11 +271,11 @@ class Comparison:
         """What to use, in one sentence.
 
         Grouping helps where the whole interval of a candidate's difference to the best baseline
-        is above 0. Where it does not, the advice is the candidate with the shortest fits among
-        those that cannot be told from the one of the highest score: whose interval of the
-        difference to it reaches 0, and which nothing else clearly beats. With fewer than four
-        splits that would be nearly anything, and the advice is the highest score. A candidate
-        with a fit that failed is not advised.
+        is above 0. Where it does not, the advice is the candidate of the highest score, or one
+        whose score is within a standard error of it (that of their difference) and whose fits
+        take at most 0.8 of the time: the one with the shortest. With fewer than four splits a
+        standard error says little, and the advice is the highest score. A candidate with a fit
+        that failed is not advised.
         """
         means, n_units = self._means_and_units()
         finished = list(means)
@@ -289,21 +298,26 @@ class Comparison:
         if helping:
             use = max(helping, key=means.__getitem__)
             use = use if n_units < _FEW else self._cheapest(helping, use)
-            several = f"; of {len(others)} candidates tried, for which no interval allows"
-            return (
-                f"{subject} helps here: use “{use}” ({self._cost(use)}), "
-                f"{self._against(use, best)}{several if len(others) > 1 else ''}."
-            )
+            limits = []
+            if len(others) > 1:
+                limits.append(f"of {len(others)} candidates tried, for which no interval allows")
+            if self.lacking:
+                limits.append(f"not compared with {' and '.join(self.lacking)}")
+            said = [f"{self._against(use, best)}", *limits]
+            return f"{subject} helps here: use “{use}” ({self._cost(use)}), {'; '.join(said)}."
         use = top if n_units < _FEW else self._cheapest(finished, top)
         if n_units < _FEW:
             advice = f"the highest score; {n_units} {unit}s are too few to advise anything cheaper"
         elif use == top:
             cheaper = any(self._seconds(c) < self._seconds(use) for c in finished)
-            advice = "which is clearly better than all that is cheaper"
-            advice = advice if cheaper else "the best and the cheapest"
+            advice = (
+                "the highest score, and nothing clearly cheaper is within a standard error of it"
+                if cheaper
+                else "the best and the cheapest"
+            )
             advice += " (of those whose fits have not failed)" if self.errors else ""
         else:
-            advice = f"the cheapest of those that cannot be told from the best, “{top}”"
+            advice = f"the cheapest of those within a standard error of the best, “{top}”"
         advice = f"use “{use}” ({self._cost(use)}), {advice}"
         if not others:
             alone = set(self.candidates) == set(self.baselines)
@@ -313,7 +327,7 @@ class Comparison:
         leader = max(others, key=means.__getitem__)
         figures = f"“{leader}” is {self._against(leader, best)}"
         level = use in others and n_units >= _FEW and self.paired(use, best).high >= 0
-        if level and self._seconds(use) < self._seconds(best):
+        if level and self._seconds(use) <= _CHEAPER * self._seconds(best):
             return f"{subject} does not clearly score more here, but costs less: {advice}."
         clearly = "" if all(self.paired(c, best).high < 0 for c in others) else " clearly"
         return f"{subject} does not{clearly} help here ({figures}): {advice}."
@@ -327,10 +341,15 @@ class Comparison:
         )
 
     def _cheapest(self, candidates: list[str], top: str) -> str:
-        """The one with the shortest fits of those that cannot be told from `top`."""
-        near = [c for c in candidates if c == top or self.paired(c, top).high >= 0]
-        beaten = {c for c in near for d in candidates if self.paired(c, d).high < 0}
-        return min({*near} - beaten | {top}, key=lambda c: (self._seconds(c), c))
+        """The one with the shortest fits of those that score about as much as `top`; `top` if none
+        is clearly cheaper."""
+        near = [top]
+        for candidate in candidates:
+            p = self.paired(candidate, top)
+            clearly = self._seconds(candidate) <= _CHEAPER * self._seconds(top)
+            if clearly and p.difference + p.error >= 0:
+                near.append(candidate)
+        return min(near, key=lambda c: (self._seconds(c), c))
 
     def _means_and_units(self) -> tuple[dict[str, float], int]:
         """Scores of the candidates whose fits have not failed, on the splits that all of them
@@ -367,6 +386,11 @@ class Comparison:
         notes = []
         if self._same_splits:
             notes.append("Splits are the same for several seeds: this speaks of these splits.")
+        if self.lacking:
+            notes.append(
+                f"Not compared with {' and '.join(self.lacking)}: see GroupedMTLClassifier.stl and "
+                ".mtl_ensemble."
+            )
         if self.interrupted:
             n_done = int(np.isfinite(self.seconds).sum())
             notes.append(f"Interrupted after {n_done} of {self.seconds.size} fits.")
