@@ -3,11 +3,14 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
+from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.cluster import Clusterings
 from skgroup.inspection import (
     AffinityDisplay,
@@ -782,6 +785,73 @@ def test_data_map_errors_of_estimators(tasks, small_net):
 
 
 # -- learning curves ---------------------------------------------------------------------------
+
+
+def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
+    """After e epochs, an estimator scores what one that trains for e epochs scores."""
+    X, Y = tasks
+    net = MultiTaskNet(lr=0.01, max_epochs=6, module__hidden_units=(16,))
+    membership = np.array([[0.7, 0.3], [0.2, 0.8], [1.0, 0.0], [0.5, 0.5]])
+
+    def estimators(epochs):
+        own = clone(net).set_params(max_epochs=epochs)
+        half = {"specialist_epochs": max(epochs // 2, 1)} if epochs == 6 else {}
+        return {
+            "MTL": own,
+            "STL": GroupedMTLClassifier.stl(own),
+            "grouped": GroupedMTLClassifier(own, membership, n_mtl_nets=1, **half),
+            "scaled": make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl_ensemble(2, own)),
+        }
+
+    drawn = LearningCurvesDisplay.from_estimator(estimators(6), X, Y, seeds=[3, 4], n_epochs=3)
+    assert drawn.epochs.tolist() == [1, 4, 6]
+    assert drawn.score_name == "test F1"
+    for column, epochs in enumerate([1, 4, 6]):
+        found = compare(X, Y, estimators(epochs), baselines=["MTL"], seeds=[3, 4])
+        for name, scores in zip(found.candidates, found.overall, strict=True):
+            if name == "grouped" and epochs == 4:  # whose specialists have ended after 3
+                continue
+            assert drawn.scores[name][:, column] == pytest.approx(scores, abs=1e-6)
+    assert not np.allclose(drawn.scores["MTL"][:, 0], drawn.scores["MTL"][:, -1])
+    same = LearningCurvesDisplay.from_estimator(net, X, Y, seeds=[3, 4], score_type="both")
+    assert list(same.scores) == ["MultiTaskNet (train)", "MultiTaskNet (test)"]
+    assert same.scores["MultiTaskNet (test)"][:, [0, 3, 5]] == pytest.approx(drawn.scores["MTL"])
+    assert same.score_name == "F1"
+    assert not net.callbacks
+
+
+def test_learning_curves_of_estimators_that_end_apart(tasks):
+    X, Y = tasks
+    net = MultiTaskNet(lr=0.01, max_epochs=4)
+    longer = clone(net).set_params(max_epochs=7)
+    drawn = LearningCurvesDisplay.from_estimator(
+        {"short": net, "long": longer}, X, Y, seeds=1, n_epochs=3, scoring="accuracy"
+    )
+    assert drawn.epochs.tolist() == [1, 4, 7]
+    assert np.isnan(drawn.scores["short"]).tolist() == [[False, False, True]]
+    assert not np.isnan(drawn.scores["long"]).any()
+    assert drawn.ax_.get_ylabel() == "test accuracy"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "kwargs", "match"),
+    [
+        (LogisticRegression(), {}, "have no epochs"),
+        ({}, {}, "empty dict"),
+        ({"a": MultiTaskNet}, {}, "have no epochs"),
+        (MultiTaskNet(), {"n_epochs": 0}, "n_epochs"),
+        (MultiTaskNet(), {"score_type": "valid"}, "score_type"),
+        (MultiTaskNet(), {"scoring": "F3"}, "'scoring' parameter of LearningCurvesDisplay"),
+        (MultiTaskNet(), {"seeds": 0}, "'seeds' parameter of LearningCurvesDisplay"),
+        (MultiTaskNet(), {"cv": 1.5}, "LearningCurvesDisplay"),
+        (MultiTaskNet(), {"labels": "none"}, "labels"),
+        (MultiTaskNet(lr=-1.0), {}, "'MultiTaskNet' of LearningCurvesDisplay"),
+    ],
+)
+def test_learning_curves_of_estimators_errors(tasks, estimator, kwargs, match, monkeypatch):
+    monkeypatch.setattr(MultiTaskNet, "fit", None)  # errors come before any training
+    with pytest.raises(ValueError, match=match):
+        LearningCurvesDisplay.from_estimator(estimator, *tasks, **kwargs)
 
 
 def test_learning_curves_draw_means_and_bands():

@@ -537,9 +537,9 @@ def _check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[s
     return [name for name in names if name in found]
 
 
-def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
+def _check_seeds(seeds: int | Sequence[int], owner: str = "compare") -> list[int]:
     rule = (
-        "The 'seeds' parameter of compare must be an int >= 1 or a sequence of different ints >= 0"
+        f"The 'seeds' parameter of {owner} must be an int >= 1 or a sequence of different ints >= 0"
     )
     if isinstance(seeds, Integral) and not isinstance(seeds, bool):
         if seeds < 1:
@@ -557,12 +557,12 @@ def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
     return [int(s) for s in found]
 
 
-def _splits(cv: Any, table: TaskTable, seed: int) -> list[Split]:
+def _splits(cv: Any, table: TaskTable, seed: int, owner: str = "compare") -> list[Split]:
     if hasattr(cv, "split"):
         cv = copy.deepcopy(cv)  # a RandomState of the user's stays as it is
         if getattr(cv, "random_state", seed) is None:
             cv.random_state = seed
-    return held_out_splits(cv, table, seed, owner="compare")
+    return held_out_splits(cv, table, seed, owner=owner)
 
 
 def _split_ids(splits: list[tuple[int, int, NDArray[np.intp], NDArray[np.intp]]]) -> Any:
@@ -589,6 +589,7 @@ def _check_estimator(
     table: TaskTable,
     train: NDArray[np.intp],
     scores: TaskScores,
+    owner: str = "compare",
 ) -> None:
     """What can be seen of a candidate before any candidate trains."""
     try:
@@ -610,7 +611,7 @@ def _check_estimator(
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:
-        raise ValueError(f"Candidate {name!r} of compare cannot be fitted: {error}") from error
+        raise ValueError(f"Candidate {name!r} of {owner} cannot be fitted: {error}") from error
 
 
 def _count_nets(estimator: Any, n_tasks: int) -> float:

@@ -25,6 +25,8 @@ class TaskScores:
         See `compare`.
     table : TaskTable
         All of `Y`, whose classes count.
+    owner : str, default="compare"
+        Whose parameter errors speak of.
 
     Raises
     ------
@@ -32,7 +34,7 @@ class TaskScores:
         If `scoring` is unknown, or cannot score tasks of these numbers of classes.
     """
 
-    def __init__(self, scoring: Any, table: TaskTable) -> None:
+    def __init__(self, scoring: Any, table: TaskTable, owner: str = "compare") -> None:
         self.table = table
         self.needs_proba = False
         if isinstance(scoring, str):
@@ -47,19 +49,19 @@ class TaskScores:
         elif isinstance(scoring, str):
             if scoring not in get_scorer_names():
                 raise ValueError(
-                    "The 'scoring' parameter of compare must be 'f1_macro', 'roc_auc', another "
+                    f"The 'scoring' parameter of {owner} must be 'f1_macro', 'roc_auc', another "
                     f"name of sklearn.metrics.get_scorer_names() or a callable. Got {scoring!r}."
                 )
             self._score = get_scorer(scoring)
         elif not callable(scoring):
             raise ValueError(
-                f"The 'scoring' parameter of compare must be a str or a callable. Got {scoring!r}."
+                f"The 'scoring' parameter of {owner} must be a str or a callable. Got {scoring!r}."
             )
         if callable(self._score):
             self._of_labels = _takes_labels(self._score)
-            self._try(scoring)
+            self._try(scoring, owner)
 
-    def _try(self, scoring: Any) -> None:
+    def _try(self, scoring: Any, owner: str) -> None:
         for k in sorted({len(c) for c in self.table.classes}):
             truth = np.tile(np.arange(k), 4)
             answers = _Answers(truth, np.eye(k)[truth] * 0.5 + 0.5 / k, k)
@@ -67,7 +69,7 @@ class TaskScores:
                 float(self._of_task(truth, answers))
             except Exception as error:
                 raise ValueError(
-                    "The 'scoring' parameter of compare must be able to score a task with the "
+                    f"The 'scoring' parameter of {owner} must be able to score a task with the "
                     f"classes 0 to {k - 1}. Got {scoring!r}, which raised {error!r}."
                 ) from error
             self.needs_proba |= answers.asked_for_proba

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
+from skgroup.ensemble._epoch_scores import epoch_scores
 from skgroup.inspection._heat_map import import_pyplot, lay_out, open_figure, short
 
 __all__ = ["LearningCurvesDisplay"]
@@ -70,6 +71,115 @@ class LearningCurvesDisplay:
         self.scores = scores
         self.epochs = epochs
         self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        Y: Any = None,
+        *,
+        cv: Any = 0.25,
+        seeds: int | Sequence[int] = 3,
+        scoring: Any = "f1_macro",
+        score_type: str = "test",
+        n_epochs: int = 10,
+        verbose: int = 0,
+        reference: float | Mapping[str, float] | None = None,
+        labels: str = "auto",
+        ax: Any = None,
+    ) -> LearningCurvesDisplay:
+        """Fit estimators on the same splits and plot their scores over epochs.
+
+        At an epoch, a grouped classifier or an ensemble predicts with its nets as they were after
+        that epoch (those that train for fewer are as at their end), with the memberships, serving
+        weights and thresholds of its end.
+
+        Parameters
+        ----------
+        estimator : estimator, or dict of str to estimator
+            `MultiTaskNet`, `GroupedMTLClassifier` (`.stl` and `.mtl_ensemble` too) or pipelines
+            that end in one. Clones of them are fitted. Their nets keep their states at
+            `n_epochs` epochs, and train one after another.
+        X : array-like of shape (n_samples, ...), or what else the estimators take
+        Y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            The task table. May be left out where `X` is a torch Dataset that yields labels.
+        cv : float, int, splitter or iterable of (train, test), default=0.25
+        seeds : int or sequence of int, default=3
+        scoring : str or callable, default="f1_macro"
+            As in `skgroup.compare`; the mean over tasks is drawn.
+        score_type : {"test", "train", "both"}, default="test"
+            Which part of each split is scored.
+        n_epochs : int, default=10
+            Epochs that are scored, evenly spaced, the last one among them; at most those that are
+            trained.
+        verbose : int, default=0
+            1 shows a progress bar over the fits.
+        reference, labels, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : LearningCurvesDisplay
+            Each split of each seed is a row of `scores`.
+
+        Raises
+        ------
+        ValueError
+            Before any training, if an estimator has no epochs or another parameter is not as
+            described.
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import numpy as np
+        >>> from skgroup import GroupedMTLClassifier, MultiTaskNet
+        >>> from skgroup.inspection import LearningCurvesDisplay
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> net = MultiTaskNet(max_epochs=20, lr=0.01)
+        >>> display = LearningCurvesDisplay.from_estimator(
+        ...     {"MTL": net, "STL": GroupedMTLClassifier.stl(net)}, X, X > 0, n_epochs=4
+        ... )
+        >>> display.epochs
+        array([ 1,  7, 14, 20])
+        >>> display.scores["STL"].shape  # seeds, epochs
+        (3, 4)
+        """
+        owner = "LearningCurvesDisplay.from_estimator"
+        if isinstance(estimator, Mapping):
+            estimators = dict(estimator)
+        else:
+            estimators = {type(estimator).__name__: estimator}
+        if not estimators:
+            raise ValueError(f"The 'estimator' parameter of {owner} must not be an empty dict.")
+        if score_type not in ("test", "train", "both"):
+            raise ValueError(
+                f"The 'score_type' parameter of {owner} must be 'test', 'train' or 'both'. Got "
+                f"{score_type!r}."
+            )
+        if not isinstance(n_epochs, Integral) or n_epochs < 1:
+            raise ValueError(
+                f"The 'n_epochs' parameter of {owner} must be an int >= 1. Got {n_epochs!r}."
+            )
+        _check_labels(labels)
+        _references(reference)
+        import_pyplot("LearningCurvesDisplay")
+        scores, epochs, name = epoch_scores(
+            {str(key): value for key, value in estimators.items()},
+            X,
+            Y,
+            cv=cv,
+            seeds=seeds,
+            scoring=scoring,
+            score_type=score_type,
+            n_epochs=int(n_epochs),
+            verbose=verbose,
+            owner=owner,
+        )
+        part = "" if score_type == "both" else f"{score_type} "
+        display = cls(scores, epochs=epochs, score_name=f"{part}{name}")
+        return display.plot(ax, reference=reference, labels=labels)
 
     @classmethod
     def from_scores(
@@ -236,8 +346,7 @@ class LearningCurvesDisplay:
         ValueError
             If `reference` or `labels` is not as described.
         """
-        if labels not in ("auto", "direct", "legend"):
-            raise ValueError(f"labels must be 'auto', 'direct' or 'legend'. Got {labels!r}.")
+        _check_labels(labels)
         lines = _references(reference)
         plt = import_pyplot("LearningCurvesDisplay")
         direct = labels == "direct" or (labels == "auto" and len(self.scores) <= _MOST_DIRECT)
@@ -316,6 +425,11 @@ class LearningCurvesDisplay:
                     "relpos": (0.0, 0.5),
                 },
             )
+
+
+def _check_labels(labels: str) -> None:
+    if labels not in ("auto", "direct", "legend"):
+        raise ValueError(f"labels must be 'auto', 'direct' or 'legend'. Got {labels!r}.")
 
 
 def _references(reference: float | Mapping[str, float] | None) -> dict[str, float]:
