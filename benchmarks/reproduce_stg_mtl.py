@@ -595,7 +595,7 @@ def stem_of(setting):
 
 
 def draw(lines, folder):
-    """Learning curves of every setting, and the groups of its first seed."""
+    """Learning curves of every setting, on test and training images, and the groups of its first seed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -611,14 +611,17 @@ def draw(lines, folder):
         stem = "_".join([stem, *apart])
         scores = [line for line in own if line["kind"] == "scores"]
         for k in sorted({line["n_clusters"] for line in scores} - {0}):
-            curves = {}
-            for line in scores:
-                if line["n_clusters"] in (0, k):
-                    curves.setdefault(line["way"], []).append(line["test"])
-            display = LearningCurvesDisplay.from_scores(curves, score_name="mean test F1")
-            display.ax_.set_title(f"{setting['task_set']}, {k} clusters")
-            display.figure_.savefig(folder / f"{stem}_curves_{k}.png", dpi=110)
-            plt.close(display.figure_)
+            figure, axes = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
+            for part, ax in zip(("test", "train"), axes, strict=True):
+                curves = {}
+                for line in scores:
+                    if line["n_clusters"] in (0, k):
+                        curves.setdefault(line["way"], []).append(line[part])
+                name = {"test": "mean test F1", "train": "mean training F1"}[part]
+                LearningCurvesDisplay.from_scores(curves, score_name=name, ax=ax)
+            figure.suptitle(f"{setting['task_set']}, {k} clusters")
+            figure.savefig(folder / f"{stem}_curves_{k}.png", dpi=90)
+            plt.close(figure)
         groups = [x for x in own if x["kind"] == "groups" and x["source"] == "mtl"]
         for line in [x for x in groups if x["seed"] == min(y["seed"] for y in groups)]:
             display = MembershipDisplay.from_membership(

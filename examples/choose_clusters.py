@@ -2,8 +2,9 @@
 
     python examples/choose_clusters.py
 
-Claim: the number of groups matters, fuzziness less so. The base net and its data maps are trained
-once a fold and kept in a cache; the candidates share them.
+Claim: on the digits more groups score more and softer ones less, the number of groups mattering
+most. The base net and its data maps are trained once a fold and kept in a cache; the candidates
+share them.
 """
 
 import argparse
