@@ -595,7 +595,7 @@ def stem_of(setting):
 
 
 def draw(lines, folder):
-    """Learning curves of every setting, on test and training images, and the groups of its first seed."""
+    """Learning curves of every setting (test and training F1), and the groups of its first seed."""
     import matplotlib
 
     matplotlib.use("Agg")
