@@ -3,6 +3,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -324,7 +325,7 @@ def test_an_estimator_alone_is_compared_with_baselines(data, small_net):
 
 def test_what_groups_no_tasks_is_a_baseline(data, small_net):
     def groups(clf, n_tasks=4):
-        return skgroup.ensemble._compare._groups_tasks(clf, n_tasks)
+        return skgroup.ensemble._compare._kind(clf, n_tasks) == "grouped"
 
     ways = GroupedMTLClassifier
     for plain in [
@@ -377,13 +378,14 @@ def test_nets_are_counted_after_fit_where_the_grouper_finds_the_groups(data, sma
 
 def crafted(scores, seconds, *, baselines, grouped=("grouped",), n_tasks=1, **params):
     """A comparison of given scores, one list over splits a candidate."""
+    kinds = {"MTL": "MTL", "STL": "STL"} | dict.fromkeys(grouped, "grouped")
     values = np.array([*scores.values()], dtype=float)[:, :, None].repeat(n_tasks, axis=2)
     n_splits = values.shape[1]
     return Comparison(
         **{
             "candidates": list(scores),
             "baselines": baselines,
-            "grouped": [name for name in scores if name in grouped],
+            "kinds": [kinds.get(name, "other") for name in scores],
             "tasks": [f"t{t}" for t in range(n_tasks)],
             "scoring": "F1",
             "seeds": np.arange(n_splits),
@@ -420,7 +422,9 @@ def test_the_verdict_is_for_grouping_where_the_interval_is_above_zero():
     }
     found = crafted(both, [9, 4, 2], baselines=["STL"], grouped=("grouped", "small"))
     assert found.verdict.startswith("Grouping helps here: use “small” (2 nets")
-    assert "of 2 candidates tried" in found.verdict
+    assert (
+        "; the cheapest of those within a standard error of “grouped”; of 2 cand" in found.verdict
+    )
 
 
 def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help():
@@ -466,27 +470,64 @@ def test_the_advice_keeps_to_one_standard_error():
     assert "use “dear”" in found.verdict  # which saves less than a fifth of the time
 
 
+def test_nothing_is_advised_that_another_clearly_beats():
+    noise = np.array([3, -3, 4, -4, 0]) * 0.03
+    stl = 0.8 + 0.001 * np.array([1, -1, 0, 1, -1])
+    scores = {"MTL": stl - 0.04, "STL": stl, "grouped": 0.81 + noise}
+    found = crafted(scores, [1, 15, 20], baselines=["MTL", "STL"])
+    p = found.paired("MTL", "grouped")
+    assert p.difference + p.error > 0 > found.paired("MTL", "STL").high
+    assert "use “STL” (15 nets, 15 s a fit), the cheapest of those within" in found.verdict
+
+
 def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
     better = [s + 0.1 for s in MTL]
-    found = crafted(
-        {"MTL": MTL, "grouped": better}, [1, 4], baselines=["MTL"], lacking=["single-task nets"]
+    scores = {"MTL": MTL, "nets": MTL, "grouped": better}
+    kinds = ["MTL", "MTL", "grouped"]
+    found = crafted(scores, [1, 4, 4], baselines=["MTL", "nets"], kinds=kinds, n_tasks=2)
+    assert found.verdict.endswith(
+        "; not compared with single-task nets (GroupedMTLClassifier.stl)."
     )
-    assert found.verdict.endswith("; not compared with single-task nets.")
-    assert "Not compared with single-task nets: see GroupedMTLClassifier.stl" in repr(found)
+    assert "\nNot compared with single-task nets (GroupedMTLClassifier.stl)." in repr(found)
+    # Nor is what costs less an ensemble of as many nets; what is no baseline counts too.
+    kinds = ["MTL", "STL", "grouped"]
+    found = crafted(scores, [1, 3, 4], baselines=["MTL"], kinds=kinds, n_tasks=2)
+    assert [what.split(" (")[0] for what in found.lacking] == [
+        "an ensemble of as many multi-task nets"
+    ]
+    kinds = ["MTL", "MTL", "grouped"]
+    found = crafted(scores, [1, 3, 4], baselines=["MTL", "nets"], kinds=kinds, n_tasks=2)
+    assert len(found.lacking) == 2
 
     X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     net = MultiTaskNet(max_epochs=1)
     grouped = {"grouped": GroupedMTLClassifier(net, n_groups=2)}
-    every = {"STL": GroupedMTLClassifier.stl(net), "3": GroupedMTLClassifier.mtl_ensemble(3, net)}
-    words = {"STL": "single-task nets", "3": "an ensemble of as many multi-task nets"}
-    for names in [[], ["STL"], ["3"], ["STL", "3"]]:
-        own = {"MTL": net} | {name: every[name] for name in names} | grouped
-        found = compare(X, X > 0, own, seeds=1)
-        assert found.lacking == [words[name] for name in every if name not in names]
-    assert compare(X, X > 0, {"MTL": net, **every}, seeds=1).lacking == []  # nothing to measure
-    identity = {"each alone": GroupedMTLClassifier(net, np.eye(3))}
-    found = compare(X, X > 0, {"MTL": net, **identity, **grouped}, seeds=1)
-    assert found.lacking == [words["3"]]
+    single = {
+        "STL": GroupedMTLClassifier.stl(net),
+        "search": GridSearchCV(GroupedMTLClassifier.stl(net), {"threshold": [0.5]}, cv=2),
+        "identity": GroupedMTLClassifier(net, np.eye(3)),
+        "sklearn": MultiOutputClassifier(net),
+    }
+    ensembles = {
+        "3 nets": GroupedMTLClassifier.mtl_ensemble(3, net),
+        "1 + 2": GroupedMTLClassifier.mtl(net, n_mtl_nets=2),
+    }
+    neither = {"MTL": net, "trees": DecisionTreeClassifier(), "2": GroupedMTLClassifier.mtl(net)}
+
+    def lacking(own):
+        found = compare(X, X > 0, neither | own, baselines="MTL", seeds=1)
+        return [what.split(" (")[0] for what in found.lacking]
+
+    words = ["single-task nets", "an ensemble of as many multi-task nets"]
+    assert lacking(grouped) == words
+    assert lacking({}) == []
+    for name, estimator in single.items():
+        assert lacking(grouped | {name: estimator}) == words[1:]
+        assert lacking(grouped | {name: estimator, "3": ensembles["3 nets"]}) == []
+    for name, estimator in ensembles.items():
+        assert lacking(grouped | {name: estimator}) == words[:1]
+    one = GroupedMTLClassifier(net, make_pipeline(TaskGrouper(net), FuzzyKMeans(1)))
+    assert compare(X, X[:, 0] > 0, one, seeds=1).lacking == []
 
 
 def test_one_task_has_nothing_to_group():
@@ -606,14 +647,25 @@ def test_an_interruption_keeps_what_is_finished(data):
     assert len(found.fits) == 5
 
 
+class Quick(Counted):
+    predicted = threading.Event()
+
+    def predict(self, X):
+        found = super().predict(X)
+        Quick.predicted.set()
+        return found
+
+
 class Interrupted(Counted):
     def fit(self, X, y):
-        time.sleep(0.5)  # the others have begun
+        assert Quick.predicted.wait(60)  # the others have begun
+        time.sleep(0.5)
         raise KeyboardInterrupt
 
 
 def test_an_interruption_among_several_at_a_time(data):
-    candidates = {"near": cheap()["near"], "stop": Interrupted()}
+    Quick.predicted.clear()
+    candidates = {"quick": Quick(), "stop": Interrupted()}
     with (
         pytest.warns(TrainingInterruptedWarning, match="interrupted after .* of 40 fits"),
         parallel_config("threading"),

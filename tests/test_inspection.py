@@ -3,15 +3,19 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping, EpochScoring
+from skorch.dataset import ValidSplit
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.cluster import Clusterings
+from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.inspection import (
     AffinityDisplay,
     DataMapDisplay,
@@ -20,7 +24,7 @@ from skgroup.inspection import (
     LearningCurvesDisplay,
     MembershipDisplay,
 )
-from skgroup.nn import PLE
+from skgroup.nn import MLP, PLE
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupGains, HOAGrouping
 
@@ -787,6 +791,10 @@ def test_data_map_errors_of_estimators(tasks, small_net):
 # -- learning curves ---------------------------------------------------------------------------
 
 
+def curves_of(estimator, X, Y, **kwargs):
+    return LearningCurvesDisplay.from_estimator(estimator, X, Y, **{"seeds": [3, 4], **kwargs})
+
+
 def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
     """After e epochs, an estimator scores what one that trains for e epochs scores."""
     X, Y = tasks
@@ -795,51 +803,155 @@ def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
 
     def estimators(epochs):
         own = clone(net).set_params(max_epochs=epochs)
-        half = {"specialist_epochs": max(epochs // 2, 1)} if epochs == 6 else {}
         return {
             "MTL": own,
-            "STL": GroupedMTLClassifier.stl(own),
-            "grouped": GroupedMTLClassifier(own, membership, n_mtl_nets=1, **half),
+            "STL": GroupedMTLClassifier.stl(own, strategy="auto" if epochs < 6 else "stacked"),
+            "grouped": GroupedMTLClassifier(
+                own, membership, n_mtl_nets=1, specialist_epochs=min(epochs, 3)
+            ),
             "scaled": make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl_ensemble(2, own)),
         }
 
-    drawn = LearningCurvesDisplay.from_estimator(estimators(6), X, Y, seeds=[3, 4], n_epochs=3)
-    assert drawn.epochs.tolist() == [1, 4, 6]
+    given = estimators(6)
+    drawn = curves_of(given, X, Y, n_epochs=3)
+    assert drawn.epochs.tolist() == [2, 4, 6]
     assert drawn.score_name == "test F1"
-    for column, epochs in enumerate([1, 4, 6]):
+    for column, epochs in enumerate([2, 4, 6]):
         found = compare(X, Y, estimators(epochs), baselines=["MTL"], seeds=[3, 4])
         for name, scores in zip(found.candidates, found.overall, strict=True):
-            if name == "grouped" and epochs == 4:  # whose specialists have ended after 3
-                continue
             assert drawn.scores[name][:, column] == pytest.approx(scores, abs=1e-6)
     assert not np.allclose(drawn.scores["MTL"][:, 0], drawn.scores["MTL"][:, -1])
-    same = LearningCurvesDisplay.from_estimator(net, X, Y, seeds=[3, 4], score_type="both")
-    assert list(same.scores) == ["MultiTaskNet (train)", "MultiTaskNet (test)"]
-    assert same.scores["MultiTaskNet (test)"][:, [0, 3, 5]] == pytest.approx(drawn.scores["MTL"])
-    assert same.score_name == "F1"
+    assert given["STL"].strategy == "stacked"
     assert not net.callbacks
+    assert not hasattr(net, "module_")
+
+    both = curves_of(net, X, Y, score_type="both")
+    assert list(both.scores) == ["MultiTaskNet (train)", "MultiTaskNet (test)"]
+    assert both.epochs.tolist() == [1, 2, 3, 4, 5, 6]
+    assert both.scores["MultiTaskNet (test)"][:, 1::2] == pytest.approx(drawn.scores["MTL"])
+    assert both.score_name == "F1"
+    assert both.scores["MultiTaskNet (train)"][0, -1] > both.scores["MultiTaskNet (test)"][0, -1]
+
+
+@pytest.mark.parametrize(("n_epochs", "expected"), [(1, [4, 7]), (2, [4, 7]), (5, [2, 4, 6, 7])])
+def test_learning_curves_of_estimators_choose_epochs(tasks, n_epochs, expected):
+    drawn = curves_of(MultiTaskNet(max_epochs=7), *tasks, n_epochs=n_epochs)
+    assert drawn.epochs.tolist() == expected
 
 
 def test_learning_curves_of_estimators_that_end_apart(tasks):
     X, Y = tasks
-    net = MultiTaskNet(lr=0.01, max_epochs=4)
+    net = MultiTaskNet(lr=0.01, max_epochs=5)
     longer = clone(net).set_params(max_epochs=7)
-    drawn = LearningCurvesDisplay.from_estimator(
-        {"short": net, "long": longer}, X, Y, seeds=1, n_epochs=3, scoring="accuracy"
-    )
-    assert drawn.epochs.tolist() == [1, 4, 7]
-    assert np.isnan(drawn.scores["short"]).tolist() == [[False, False, True]]
-    assert not np.isnan(drawn.scores["long"]).any()
+    both = {"short": net, "long": longer}
+    drawn = curves_of(both, X, Y, n_epochs=4, scoring="accuracy")
+    assert drawn.epochs.tolist() == [2, 4, 5, 6, 7]
+    assert np.isfinite(drawn.scores["short"][0]).tolist() == [True, True, True, False, False]
+    assert np.isfinite(drawn.scores["long"][0]).tolist() == [True, True, False, True, True]
     assert drawn.ax_.get_ylabel() == "test accuracy"
+    # Bands go on over what other curves are scored at.
+    bands = [band.get_paths()[0].vertices[:, 0] for band in drawn.ax_.collections]
+    assert [(x.min(), x.max()) for x in bands] == [(2, 5), (2, 7)]
+
+
+def _accuracy(net, X, y):
+    return (net.predict(X) == np.asarray(y)).mean()
+
+
+@pytest.mark.parametrize(
+    "callbacks", [[EpochScoring(_accuracy, name="own", on_train=True)], "disable", None]
+)
+def test_learning_curves_of_estimators_keep_their_callbacks(tasks, callbacks, capsys):
+    plain = curves_of(MultiTaskNet(max_epochs=3), *tasks)
+    net = MultiTaskNet(max_epochs=3, callbacks=callbacks)
+    drawn = curves_of(net, *tasks)
+    assert np.array_equal(drawn.scores["MultiTaskNet"], plain.scores["MultiTaskNet"])
+    assert net.callbacks is callbacks
+    assert not capsys.readouterr().out
+
+
+def test_learning_curves_of_estimators_go_on_where_training_stopped_early(tasks):
+    stopping = MultiTaskNet(
+        lr=0.05,
+        max_epochs=60,
+        train_split=ValidSplit(4),
+        callbacks=[EarlyStopping(patience=1)],
+    )
+    drawn = curves_of(stopping, *tasks, seeds=6, n_epochs=60)
+    scores = drawn.scores["MultiTaskNet"]
+    assert len(drawn.epochs) < 60
+    assert np.isfinite(scores).all()
+    still = (scores == scores[:, -1:]).sum(axis=1)  # epochs at the end that changed nothing
+    assert still.max() > still.min()
+
+
+def test_learning_curves_of_estimators_train_base_nets_of_their_own(tasks):
+    """The net of data maps serves too, though its grouper was given none."""
+    grouper = make_pipeline(TaskGrouper(), FuzzyKMeans(2))
+    clf = GroupedMTLClassifier(MultiTaskNet(max_epochs=2), grouper, n_mtl_nets=1)
+    drawn = curves_of(clf, *tasks, seeds=1, n_epochs=60)
+    assert drawn.epochs.tolist() == list(range(1, 51))  # of MultiTaskNet()
+
+
+class Noisy(MLP):
+    def forward(self, x):
+        return super().forward(x) + torch.randn(len(x), 1)
+
+
+def test_learning_curves_of_estimators_leave_random_states(tasks):
+    net = MultiTaskNet(Noisy, max_epochs=2)
+    before = torch.get_rng_state()
+    first, second = (curves_of(net, *tasks).scores["MultiTaskNet"] for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(first, second)
+
+
+class Breaks(MultiTaskNet):
+    """Fails, or is interrupted, at its second fit."""
+
+    error, n_fits = ValueError("no more"), 0
+
+    def fit(self, *args, **kwargs):
+        Breaks.n_fits += 1
+        if Breaks.n_fits == 2:
+            raise self.error
+        return super().fit(*args, **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore:'Breaks' failed")
+@pytest.mark.parametrize(
+    ("error", "warning", "n_rows"),
+    [
+        (ValueError("no more"), FitFailedWarning, 2),
+        (KeyboardInterrupt(), TrainingInterruptedWarning, 1),
+    ],
+)
+def test_learning_curves_of_estimators_keep_what_is_finished(
+    tasks, monkeypatch, error, warning, n_rows
+):
+    monkeypatch.setattr(Breaks, "error", error)
+    monkeypatch.setattr(Breaks, "n_fits", 0)
+    with pytest.warns(warning):
+        drawn = curves_of(Breaks(max_epochs=2), *tasks, seeds=3)
+    assert drawn.scores["Breaks"].shape == (n_rows, 2)
+    monkeypatch.setattr(Breaks, "n_fits", 1)
+    with pytest.raises((ValueError, KeyboardInterrupt)) as raised:
+        curves_of(Breaks(max_epochs=2), *tasks, seeds=1)
+    assert error in (raised.value, raised.value.__cause__)
 
 
 @pytest.mark.parametrize(
     ("estimator", "kwargs", "match"),
     [
         (LogisticRegression(), {}, "have no epochs"),
-        ({}, {}, "empty dict"),
+        ({}, {}, "at least one"),
+        ({1: MultiTaskNet()}, {}, "non-empty strings"),
+        (MultiTaskNet(), {"ax": "no"}, "Axes"),
         ({"a": MultiTaskNet}, {}, "have no epochs"),
         (MultiTaskNet(), {"n_epochs": 0}, "n_epochs"),
+        (MultiTaskNet(max_epochs="5"), {}, "max_epochs"),
+        (GroupedMTLClassifier(specialist_epochs="3"), {}, "specialist_epochs"),
+        (MultiTaskNet(callbacks=[EarlyStopping()]), {}, "'MultiTaskNet' of LearningCurves"),
         (MultiTaskNet(), {"score_type": "valid"}, "score_type"),
         (MultiTaskNet(), {"scoring": "F3"}, "'scoring' parameter of LearningCurvesDisplay"),
         (MultiTaskNet(), {"seeds": 0}, "'seeds' parameter of LearningCurvesDisplay"),
@@ -852,6 +964,12 @@ def test_learning_curves_of_estimators_errors(tasks, estimator, kwargs, match, m
     monkeypatch.setattr(MultiTaskNet, "fit", None)  # errors come before any training
     with pytest.raises(ValueError, match=match):
         LearningCurvesDisplay.from_estimator(estimator, *tasks, **kwargs)
+
+
+def test_learning_curves_of_estimators_need_a_label_row_a_sample(tasks):
+    X, Y = tasks
+    with pytest.raises(ValueError, match="same number of samples"):
+        LearningCurvesDisplay.from_estimator(MultiTaskNet(), X, Y[:60])
 
 
 def test_learning_curves_draw_means_and_bands():

@@ -18,6 +18,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.exceptions import FitFailedWarning
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from skorch import NeuralNet
 from torch.utils.data import Dataset
@@ -164,12 +165,7 @@ def compare(
     if Y is None and isinstance(X, Dataset):
         Y = labels_of(X)
     table = check_tasks(Y)
-    n_samples = n_samples_of(X)
-    if n_samples != len(table.codes):
-        raise ValueError(
-            f"X and Y must have the same number of samples. Got X with {n_samples} and Y with "
-            f"{len(table.codes)}."
-        )
+    _check_n_samples(X, table)
     if interval not in INTERVALS:
         raise ValueError(
             f"The 'interval' parameter of compare must be one of {INTERVALS}. Got {interval!r}."
@@ -182,8 +178,9 @@ def compare(
     seed_list = _check_seeds(seeds)
     estimators = _check_candidates(candidates, table, add=baselines is None)
     names = list(estimators)
-    grouped = [name for name in names if _groups_tasks(estimators[name], table.n_tasks)]
-    found = [n for n in names if n not in grouped] if baselines is None else baselines
+    kinds = [_kind(estimator, table.n_tasks) for estimator in estimators.values()]
+    ungrouped = [name for name, kind in zip(names, kinds, strict=True) if kind != "grouped"]
+    found = ungrouped if baselines is None else baselines
     of_baselines = _check_baselines(found, names)
     scores = TaskScores(scoring, table)
     splits = [
@@ -229,7 +226,6 @@ def compare(
     return Comparison(
         candidates=names,
         baselines=of_baselines,
-        grouped=grouped,
         tasks=_task_names(table),
         scoring=scores.name,
         seeds=np.array([seed for seed, *_ in splits]),
@@ -242,7 +238,7 @@ def compare(
         interval=interval,
         errors=filled.errors,
         interrupted=interrupted,
-        lacking=_lacking([estimators[n] for n in of_baselines], table.n_tasks) if grouped else [],
+        kinds=kinds,
     )
 
 
@@ -422,7 +418,7 @@ def _check_candidates(candidates: Any, table: TaskTable, *, add: bool) -> dict[s
     if isinstance(candidates, MultiTaskNet):
         candidates = GroupedMTLClassifier(candidates)
     if not isinstance(candidates, Mapping):
-        groups = hasattr(candidates, "get_params") and _groups_tasks(candidates, table.n_tasks)
+        groups = hasattr(candidates, "get_params") and _kind(candidates, table.n_tasks) == "grouped"
         candidates = {"grouped" if groups else type(candidates).__name__: candidates}
     rule = "The 'candidates' parameter of compare must be a dict of names to classifiers"
     if not candidates:
@@ -443,7 +439,7 @@ def _check_candidates(candidates: Any, table: TaskTable, *, add: bool) -> dict[s
             found[name] = clone(estimator)
         except Exception as error:
             raise ValueError(f"{rule} that can be cloned. Got {name!r}: {error}") from error
-    if add and all(_groups_tasks(estimator, table.n_tasks) for estimator in found.values()):
+    if add and all(_kind(estimator, table.n_tasks) == "grouped" for estimator in found.values()):
         made = _make_baselines(found, table)
         taken = [name for name in made if name in found]
         if taken:
@@ -491,21 +487,14 @@ def _make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, A
     return made
 
 
-def _groups_tasks(estimator: Any, n_tasks: int) -> bool:
-    """Whether an unfitted estimator is one that groups the tasks, or holds one."""
-    parts = [estimator, *estimator.get_params(deep=True).values()]
-    return any(isinstance(p, GroupedMTLClassifier) and not _ungrouped(p, n_tasks) for p in parts)
-
-
 def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
-    """The baseline that a classifier is, "MTL", "STL" or "ensemble"; None if it groups."""
+    """What a classifier is that does not group: "STL", or "MTL" with one net or several (and with
+    single-task nets beside them); None if it groups."""
     if clf.grouper is None:
         one = n_tasks == 1 or (isinstance(clf.n_groups, Integral) and clf.n_groups == 1)
         return "MTL" if one else None
-    if isinstance(clf.grouper, SingleTasks):
-        return "STL"
-    if isinstance(clf.grouper, AllTasks):
-        return "MTL" if clf.grouper.n_nets == 1 else "ensemble"
+    if isinstance(clf.grouper, AllTasks | SingleTasks):
+        return "STL" if isinstance(clf.grouper, SingleTasks) else "MTL"
     if hasattr(clf.grouper, "fit"):
         return None
     held = np.asarray(clf.grouper, dtype=np.float64)
@@ -513,17 +502,24 @@ def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
         return None  # which fit, and the check before it, find a word for
     if ((held > 0).sum(axis=0) == 1).all() and ((held > 0).sum(axis=1) == 1).all():
         return "STL"
-    if (held == held[:1]).all():
-        return "MTL" if held.shape[1] == 1 else "ensemble"
-    return None
+    return "MTL" if (held == held[:1]).all() else None
 
 
-def _lacking(baselines: list[Any], n_tasks: int) -> list[str]:
-    """In words, which of the baselines that matter are not there."""
-    last = [steps_of(estimator)[-1] for estimator in baselines]
-    kinds = {_ungrouped(e, n_tasks) for e in last if isinstance(e, GroupedMTLClassifier)}
-    words = {"STL": "single-task nets", "ensemble": "an ensemble of as many multi-task nets"}
-    return [word for kind, word in words.items() if kind not in kinds]
+def _kind(estimator: Any, n_tasks: int) -> str:
+    """What a candidate is: "grouped", "STL", "MTL" or "other"."""
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLClassifier)]
+    if None in kinds:
+        return "grouped"
+    if kinds:
+        return str(kinds[0])
+    last = steps_of(estimator)[-1]
+    if isinstance(last, MultiTaskNet):
+        return "MTL"
+    single = isinstance(last, MultiOutputClassifier) and any(
+        isinstance(p, NeuralNet) for p in parts
+    )
+    return "STL" if single else "other"
 
 
 def _check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[str]:
@@ -535,6 +531,15 @@ def _check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[s
             f"{unknown[0] if unknown else found!r}; the candidates are {names}."
         )
     return [name for name in names if name in found]
+
+
+def _check_n_samples(X: Any, table: TaskTable) -> None:
+    n_samples = n_samples_of(X)
+    if n_samples != len(table.codes):
+        raise ValueError(
+            f"X and Y must have the same number of samples. Got X with {n_samples} and Y with "
+            f"{len(table.codes)}."
+        )
 
 
 def _check_seeds(seeds: int | Sequence[int], owner: str = "compare") -> list[int]:

@@ -77,8 +77,9 @@ class Comparison:
     candidates : list of str
     baselines : list of str
         Those of the candidates that the others are measured by.
-    grouped : list of str
-        Those of the candidates that group the tasks.
+    kinds : list of str
+        What each candidate is: "grouped" (the tasks), "STL" (single-task nets), "MTL" (one or more
+        multi-task nets) or "other".
     tasks : list of str
     scoring : str
         What the scores are.
@@ -99,14 +100,11 @@ class Comparison:
         Why fits failed.
     interrupted : bool
         Whether fits are missing because the user interrupted.
-    lacking : list of str
-        Baselines that a grouping should be measured by and is not: single-task nets, an ensemble
-        of as many multi-task nets.
     """
 
     candidates: list[str]
     baselines: list[str]
-    grouped: list[str]
+    kinds: list[str]
     tasks: list[str]
     scoring: str
     seeds: NDArray[np.intp]
@@ -119,7 +117,6 @@ class Comparison:
     interval: str = "corrected"
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
     interrupted: bool = False
-    lacking: list[str] = field(default_factory=list)
 
     # -- figures -------------------------------------------------------------------------------
 
@@ -146,6 +143,29 @@ class Comparison:
         common = np.isfinite(list(scores.values())).all(axis=0)
         common = common if common.any() else np.ones_like(common)
         return max(scores, key=lambda name: _mean(scores[name][common]))
+
+    @property
+    def grouped(self) -> list[str]:
+        """Those of the candidates that group the tasks."""
+        return [c for c, kind in zip(self.candidates, self.kinds, strict=True) if kind == "grouped"]
+
+    @property
+    def lacking(self) -> list[str]:
+        """What a grouping should be set beside and is not, or has not finished a fit: single-task
+        nets, an ensemble of as many multi-task nets (within a tenth)."""
+        if len(self.tasks) == 1 or not self.grouped:
+            return []
+        nets: dict[str, list[float]] = {"STL": [], "MTL": [], "grouped": [], "other": []}
+        for i, kind in enumerate(self.kinds):
+            if np.isfinite(self.overall[i]).any():
+                nets[kind].append(_mean(self.nets[i]))
+        found = [] if nets["STL"] else ["single-task nets (GroupedMTLClassifier.stl)"]
+        known = [n for n in nets["grouped"] if np.isfinite(n)]
+        if not any(n >= 0.9 * max(known, default=2) for n in nets["MTL"]):
+            found.append(
+                "an ensemble of as many multi-task nets (GroupedMTLClassifier.mtl_ensemble)"
+            )
+        return found
 
     def paired(self, candidate: str, other: str, task: int | None = None) -> Paired:
         """How much better a candidate is than another, over the splits that both have finished.
@@ -271,11 +291,11 @@ class Comparison:
         """What to use, in one sentence.
 
         Grouping helps where the whole interval of a candidate's difference to the best baseline
-        is above 0. Where it does not, the advice is the candidate of the highest score, or one
-        whose score is within a standard error of it (that of their difference) and whose fits
-        take at most 0.8 of the time: the one with the shortest. With fewer than four splits a
-        standard error says little, and the advice is the highest score. A candidate with a fit
-        that failed is not advised.
+        is above 0. The advice is the candidate of the highest score (of those that help, if any
+        does), or else the one with the shortest fits of those whose scores are within a standard
+        error of it (that of their difference), whose fits take at most 0.8 of its time, and which
+        nothing else clearly beats. With fewer than four splits a standard error says little, and
+        the advice is the highest score. A candidate with a fit that failed is not advised.
         """
         means, n_units = self._means_and_units()
         finished = list(means)
@@ -296,13 +316,15 @@ class Comparison:
         subject = "Grouping" if set(others) <= set(self.grouped) else "What is no baseline"
         helping = [c for c in others if self.paired(c, best).low > 0]
         if helping:
-            use = max(helping, key=means.__getitem__)
-            use = use if n_units < _FEW else self._cheapest(helping, use)
+            first = max(helping, key=means.__getitem__)
+            use = first if n_units < _FEW else self._cheapest(helping, first)
             limits = []
+            if use != first:
+                limits.append(f"the cheapest of those within a standard error of “{first}”")
             if len(others) > 1:
                 limits.append(f"of {len(others)} candidates tried, for which no interval allows")
             if self.lacking:
-                limits.append(f"not compared with {' and '.join(self.lacking)}")
+                limits.append(f"not compared with {' nor '.join(self.lacking)}")
             said = [f"{self._against(use, best)}", *limits]
             return f"{subject} helps here: use “{use}” ({self._cost(use)}), {'; '.join(said)}."
         use = top if n_units < _FEW else self._cheapest(finished, top)
@@ -315,9 +337,10 @@ class Comparison:
                 if cheaper
                 else "the best and the cheapest"
             )
-            advice += " (of those whose fits have not failed)" if self.errors else ""
         else:
             advice = f"the cheapest of those within a standard error of the best, “{top}”"
+        if self.errors and n_units >= _FEW:
+            advice += " (of those whose fits have not failed)"
         advice = f"use “{use}” ({self._cost(use)}), {advice}"
         if not others:
             alone = set(self.candidates) == set(self.baselines)
@@ -346,8 +369,9 @@ class Comparison:
         near = [top]
         for candidate in candidates:
             p = self.paired(candidate, top)
-            clearly = self._seconds(candidate) <= _CHEAPER * self._seconds(top)
-            if clearly and p.difference + p.error >= 0:
+            about = p.difference + p.error >= 0
+            beaten = any(self.paired(candidate, other).high < 0 for other in candidates)
+            if about and not beaten and self._seconds(candidate) <= _CHEAPER * self._seconds(top):
                 near.append(candidate)
         return min(near, key=lambda c: (self._seconds(c), c))
 
@@ -387,10 +411,7 @@ class Comparison:
         if self._same_splits:
             notes.append("Splits are the same for several seeds: this speaks of these splits.")
         if self.lacking:
-            notes.append(
-                f"Not compared with {' and '.join(self.lacking)}: see GroupedMTLClassifier.stl and "
-                ".mtl_ensemble."
-            )
+            notes.append(f"Not compared with {' nor '.join(self.lacking)}.")
         if self.interrupted:
             n_done = int(np.isfinite(self.seconds).sum())
             notes.append(f"Interrupted after {n_done} of {self.seconds.size} fits.")

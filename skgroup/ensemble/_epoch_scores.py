@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -16,6 +20,7 @@ from tqdm.auto import tqdm
 from skgroup._validation import check_tasks
 from skgroup.ensemble._compare import (
     _check_estimator,
+    _check_n_samples,
     _check_seeds,
     _interruptions_raised,
     _seeded,
@@ -24,6 +29,7 @@ from skgroup.ensemble._compare import (
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._groupers import steps_of
 from skgroup.ensemble._task_scores import TaskScores
+from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
 from skgroup.training._random import local_seed
@@ -51,110 +57,173 @@ def epoch_scores(
     Returns
     -------
     scores : dict of str to ndarray of shape (n_splits, n_kept_epochs)
-        Means over tasks; NaN at epochs that an estimator has not trained for.
+        Means over tasks; NaN at epochs that are not those of the estimator. Rows of a split whose
+        training ended before that of others go on as they ended.
     epochs : ndarray of shape (n_kept_epochs,)
     name : str
         Of the score.
     """
     Y = labels_of(X) if Y is None and isinstance(X, Dataset) else Y
     table = check_tasks(Y)
+    _check_n_samples(X, table)
     scorer = TaskScores(scoring, table, owner)
     splits = [
         (seed, *split)
         for seed in _check_seeds(seeds, owner)
         for split in _splits(cv, table, seed, owner)
     ]
-    longest = max(_longest(name, estimator, owner) for name, estimator in estimators.items())
-    at = np.unique(np.linspace(1, longest, min(n_epochs, longest)).round().astype(int)).tolist()
-    kept = {name: _keep_states(estimator, at) for name, estimator in estimators.items()}
+    kept = {name: _keep_states(name, e, n_epochs, owner) for name, e in estimators.items()}
     for name, estimator in kept.items():
         _check_estimator(name, estimator, X, Y, table, splits[0][1], scorer, owner)
-    found: dict[str, list[dict[int, float]]] = {}
+    found: dict[str, list[_Curve]] = {}
+    last_error: Exception | None = None
     bar = tqdm(total=len(splits) * len(kept), unit="fit", disable=not verbose)
-    with bar:
-        for seed, train, test in splits:
-            parts = {"train": train, "test": test}
-            shown = parts if score_type == "both" else [score_type]
-            of_part = {p: (take_samples(X, parts[p]), take_samples(Y, parts[p])) for p in shown}
-            for name, estimator in kept.items():
-                bar.set_postfix_str(name)
-                fitted = _seeded(estimator, seed)
-                with local_seed(seed), _interruptions_raised():
-                    fitted.fit(take_samples(X, train), take_samples(Y, train))
-                scores = _score(fitted, at, of_part, scorer)
-                for part, of_epoch in scores.items():
-                    key = f"{name} ({part})" if score_type == "both" else name
-                    found.setdefault(key, []).append(of_epoch)
-                bar.update()
-    epochs = sorted({epoch for rows in found.values() for row in rows for epoch in row})
-    arrays = {
-        name: np.array([[row.get(epoch, np.nan) for epoch in epochs] for row in rows])
-        for name, rows in found.items()
-    }
-    return arrays, np.array(epochs), scorer.name
+    try:
+        with bar:
+            for seed, train, test in splits:
+                parts = {"train": train, "test": test}
+                for part in [p for p in parts if score_type not in (p, "both")]:
+                    del parts[part]
+                for name, estimator in kept.items():
+                    bar.set_postfix_str(name)
+                    try:
+                        of_parts = _fit_and_score(estimator, seed, X, Y, train, parts, scorer)
+                    except Exception as error:
+                        last_error = error
+                        warnings.warn(
+                            f"{name!r} failed with seed {seed}, which is left out of its curve, "
+                            f"with {type(error).__name__}: {error}",
+                            FitFailedWarning,
+                            stacklevel=3,
+                        )
+                    else:
+                        for part, curve in of_parts.items():
+                            key = f"{name} ({part})" if score_type == "both" else name
+                            found.setdefault(key, []).append(curve)
+                    bar.update()
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        warnings.warn(
+            f"Interrupted after {bar.n} of {bar.total} fits: curves are of what was finished.",
+            TrainingInterruptedWarning,
+            stacklevel=3,
+        )
+    if not found:
+        raise ValueError(f"All fits of {owner} failed.") from last_error
+    grids = {name: _grid(curves) for name, curves in found.items()}
+    epochs = np.unique(np.concatenate([*grids.values()]))
+    arrays = {}
+    for name, curves in found.items():
+        own = np.isin(epochs, grids[name])
+        arrays[name] = np.full((len(curves), len(epochs)), np.nan)
+        arrays[name][:, own] = [
+            [curve.scores[min(epoch, max(curve.scores))] for epoch in epochs[own]]
+            for curve in curves
+        ]
+    return arrays, epochs, scorer.name
+
+
+@dataclass
+class _Curve:
+    """Scores of a fit: of every so many epochs, and of the last one."""
+
+    stride: int
+    scores: dict[int, float]
 
 
 class _States(Callback):
-    """Keeps what a net has learned after some of its epochs."""
+    """Keeps what a net has learned after every epoch, then every second, fourth, ... one, so that
+    there are never more than `most`."""
 
-    def __init__(self, at: Sequence[int]) -> None:
-        self.at = at
+    def __init__(self, most: int) -> None:
+        self.most = most
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        self.states: dict[int, dict[str, torch.Tensor]] = {}
+        self.stride = 1
+        self.states: dict[int, dict[str, Any]] = {}
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        if len(net.history_) in self.at:
-            self.states[len(net.history_)] = _state(net)
+        epoch = len(net.history_)
+        if epoch % self.stride == 0:
+            self.states[epoch] = _state(net)
+        while len(self.states) > self.most:
+            self.stride *= 2
+            self.states = {e: s for e, s in self.states.items() if e % self.stride == 0}
 
 
-def _state(net: Any) -> dict[str, torch.Tensor]:
-    return {name: t.detach().cpu().clone() for name, t in net.module_.state_dict().items()}
+def _state(net: Any) -> dict[str, Any]:
+    return {
+        name: value.detach().cpu().clone() if torch.is_tensor(value) else copy.deepcopy(value)
+        for name, value in net.module_.state_dict().items()
+    }
 
 
-def _longest(name: str, estimator: Any, owner: str) -> int:
-    """The most epochs that a net of an estimator trains for, by its parameters."""
-    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
-        last = None
-    else:
-        last = steps_of(estimator)[-1]
+def _keep_states(name: str, estimator: Any, most: int, owner: str) -> Any:
+    """A clone whose nets keep their states."""
+    cloned, last = None, None
+    if not isinstance(estimator, type) and hasattr(estimator, "get_params"):
+        cloned = clone(estimator)
+        last = steps_of(cloned)[-1]
     if not isinstance(last, MultiTaskNet | GroupedMTLClassifier):
         raise ValueError(
             f"The estimators of {owner} must be MultiTaskNet, GroupedMTLClassifier or pipelines "
             f"that end in one, as others have no epochs. Got {estimator!r} as {name!r}."
         )
-    net = getattr(last, "estimator", None) if isinstance(last, GroupedMTLClassifier) else last
-    own = (MultiTaskNet() if net is None else net).max_epochs
-    return int(max(own, getattr(last, "specialist_epochs", None) or 0))
-
-
-def _keep_states(estimator: Any, at: list[int]) -> Any:
-    """A clone whose nets keep their states."""
-    estimator = clone(estimator)
-    last = steps_of(estimator)[-1]
-    if isinstance(last, GroupedMTLClassifier) and last.estimator is None:
-        last.set_params(estimator=MultiTaskNet())
-    for net in [estimator, *estimator.get_params(deep=True).values()]:
+    for part in _parts(cloned):
+        params = part.get_params(deep=False)
+        if hasattr(part, "count_nets") and params.get("estimator", part) is None:
+            part.set_params(estimator=MultiTaskNet())  # which it stands for
+        if params.get("strategy") == "stacked":
+            part.set_params(strategy="auto")  # the results are the same; a stack keeps no states
+    for net in _parts(cloned):
         if isinstance(net, MultiTaskNet):
-            own = net.callbacks if isinstance(net.callbacks, list | tuple) else []
-            net.set_params(callbacks=[*own, (_KEPT, _States(at))])
-    return estimator
+            # Not by set_params, which would build the net's other callbacks without its data.
+            if isinstance(net.callbacks, str):  # "disable"
+                net.callbacks, net.callbacks__print_log = [], None
+            net.callbacks = [*(net.callbacks or []), (_KEPT, _States(most))]
+    return cloned
 
 
-def _score(
-    estimator: Any, at: list[int], of_part: dict[str, tuple[Any, Any]], scorer: TaskScores
-) -> dict[str, dict[int, float]]:
-    """Of each part, the score after each epoch: at the last, that of the estimator as it is."""
-    last = steps_of(estimator)[-1]
+def _parts(estimator: Any) -> list[Any]:
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return [p for p in parts if hasattr(p, "get_params") and not isinstance(p, type)]
+
+
+def _fit_and_score(
+    estimator: Any,
+    seed: int,
+    X: Any,
+    Y: Any,
+    train: NDArray[np.intp],
+    parts: dict[str, NDArray[np.intp]],
+    scorer: TaskScores,
+) -> dict[str, _Curve]:
+    """Of each part of the samples, the scores after the epochs that were kept."""
+    fitted = _seeded(estimator, seed)
+    with local_seed(seed), _interruptions_raised():
+        fitted.fit(take_samples(X, train), take_samples(Y, train))
+    last = steps_of(fitted)[-1]
     nets = [last] if isinstance(last, MultiTaskNet) else last.candidates_
     ends = [_state(net) for net in nets]
+    kept = [dict(net.callbacks_)[_KEPT] for net in nets]
     n_epochs = max(len(net.history_) for net in nets)
-    found: dict[str, dict[int, float]] = {part: {} for part in of_part}
-    for epoch in [*(e for e in at if e < n_epochs), n_epochs]:
-        for net, end in zip(nets, ends, strict=True):
+    stride = max(k.stride for k in kept)
+    data = {part: (take_samples(X, own), take_samples(Y, own)) for part, own in parts.items()}
+    found = {part: _Curve(stride, {}) for part in parts}
+    for epoch in [*range(stride, n_epochs, stride), n_epochs]:
+        for net, end, own in zip(nets, ends, kept, strict=True):
             trains_on = epoch < len(net.history_)
-            states = dict(net.callbacks_)[_KEPT].states
-            net.module_.load_state_dict(states[epoch] if trains_on else end)
-        for part, (X, Y) in of_part.items():
-            found[part][epoch] = float(np.nanmean(scorer(estimator, X, Y)))
+            net.module_.load_state_dict(own.states[epoch] if trains_on else end)
+        for part, of_part in data.items():
+            with local_seed(seed):  # modules may draw random numbers
+                scores = scorer(fitted, *of_part)
+            found[part].scores[epoch] = float(np.nanmean(scores))
     return found
+
+
+def _grid(curves: list[_Curve]) -> list[int]:
+    """The epochs that all fits have scores at or have ended before, and the last of all."""
+    stride = max(curve.stride for curve in curves)
+    end = max(max(curve.scores) for curve in curves)
+    return [*range(stride, end, stride), end]

@@ -83,7 +83,7 @@ class LearningCurvesDisplay:
         seeds: int | Sequence[int] = 3,
         scoring: Any = "f1_macro",
         score_type: str = "test",
-        n_epochs: int = 10,
+        n_epochs: int = 20,
         verbose: int = 0,
         reference: float | Mapping[str, float] | None = None,
         labels: str = "auto",
@@ -93,26 +93,31 @@ class LearningCurvesDisplay:
 
         At an epoch, a grouped classifier or an ensemble predicts with its nets as they were after
         that epoch (those that train for fewer are as at their end), with the memberships, serving
-        weights and thresholds of its end.
+        weights and thresholds of its end. The last point is the fitted estimator as it is. A split
+        whose training ended early goes on as it ended.
 
         Parameters
         ----------
         estimator : estimator, or dict of str to estimator
             `MultiTaskNet`, `GroupedMTLClassifier` (`.stl` and `.mtl_ensemble` too) or pipelines
-            that end in one. Clones of them are fitted. Their nets keep their states at
-            `n_epochs` epochs, and train one after another.
+            that end in one. Clones of them are fitted, and their nets keep their states after
+            up to `n_epochs` epochs, for which they train one after another, not as a stack.
         X : array-like of shape (n_samples, ...), or what else the estimators take
         Y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table. May be left out where `X` is a torch Dataset that yields labels.
         cv : float, int, splitter or iterable of (train, test), default=0.25
+            A share of samples to test on, drawn anew for each seed; a number of folds; or more, as
+            in `skgroup.compare`.
         seeds : int or sequence of int, default=3
+            A number n stands for 0, ..., n - 1. A seed makes the splits and sets every
+            `random_state` of the estimators.
         scoring : str or callable, default="f1_macro"
-            As in `skgroup.compare`; the mean over tasks is drawn.
+            A score of each task as in `skgroup.compare`; the mean over tasks is drawn.
         score_type : {"test", "train", "both"}, default="test"
             Which part of each split is scored.
-        n_epochs : int, default=10
-            Epochs that are scored, evenly spaced, the last one among them; at most those that are
-            trained.
+        n_epochs : int, default=20
+            At most so many epochs are scored, every one or every second, fourth, eighth, ... of
+            those trained; and the last.
         verbose : int, default=0
             1 shows a progress bar over the fits.
         reference, labels, ax
@@ -127,7 +132,10 @@ class LearningCurvesDisplay:
         ------
         ValueError
             Before any training, if an estimator has no epochs or another parameter is not as
-            described.
+            described; if all fits failed. (A fit that fails is left out, with a warning.)
+        KeyboardInterrupt
+            If interrupted before the first fit has finished. Later, what is finished is drawn,
+            with a `TrainingInterruptedWarning`.
 
         Examples
         --------
@@ -142,31 +150,36 @@ class LearningCurvesDisplay:
         ...     {"MTL": net, "STL": GroupedMTLClassifier.stl(net)}, X, X > 0, n_epochs=4
         ... )
         >>> display.epochs
-        array([ 1,  7, 14, 20])
+        array([ 8, 16, 20])
         >>> display.scores["STL"].shape  # seeds, epochs
-        (3, 4)
+        (3, 3)
         """
         owner = "LearningCurvesDisplay.from_estimator"
         if isinstance(estimator, Mapping):
             estimators = dict(estimator)
         else:
             estimators = {type(estimator).__name__: estimator}
-        if not estimators:
-            raise ValueError(f"The 'estimator' parameter of {owner} must not be an empty dict.")
+        if not estimators or not all(isinstance(k, str) and k.strip() for k in estimators):
+            raise ValueError(
+                f"The 'estimator' parameter of {owner} must be an estimator, or a dict of at least "
+                f"one, the names non-empty strings. Got the names {list(estimators)}."
+            )
         if score_type not in ("test", "train", "both"):
             raise ValueError(
                 f"The 'score_type' parameter of {owner} must be 'test', 'train' or 'both'. Got "
                 f"{score_type!r}."
             )
-        if not isinstance(n_epochs, Integral) or n_epochs < 1:
+        if not isinstance(n_epochs, Integral) or isinstance(n_epochs, bool) or n_epochs < 1:
             raise ValueError(
                 f"The 'n_epochs' parameter of {owner} must be an int >= 1. Got {n_epochs!r}."
             )
+        if ax is not None and not hasattr(ax, "plot"):
+            raise ValueError(f"The 'ax' parameter of {owner} must be matplotlib Axes. Got {ax!r}.")
         _check_labels(labels)
         _references(reference)
         import_pyplot("LearningCurvesDisplay")
         scores, epochs, name = epoch_scores(
-            {str(key): value for key, value in estimators.items()},
+            estimators,
             X,
             Y,
             cv=cv,
@@ -371,9 +384,15 @@ class LearningCurvesDisplay:
                 marker=marker,
                 label=name,
             )
-            if not np.isnan(std).all():
+            known &= ~np.isnan(std)
+            if known.any():
                 ax.fill_between(
-                    self.epochs, mean - std, mean + std, color=color, alpha=0.15, linewidth=0
+                    self.epochs[known],
+                    (mean - std)[known],
+                    (mean + std)[known],
+                    color=color,
+                    alpha=0.15,
+                    linewidth=0,
                 )
         for name, value in lines.items():
             ax.axhline(value, color="0.3", linestyle="--", linewidth=1, zorder=1.5, label=name)
