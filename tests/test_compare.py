@@ -530,6 +530,21 @@ def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
     assert compare(X, X[:, 0] > 0, one, seeds=1).lacking == []
 
 
+def test_baselines_that_are_made_can_be_named(data, small_net):
+    clf = GroupedMTLClassifier(small_net, n_groups=2)
+    found = compare(*data, clf, baselines=["STL", "MTL"], seeds=1)
+    assert found.candidates == ["MTL", "STL", "MTL ensemble, 3 nets", "grouped"]
+    assert found.baselines == ["MTL", "STL"]
+    assert found.lacking == []
+    with pytest.raises(ValueError, match=r"Got 'trees'; the candidates are \['MTL', 'STL'"):
+        compare(*data, clf, baselines="trees")
+
+
+def test_a_class_is_no_candidate(data):
+    with pytest.raises(ValueError, match="Got the class GroupedMTLClassifier; a call makes"):
+        compare(*data, GroupedMTLClassifier)
+
+
 def test_one_task_has_nothing_to_group():
     X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     found = compare(X, X[:, 0] > 0, MultiTaskNet(max_epochs=1), seeds=2)
@@ -642,6 +657,8 @@ def test_an_interruption_keeps_what_is_finished(data):
         found = compare(*data, candidates, seeds=5)
     assert found.interrupted
     assert "Interrupted after 5 of 10 fits." in repr(found)
+    assert "Scores are of the splits that each has finished" in repr(found)
+    assert found.verdict.startswith("After 5 of 10 fits: ")
     assert np.isfinite(found.seconds).sum(axis=1).tolist() == [3, 2]
     assert len(found.scores) == 5 * 4
     assert len(found.fits) == 5

@@ -136,3 +136,9 @@ def test_digit_tasks_as_arrays_and_frame():
 def test_what_gives_no_tasks_is_said(labels, options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make_class_tasks(np.zeros((3, 8, 8)), labels, **options)
+
+
+def test_flat_images_are_refused():
+    """Turned upside down, rows would change places with other samples."""
+    with pytest.raises(ValueError, match=r"images must be of shape.*Got \(3, 64\)"):
+        make_class_tasks(np.zeros((3, 64)), [0, 1, 2])

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.base import clone
 from torch.utils.data import DataLoader
 
-from skgroup import MultiTaskNet
+from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import (
     ImageFiles,
     fetch_celeba_tasks,
@@ -778,6 +778,11 @@ def test_image_files_without_labels(celeba):
     with_labels = ImageFiles(files, labels[:, 0], image_size=12)
     assert with_labels[1][1] == labels[1, 0]
     np.testing.assert_array_equal(net.predict(with_labels), net.predict(dataset))
+    with pytest.raises(ValueError, match=r"pairs \(x, labels\)\. Got a ImageFiles whose first"):
+        MultiTaskNet(SmallCNN).fit(dataset)
+    tasks = GroupedMTLClassifier(MultiTaskNet(SmallCNN, max_epochs=1), n_groups=2)
+    both = ImageFiles(files, labels[:, :2], image_size=12)
+    assert tasks.fit(both).predict(dataset).shape == (N_IMAGES, 2)
 
 
 def test_own_image_classes_as_tasks(celeba):

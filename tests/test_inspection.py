@@ -466,7 +466,7 @@ def test_of_many_groups_the_best_and_the_worst_are_shown():
     shown = display.mean_gains_[display.order_]
     np.testing.assert_allclose(shown[:5], np.sort(means)[::-1][:5])
     np.testing.assert_allclose(shown[5:], np.sort(means)[::-1][-4:])
-    assert display.ax_.get_title() == "best 5 and worst 4 of 820 groups"
+    assert display.ax_.get_title(loc="right") == "best 5 and worst 4 of 820 groups"
     assert len(display.ax_.get_yticks()) == 9
     assert display.ax_.lines[0].get_ydata()[0] == 4.5
     everything = GainsDisplay.from_gains(masks[:20], gains[:20], max_groups=None)
@@ -830,6 +830,10 @@ def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
     assert both.epochs.tolist() == [1, 2, 3, 4, 5, 6]
     assert both.scores["MultiTaskNet (test)"][:, 1::2] == pytest.approx(drawn.scores["MTL"])
     assert both.score_name == "F1"
+    train, test = both.ax_.lines[:2]  # of one colour, training dashed
+    assert train.get_color() == test.get_color()
+    assert (train.is_dashed(), test.is_dashed()) == (True, False)
+    assert all(tick == round(tick) for tick in both.ax_.get_xticks())
     assert both.scores["MultiTaskNet (train)"][0, -1] > both.scores["MultiTaskNet (test)"][0, -1]
 
 

@@ -112,10 +112,15 @@ def test_mlp_needs_a_size():
         MLP(n_outputs=2)
 
 
-def test_mlp_refuses_widths_below_one():
-    message = r"^hidden_units must be ints >= 1\. Got \(4, 0\)\.$"
-    with pytest.raises(ValueError, match=message):
-        MLP(n_outputs=2, n_features=3, hidden_units=(4, 0))
+@pytest.mark.parametrize("units", [(4, 0), 0, "64", 2.5])
+def test_mlp_refuses_widths_below_one(units):
+    message = f"hidden_units must be ints >= 1. Got {units!r}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        MLP(n_outputs=2, n_features=3, hidden_units=units)
+
+
+def test_mlp_takes_an_int_for_one_layer():
+    assert MLP(n_outputs=2, n_features=3, hidden_units=64).trunk[1].out_features == 64
 
 
 @pytest.mark.parametrize("bias", [True, False])

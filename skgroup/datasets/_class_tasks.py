@@ -202,8 +202,8 @@ def make_class_tasks(
     Raises
     ------
     ValueError
-        If images and labels differ in number, a union names an unknown class, or is not a task
-        (holds no class, or all).
+        If images are not of such a shape, images and labels differ in number, a union names an
+        unknown class, or is not a task (holds no class, or all).
 
     See Also
     --------
@@ -225,6 +225,11 @@ def make_class_tasks(
     (6, 6)
     """
     images, labels = np.asarray(images), _as_labels(labels, "labels")
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            "images must be of shape (n_samples, height, width) or (n_samples, channels, height, "
+            f"width). Got {images.shape}; of what is no image, make_label_tasks makes tasks."
+        )
     if images.ndim == 4 and images.shape[3] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
         raise ValueError(
             "images must be of shape (n_samples, channels, height, width). Got "

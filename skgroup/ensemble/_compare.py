@@ -69,12 +69,13 @@ def compare(
         baseline, baselines are made of the first `GroupedMTLClassifier` (also as the last step of
         a pipeline), with its net, thresholds and preprocessing: "MTL", "STL" and the MTL ensemble
         of as many nets (left out if their number is known only after fit). One estimator alone
-        is the candidate "grouped", a `MultiTaskNet` alone stands for the
-        `GroupedMTLClassifier` of this net, and None for that of a net of defaults.
+        is the candidate "grouped" (or has the name of its class, if it does not group), a
+        `MultiTaskNet` alone stands for the `GroupedMTLClassifier` of this net, and None for that
+        of a net of defaults.
     baselines : str or sequence of str, default=None
-        Names of the candidates that the others are measured by. None is all that do not group
-        the tasks: single nets of any architecture, `GroupedMTLClassifier.mtl`, `.stl` and
-        `.mtl_ensemble`, other classifiers.
+        Names of the candidates that the others are measured by, of those made here too. None is
+        all that do not group the tasks: single nets of any architecture,
+        `GroupedMTLClassifier.mtl`, `.stl` and `.mtl_ensemble`, other classifiers.
     cv : float, int, splitter or iterable of (train, test), default=0.25
         A share of samples to test on, drawn anew for each seed; or a number of folds, shuffled
         for each seed; or a splitter, whose `random_state` is set to the seed if it is None; or
@@ -176,7 +177,7 @@ def compare(
             f"{error_score!r}."
         )
     seed_list = _check_seeds(seeds)
-    estimators = _check_candidates(candidates, table, add=baselines is None)
+    estimators = _check_candidates(candidates, table, baselines)
     names = list(estimators)
     kinds = [_kind(estimator, table.n_tasks) for estimator in estimators.values()]
     ungrouped = [name for name, kind in zip(names, kinds, strict=True) if kind != "grouped"]
@@ -411,13 +412,18 @@ def _interruptions_raised() -> Iterator[None]:
 # -- what is compared --------------------------------------------------------------------------
 
 
-def _check_candidates(candidates: Any, table: TaskTable, *, add: bool) -> dict[str, Any]:
-    """Unfitted clones by name, with baselines if there is none (and `add`)."""
+def _check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[str, Any]:
+    """Unfitted clones by name, with baselines if there is none (and none is among `baselines`)."""
     if candidates is None:
         candidates = MultiTaskNet()
     if isinstance(candidates, MultiTaskNet):
         candidates = GroupedMTLClassifier(candidates)
     if not isinstance(candidates, Mapping):
+        if isinstance(candidates, type):
+            raise ValueError(
+                "The 'candidates' parameter of compare must be an estimator or a dict of them. Got "
+                f"the class {candidates.__name__}; a call makes an estimator of it."
+            )
         groups = hasattr(candidates, "get_params") and _kind(candidates, table.n_tasks) == "grouped"
         candidates = {"grouped" if groups else type(candidates).__name__: candidates}
     rule = "The 'candidates' parameter of compare must be a dict of names to classifiers"
@@ -439,6 +445,8 @@ def _check_candidates(candidates: Any, table: TaskTable, *, add: bool) -> dict[s
             found[name] = clone(estimator)
         except Exception as error:
             raise ValueError(f"{rule} that can be cloned. Got {name!r}: {error}") from error
+    wanted = [baselines] if isinstance(baselines, str) else baselines
+    add = wanted is None or not set(wanted) <= set(found)
     if add and all(_kind(estimator, table.n_tasks) == "grouped" for estimator in found.values()):
         made = _make_baselines(found, table)
         taken = [name for name in made if name in found]

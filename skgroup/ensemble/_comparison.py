@@ -288,7 +288,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What to use, in one sentence.
+        """What to use, in one sentence; where fits are missing, of what has finished.
 
         Grouping helps where the whole interval of a candidate's difference to the best baseline
         is above 0. The advice is the candidate of the highest score (of those that help, if any
@@ -297,6 +297,12 @@ class Comparison:
         nothing else clearly beats. With fewer than four splits a standard error says little, and
         the advice is the highest score. A candidate with a fit that failed is not advised.
         """
+        if not self.interrupted:
+            return self._verdict()
+        n_done = int(np.isfinite(self.seconds).sum())
+        return f"After {n_done} of {self.seconds.size} fits: {self._verdict()}"
+
+    def _verdict(self) -> str:
         means, n_units = self._means_and_units()
         finished = list(means)
         others = [c for c in finished if c not in self.baselines]
@@ -309,6 +315,7 @@ class Comparison:
         unit = "seed" if self.interval == "seeds" else "split"
         if n_units <= 1:
             more = "let 'cv' draw more" if self._same_splits else "raise 'seeds'"
+            more = "let more fits finish" if self.interrupted else more
             return (
                 f"“{top}” has the highest score, {means[top]:.3f}, but one {unit} cannot tell "
                 f"merit from chance: {more}."
@@ -415,6 +422,11 @@ class Comparison:
         if self.interrupted:
             n_done = int(np.isfinite(self.seconds).sum())
             notes.append(f"Interrupted after {n_done} of {self.seconds.size} fits.")
+        if len({self._row(candidate, None)["n_splits"] for candidate in self.candidates}) > 1:
+            notes.append(
+                "Scores are of the splits that each has finished, differences of those that both "
+                "have."
+            )
         failed: dict[str, list[str]] = {}
         for (candidate, _, _), error in self.errors.items():
             failed.setdefault(candidate, []).append(error)

@@ -77,7 +77,8 @@ def epoch_scores(
         _check_estimator(name, estimator, X, Y, table, splits[0][1], scorer, owner)
     found: dict[str, list[_Curve]] = {}
     last_error: Exception | None = None
-    bar = tqdm(total=len(splits) * len(kept), unit="fit", disable=not verbose)
+    n_fits, n_done = len(splits) * len(kept), 0
+    bar = tqdm(total=n_fits, unit="fit", disable=not verbose)
     try:
         with bar:
             for seed, train, test in splits:
@@ -100,12 +101,13 @@ def epoch_scores(
                         for part, curve in of_parts.items():
                             key = f"{name} ({part})" if score_type == "both" else name
                             found.setdefault(key, []).append(curve)
+                    n_done += 1
                     bar.update()
     except KeyboardInterrupt:
         if not found:
             raise
         warnings.warn(
-            f"Interrupted after {bar.n} of {bar.total} fits: curves are of what was finished.",
+            f"Interrupted after {n_done} of {n_fits} fits: curves are of what was finished.",
             TrainingInterruptedWarning,
             stacklevel=3,
         )

@@ -374,14 +374,15 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     # -- fitting -------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GroupedMTLClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GroupedMTLClassifier:
         """Group the tasks and train the specialists.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            The task table `Y`: ints, bools or strings, NaN or None where a label is missing.
+            The task table `Y`: ints, bools or strings, NaN or None where a label is missing. May be
+            left out where `X` is a torch Dataset that yields labels.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns

@@ -255,7 +255,7 @@ class GainsDisplay:
         if n_best < n_groups:
             ax.axhline(n_best - 0.5, color="black", linewidth=1.5, linestyle="--")
             title = f"best {n_best} and worst {most // 2} of {n_groups:,} groups"
-            ax.set_title(title, fontsize=10)
+            ax.set_title(title, fontsize=10, loc="right")  # the bar of colours may be at the left
         ax.set_xlabel("task")
         ax.set_ylabel("group: mean gain")
         write_heat_maps([heat_map], bar_label="gain", values=values)

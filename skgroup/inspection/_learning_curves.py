@@ -114,7 +114,7 @@ class LearningCurvesDisplay:
         scoring : str or callable, default="f1_macro"
             A score of each task as in `skgroup.compare`; the mean over tasks is drawn.
         score_type : {"test", "train", "both"}, default="test"
-            Which part of each split is scored.
+            Which part of each split is scored; of "both", training scores are dashed.
         n_epochs : int, default=20
             At most so many epochs are scored, every one or every second, fourth, eighth, ... of
             those trained; and the last.
@@ -366,9 +366,9 @@ class LearningCurvesDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
         self.mean_, self.std_ = {}, {}
-        for i, (name, scores) in enumerate(self.scores.items()):
-            color = _COLORS[i % len(_COLORS)]
-            style = _STYLES[i // len(_COLORS) % len(_STYLES)]
+        looks = _looks(list(self.scores))
+        for name, scores in self.scores.items():
+            color, style = looks[name]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # no seed, or a single one
                 mean = np.nanmean(scores, axis=0)
@@ -397,6 +397,8 @@ class LearningCurvesDisplay:
         for name, value in lines.items():
             ax.axhline(value, color="0.3", linestyle="--", linewidth=1, zorder=1.5, label=name)
         ax.set_xlabel("epoch")
+        if np.array_equal(self.epochs, np.rint(self.epochs)):
+            ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel(self.score_name)
         ax.spines[["top", "right"]].set_visible(False)
         ax.margins(x=0.01)
@@ -413,10 +415,11 @@ class LearningCurvesDisplay:
     def _name_lines(self, ax: Any, lines: dict[str, float]) -> None:
         """Names to the right of the ends of lines, moved apart where they would overlap."""
         ends: list[tuple[str, float, str]] = [(name, y, "0.3") for name, y in lines.items()]
-        for i, (name, mean) in enumerate(self.mean_.items()):
+        looks = _looks(list(self.mean_))
+        for name, mean in self.mean_.items():
             known = mean[~np.isnan(mean)]
             if len(known):
-                ends.append((name, float(known[-1]), _COLORS[i % len(_COLORS)]))
+                ends.append((name, float(known[-1]), looks[name][0]))
         if not ends:
             return
         figure = open_figure(ax)
@@ -444,6 +447,20 @@ class LearningCurvesDisplay:
                     "relpos": (0.0, 0.5),
                 },
             )
+
+
+def _looks(names: list[str]) -> dict[str, tuple[str, Any]]:
+    """Colour and style of each line; of a method's two parts the same colour."""
+    train, test = " (train)", " (test)"
+    methods = list(dict.fromkeys(name.removesuffix(train).removesuffix(test) for name in names))
+    both = {m for m in methods if m + train in names and m + test in names}
+    looks = {}
+    for name in names:
+        i = methods.index(name.removesuffix(train).removesuffix(test))
+        dashed = name.endswith(train) and methods[i] in both
+        style = _STYLES[(i // len(_COLORS) + dashed) % len(_STYLES)]
+        looks[name] = _COLORS[i % len(_COLORS)], style
+    return looks
 
 
 def _check_labels(labels: str) -> None:

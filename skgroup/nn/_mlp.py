@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from skgroup.nn._heads import LinearHeads
+from skgroup.nn._network import check_widths
 
 __all__ = ["MLP"]
 
@@ -27,8 +28,8 @@ class MLP(nn.Module):
         Number of features of the input. May be left out where `input_shape` is given.
     input_shape : tuple of int, default=None
         Shape of one sample; inputs of more than one dimension are flattened.
-    hidden_units : sequence of int, default=(128, 64)
-        Width of each hidden layer; empty for linear models.
+    hidden_units : int or sequence of int, default=(128, 64)
+        Width of each hidden layer, an int being one; empty for linear models.
     dropout : float, default=0.0
         Probability of dropping a unit, before each linear layer but the first.
     activation : callable, default=torch.nn.ReLU
@@ -52,7 +53,7 @@ class MLP(nn.Module):
         n_outputs: int,
         n_features: int | None = None,
         input_shape: Sequence[int] | None = None,
-        hidden_units: Sequence[int] = (128, 64),
+        hidden_units: int | Sequence[int] = (128, 64),
         dropout: float = 0.0,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
@@ -61,9 +62,7 @@ class MLP(nn.Module):
             if input_shape is None:
                 raise ValueError("MLP needs n_features or input_shape. Got neither.")
             n_features = math.prod(input_shape)
-        widths = [n_features, *hidden_units]
-        if min(widths) < 1:
-            raise ValueError(f"hidden_units must be ints >= 1. Got {tuple(hidden_units)}.")
+        widths = [n_features, *check_widths("hidden_units", hidden_units)]
         layers: list[nn.Module] = [nn.Flatten()]
         for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), activation()]

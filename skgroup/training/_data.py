@@ -173,7 +173,13 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 def labels_of(dataset: Any) -> np.ndarray:
     """Labels (n_samples, n_tasks) or (n_samples,) of a torch Dataset that yields `(x, labels)`."""
     with local_seed(0):
-        labels = [dataset[i][1] for i in range(len(dataset))]
+        items = [dataset[i] for i in range(len(dataset))]
+    if not all(isinstance(item, tuple | list) and len(item) >= 2 for item in items):
+        raise ValueError(
+            "Where Y is not given, X must be a Dataset of pairs (x, labels). Got a "
+            f"{type(dataset).__name__} whose first item is a {type(items[0]).__name__}."
+        )
+    labels = [item[1] for item in items]
     labels = [label.numpy(force=True) if isinstance(label, Tensor) else label for label in labels]
     typed = all(hasattr(label, "dtype") for label in labels)
     return np.stack([np.asarray(label, dtype=None if typed else object) for label in labels])
