@@ -18,7 +18,6 @@ ROW_A_TASK = "transform returns a row a task, not a row a sample"
 EXEMPT = {
     "MultiTaskNet": {
         "check_no_attributes_set_in_init": "skorch keeps its history and state from the start",
-        "check_set_params": "skorch builds callbacks in set_params, which then checks their type",
         "check_sample_weight_equivalence_on_dense_data": ROUNDING,
         "check_sample_weight_equivalence_on_sparse_data": ROUNDING,
     },

@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from skgroup import MultiTaskNet
+from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import load_digit_tasks
 from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
@@ -1921,3 +1921,28 @@ def test_labels_not_met_in_fit_count_as_wrong_in_score(mixed, small_net):
     assert net.score(X, Y) == pytest.approx(np.mean(expected))
     with pytest.raises(ValueError, match="holds the label 'x', which is not among the classes"):
         net.score(X, np.full_like(Y, "x"))
+
+
+def test_callbacks_can_be_set_before_fit(digits):
+    X, Y = digits
+    scoring = EpochScoring(
+        lambda net, X, y: (net.predict(X) == y).mean(), name="own", on_train=True
+    )
+    nets = [
+        MultiTaskNet(max_epochs=2, random_state=0, callbacks=[scoring]),
+        MultiTaskNet(max_epochs=2, random_state=0).set_params(callbacks=[scoring]),
+        MultiTaskNet(max_epochs=2, random_state=0, callbacks=[("mine", scoring)]).set_params(
+            callbacks__mine__on_train=True
+        ),
+    ]
+    found = [net.fit(X[:100], Y[:100]).history_[:, "own"] for net in nets]
+    assert found[0] == found[1] == found[2]
+
+
+def test_the_repr_within_others_shows_what_was_set():
+    net = MultiTaskNet(module__hidden_units=(64,), lr=0.1)
+    shown = " ".join(repr(GroupedMTLClassifier(net)).split())
+    assert shown == (
+        "GroupedMTLClassifier(estimator=MultiTaskNet(lr=0.1, module__hidden_units=(64,)))"
+    )
+    assert not [name for name in net.get_params() if name.startswith("_")]

@@ -115,9 +115,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     iterator_train, iterator_valid : type, default=BatchLoader
         Any class that is called like torch's DataLoader, which is used for data that is not in
         memory. Training shuffles (`iterator_train__shuffle`).
+    dataset, callbacks, predict_nonlinearity, warm_start, compile, use_caching, torch_load_kwargs
+        As in `skorch.NeuralNet`.
     **kwargs
-        Further parameters of `skorch.NeuralNet` (`callbacks`, `warm_start`, `compile`, ...) and
-        parameters by prefix.
+        Parameters by prefix.
 
     Attributes
     ----------
@@ -191,6 +192,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         iterator_train: Any = BatchLoader,
         iterator_valid: Any = BatchLoader,
         dataset: Any = TaskDataset,
+        callbacks: Any = None,
+        predict_nonlinearity: Any = "auto",
+        warm_start: bool = False,
+        compile: Any = False,
+        use_caching: Any = "auto",
+        torch_load_kwargs: Any = None,
         **kwargs: Any,
     ) -> None:
         self.task_weight = task_weight
@@ -210,6 +217,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             iterator_train=iterator_train,
             iterator_valid=iterator_valid,
             dataset=dataset,
+            callbacks=callbacks,
+            predict_nonlinearity=predict_nonlinearity,
+            warm_start=warm_start,
+            compile=compile,
+            use_caching=use_caching,
+            torch_load_kwargs=torch_load_kwargs,
             **kwargs,
         )
 
@@ -543,6 +556,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def initialize_callbacks(self) -> Any:
         """Build the callbacks; scores are given labels, not the codes that batches hold."""
         super().initialize_callbacks()
+        if not hasattr(self, "task_classes_"):
+            return self  # by set_params; `fit` builds them anew
         for name, callback in self.callbacks_:
             extractor = getattr(callback, "target_extractor", None)
             if extractor is to_numpy or isinstance(extractor, BatchLabels):
@@ -563,6 +578,16 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def _initialize_criterion(self, *args: Any, **kwargs: Any) -> Any:
         with self._device_resolved():
             return super()._initialize_criterion(*args, **kwargs)
+
+    def set_params(self, **params: Any) -> MultiTaskNet:
+        """Set parameters; see scikit-learn. Callbacks are looked at by `fit` alone."""
+        if "callbacks" in params and not self.initialized_:
+            self.callbacks = params.pop("callbacks")
+        return super().set_params(**params)
+
+    def _get_param_names(self) -> list[str]:
+        # A note of skorch's, which it takes anew from the arguments, is no parameter to show.
+        return [name for name in super()._get_param_names() if name != "_params_to_validate"]
 
     def load_params(self, *args: Any, **kwargs: Any) -> Any:
         with self._device_resolved():
