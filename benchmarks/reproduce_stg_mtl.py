@@ -428,9 +428,16 @@ def nearest_resnet18(setting, k, ours, lines):
 def claims_of_groups(task_set, k, lines, count):
     """What the paper says of the groups of one task set; `lines` of one setting, a seed each."""
     if task_set == "G2":
-        alone = [share_group(line, "random") == ["random"] for line in lines]
-        with_it = [", ".join(share_group(line, "random")[:6]) for line in lines]
-        count(f"{k} clusters: Random has a cluster of its own", alone, "; ".join(with_it))
+        beside = [beside_task(line, "random") for line in lines]
+        words = [
+            ", ".join(found[:4]) + f" and {len(found) - 4} more" * (len(found) > 4)
+            for found in beside
+        ]
+        count(
+            f"{k} clusters: Random has a cluster of its own",
+            [not found for found in beside],
+            "it is with " + "; ".join(found or "none" for found in words),
+        )
         ranks = [gap_rank(line, "living being", "not living being") for line in lines]
         count(
             f"{k} clusters: Living and Not living have the same memberships",
@@ -546,11 +553,12 @@ def gap_rank(line, first, second):
     return float(np.mean(of_pairs < gap)), float(gap)
 
 
-def share_group(line, name):
-    """The tasks whose strongest cluster is that of a task, it included."""
+def beside_task(line, name):
+    """The other tasks whose strongest cluster is that of a task."""
     labels = line["labels"]
     own = labels[line["names"].index(name)]
-    return [n for n, label in zip(line["names"], labels, strict=True) if label == own]
+    names = zip(line["names"], labels, strict=True)
+    return [other for other, label in names if label == own and other != name]
 
 
 def superclass_table(lines, n_draws=1000):

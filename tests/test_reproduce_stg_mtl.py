@@ -90,8 +90,13 @@ def g2(labels, membership=None, seed=0):
 def test_random_alone():
     alone, beside = g2([0] * 14 + [1]), g2([0] * 13 + [1, 1], seed=1)
     claim = "2 clusters: Random has a cluster of its own"
-    assert claimed([alone])[claim] == ("yes (1 of 1 seeds)", "random")
-    assert claimed([beside])[claim] == ("no (0 of 1 seeds)", "not living being, random")
+    assert claimed([alone])[claim] == ("yes (1 of 1 seeds)", "it is with none")
+    assert claimed([beside])[claim] == (
+        "no (0 of 1 seeds)",
+        "it is with not living being",
+    )
+    most = g2([0] * 6 + [1] * 9)
+    assert claimed([most])[claim][1].endswith("frog, horse, ship, truck and 4 more")
     assert claimed([alone, beside])[claim][0] == "in part (1 of 2 seeds)"
 
 
