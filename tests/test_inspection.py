@@ -380,6 +380,14 @@ def test_affinity_puts_blocks_together_and_diverges_from_zero():
     assert red[0] > red[2]
 
 
+@pytest.mark.parametrize("n_tasks", [40, 100])
+def test_cells_of_large_affinities_are_about_square(n_tasks):
+    display = AffinityDisplay.from_affinity(np.eye(n_tasks))
+    display.figure_.draw_without_rendering()
+    box = display.ax_.get_window_extent()
+    assert 0.8 < box.width / box.height < 1.25
+
+
 def test_affinity_order_can_be_given():
     affinity = np.arange(9.0).reshape(3, 3)
     display = AffinityDisplay.from_affinity(affinity, order="given")
@@ -750,6 +758,12 @@ def test_data_maps_of_many_tasks_fit_a_page():
     assert display.figure_ is figure
     assert not axes[1].axison
     assert len(display.axes_) == 2
+    # In one place, panels are about as wide as high.
+    _, ax = plt.subplots(figsize=(7, 5))
+    boxes = [
+        a.get_window_extent() for a in DataMapDisplay.from_data_map(maps, range(6), ax=ax).axes_
+    ]
+    assert all(0.5 < box.width / box.height < 2 for box in boxes)
 
 
 @pytest.mark.parametrize(

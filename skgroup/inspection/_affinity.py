@@ -201,7 +201,8 @@ class AffinityDisplay:
         limit = diverging_limit(aside if n_tasks > 1 else self.affinity, vmax)
         shown = self.affinity[np.ix_(found, found)]
         names = [short(tasks[t]) for t in found]
-        size = figure_size(n_tasks, n_tasks, names, names, cell=(0.42, 0.3))
+        width, height = figure_size(n_tasks, n_tasks, names, names, cell=(0.42, 0.3))
+        size = width, min(width, height)  # cells of many tasks are no higher than wide
         (ax,) = make_panels("AffinityDisplay", ax, 1, 1, size)
         heat_map = HeatMap(
             ax, shown, names, names, "RdBu", (-limit, limit), labels=labels_of(shown, limit)

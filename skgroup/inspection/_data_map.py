@@ -354,6 +354,11 @@ class DataMapDisplay:
         names = check_names(self.task_names, n_tasks)
         # Many panels are best near square, few in one row.
         n_columns = min(n_tasks, 4 if n_tasks <= 16 else 5 if n_tasks <= 30 else _MOST_COLUMNS)
+        if hasattr(ax, "get_window_extent"):  # one place for all: panels as square as it allows
+            place = ax.get_window_extent()
+            n_columns = int(
+                np.clip(round((n_tasks * place.width / place.height) ** 0.5), 1, n_tasks)
+            )
         n_rows = -(-n_tasks // n_columns)
         side = 4.2 if n_tasks == 1 else min(2.6, (_MOST_WIDE - 1.2) / n_columns)
         size = (n_columns * side + 1.2, n_rows * (side + 0.15) + 0.4)
