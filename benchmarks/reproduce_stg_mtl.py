@@ -18,11 +18,11 @@ test images, first weights and memberships. For each number of clusters k there 
 beside MTL (the net of the maps) and STL. "stl maps" is not at equal cost (it trains
 n_tasks + k nets), so it is compared with the other maps only. `maps` trains no specialists and only
 says what the groups are. Data maps are taken after 5 epochs, evenly spaced; class weights are
-balanced; a task without a single positive test image has no F1 and does not count. Training F1 is
-that of the first `--n-scored` training images. Each part that is trained adds a line to the results
-file, and its nets' probabilities a file to the folder beside it (`--work`), so that an interrupted
-run goes on where it was; the folder can be deleted at the end (a run of more ways would train
-anew).
+balanced; a task without a single positive test image has no F1 and does not count, nor does G2's
+Random, of which nothing can be learned, in the mean F1. Training F1 is that of the first
+`--n-scored` training images. Each part that is trained adds a line to the results file, and its
+nets' probabilities a file to the folder beside it (`--work`), so that an interrupted run goes on
+where it was; the folder can be deleted at the end (a run of more ways would train anew).
 """
 
 import argparse
@@ -205,14 +205,15 @@ class Reproduction:
         train, test = (
             np.where(Y.any(0), c, np.nan) for Y, c in zip(self.truth, curves, strict=True)
         )
+        learnable = np.array(self.names) != "random"
         self.write(
             "scores",
             way=way,
             n_clusters=k,
             nets=n_nets,
             seconds=float(seconds),
-            train=np.nanmean(train, axis=1).round(4).tolist(),
-            test=np.nanmean(test, axis=1).round(4).tolist(),
+            train=np.nanmean(train[:, learnable], axis=1).round(4).tolist(),
+            test=np.nanmean(test[:, learnable], axis=1).round(4).tolist(),
             test_tasks=[None if np.isnan(v) else round(float(v), 4) for v in test[-1]],
         )
 
@@ -328,7 +329,7 @@ def spread(values):
 
 def difference(ours, theirs):
     mean, width = interval(ours, theirs)
-    return f"{mean:+.3f} ± {width:.3f}"
+    return f"{mean:+.3f}" + ("" if np.isnan(width) else f" ± {width:.3f}")
 
 
 def table(lines):
@@ -478,7 +479,7 @@ def claims_of_scores(task_set, scores, add):
         if ours in scores and theirs in scores:
             mean, width = interval(scores[ours], scores[theirs])
             held = "yes" if mean > width else "no" if mean < -width else "open"
-            add(claim, held, f"F1 {mean:+.3f} ± {width:.3f}")
+            add(claim, held, f"F1 {difference(scores[ours], scores[theirs])}")
 
     for k in sorted({k for _, k in scores} - {0}):
         above(f"{k} clusters: grouped above MTL", ("grouped", k), ("MTL", 0))
@@ -491,7 +492,8 @@ def claims_of_scores(task_set, scores, add):
                 "yes" if abs(mean) + width < 0.02 else "no" if abs(mean) - width > 0.02 else "open"
             )
             claim = f"{k} clusters: MTL and STL maps give similar F1 (within .02)"
-            add(claim, held, f"F1 {mean:+.3f} ± {width:.3f}")
+            figures = difference(scores["grouped", k], scores["stl maps", k])
+            add(claim, held, f"F1 {figures}")
         above(f"{k} clusters: grouped above as many MTL nets", ("grouped", k), ("ensemble", k))
         above(f"{k} clusters: hard clusters above as many MTL nets", ("hard", k), ("ensemble", k))
         above(f"{k} clusters: grouped above random groups", ("grouped", k), ("random", k))
@@ -514,9 +516,11 @@ def verdicts(lines):
                     mean, width = interval(scores[way, k], scores[other, k])
                     adds = "adds to" if mean > width else "is worse than" if mean < -width else None
                     adds = adds or "adds nothing that these seeds can show to"
+                    if np.isnan(width):
+                        adds = "cannot be told by one seed from"
                     out.append(
                         f"- {setting['task_set']}, {k} clusters: {ours} {adds} {theirs} "
-                        f"(F1 {mean:+.3f} ± {width:.3f})."
+                        f"(F1 {difference(scores[way, k], scores[other, k])})."
                     )
     return "\n".join(out)
 
@@ -675,6 +679,8 @@ def main():
             args.results.write_text(text)
         return [json.loads(row) for row in text.splitlines()]
 
+    if args.print and not args.results.exists():
+        parser.error(f"--print needs the results of a run. There is no file {args.results}.")
     if not args.print:
         done = {key_of(line) for line in read()}
         Parallel(n_jobs=args.n_jobs)(delayed(run)(args, seed, done) for seed in args.seeds)

@@ -4,7 +4,8 @@
 
 Claim: an architecture that learns what to share (AdaTT, PLE, MMoE) and the grouping of tasks answer
 the same question, so that it is worth trying both, and each inside the other. The picture shows
-what AdaTT shares: each task's weight of each expert.
+what AdaTT shares, each task's weight of each expert: here next to nothing, a task keeps to its own.
+(A level's weights of a task are 1 of its own expert, and 1 shared out among all by its gate.)
 """
 
 import argparse

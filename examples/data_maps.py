@@ -3,8 +3,8 @@
     python examples/data_maps.py
 
 Claim: tasks that are learned alike have maps alike, which is all that the grouping looks at. A
-digit is learned early: nearly all samples end high, and vary because they started low.
-"Upside-down" is learned late, and random labels hardly at all: both stay near one half.
+digit is learned early: most samples end high, and vary because they started low (more of the 0 than
+of the 8). "Upside-down" is learned late, and random labels hardly at all: both stay near one half.
 """
 
 import argparse

@@ -35,6 +35,11 @@ print(
 )
 net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 
+
+def spread(values):
+    return f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+
+
 scores = {"all labels there are": [], "complete molecules only": [], 'missing is "not toxic"': []}
 for seed in range(args.n_seeds):
     X_train, X_test, Y_train, Y_test = train_test_split(X, Y, test_size=0.3, random_state=seed)
@@ -53,8 +58,8 @@ for k, (name, values) in enumerate(scores.items()):
     means = np.mean(values, axis=1)
     less = means - np.mean(scores["all labels there are"], axis=1)
     print(
-        f"{name:24} test AUC {means.mean():.3f} ± {means.std(ddof=1):.3f}, paired difference "
-        f"{less.mean():+.3f} ± {less.std(ddof=1):.3f}"
+        f"{name:24} test AUC {means.mean():.3f}{spread(means)}, paired difference "
+        f"{less.mean():+.3f}{spread(less)}"
     )
     place = np.arange(Y.shape[1]) + 0.25 * (k - 1)
     ax.errorbar(place, np.mean(values, axis=0), np.std(values, axis=0), fmt="os^"[k], label=name)
