@@ -507,10 +507,12 @@ def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
         "search": GridSearchCV(GroupedMTLClassifier.stl(net), {"threshold": [0.5]}, cv=2),
         "identity": GroupedMTLClassifier(net, np.eye(3)),
         "sklearn": MultiOutputClassifier(net),
+        "searched": GridSearchCV(MultiOutputClassifier(net), {"estimator__lr": [0.1]}, cv=2),
     }
     ensembles = {
         "3 nets": GroupedMTLClassifier.mtl_ensemble(3, net),
         "1 + 2": GroupedMTLClassifier.mtl(net, n_mtl_nets=2),
+        "searched": GridSearchCV(GroupedMTLClassifier.mtl_ensemble(3, net), {"threshold": [0.5]}),
     }
     neither = {"MTL": net, "trees": DecisionTreeClassifier(), "2": GroupedMTLClassifier.mtl(net)}
 
@@ -886,6 +888,8 @@ def test_where_no_baseline_can_be_made_that_is_said(data, candidates, message):
         ({"error_score": 0}, "The 'error_score' parameter of compare"),
         ({"baselines": ["b"]}, "The 'baselines' parameter of compare must hold names"),
         ({"baselines": []}, "The 'baselines' parameter of compare must hold names"),
+        ({"baselines": 5}, "The 'baselines' parameter of compare must be a name"),
+        ({"baselines": [["a"]]}, "The 'baselines' parameter of compare must be a name"),
         ({"scoring": "roc_auc"}, "'a' of compare cannot be fitted: it has no predict_proba"),
         ({"scoring": "neg_log_loss"}, "'a' of compare cannot be fitted: it has no predict_proba"),
     ],

@@ -1939,6 +1939,15 @@ def test_callbacks_can_be_set_before_fit(digits):
     assert found[0] == found[1] == found[2]
 
 
+def test_callbacks_of_a_fitted_net_can_be_replaced(digits):
+    X, Y = digits
+    stopping = {"train_split": ValidSplit(4), "callbacks": [("early", EarlyStopping(patience=1))]}
+    net = MultiTaskNet(max_epochs=2, **stopping).fit(X[:100], Y[:100])
+    net.set_params(train_split=None, callbacks=None).fit(X[:100], Y[:100])
+    net.set_params(**stopping, callbacks__early__patience=5).fit(X[:100], Y[:100])
+    assert dict(net.callbacks_)["early"].patience == 5
+
+
 def test_the_repr_within_others_shows_what_was_set():
     net = MultiTaskNet(module__hidden_units=(64,), lr=0.1)
     shown = " ".join(repr(GroupedMTLClassifier(net)).split())

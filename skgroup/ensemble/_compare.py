@@ -446,6 +446,13 @@ def _check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict
         except Exception as error:
             raise ValueError(f"{rule} that can be cloned. Got {name!r}: {error}") from error
     wanted = [baselines] if isinstance(baselines, str) else baselines
+    if wanted is not None and not (
+        isinstance(wanted, Sequence) and all(isinstance(name, str) for name in wanted)
+    ):
+        raise ValueError(
+            "The 'baselines' parameter of compare must be a name of a candidate, a list of them "
+            f"or None. Got {baselines!r}."
+        )
     add = wanted is None or not set(wanted) <= set(found)
     if add and all(_kind(estimator, table.n_tasks) == "grouped" for estimator in found.values()):
         made = _make_baselines(found, table)
@@ -521,13 +528,9 @@ def _kind(estimator: Any, n_tasks: int) -> str:
         return "grouped"
     if kinds:
         return str(kinds[0])
-    last = steps_of(estimator)[-1]
-    if isinstance(last, MultiTaskNet):
-        return "MTL"
-    single = isinstance(last, MultiOutputClassifier) and any(
-        isinstance(p, NeuralNet) for p in parts
-    )
-    return "STL" if single else "other"
+    if not any(isinstance(part, NeuralNet) for part in parts):
+        return "other"
+    return "STL" if any(isinstance(part, MultiOutputClassifier) for part in parts) else "MTL"
 
 
 def _check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[str]:

@@ -161,7 +161,8 @@ class Comparison:
                 nets[kind].append(_mean(self.nets[i]))
         found = [] if nets["STL"] else ["single-task nets (GroupedMTLClassifier.stl)"]
         known = [n for n in nets["grouped"] if np.isfinite(n)]
-        if not any(n >= 0.9 * max(known, default=2) for n in nets["MTL"]):
+        # Where the number of nets of an ensemble is not known, it may be as many.
+        if not any(np.isnan(n) or n >= 0.9 * max(known, default=2) for n in nets["MTL"]):
             found.append(
                 "an ensemble of as many multi-task nets (GroupedMTLClassifier.mtl_ensemble)"
             )
@@ -315,7 +316,8 @@ class Comparison:
         unit = "seed" if self.interval == "seeds" else "split"
         if n_units <= 1:
             more = "let 'cv' draw more" if self._same_splits else "raise 'seeds'"
-            more = "let more fits finish" if self.interrupted else more
+            if self.interrupted and len(np.unique(self._units)) > 1:
+                more = "let more fits finish"
             return (
                 f"“{top}” has the highest score, {means[top]:.3f}, but one {unit} cannot tell "
                 f"merit from chance: {more}."

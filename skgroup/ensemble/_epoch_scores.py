@@ -57,8 +57,9 @@ def epoch_scores(
     Returns
     -------
     scores : dict of str to ndarray of shape (n_splits, n_kept_epochs)
-        Means over tasks; NaN at epochs that are not those of the estimator. Rows of a split whose
-        training ended before that of others go on as they ended.
+        Means over tasks; NaN at epochs that are not those of the estimator, and where a fit failed
+        or did not run. Rows of a split whose training ended before that of others go on as they
+        ended.
     epochs : ndarray of shape (n_kept_epochs,)
     name : str
         Of the score.
@@ -75,13 +76,13 @@ def epoch_scores(
     kept = {name: _keep_states(name, e, n_epochs, owner) for name, e in estimators.items()}
     for name, estimator in kept.items():
         _check_estimator(name, estimator, X, Y, table, splits[0][1], scorer, owner)
-    found: dict[str, list[_Curve]] = {}
+    found: dict[str, dict[int, _Curve]] = {}
     last_error: Exception | None = None
     n_fits, n_done = len(splits) * len(kept), 0
     bar = tqdm(total=n_fits, unit="fit", disable=not verbose)
     try:
         with bar:
-            for seed, train, test in splits:
+            for row, (seed, train, test) in enumerate(splits):
                 parts = {"train": train, "test": test}
                 for part in [p for p in parts if score_type not in (p, "both")]:
                     del parts[part]
@@ -100,7 +101,7 @@ def epoch_scores(
                     else:
                         for part, curve in of_parts.items():
                             key = f"{name} ({part})" if score_type == "both" else name
-                            found.setdefault(key, []).append(curve)
+                            found.setdefault(key, {})[row] = curve
                     n_done += 1
                     bar.update()
     except KeyboardInterrupt:
@@ -113,16 +114,15 @@ def epoch_scores(
         )
     if not found:
         raise ValueError(f"All fits of {owner} failed.") from last_error
-    grids = {name: _grid(curves) for name, curves in found.items()}
+    grids = {name: _grid([*curves.values()]) for name, curves in found.items()}
     epochs = np.unique(np.concatenate([*grids.values()]))
     arrays = {}
     for name, curves in found.items():
         own = np.isin(epochs, grids[name])
-        arrays[name] = np.full((len(curves), len(epochs)), np.nan)
-        arrays[name][:, own] = [
-            [curve.scores[min(epoch, max(curve.scores))] for epoch in epochs[own]]
-            for curve in curves
-        ]
+        arrays[name] = np.full((len(splits), len(epochs)), np.nan)
+        for row, curve in curves.items():
+            ends = max(curve.scores)
+            arrays[name][row, own] = [curve.scores[min(epoch, ends)] for epoch in epochs[own]]
     return arrays, epochs, scorer.name
 
 

@@ -580,8 +580,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             return super()._initialize_criterion(*args, **kwargs)
 
     def set_params(self, **params: Any) -> MultiTaskNet:
-        """Set parameters; see scikit-learn. Callbacks are looked at by `fit` alone."""
-        if "callbacks" in params and not self.initialized_:
+        """Set parameters; see scikit-learn. `callbacks` are built by the next `fit`."""
+        if "callbacks" in params:  # skorch would build those from before
             self.callbacks = params.pop("callbacks")
         return super().set_params(**params)
 
