@@ -1,6 +1,11 @@
 """The one door through which scikit-learn's private or moving names enter skgroup."""
 
-from sklearn.base import _fit_context
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sklearn.base import _fit_context as _sklearn_fit_context
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -25,6 +30,45 @@ __all__ = [
     "_get_output_config",
     "_routing_enabled",
     "_safe_indexing",
+    "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
 ]
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Put the attributes of an estimator back if the block raises, an interruption included.
+
+    Attributes are put back, not copied: the block must replace fitted state, never write into it.
+    """
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
+
+
+def _fit_context(
+    *, prefer_skip_nested_validation: bool, atomic: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """scikit-learn's decorator of `fit`, after whose failure an estimator is as it was before.
+
+    `atomic=False` is for a `fit` that keeps what it finished, and says so.
+    """
+    of_sklearn = _sklearn_fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+
+    def decorator(fit_method: Callable[..., Any]) -> Callable[..., Any]:
+        fit = of_sklearn(fit_method)
+        if not atomic:
+            return fit
+
+        @functools.wraps(fit_method)
+        def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+            with unchanged_on_error(estimator):
+                return fit(estimator, *args, **kwargs)
+
+        return wrapper
+
+    return decorator

@@ -330,7 +330,7 @@ class FuzzyKMeans(
                     f"Number of distinct clusters ({used.size}) found smaller than n_clusters "
                     f"({self.n_clusters}). Possibly due to duplicate points in X.",
                     ConvergenceWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
             used = np.resize(used, self.n_clusters)
         points, weights = points[used], weights[used] / np.bincount(used)[used]
@@ -379,7 +379,7 @@ class FuzzyKMeans(
                 f"Fuzzy c-means has not converged after max_iter={self.max_iter} iterations. "
                 "Consider increasing max_iter or tol.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return centers, n_iter
 

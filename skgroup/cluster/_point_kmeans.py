@@ -124,7 +124,7 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "X holds negative numbers. Rows of TaskGrouper(output='isometric') hold no points: "
                 "use output='raw'.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
         forget_fit(self)
         self.n_features_in_ = n_features

@@ -74,6 +74,7 @@ class SingleTasks(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> SingleTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
         check_inputs(self, X, reset=True)

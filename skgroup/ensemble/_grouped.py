@@ -504,7 +504,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
                 "No group holds these tasks, so that their predicted probabilities are the shares "
                 f"of their classes in Y, the same for every sample: {', '.join(map(str, names))}.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
     def _plan(

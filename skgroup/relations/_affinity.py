@@ -120,7 +120,7 @@ def mean_or_zero(
             f"{owner} could not measure {never} of {count.size} pairs of tasks: no recorded batch "
             "held labels of both that gave a finite loss above 0. Their affinity is 0.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return total / np.maximum(count, 1)
 

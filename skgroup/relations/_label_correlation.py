@@ -144,6 +144,6 @@ def _correlations(
             f"{int(undefined.sum()) // 2} pairs of tasks have no sample with labels of both, or "
             "such samples have but one class of a task. Their affinity is 0.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return v

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import _get_output_config, validate_data
+from skgroup._compat import _fit_context, _get_output_config, validate_data
 
 __all__ = ["RelationMixin"]
 
@@ -29,6 +29,7 @@ class RelationMixin(TransformerMixin, BaseEstimator):
     def _rows(self) -> NDArray:
         raise NotImplementedError
 
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return one row a task.
 

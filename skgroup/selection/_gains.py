@@ -183,7 +183,7 @@ class GroupGains(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @_fit_context(prefer_skip_nested_validation=False, atomic=False)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GroupGains:
         """Train a net for each group and score it on held-out samples.
 
@@ -213,7 +213,8 @@ class GroupGains(BaseEstimator):
         data = net._check_data(X, y, sample_weight)
         n_tasks = data.table.n_tasks
         asked = self._asked(n_tasks)
-        before = vars(self).copy() if self.warm_start and hasattr(self, "scores_") else None
+        earlier = vars(self).copy()
+        before = earlier if self.warm_start and hasattr(self, "scores_") else None
         if before is None:
             state = net.random_state if self.random_state is None else self.random_state
             seed = draw_seeds(state, 1)[0]
@@ -246,7 +247,7 @@ class GroupGains(BaseEstimator):
         except BaseException as error:
             # Whatever ends it, what was measured has cost time and stays.
             if not self.measured_.any():
-                forget_fit(self)
+                self.__dict__ = earlier
                 raise
             self._summarise()
             if not isinstance(error, KeyboardInterrupt):
@@ -255,7 +256,7 @@ class GroupGains(BaseEstimator):
                 "Measuring was interrupted; gains_ holds what was measured. With "
                 "warm_start=True, fit goes on from there.",
                 TrainingInterruptedWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
             return self
         self._summarise()

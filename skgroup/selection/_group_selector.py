@@ -290,7 +290,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
                 f"scores {self.objective_:.6g}, and no choice more than {self.upper_bound_:.6g} "
                 f"(gap_={self.gap_:.3g}).",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
         return self
 
@@ -377,6 +377,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         allowed: NDArray[np.bool_] = found[rules.allow(found)]
         return allowed
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(
         self, R: Any, y: Any = None, *, masks: Any = None, task_names: Any = None
     ) -> Any:
