@@ -7,13 +7,16 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 import skgroup
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.cluster import Clusterings, FuzzyKMeans, PointKMeans
 from skgroup.ensemble import AllTasks, SingleTasks
+from skgroup.nn import MLP
 from skgroup.relations import (
     GradientCosineAffinity,
     InterTaskAffinity,
@@ -172,3 +175,59 @@ def test_every_fit_of_the_package_is_of_this_kind():
         c for c in classes if any(issubclass(other, c) for other in listed) and c not in listed
     }
     assert classes - bases <= listed
+
+
+# -- interruptions -----------------------------------------------------------------------------
+
+
+class Interruptible(MLP):
+    """Ctrl-C at a step of training, counted from 1."""
+
+    def __init__(self, n_features, n_outputs, interrupt_at=None):
+        super().__init__(n_features=n_features, n_outputs=n_outputs, hidden_units=(4,))
+        self.interrupt_at, self.step = interrupt_at, 0
+
+    def forward(self, x):
+        if torch.is_grad_enabled():
+            self.step += 1
+            if self.step == self.interrupt_at:
+                raise KeyboardInterrupt
+        return super().forward(x)
+
+
+def interruptible():
+    return MultiTaskNet(Interruptible, max_epochs=2, random_state=0)
+
+
+HALVES = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+INTERRUPTED = {
+    "the grouper": GroupedMTLClassifier(interruptible(), n_groups=2),
+    "specialists": GroupedMTLClassifier(interruptible(), HALVES),
+    "one after another": GroupedMTLClassifier(interruptible(), HALVES, strategy="sequential"),
+    "in processes": GroupedMTLClassifier(interruptible(), HALVES, n_jobs=2),
+    "portfolio": GroupedMTLClassifier.portfolio(interruptible(), cv=2, n_mtl_nets=2, n_groups=2),
+    "data maps": TaskGrouper(interruptible()),
+    "data maps of single tasks": TaskGrouper(interruptible(), source="stl"),
+    "data maps in processes": TaskGrouper(interruptible(), source="stl", n_jobs=2),
+    "TAG": InterTaskAffinity(interruptible()),
+    "gradients": GradientCosineAffinity(interruptible()),
+}
+
+
+@pytest.mark.parametrize("case", INTERRUPTED)
+def test_an_interruption_is_raised_and_leaves_the_first_fit(case):
+    estimator = clone(INTERRUPTED[case]).fit(X, Y)
+    estimator.set_params(estimator__module__interrupt_at=2)
+    before = vars(estimator).copy()
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, Y)
+    assert_same_state(estimator, before)
+
+
+def test_an_interrupted_search_is_no_score():
+    net = interruptible().set_params(module__interrupt_at=2)
+    clf = GroupedMTLClassifier(net, n_groups=2)
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(clf, X, Y, cv=2)
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(clf, {}, cv=2).fit(X, Y)

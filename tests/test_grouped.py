@@ -249,24 +249,6 @@ def test_verbose_shows_progress(digits, small_net, capsys):
     assert "specialists" in shown
 
 
-class Interrupt(Callback):
-    """Ctrl-C in the second epoch."""
-
-    def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-
-def test_interrupt_ends_the_whole_fit_and_keeps_the_groups(digits, small_net):
-    net = small_net.set_params(callbacks=[Interrupt()])
-    with pytest.raises(KeyboardInterrupt):
-        GroupedMTLClassifier(net).fit(*digits)
-    clf = GroupedMTLClassifier(net, np.eye(15))
-    with pytest.raises(KeyboardInterrupt):
-        clf.fit(*digits)
-    np.testing.assert_array_equal(clf.membership_, np.eye(15))
-
-
 # -- bad input ---------------------------------------------------------------------------------
 
 

@@ -15,7 +15,6 @@ from skorch.dataset import ValidSplit
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.cluster import Clusterings
-from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.inspection import (
     AffinityDisplay,
     DataMapDisplay,
@@ -936,26 +935,25 @@ class Breaks(MultiTaskNet):
         return super().fit(*args, **kwargs)
 
 
-@pytest.mark.filterwarnings("ignore:'Breaks' failed")
-@pytest.mark.parametrize(
-    ("error", "warning", "finished"),
-    [
-        (ValueError("no more"), FitFailedWarning, [True, False, True]),
-        (KeyboardInterrupt(), TrainingInterruptedWarning, [True, False, False]),
-    ],
-)
-def test_learning_curves_of_estimators_keep_what_is_finished(
-    tasks, monkeypatch, error, warning, finished
-):
-    monkeypatch.setattr(Breaks, "error", error)
+def test_learning_curves_of_estimators_leave_out_a_fit_that_fails(tasks, monkeypatch):
     monkeypatch.setattr(Breaks, "n_fits", 0)
-    with pytest.warns(warning):
+    with pytest.warns(FitFailedWarning, match="'Breaks' failed with seed 1"):
         drawn = curves_of(Breaks(max_epochs=2), *tasks, seeds=3)
-    assert np.isfinite(drawn.scores["Breaks"]).all(axis=1).tolist() == finished
+    assert np.isfinite(drawn.scores["Breaks"]).all(axis=1).tolist() == [True, False, True]
     monkeypatch.setattr(Breaks, "n_fits", 1)
-    with pytest.raises((ValueError, KeyboardInterrupt)) as raised:
+    with (
+        pytest.warns(FitFailedWarning),
+        pytest.raises(ValueError, match="All fits of LearningCurvesDisplay") as raised,
+    ):
         curves_of(Breaks(max_epochs=2), *tasks, seeds=1)
-    assert error in (raised.value, raised.value.__cause__)
+    assert raised.value.__cause__ is Breaks.error
+
+
+def test_learning_curves_of_estimators_are_all_or_none_if_interrupted(tasks, monkeypatch):
+    monkeypatch.setattr(Breaks, "error", KeyboardInterrupt())
+    monkeypatch.setattr(Breaks, "n_fits", 0)
+    with pytest.raises(KeyboardInterrupt):
+        curves_of(Breaks(max_epochs=2), *tasks, seeds=3)
 
 
 @pytest.mark.parametrize(

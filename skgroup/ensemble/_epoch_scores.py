@@ -29,7 +29,6 @@ from skgroup.ensemble._compare import (
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._groupers import steps_of
 from skgroup.ensemble._task_scores import TaskScores
-from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
 from skgroup.training._random import local_seed
@@ -78,40 +77,29 @@ def epoch_scores(
         _check_estimator(name, estimator, X, Y, table, splits[0][1], scorer, owner)
     found: dict[str, dict[int, _Curve]] = {}
     last_error: Exception | None = None
-    n_fits, n_done = len(splits) * len(kept), 0
-    bar = tqdm(total=n_fits, unit="fit", disable=not verbose)
-    try:
-        with bar:
-            for row, (seed, train, test) in enumerate(splits):
-                parts = {"train": train, "test": test}
-                for part in [p for p in parts if score_type not in (p, "both")]:
-                    del parts[part]
-                for name, estimator in kept.items():
-                    bar.set_postfix_str(name)
-                    try:
-                        of_parts = _fit_and_score(estimator, seed, X, Y, train, parts, scorer)
-                    except Exception as error:
-                        last_error = error
-                        warnings.warn(
-                            f"{name!r} failed with seed {seed}, which is left out of its curve, "
-                            f"with {type(error).__name__}: {error}",
-                            FitFailedWarning,
-                            stacklevel=3,
-                        )
-                    else:
-                        for part, curve in of_parts.items():
-                            key = f"{name} ({part})" if score_type == "both" else name
-                            found.setdefault(key, {})[row] = curve
-                    n_done += 1
-                    bar.update()
-    except KeyboardInterrupt:
-        if not found:
-            raise
-        warnings.warn(
-            f"Interrupted after {n_done} of {n_fits} fits: curves are of what was finished.",
-            TrainingInterruptedWarning,
-            stacklevel=3,
-        )
+    bar = tqdm(total=len(splits) * len(kept), unit="fit", disable=not verbose)
+    with bar:
+        for row, (seed, train, test) in enumerate(splits):
+            parts = {"train": train, "test": test}
+            for part in [p for p in parts if score_type not in (p, "both")]:
+                del parts[part]
+            for name, estimator in kept.items():
+                bar.set_postfix_str(name)
+                try:
+                    of_parts = _fit_and_score(estimator, seed, X, Y, train, parts, scorer)
+                except Exception as error:
+                    last_error = error
+                    warnings.warn(
+                        f"{name!r} failed with seed {seed}, which is left out of its curve, "
+                        f"with {type(error).__name__}: {error}",
+                        FitFailedWarning,
+                        stacklevel=3,
+                    )
+                else:
+                    for part, curve in of_parts.items():
+                        key = f"{name} ({part})" if score_type == "both" else name
+                        found.setdefault(key, {})[row] = curve
+                bar.update()
     if not found:
         raise ValueError(f"All fits of {owner} failed.") from last_error
     grids = {name: _grid([*curves.values()]) for name, curves in found.items()}

@@ -134,8 +134,7 @@ class LearningCurvesDisplay:
             Before any training, if an estimator has no epochs or another parameter is not as
             described; if all fits failed. (A fit that fails is left out, with a warning.)
         KeyboardInterrupt
-            If interrupted before the first fit has finished. Later, what is finished is drawn,
-            with a `TrainingInterruptedWarning`.
+            If interrupted. (`compare` keeps what is finished.)
 
         Examples
         --------
