@@ -1,10 +1,12 @@
 """The one door through which scikit-learn's private or moving names enter skgroup."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from sklearn.base import _fit_context as _sklearn_fit_context
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
@@ -17,7 +19,8 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _routing_enabled
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight as _sklearn_check_sample_weight
+from sklearn.utils.validation import validate_data as _sklearn_validate_data
 
 __all__ = [
     "HasMethods",
@@ -30,6 +33,7 @@ __all__ = [
     "_get_output_config",
     "_routing_enabled",
     "_safe_indexing",
+    "argument_named",
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
@@ -72,3 +76,33 @@ def _fit_context(
         return wrapper
 
     return decorator
+
+
+@contextmanager
+def argument_named(name: str) -> Iterator[None]:
+    """Say which argument is refused, where a check of scikit-learn's or NumPy's does not."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if re.search(rf"\b{name}\b", str(error).split("\n")[0]):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} is refused: {error}") from error
+
+
+def validate_data(estimator: Any, X: Any, **rules: Any) -> Any:
+    """scikit-learn's check of `X`, whose errors name it, and of what it would read as numbers."""
+    dtypes = getattr(X, "dtypes", None)
+    dtypes = [getattr(X, "dtype", None)] if dtypes is None else list(np.atleast_1d(dtypes))
+    if any(getattr(dtype, "kind", "") in tuple("mM") for dtype in dtypes):
+        raise ValueError("X must hold numbers. Got dates or times.")
+    if np.ma.is_masked(X):
+        raise ValueError("X must have no masked entry.")
+    with argument_named("X"):
+        return _sklearn_validate_data(estimator, X, **rules)
+
+
+def _check_sample_weight(sample_weight: Any, X: Any, **rules: Any) -> Any:
+    """scikit-learn's check of sample weights, whose errors name them."""
+    with argument_named("sample_weight"):
+        return _sklearn_check_sample_weight(sample_weight, X, **rules)

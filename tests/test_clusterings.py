@@ -6,13 +6,19 @@ import re
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
-from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+from sklearn.cluster import (
+    DBSCAN,
+    AgglomerativeClustering,
+    FeatureAgglomeration,
+    KMeans,
+    SpectralClustering,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
-from skgroup.cluster import Clusterings
+from skgroup.cluster import Clusterings, PointKMeans
 
 
 @pytest.fixture
@@ -157,6 +163,22 @@ def test_bad_rows_are_refused(rows):
     with pytest.raises(ValueError, match="contains NaN"):
         fitted.fit(rows)
     assert fitted.membership_.shape == (len(rows), 2)  # of the fit before
+
+
+@pytest.mark.parametrize("clusterer", [AgglomerativeClustering(), SpectralClustering()])
+def test_no_transform_where_the_clusterer_knows_no_other_rows(rows, clusterer):
+    clusterings = Clusterings(clusterer, n_clusters=[2])
+    assert not hasattr(clusterings, "transform")
+    membership = clusterings.fit_transform(rows)
+    np.testing.assert_array_equal(membership, clusterings.membership_)
+    assert not hasattr(clusterings, "transform")
+    for other in (KMeans(), FuzzyKMeans(), PointKMeans(point_size=1)):
+        assert hasattr(clone(clusterings).set_params(clusterer=other), "transform")
+
+
+def test_labels_of_anything_but_rows_are_refused(rows):
+    with pytest.raises(ValueError, match="must give each of the 8 rows a label"):
+        Clusterings(FeatureAgglomeration(), n_clusters=[2]).fit(rows[:, :3])
 
 
 # -- as a grouper ------------------------------------------------------------------------------

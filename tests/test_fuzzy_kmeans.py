@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
@@ -391,3 +392,47 @@ def test_squared_distances_survive_an_offset(offset, monkeypatch):
 def test_rank_is_that_of_sorted_distinct_rows():
     X = np.random.RandomState(0).randint(0, 2, size=(50, 6)) - 0.0
     assert_array_equal(lexicographic_rank(X), np.unique(X, axis=0, return_inverse=True)[1].ravel())
+
+
+# -- odd input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ([["a"] * 3] * 4, "X is refused: could not convert string to float: 'a'"),
+        (np.ones((4, 3)) * 1j, "X is refused: Complex data not supported"),
+        (None, "X is refused: Expected 2D array"),
+        ({1, 2}, "X is refused: "),
+        (np.full((4, 3), "2020-01-01", dtype="M8[s]"), "X must hold numbers. Got dates or times"),
+        (pd.DataFrame({"a": pd.to_datetime(["2020-01-01"] * 4)}), "X must hold numbers. Got dates"),
+        (np.ma.masked_less(np.eye(4, 3), 0.5), "X must have no masked entry"),
+    ],
+)
+def test_a_refusal_names_X(odd, message):
+    fitted = FuzzyKMeans(2).fit(np.arange(12.0).reshape(4, 3))
+    for method in (fitted.transform, fitted.predict, fitted.fit):
+        with pytest.raises((ValueError, TypeError), match=message):
+            method(odd)
+
+
+@pytest.mark.parametrize("weight", [["a"] * 4, np.ones(4) * 1j, np.ones((4, 1)), {1}])
+def test_a_refusal_names_sample_weight(weight):
+    with pytest.raises((ValueError, TypeError), match="sample_weight"):
+        FuzzyKMeans(2).fit(np.arange(12.0).reshape(4, 3), sample_weight=weight)
+
+
+@pytest.mark.parametrize("centers", [[["abc"] * 3] * 2, None, {1}, [[1], [1, 2]], np.ones(3)])
+def test_a_refusal_names_init(centers):
+    with pytest.raises((ValueError, TypeError), match="init"):
+        FuzzyKMeans(2, init=lambda X, n_clusters, random_state: centers).fit(np.eye(4, 3))
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "fuzzy"])
+@pytest.mark.parametrize("size", [1e308, 1e-320])
+def test_only_ratios_of_weights_matter_however_large(algorithm, size):
+    R = np.random.default_rng(0).normal(size=(6, 5))
+    clusters = FuzzyKMeans(2, init=R[:2], algorithm=algorithm)
+    expected = clusters.fit(R).membership_
+    actual = clusters.fit(R, sample_weight=np.full(6, size)).membership_
+    np.testing.assert_allclose(actual, expected, atol=1e-6)

@@ -90,3 +90,12 @@ def test_rows_without_points_are_told_apart():
     rows = TaskGrouper(net, output="isometric", random_state=0).fit_transform(X, Y)
     with pytest.warns(UserWarning, match="'isometric'.* hold no points: use output='raw'"):
         PointKMeans(2).fit(rows[:, : 2 * (rows.shape[1] // 2)])
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float64, 1e300), (np.float32, 1e30)])
+def test_squares_that_overflow_are_refused(dtype, size):
+    rows = np.abs(np.random.default_rng(0).normal(size=(6, 4)))
+    fitted = PointKMeans(2, random_state=0).fit(rows)
+    for method in (fitted.transform, fitted.fit):
+        with pytest.raises(ValueError, match="X must hold numbers whose squares can be summed"):
+            method((rows * size).astype(dtype))

@@ -15,6 +15,7 @@ from sklearn.base import (
     clone,
 )
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import HasMethods, _fit_context, validate_data
@@ -130,7 +131,8 @@ class Clusterings(
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Memberships of rows: what soft clusterers give them, or the clusters that hard ones
-        predict.
+        predict. Not there for clusterers that know only the rows of `fit`, such as
+        `AgglomerativeClustering`.
 
         Parameters
         ----------
@@ -159,15 +161,38 @@ class Clusterings(
         return self.fit(X).membership_
 
 
+def _describes_rows(clusterings: Clusterings) -> bool:
+    """Whether the clusterers know the clusters of rows that they were not fitted on."""
+    if not hasattr(clusterings, "clusterers_"):
+        base = FuzzyKMeans() if clusterings.clusterer is None else clusterings.clusterer
+        return hasattr(base, "predict") or hasattr(base, "transform")
+    return all(hasattr(fitted, _method_of_rows(fitted)) for fitted in clusterings.clusterers_)
+
+
+# Only now, as scikit-learn wraps what stands in the class, and then it would always be there.
+Clusterings.transform = available_if(_describes_rows)(  # type: ignore[method-assign]
+    Clusterings.transform
+)
+
+
 def _membership(fitted: Any, n_rows: int) -> NDArray[np.float64]:
     if hasattr(fitted, "membership_"):
         name = f"membership_ of {type(fitted).__name__}"
         return check_membership(fitted.membership_, n_rows, name=name)
+    if len(fitted.labels_) != n_rows:
+        raise ValueError(
+            f"The 'clusterer' parameter of Clusterings must give each of the {n_rows} rows a "
+            f"label. Got {len(fitted.labels_)} labels_ of {type(fitted).__name__}."
+        )
     return one_hot(fitted.labels_)
 
 
+def _method_of_rows(fitted: Any) -> str:
+    return "transform" if hasattr(fitted, "membership_") else "predict"
+
+
 def _of_rows(fitted: Any, X: NDArray) -> NDArray[np.float64]:
-    if hasattr(fitted, "membership_"):
+    if _method_of_rows(fitted) == "transform":
         return fitted.transform(X)
     return np.eye(fitted.n_clusters)[fitted.predict(X)]
 

@@ -24,6 +24,7 @@ from skgroup._compat import (
     StrOptions,
     _check_sample_weight,
     _fit_context,
+    argument_named,
     validate_data,
 )
 from skgroup.cluster._gram import (
@@ -230,7 +231,9 @@ class FuzzyKMeans(
 
         rank = lexicographic_rank(X)
         rows = np.unique(rank, return_index=True)[1]
-        weights = np.bincount(rank, sample_weight)
+        # Only ratios matter, but sums may leave float64's range.
+        of_weight = _exponent(sample_weight)
+        weights = np.bincount(rank, _scale(sample_weight, -of_weight))
         wide = n_features > len(rows)
         if wide:
             kept: list = list(rows)
@@ -279,7 +282,7 @@ class FuzzyKMeans(
             else (membership**self.fuzziness * squared).sum(axis=1)
         )
         with np.errstate(over="ignore"):
-            self.inertia_ = float(np.ldexp(weights @ objective, 2 * exponent))
+            self.inertia_ = float(np.ldexp(weights @ objective, 2 * exponent + of_weight))
         self.membership_ = membership[rank]
         self.labels_ = self.membership_.argmax(axis=1)
         self._n_features_out = self.n_clusters
@@ -310,7 +313,8 @@ class FuzzyKMeans(
             if callable(self.init)
             else [self.init]
         )
-        draws = [check_array(centers, dtype=X.dtype, input_name="init") for centers in draws]
+        with argument_named("init"):
+            draws = [check_array(centers, dtype=X.dtype, input_name="init") for centers in draws]
         shape = (self.n_clusters, X.shape[1])
         for centers in draws:
             if centers.shape != shape:
@@ -338,7 +342,7 @@ class FuzzyKMeans(
         def start():
             if self.init == "k-means++":
                 return kmeans_plusplus(
-                    points, self.n_clusters, sample_weight=weights, random_state=random_state
+                    points, int(self.n_clusters), sample_weight=weights, random_state=random_state
                 )[0]
             chances = weights / weights.sum()
             return points[random_state.choice(len(points), self.n_clusters, False, chances)]
@@ -353,7 +357,7 @@ class FuzzyKMeans(
             mean = points.mean(axis=0)
             starts = iter(starts)
             kmeans = KMeans(
-                self.n_clusters,
+                int(self.n_clusters),
                 init=lambda *args, **kwargs: next(starts) - mean,
                 n_init=self.n_init if isinstance(self.init, str) or callable(self.init) else 1,
                 max_iter=self.max_iter,

@@ -107,17 +107,19 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If a row is no whole number of points, or there are fewer points than clusters.
+            If a row is no whole number of points, there are fewer points than clusters, or the
+            squares of the numbers overflow.
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         n_features = X.shape[1]
-        n_clusters, size = self.n_clusters, self.point_size
+        n_clusters, size = int(self.n_clusters), int(self.point_size)
         if n_features % size:
             raise ValueError(
                 f"The 'point_size' parameter of PointKMeans, {size}, must divide the length of the "
                 f"rows. Got {n_features} features. Data maps are rows of points as "
                 "TaskGrouper(output='raw') gives them."
             )
+        self._check_range(X)
         if (X < 0).any():
             warnings.warn(
                 "PointKMeans clusters points of data maps, means and spreads of probabilities, but "
@@ -158,6 +160,15 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         counts = counts.reshape(n_rows, n_clusters)
         return counts / counts.sum(axis=1, keepdims=True)
 
+    def _check_range(self, X: NDArray) -> None:
+        largest = max(X.max(), -X.min())
+        with np.errstate(over="ignore"):
+            squares = X.size * largest * largest
+        if not np.isfinite(squares):
+            raise ValueError(
+                f"X must hold numbers whose squares can be summed in {X.dtype}. Got {largest:.3g}."
+            )
+
     def _seen(self, points: NDArray) -> NDArray:
         seen = (points != 0).any(axis=(0, 2))
         return points[:, seen] if seen.any() else points
@@ -175,6 +186,7 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        self._check_range(X)
         points = self._seen(X.reshape(len(X), -1, self.point_size)).astype(np.float64)
         flat = points.reshape(-1, self.point_size)
         squared = (self.cluster_centers_**2).sum(axis=1) - 2 * flat @ self.cluster_centers_.T
