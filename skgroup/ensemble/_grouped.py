@@ -51,6 +51,7 @@ from skgroup.ensemble._groupers import (
 )
 from skgroup.ensemble._serving import Mixture, learn_mixture
 from skgroup.ensemble._threshold import decides, tune_thresholds
+from skgroup.ensemble._trial import known_groups, may_be_kept, try_grouper, try_nets, try_stack
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
 from skgroup.training import MultiTaskNet
@@ -392,8 +393,12 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Before any training, if a parameter or the data are not right, or if there are more
-            groups than tasks.
+            Before any training, if a parameter or the data are not right; if there are more
+            groups than tasks, or the grouper leaves none (what follows a relation of this package
+            is tried on a made-up one); if specialists may leave tasks out and the module cannot be
+            built for some of the tasks; if `strategy="stacked"` cannot be.
+        KeyboardInterrupt
+            If interrupted. After any error an earlier fit stays as it was.
         """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = net._check_data(X, y, sample_weight)
@@ -414,16 +419,16 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             raise ValueError(
                 "The 'threshold_scoring' parameter of GroupedMTLClassifier must be a scorer of "
                 "predicted classes, which thresholds decide, called as scorer(estimator, X, y"
-                f"{', sample_weight=...' * weighted}). Got {self.threshold_scoring!r}."
+                f"{', sample_weight=...' * weighted}), and return a number. Got "
+                f"{self.threshold_scoring!r}."
             )
-        # A module or an optimizer that cannot be built shows before the grouper trains.
-        clone(net)._prepare(data, seed=0)
+        self._try(net, grouper, data, y, splits)
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_tasks(data.table)
 
         whole = data
-        once = len(splits) == 1 and not self.refit  # all that trains, trains on one part
+        once = self._trains_once(splits)
         if once:
             samples = splits[0][0]
             data = whole.take(samples, net.class_weight)
@@ -485,6 +490,40 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             self.serving_weights_ = np.tile(self.serving_weights_ / len(serving), len(serving))
         self.candidate_names_ = np.array(names, dtype=object)
         return self
+
+    def _trains_once(self, splits: list[Any]) -> bool:
+        """Whether all that trains, trains on one part of the samples."""
+        return len(splits) == 1 and not self.refit
+
+    def _try(
+        self,
+        net: MultiTaskNet,
+        grouper: Any,
+        data: TrainingData,
+        y: Any,
+        splits: list[Any],
+    ) -> None:
+        """Refuse what cannot be built, or leaves no groups, before the grouper trains."""
+        clone(net)._prepare(data, seed=0)
+        if self.grouper is not None and hasattr(grouper, "fit"):
+            n_samples = len(splits[0][0] if self._trains_once(splits) else data.table.codes)
+            try_grouper(grouper, data.table.n_tasks, n_samples, y)
+        n_tasks, base = data.table.n_tasks, base_net(grouper)
+        kept = known_groups(grouper, n_tasks, self.min_membership)
+        if kept is None:
+            kept = may_be_kept(n_tasks)
+        single = np.eye(n_tasks, dtype=bool)
+        try_nets(net, data, kept, start=base if self.specialist_init == "relation" else None)
+        if self.stl_nets:
+            try_nets(net, data, single)
+        if self.strategy != "stacked":
+            return
+        try_stack(net, data, kept, GROUP)
+        reused = base is not None and (not splits or self._trains_once(splits))
+        if self.n_mtl_nets > int(reused):
+            try_stack(base or net, data, np.ones((n_tasks, 1), dtype=bool), ALL_TASKS)
+        if self.stl_nets:
+            try_stack(net, data, single, SINGLE_TASK)
 
     def _learn_shares(self, table: TaskTable) -> None:
         """What is predicted of tasks that no net serves: how frequent their classes are."""

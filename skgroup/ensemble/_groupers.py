@@ -20,6 +20,7 @@ from skgroup.training._random import draw_seeds
 __all__ = [
     "Groups",
     "base_net",
+    "check_groups",
     "check_n_groups",
     "check_relation",
     "named_steps",
@@ -130,6 +131,13 @@ class Groups:
         if len(sizes) == 1:
             return [f"group {j}" for j in range(sizes[0])]
         return [f"{k} groups: group {j}" for k in sizes for j in range(k)]
+
+
+def check_groups(found: Any, n_tasks: int) -> None:
+    """Whether a fitted grouper has groups of as many tasks, whatever they are."""
+    values: Any = getattr(found, "membership_", getattr(found, "labels_", ()))
+    if np.shape(values)[:1] != (n_tasks,):
+        _memberships(found, n_tasks)  # which says what is wrong
 
 
 def read_groups(found: Any, n_tasks: int, min_membership: float) -> Groups:

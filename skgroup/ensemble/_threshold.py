@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,15 @@ def _pulled(thresholds: NDArray[np.float64], codes: NDArray[np.integer]) -> NDAr
 
 def decides(scorer: Callable[..., float], *, weighted: bool) -> bool:
     """Whether a scorer can be called with predicted classes (and sample weights), and so
-    depends on thresholds."""
+    depends on thresholds; and whether it returns a number."""
     weights = {"sample_weight": np.ones(3)} if weighted else {}
     try:
-        scorer(_Decided(), np.array([0, 1, 1]), np.array([0, 1, 0]), **weights)
+        score = scorer(_Decided(), np.array([0, 1, 1]), np.array([0, 1, 0]), **weights)
     except (AttributeError, TypeError):
         return False
-    return True
+    if np.ndim(score) == 0 and hasattr(score, "item"):
+        score = score.item()
+    return isinstance(score, Real)
 
 
 class _Decided(ClassifierMixin, BaseEstimator):

@@ -44,6 +44,13 @@ class AffinityMixin(RelationMixin):
     def _rows(self) -> NDArray[np.float64]:
         return self.affinity_.copy()
 
+    def _example_rows(
+        self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
+    ) -> tuple[NDArray[np.float64], bool]:
+        rows = rng.uniform(-1, 1, size=(n_tasks, n_tasks))
+        np.fill_diagonal(rows, 1)
+        return rows, True
+
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of `transform`.
 

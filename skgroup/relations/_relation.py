@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -27,6 +28,13 @@ class RelationMixin(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _rows(self) -> NDArray:
+        raise NotImplementedError
+
+    def _example_rows(
+        self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
+    ) -> tuple[NDArray, bool]:
+        """Made-up rows such as `fit` would leave, of at most so many numbers, and whether their
+        shape is that which they would have."""
         raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=False)

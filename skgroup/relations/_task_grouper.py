@@ -237,6 +237,20 @@ class TaskGrouper(RelationMixin):
     def _flat_maps(self) -> NDArray[np.float32]:
         return self.data_map_.reshape(self.n_tasks_, -1)
 
+    def _example_rows(
+        self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
+    ) -> tuple[NDArray[np.floating], bool]:
+        net = MultiTaskNet() if self.estimator is None else self.estimator
+        n_points = len(self._snapshots_of(net.max_epochs)) * n_samples
+        if self.output == "isometric":
+            n_points = min(n_points, n_tasks)
+        n_made = min(n_points, max(1, most // (2 * n_tasks)))
+        maps = rng.uniform(size=(n_tasks, n_made, 2)) * [1.0, 0.5]
+        rows = maps.reshape(n_tasks, -1).astype(np.float32)
+        if self.output == "isometric":
+            return embed_gram(centered_gram(rows)), True
+        return rows, n_made == n_points
+
     def _rows(self) -> NDArray:
         return self.embedding_ if hasattr(self, "embedding_") else self._flat_maps()
 
