@@ -90,7 +90,8 @@ def measure(name, folder, seed):
         own = slice(first, first + key[0])
         first += key[0]
         mixture = Mixture(clf.task_outputs_, clf.candidate_tasks_[own])
-        mixed = mixture.predict(proba[own], model.membership_)
+        pieces = ((c, slice(None), p) for c, p in enumerate(proba[own]))
+        mixed = mixture.predict(pieces, model.membership_, len(test))
         rows[key]["F1"] = multitask_f1_score(problem.Y_test, (mixed > 0.5).astype(int))
         rows[key]["AUC"] = multitask_roc_auc_score(problem.Y_test, mixed)
     return rows

@@ -319,10 +319,14 @@ def test_estimators_of_a_search_are_found(tasks, small_net):
     display = MembershipDisplay.from_estimator(search)
     np.testing.assert_array_equal(display.membership, best.membership_)
     assert sorted(names_of(display.ax_.yaxis)) == sorted(Y.columns)
-    maps = DataMapDisplay.from_estimator(search, "low")
-    np.testing.assert_array_equal(
-        maps.confidence, DataMapDisplay.from_estimator(best, "low").confidence
-    )
+    # Maps are kept by a grouper that is given.
+    with pytest.raises(ValueError, match=r"a step that keeps its maps, as in Grouped.*GridSearch"):
+        DataMapDisplay.from_estimator(search, "low")
+    given = make_pipeline(TaskGrouper(small_net), FuzzyKMeans(2))
+    with_maps = GridSearchCV(clone(classifier), {"grouper": [given]}, cv=2).fit(X, Y)
+    maps = DataMapDisplay.from_estimator(with_maps, "low")
+    of_best = DataMapDisplay.from_estimator(with_maps.best_estimator_, "low")
+    np.testing.assert_array_equal(maps.confidence, of_best.confidence)
     # A search as a step of a pipeline, and a pipeline in a search.
     nested = GridSearchCV(make_pipeline(search), {}, cv=2).fit(X, Y)
     np.testing.assert_array_equal(

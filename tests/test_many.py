@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import MLP, SmallCNN
 from skgroup.training._data import TaskDataset
-from skgroup.training._many import fit_many
-from skgroup.training._stack import predict_stacked, stack_pays
+from skgroup.training._many import fit_many, predict_many
+from skgroup.training._stack import Stack, prediction_stack, stack_pays
 
 
 class Branches(nn.Module):
@@ -276,7 +276,9 @@ def test_stacked_prediction_is_that_of_each_specialist(digits, small_net, n_grou
     membership = np.eye(15)[:, :n_groups] + (0.1 if n_groups == 2 else 0)
     clf = GroupedMTLClassifier(net, membership, random_state=0).fit(X, Y)
     alone = [specialist._flat_proba(X) for specialist in clf.specialists_]
-    together = predict_stacked(clf.specialists_, TaskDataset(torch.from_numpy(X).float()))
+    dataset = TaskDataset(torch.from_numpy(X).float())
+    assert prediction_stack(clf.specialists_, dataset) is not None
+    together = predict_many(clf.specialists_, dataset)
     for own, expected in zip(together, alone, strict=True):
         np.testing.assert_allclose(own, expected, atol=1e-6)
 
@@ -312,6 +314,105 @@ def test_small_nets_train_on_one_thread_and_give_the_others_back(digits, width, 
         )
         net.fit(X, Y)
         assert CountThreads.seen == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_unstacked_nets_share_no_state_of_their_optimizers(digits, small_net):
+    X, Y = digits
+    first, *others = train(small_net, X, Y, "stacked")
+
+    def steps(net):
+        return [state["step"].item() for state in net.optimizer_.state_dict()["state"].values()]
+
+    before = [steps(net) for net in others]
+    first.partial_fit(X, Y)
+    assert [steps(net) for net in others] == before
+    assert steps(first)[0] == 2 * before[0][0]
+
+
+class Scaled(MLP):
+    """Two of it that differ in scale agree where all inputs are zero."""
+
+    def __init__(self, n_features, n_outputs, scale=1.0):
+        super().__init__(n_outputs, n_features, hidden_units=(8,))
+        self.scale = scale
+
+    def forward(self, x):
+        return super().forward(x * self.scale)
+
+
+class Doubling(MultiTaskNet):
+    def infer(self, x, **fit_params):
+        return 2 * super().infer(x, **fit_params)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"iterator_valid__transform": lambda x: x + 1},
+        {"module__scale": 3.0},
+        {"precision": "bfloat16"},
+        {"batch_size": 10},
+        {"predict_nonlinearity": None},
+        {"iterator_valid": DataLoader},
+        "subclass",
+        "mode",
+    ],
+    ids=lambda other: other if isinstance(other, str) else next(iter(other)),
+)
+@pytest.mark.parametrize("position", [0, 1])
+def test_nets_that_predict_differently_are_no_stack(digits, other, position):
+    X, Y = digits
+    X = np.vstack([np.zeros_like(X[:10]), X]).astype(np.float32)
+    Y = np.vstack([Y[:10], Y])
+    net = MultiTaskNet(Scaled, max_epochs=1, batch_size=20, random_state=0)
+    if other == "subclass":
+        odd = Doubling(Scaled, max_epochs=1, batch_size=20, random_state=0)
+    elif other == "mode":
+        odd = clone(net).set_params(module=Wider)
+    else:
+        odd = clone(net).set_params(**other)
+    nets = [clone(net).fit(X, Y) for _ in range(3)]
+    nets.insert(position, odd.fit(X, Y))
+    dataset = TaskDataset(torch.from_numpy(X))
+    assert prediction_stack(nets, dataset) is None
+    assert prediction_stack(nets[2:], dataset) is not None
+    for net, proba in zip(nets, predict_many(nets, dataset), strict=True):
+        np.testing.assert_array_equal(proba, net._flat_proba(dataset))
+
+
+class Wider(Scaled):
+    """As `Scaled`, but for what it does with its inputs."""
+
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+@pytest.mark.parametrize("what", ["fit", "predict"])
+def test_stacks_of_small_nets_use_the_threads_that_each_net_would(digits, monkeypatch, what):
+    X, Y = digits
+    net = MultiTaskNet(module__hidden_units=(600,), max_epochs=1, batch_size=20)
+    nets, data = specialists(net, X, Y)
+    nets, data, seeds = nets * 5, data * 5, list(range(20))
+    nets = [clone(net) for net in nets]
+    seen = []
+    original = Stack.__call__
+
+    def noted(self, x, *, shared):
+        seen.append(torch.get_num_threads())
+        return original(self, x, shared=shared)
+
+    torch.set_num_threads(2)
+    try:
+        if what == "fit":
+            monkeypatch.setattr(Stack, "__call__", noted)
+        fit_many(nets, data, seeds, strategy="stacked")
+        monkeypatch.setattr(Stack, "__call__", noted)
+        if what == "predict":
+            predict_many(nets, TaskDataset(torch.from_numpy(X).float()))
+        assert seen[-20:] == [1] * 20  # the first few try the stack
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

@@ -239,20 +239,27 @@ def mixed_tasks():
     return outputs, candidate_tasks, proba, table_of(Y), rng
 
 
+def in_pieces(proba):
+    for rows in (slice(0, 13), slice(13, 30)):
+        for c, of_candidate in enumerate(proba):
+            yield c, rows, of_candidate[rows]
+
+
 def test_mixture_weighs_what_each_net_says_of_its_tasks(mixed_tasks):
     outputs, candidate_tasks, proba, _, rng = mixed_tasks
     weights = np.zeros((3, 4))
     for c, tasks in enumerate(candidate_tasks):
         weights[tasks, c] = rng.rand(len(tasks))
     weights /= weights.sum(axis=1, keepdims=True)
-    mixed = Mixture(outputs, candidate_tasks).predict(proba, weights)
+    mixed = Mixture(outputs, candidate_tasks).predict(in_pieces(proba), weights, 30)
     expected = np.hstack(mixture_by_loops(proba, candidate_tasks, outputs, weights))
     np.testing.assert_allclose(mixed, expected, atol=1e-6)
 
 
 def test_mixture_finds_the_probabilities_of_the_true_labels(mixed_tasks):
     outputs, candidate_tasks, proba, table, _ = mixed_tasks
-    true, candidates = Mixture(outputs, candidate_tasks).of_true_labels(proba, table.codes)
+    mixture = Mixture(outputs, candidate_tasks)
+    true, candidates = mixture.of_true_labels(in_pieces(proba), table.codes), mixture.served_by()
     assert true.shape == (3, 30, 3)
     assert candidates.shape == (3, 3)
     for t in range(3):

@@ -14,13 +14,14 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.exceptions import FitFailedWarning
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from skorch import NeuralNet
+from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -35,7 +36,8 @@ from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, n_samples_of, take_samples
 from skgroup.training._held_out import Split, held_out_splits
-from skgroup.training._random import draw_seeds, local_seed
+from skgroup.training._processes import in_parallel
+from skgroup.training._random import draw_seeds, open_seed
 
 __all__ = ["compare"]
 
@@ -191,6 +193,9 @@ def compare(
     ]
     for name, estimator in estimators.items():
         _check_estimator(name, estimator, X, Y, table, splits[0][2], scores)
+    if n_jobs not in (None, 1):
+        for name, estimator in estimators.items():
+            _check_no_files(name, estimator)
     store = FitStore(results)
     jobs = []
     of_data = None if results is None else _key("X", X, table.codes, table.classes, scoring)
@@ -321,7 +326,7 @@ def _run(
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(left), unit="fit", disable=not verbose)
     with bar:
         try:
-            outcomes = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
+            outcomes = in_parallel(calls, n_jobs, ordered=False)
             for done in outcomes:
                 job = jobs[done.job]
                 if done.error is not None:
@@ -374,7 +379,7 @@ def _fit_and_score(
     try:
         estimator = _seeded(estimator, seed)
         # What has no random_state of its own draws from the global generators.
-        with local_seed(seed), _interruptions_raised():
+        with open_seed(seed), _interruptions_raised():
             start = time.perf_counter()
             estimator = estimator.fit(take_samples(X, train), take_samples(Y, train))
             seconds = time.perf_counter() - start
@@ -410,6 +415,23 @@ def _interruptions_raised() -> Iterator[None]:
 
 
 # -- what is compared --------------------------------------------------------------------------
+
+
+def _check_no_files(name: str, estimator: Any) -> None:
+    """Refuse callbacks that keep files, which fits in several processes would share."""
+    for part in [estimator, *estimator.get_params(deep=True).values()]:
+        if not isinstance(part, NeuralNet):
+            continue
+        callbacks = part.callbacks if isinstance(part.callbacks, list | tuple) else []
+        for given in callbacks:
+            callback = given[-1] if isinstance(given, tuple) else given
+            kind = callback if isinstance(callback, type) else type(callback)
+            if issubclass(kind, Checkpoint | TrainEndCheckpoint | LoadInitState):
+                raise ValueError(
+                    "The 'n_jobs' parameter of compare must be None or 1 where callbacks keep "
+                    "files, as fits that run at the same time would read each other's. Got "
+                    f"{kind.__name__} in the callbacks of candidate {name!r}."
+                )
 
 
 def _check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from skgroup.ensemble._groupers import steps_of
 from skgroup.ensemble._task_scores import TaskScores
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
-from skgroup.training._random import local_seed
+from skgroup.training._random import open_seed
 
 __all__ = ["epoch_scores"]
 
@@ -191,7 +191,7 @@ def _fit_and_score(
 ) -> dict[str, _Curve]:
     """Of each part of the samples, the scores after the epochs that were kept."""
     fitted = _seeded(estimator, seed)
-    with local_seed(seed), _interruptions_raised():
+    with open_seed(seed), _interruptions_raised():
         fitted.fit(take_samples(X, train), take_samples(Y, train))
     last = steps_of(fitted)[-1]
     nets = [last] if isinstance(last, MultiTaskNet) else last.candidates_
@@ -206,7 +206,7 @@ def _fit_and_score(
             trains_on = epoch < len(net.history_)
             net.module_.load_state_dict(own.states[epoch] if trains_on else end)
         for part, of_part in data.items():
-            with local_seed(seed):  # modules may draw random numbers
+            with open_seed(seed):  # modules may draw random numbers
                 scores = scorer(fitted, *of_part)
             found[part].scores[epoch] = float(np.nanmean(scores))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -58,7 +59,7 @@ from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, take_samples
 from skgroup.training._held_out import count_splits, held_out_splits
-from skgroup.training._many import STRATEGIES, predict_many
+from skgroup.training._many import STRATEGIES, predict_in_pieces
 from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
 
@@ -82,7 +83,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     grouper : estimator, Pipeline or array-like of shape (n_tasks, n_groups), default=None
         Anything whose `fit(X, Y)` leaves `membership_`, or `labels_` of tasks (scikit-learn's
         clusterers), in its last step; or the memberships themselves. None is
-        `make_pipeline(TaskGrouper(estimator), FuzzyKMeans(n_groups))`.
+        `make_pipeline(TaskGrouper(estimator, output="isometric"), FuzzyKMeans(n_groups))`, of
+        which the data maps are not kept: a grouper that is given keeps them.
     n_groups : int, sequence of int, "several" or None, default=None
         Number of groups where `grouper` is None; 1 is plain multi-task learning. None is 3, or
         the number of tasks if there are fewer. With several numbers, the specialists of each
@@ -439,6 +441,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             if self.random_state is not None or self.grouper is None:
                 set_random_state(grouper, grouper_seed)
             self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
+            if self.grouper is None:
+                # Numbers of each sample and task, which nobody has asked to be kept.
+                del steps_of(self.grouper_)[0].data_map_
         candidates, prior, ways = self._plan(
             grouper, net, whole.table, specialists_seed, others_seed
         )
@@ -446,7 +451,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         base = None if self.grouper_ is None else base_net(self.grouper_, fitted=True)
 
         of_split: list[list[MultiTaskNet]] = []
-        held_out: list[list[NDArray[np.float32]]] = []
+        held_out: list[tuple[list[MultiTaskNet], TaskDataset]] = []
         for i, (trained_on, test) in enumerate(splits):
             part = data if once else whole.take(trained_on, net.class_weight)
             nets = self._train(
@@ -457,21 +462,22 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
                 stretch=1.0 if once else len(whole.table.codes) / len(part.table.codes),
                 what=f"split {i}: ",
             )
-            held_out.append(_predictions(nets, whole, test))
+            held_out.append((nets, TaskDataset(take_samples(whole.X, test))))
             if not self.refit:
                 of_split.append(nets)
         serving = of_split or [self._train(net, candidates, data, base=base)]
         self.serving_weights_ = prior
         self._learn_shares(whole.table)
         if held_out:
-            proba = [np.concatenate(parts) for parts in zip(*held_out, strict=True)]
             seen = whole.take(np.concatenate([test for _, test in splits]))
             if self.serving == "learned":
                 self.serving_weights_ = learn_mixture(
-                    mixture, proba, prior, ways, seen.table, seen.sample_weight
+                    mixture, _of_splits(held_out), prior, ways, seen.table, seen.sample_weight
                 )
             if tuned:
-                mixed = mixture.predict(proba, self.serving_weights_)
+                mixed = mixture.predict(
+                    _of_splits(held_out), self.serving_weights_, len(seen.table.codes)
+                )
                 self.thresholds_ = tune_thresholds(mixed, seen.table, scorer, seen.sample_weight)
                 # What no net serves has one probability for all samples.
                 unserved = [t for t in self.class_shares_ if self.task_outputs_[t] == 1]
@@ -637,7 +643,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         if numbers == [1]:
             return np.ones((n_tasks, 1))
         clusterer = Clusterings(FuzzyKMeans(), numbers) if several else FuzzyKMeans(numbers[0])
-        return make_pipeline(TaskGrouper(clone(net), verbose=self.verbose), clusterer)
+        relation = TaskGrouper(clone(net), output="isometric", verbose=self.verbose)
+        return make_pipeline(relation, clusterer)
 
     def _grouper_params(self, grouper: Any, sample_weight: Any) -> dict[str, Any]:
         """What `fit` of the grouper is given beside X and Y."""
@@ -663,7 +670,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         check_is_fitted(self, "candidates_")
         dataset = TaskDataset(check_inputs(self, X, reset=False))
         mixture = Mixture(self.task_outputs_, self.candidate_tasks_)
-        proba = mixture.predict(predict_many(self.candidates_, dataset), self.serving_weights_)
+        pieces = predict_in_pieces(self.candidates_, dataset)
+        proba = mixture.predict(pieces, self.serving_weights_, len(dataset))
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba
@@ -685,7 +693,12 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         return router
 
 
-def _predictions(
-    nets: list[MultiTaskNet], data: TrainingData, samples: NDArray[np.intp]
-) -> list[NDArray[np.float32]]:
-    return predict_many(nets, TaskDataset(take_samples(data.X, samples)))
+def _of_splits(
+    held_out: list[tuple[list[MultiTaskNet], TaskDataset]],
+) -> Iterator[tuple[int, slice, NDArray[np.float32]]]:
+    """Predictions of the samples held out of each split, one split after the other."""
+    n_before = 0
+    for nets, dataset in held_out:
+        for c, rows, proba in predict_in_pieces(nets, dataset):
+            yield c, slice(n_before + rows.start, n_before + rows.stop), proba
+        n_before += len(dataset)

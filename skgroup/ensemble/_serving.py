@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,55 +39,75 @@ class Mixture:
         self.tasks = candidate_tasks
 
     def predict(
-        self, proba: list[NDArray[np.float32]], weights: NDArray[np.float64]
+        self,
+        pieces: Iterable[tuple[int, slice, NDArray[np.float32]]],
+        weights: NDArray[np.float64],
+        n_samples: int,
     ) -> NDArray[np.float32]:
         """Weighted probabilities (n_samples, n_outputs) of all tasks.
 
-        `proba` holds those of each candidate for its own tasks; `weights` is
-        (n_tasks, n_candidates).
+        `pieces` holds, some rows at a time, those of each candidate for its own tasks; `weights`
+        is (n_tasks, n_candidates).
         """
         task_of_output = np.repeat(np.arange(len(self.outputs)), self.outputs)
-        mixed = np.zeros((len(proba[0]), len(task_of_output)), dtype=np.float32)
-        for c, tasks in enumerate(self.tasks):
-            columns = np.flatnonzero(np.isin(task_of_output, tasks))
-            mixed[:, columns] += weights[task_of_output[columns], c].astype(np.float32) * proba[c]
+        mixed = np.zeros((n_samples, len(task_of_output)), dtype=np.float32)
+        columns = [np.flatnonzero(np.isin(task_of_output, tasks)) for tasks in self.tasks]
+        factors = [
+            weights[task_of_output[own], c].astype(np.float32) for c, own in enumerate(columns)
+        ]
+        for c, rows, proba in pieces:
+            mixed[rows, columns[c]] += factors[c] * proba
         # Weights that sum to 1 only to rounding must not carry a probability past 1.
         return np.clip(mixed, 0.0, 1.0, out=mixed)
 
-    def of_true_labels(
-        self, proba: list[NDArray[np.float32]], codes: NDArray[np.integer]
-    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Probabilities of the true labels, packed.
-
-        Returns
-        -------
-        true : ndarray of shape (n_tasks, n_samples, width)
-            Of the candidates that predict a task; 1 where a label is missing or there is no
-            candidate.
-        candidates : ndarray of shape (n_tasks, width)
-            Which candidates these are; -1 where there is none.
-        """
-        n_tasks, n_samples = len(self.outputs), len(codes)
-        served = np.zeros(n_tasks, dtype=np.intp)
+    def served_by(self) -> NDArray[np.intp]:
+        """The candidates that predict each task (n_tasks, width); -1 where there are fewer."""
+        n_tasks = len(self.outputs)
         width = int(np.bincount(np.concatenate(self.tasks), minlength=n_tasks).max())
-        true = np.ones((n_tasks, n_samples, width), dtype=np.float32)
         candidates = np.full((n_tasks, width), -1)
+        n_found = np.zeros(n_tasks, dtype=np.intp)
         for c, tasks in enumerate(self.tasks):
+            candidates[tasks, n_found[tasks]] = c
+            n_found[tasks] += 1
+        return candidates
+
+    def of_true_labels(
+        self,
+        pieces: Iterable[tuple[int, slice, NDArray[np.float32]]],
+        codes: NDArray[np.integer],
+        within: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Probabilities of the true labels (n_tasks, n_samples, width) of the candidates that
+        predict a task, in the order of `served_by`; 1 where a label is missing.
+
+        With `within` (n_tasks, width, n_ways): of the ways to mix them that it holds, (n_tasks,
+        n_samples, n_ways).
+        """
+        served_by = self.served_by()
+        width = served_by.shape[1] if within is None else within.shape[2]
+        true = np.full((len(codes.T), len(codes), width), float(within is None), dtype=np.float32)
+        for c, rows, proba in pieces:
+            tasks, seen = self.tasks[c], codes[rows][:, self.tasks[c]]
+            slots = (served_by[tasks] == c).argmax(axis=1)
             outputs = self.outputs[tasks]
-            of_tasks = np.maximum(codes[:, tasks], 0)
+            of_tasks = np.maximum(seen, 0)
             # A binary task has one column, of its second class.
             column = np.cumsum(outputs) - outputs + np.where(outputs == 1, 0, of_tasks)
-            p = np.take_along_axis(proba[c], column, axis=1)
+            p = np.take_along_axis(proba, column, axis=1)
             p = np.where((outputs == 1) & (of_tasks == 0), 1 - p, p)
-            true[tasks, :, served[tasks]] = np.where(codes[:, tasks] == MISSING, 1, p).T
-            candidates[tasks, served[tasks]] = c
-            served[tasks] += 1
-        return true, candidates
+            p = np.where(seen == MISSING, 1, p).T
+            if within is None:
+                true[tasks, rows, slots] = p
+            else:
+                true[tasks, rows] += (
+                    p[:, :, None] * within[tasks, slots].astype(np.float32)[:, None]
+                )
+        return true
 
 
 def learn_mixture(
     mixture: Mixture,
-    proba: list[NDArray[np.float32]],
+    pieces: Iterable[tuple[int, slice, NDArray[np.float32]]],
     prior: NDArray[np.float64],
     ways: NDArray[np.intp],
     table: TaskTable,
@@ -98,12 +119,13 @@ def learn_mixture(
     within it, nets count as the prior says. A weight a net would follow the noise of the held-out
     samples and lose what averaging nets gains.
     """
-    true, served_by = mixture.of_true_labels(proba, table.codes)
+    served_by = mixture.served_by()
     there = served_by >= 0
     packed = np.where(there, np.take_along_axis(prior, np.maximum(served_by, 0), axis=1), 0.0)
     packed[packed.sum(axis=1) == 0, 0] = 1.0  # a task that no net serves
     way = np.where(there, ways[np.maximum(served_by, 0)], -1)
     several = len(np.unique(ways)) > 1
+    within = None
     if several:
         of_way = way[:, :, None] == np.arange(ways.max() + 1)  # (n_tasks, width, n_ways)
         of_ways = np.einsum("tw,twk->tk", packed, of_way)
@@ -113,10 +135,10 @@ def learn_mixture(
             out=np.zeros(of_way.shape),
             where=of_ways[:, None] > 0,
         )
-        true = np.matmul(true, within.astype(np.float32))
         packed = of_ways
+    true = mixture.of_true_labels(pieces, table.codes, within)
     learned = learn_serving_weights(true, packed, table, sample_weight)
-    if several:
+    if within is not None:
         learned = np.einsum("tk,twk->tw", learned, within)
     weights = np.zeros_like(prior)
     tasks, slots = np.nonzero(there)

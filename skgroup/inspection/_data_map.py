@@ -152,7 +152,8 @@ class DataMapDisplay:
         found = find_fitted(estimator, "data_map_")
         if found is None:
             raise ValueError(
-                "estimator must be a TaskGrouper, or have one as a step. Got "
+                "estimator must be a TaskGrouper, or have one as a step that keeps its maps, as in "
+                "GroupedMTLClassifier(grouper=make_pipeline(TaskGrouper(), FuzzyKMeans())). Got "
                 f"{type(estimator).__name__}."
             )
         grouper = found[0]

@@ -382,12 +382,13 @@ class TaskProbe:
         self.batched = False
         saved = []
 
-        def note(tensor: Tensor) -> Tensor:
+        def note(tensor: Tensor) -> None:
+            # Nothing is kept: a tensor that a graph keeps in Python, and that belongs to the
+            # graph, is a cycle that no garbage collector sees.
             saved.append(tensor.numel() * tensor.element_size())
-            return tensor
 
         one = {k: p.detach()[None].requires_grad_() for k, p in self.shared.items()}
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda nothing: nothing):
             outputs = self.forward(one)[0]
         of_params = sum(p.numel() * p.element_size() for p in self.shared.values())
         # A gradient and moved parameters; activations (and parameters) that a backward pass

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+import torch
+from joblib import delayed
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from skgroup.training._data import TaskDataset
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._net import MultiTaskNet
+from skgroup.training._processes import in_parallel
 from skgroup.training._progress import EpochProgress
 from skgroup.training._stack import (
     Stack,
     predict_stacked,
+    prediction_stack,
     stack_or_reason,
     stack_pays,
     train_stacked,
 )
 from skgroup.training._training_data import TrainingData
 
-__all__ = ["STRATEGIES", "fit_many", "predict_many"]
+__all__ = ["STRATEGIES", "fit_many", "predict_in_pieces", "predict_many"]
 
 STRATEGIES = ("auto", "stacked", "sequential")
 
@@ -73,10 +79,13 @@ def fit_many(
     Raises
     ------
     ValueError
-        Before training, if "stacked" is asked for and cannot be.
+        Before training, if "stacked" is asked for and cannot be, or if callbacks would keep files
+        that nets cannot have each for itself.
     """
-    for net, of_net, seed in zip(nets, data, seeds, strict=True):
+    for j, (net, of_net, seed) in enumerate(zip(nets, data, seeds, strict=True)):
         net._prepare(of_net, seed=seed)
+        if len(nets) > 1:
+            _own_files(net, j)
         if start is not None:
             start(net, of_net)
     in_processes = n_jobs not in (None, 1) and len(nets) > 1
@@ -105,27 +114,98 @@ def fit_many(
             return list(nets), recorders
         jobs = (delayed(_train)(*job) for job in zip(nets, data, own, strict=True))
         done = []
-        for net, callbacks in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        for net, callbacks in in_parallel(jobs, n_jobs):
             bar.update(net.max_epochs)
             done.append((net, callbacks))
         return [net for net, _ in done], [r for _, callbacks in done for r in callbacks]
 
 
+def predict_in_pieces(
+    nets: Sequence[MultiTaskNet], dataset: TaskDataset
+) -> Iterator[tuple[int, slice, NDArray[np.float32]]]:
+    """Probabilities of each net, some rows at a time, so that they need never be held together.
+
+    Yields
+    ------
+    net : int
+        Position in `nets`.
+    rows : slice
+    proba : ndarray of shape (n_rows, n_outputs)
+    """
+    stack = prediction_stack(nets, dataset)
+    # Nets with as many outputs may be of one shape where all together are not.
+    groups = {0: list(range(len(nets)))}
+    if stack is None:
+        groups = {}
+        for i, net in enumerate(nets):
+            groups.setdefault(sum(net.task_outputs_), []).append(i)
+    for members in groups.values():
+        of_members = [nets[i] for i in members]
+        if len(groups) > 1:
+            stack = prediction_stack(of_members, dataset)
+        if stack is not None:
+            for rows, parts in _pieces(predict_stacked(stack, of_members, dataset)):
+                yield from zip(members, [rows] * len(members), parts, strict=True)
+            continue
+        for i in members:
+            for rows, parts in _pieces([proba] for proba in nets[i]._iter_proba(dataset)):
+                yield i, rows, parts[0]
+
+
 def predict_many(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[NDArray[np.float32]]:
     """Probabilities (n_samples, n_outputs) of each net, by one batched pass where that pays."""
-    together = predict_stacked(nets, dataset)
-    if together is not None:
-        return together
-    proba: dict[int, NDArray[np.float32]] = {}
-    # Nets with as many outputs may be of one shape where all together are not.
-    for n_outputs in sorted({sum(net.task_outputs_) for net in nets}):
-        members = [i for i, net in enumerate(nets) if sum(net.task_outputs_) == n_outputs]
-        of_members = [nets[i] for i in members]
-        stacked = predict_stacked(of_members, dataset)
-        if stacked is None:
-            stacked = [net._flat_proba(dataset) for net in of_members]
-        proba.update(zip(members, stacked, strict=True))
-    return [proba[i] for i in range(len(nets))]
+    proba = [np.empty((len(dataset), sum(net.task_outputs_)), dtype=np.float32) for net in nets]
+    for i, rows, part in predict_in_pieces(nets, dataset):
+        proba[i][rows] = part
+    return proba
+
+
+#: Numbers in a piece of predictions, of all nets that are predicted at once.
+_PIECE = 2**22
+
+
+def _pieces(batches: Iterable[list[Tensor]]) -> Iterator[tuple[slice, list[NDArray[np.float32]]]]:
+    """Batches of several nets, put together to pieces, with the rows that these are."""
+    start = stop = size = 0
+    held: list[list[Tensor]] = []
+
+    def piece() -> tuple[slice, list[NDArray[np.float32]]]:
+        return slice(start, stop), [
+            torch.cat(parts).numpy(force=True) for parts in zip(*held, strict=True)
+        ]
+
+    for batch in batches:
+        held.append(batch)
+        stop += len(batch[0])
+        size += sum(proba.numel() for proba in batch)
+        if size >= _PIECE:
+            yield piece()
+            held, start, size = [], stop, 0
+    if held:
+        yield piece()
+
+
+def _own_files(net: MultiTaskNet, position: int) -> None:
+    """Give the files that callbacks of a net keep a folder of its own, "net<position>".
+
+    Nets that write to the same files would overwrite, and read, each other's.
+    """
+    for name, callback in net.callbacks_:
+        parts: list[Any] = [callback, getattr(callback, "checkpoint", None)]
+        for part in [part for part in parts if hasattr(part, "dirname")]:
+            for key, file in vars(part).items():
+                if key.startswith("f_") and not _is_relative(file):
+                    raise ValueError(
+                        f"The callback {name} of nets that are trained together must name its "
+                        "files inside its 'dirname', where each net gets a folder. Got "
+                        f"{key}={file!r}."
+                    )
+            part.dirname = os.path.join(part.dirname, f"net{position}")
+            part.initialize()
+
+
+def _is_relative(file: Any) -> bool:
+    return file is None or (isinstance(file, str) and not os.path.isabs(file))
 
 
 def _train(

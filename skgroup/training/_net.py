@@ -762,18 +762,30 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         super().check_is_fitted(attributes, *args, **kwargs)
 
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
+        return np.concatenate([proba.numpy(force=True) for proba in self._iter_proba(X)])
+
+    def _iter_proba(self, X: Any) -> Iterator[Tensor]:
+        """Probabilities (batch, n_outputs), batch by batch."""
         self.check_is_fitted()
         layout = OutputLayout(self.task_outputs_)
         with threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")):
             # Scores of training batches are given logits that still know their gradient.
-            parts = [
-                layout.probability(logits).numpy(force=True) for logits in self.forward_iter(X)
-            ]
-        return np.concatenate(parts)
+            for logits in self.forward_iter(X):
+                yield layout.probability(logits)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # skorch pickles modules apart, for the sake of GPUs, and with a pickler that knows no
+        # class of a user's script: where that is not needed, processes can send such nets.
+        if str(self._device()).partition(":")[0] == "cpu":
+            return self.__dict__.copy()
+        return super().__getstate__()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state["device"]
-        super().__setstate__({**state, "device": "cpu"} if device == "auto" else state)
+        if "__cuda_dependent_attributes__" in state:
+            super().__setstate__({**state, "device": "cpu"} if device == "auto" else state)
+        else:
+            self.__dict__.update(state)
         if device == "auto":
             self.device = device
             for name in ("module_", "criterion_"):

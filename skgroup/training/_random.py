@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seeds", "local_seed"]
+__all__ = ["draw_seeds", "local_seed", "open_seed"]
 
 
 def draw_seeds(random_state: Any, size: int) -> list[int]:
@@ -24,26 +25,78 @@ def draw_seeds(random_state: Any, size: int) -> list[int]:
 
 # The generators belong to the process: one thread at a time may have them.
 _GENERATORS = threading.RLock()
+# What the generators were before the first of the `open_seed` blocks that are under way.
+_BEFORE: list[Any] = []
+_N_OPEN = 0
+
+
+def _after_fork() -> None:
+    """A child has no thread that could give back what other threads held when it was forked."""
+    global _GENERATORS, _N_OPEN
+    _GENERATORS, _N_OPEN = threading.RLock(), 0
+    _BEFORE.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
 def local_seed(seed: int) -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python, and put them back after the block.
 
-    Other threads that come here wait for the end of the block.
+    Other threads that come here wait for the end of the block, so that it must not wait for
+    threads: code that may start some is given `open_seed`.
     """
-    with (
-        _GENERATORS,
-        torch.random.fork_rng(devices=range(torch.cuda.device_count())),
-    ):
-        state, of_python = np.random.get_state(), random.getstate()
-        torch.default_generator.manual_seed(seed)
-        if torch.cuda.is_available():
-            torch.cuda.manual_seed_all(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)  # Datasets and transforms of users may draw from it
+    with _GENERATORS:
+        before = _states()
+        _seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(state)
-            random.setstate(of_python)
+            _put_back(before)
+
+
+@contextmanager
+def open_seed(seed: int) -> Iterator[None]:
+    """`local_seed` for blocks that may start threads and wait for them, as a search in joblib's
+    threads does.
+
+    Other threads may come in: they wait only while the generators are seeded and put back. So
+    what draws from the global generators in several such blocks at a time draws at random.
+    """
+    global _N_OPEN
+    with _GENERATORS:
+        if not _N_OPEN:
+            _BEFORE[:] = [_states()]
+        _N_OPEN += 1
+        _seed(seed)
+    try:
+        yield
+    finally:
+        with _GENERATORS:
+            _N_OPEN -= 1
+            if not _N_OPEN:
+                _put_back(_BEFORE.pop())
+
+
+def _states() -> tuple[Any, ...]:
+    of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    return torch.get_rng_state(), of_cuda, np.random.get_state(), random.getstate()
+
+
+def _seed(seed: int) -> None:
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)  # Datasets and transforms of users may draw from it
+
+
+def _put_back(states: tuple[Any, ...]) -> None:
+    of_torch, of_cuda, of_numpy, of_python = states
+    torch.set_rng_state(of_torch)
+    if of_cuda is not None:
+        torch.cuda.set_rng_state_all(of_cuda)
+    np.random.set_state(of_numpy)
+    random.setstate(of_python)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -19,10 +21,17 @@ from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loss import MultiTaskLoss, multi_task_loss
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._random import local_seed
-from skgroup.training._threads import threads_for
+from skgroup.training._threads import one_thread
 from skgroup.training._training_data import TrainingData
 
-__all__ = ["Stack", "predict_stacked", "stack_or_reason", "stack_pays", "train_stacked"]
+__all__ = [
+    "Stack",
+    "predict_stacked",
+    "prediction_stack",
+    "stack_or_reason",
+    "stack_pays",
+    "train_stacked",
+]
 
 _CONVOLUTION = (nn.modules.conv._ConvNd,)
 # Optimizers that treat every number of the parameters alone.
@@ -122,6 +131,8 @@ class Stack:
                         of_module.state[own[name]] = {
                             key: value[j][kept].clone()
                             if getattr(value, "shape", None) == stacked.shape
+                            else value.clone()
+                            if isinstance(value, Tensor)
                             else copy.copy(value)
                             for key, value in optimizer.state[stacked].items()
                         }
@@ -260,8 +271,7 @@ def train_stacked(
     if loader.batch_size == -1:
         loader.batch_size = len(datasets[0])
     generators = [torch.Generator().manual_seed(net.seed_ + 1 + len(net.history_)) for net in nets]
-    weights = nn.ParameterList(stack.params.values())
-    with local_seed(first.seed_), threads_for(weights, first.batch_size, first.input_shape_):
+    with local_seed(first.seed_), _few_threads(stack, nets, len(datasets[0])):
         for net in nets:
             net._set_training(True)
             net.notify("on_train_begin", X=datasets[0], y=None)
@@ -297,34 +307,89 @@ def train_stacked(
             recorder.end()
 
 
-def predict_stacked(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[Any] | None:
-    """Probabilities (n_samples, n_outputs) of each net by one batched pass, ndarrays.
-
-    None where that cannot be done, or would not pay.
-    """
+def prediction_stack(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> Stack | None:
+    """A stack that predicts what the nets predict; None if there is none, or it would not pay."""
     first = nets[0]
     n_batches = len(dataset) / first.batch_size
     if n_batches < _PREDICT_FROM or not stack_pays(nets, len(dataset)):
         return None
     if type(first) is not MultiTaskNet or first.iterator_valid is not BatchLoader:
         return None
-    if _options(first, "iterator_valid") - {"generator"}:
+    if _options(first, "iterator_valid") - {"generator"} or first.predict_nonlinearity != "auto":
         return None
-    stack = stack_of([net.module_ for net in nets], dataset.X, training=False)
+    settings = _prediction_settings(first)
+    if any(type(net) is not MultiTaskNet for net in nets) or not all(
+        _same(settings, _prediction_settings(net)) for net in nets[1:]
+    ):
+        return None
+    modules = [net.module_ for net in nets]
+    kinds = [[type(part) for part in m.modules()] for m in modules]
+    if any(kind != kinds[0] for kind in kinds):
+        return None
+    stack = stack_of(modules, dataset.X, training=False)
     if isinstance(stack, str):
         return None
     stack.base.eval()
+    return stack
+
+
+def predict_stacked(
+    stack: Stack, nets: Sequence[MultiTaskNet], dataset: TaskDataset
+) -> Iterator[list[Tensor]]:
+    """Probabilities (batch, n_outputs) of each net, batch by batch, by one pass for all nets."""
+    first = nets[0]
     layouts = [OutputLayout(net.task_outputs_) for net in nets]
-    parts = []
-    with torch.no_grad(), first._autocast():
+    device = next(iter(stack.params.values())).device
+    with _few_threads(stack, nets, len(dataset)):
         for x, _ in BatchLoader(dataset, first.batch_size):
-            x = as_float(x.to(next(iter(stack.params.values())).device))
-            parts.append(stack(x, shared=True).float().cpu())
-    logits = torch.cat(parts, dim=1)
-    return [
-        layout.probability(own[:, : layout.n_outputs]).numpy()
-        for layout, own in zip(layouts, logits, strict=True)
-    ]
+            with torch.no_grad(), first._autocast():
+                logits = stack(as_float(x.to(device)), shared=True).float().cpu()
+            yield [
+                layout.probability(own[:, : layout.n_outputs])
+                for layout, own in zip(layouts, logits, strict=True)
+            ]
+
+
+#: Parameters of a net that its predictions depend on, beside what it has learned.
+_PREDICTING = (
+    "module",
+    "iterator_valid",
+    "batch_size",
+    "precision",
+    "predict_nonlinearity",
+    "dataset",
+    "compile",
+)
+
+
+def _prediction_settings(net: MultiTaskNet) -> dict[str, Any]:
+    params = net.get_params(deep=False)
+    prefixes = ("module__", "iterator_valid__")
+    settings = {k: v for k, v in params.items() if k in _PREDICTING or k.startswith(prefixes)}
+    if isinstance(net.module, nn.Module):  # clones are copies
+        settings["module"] = type(net.module)
+    return settings | {"device": str(next(net.module_.parameters()).device)}
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two settings are surely equal."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and bool(np.all(a == b))
+    except (TypeError, ValueError, RuntimeError):  # what cannot be compared
+        return False
+
+
+def _few_threads(
+    stack: Stack, nets: Sequence[MultiTaskNet], n_samples: int
+) -> AbstractContextManager[None]:
+    """One thread for nets that are small alone: their number makes more work, but no step of it
+    gains enough from a second thread to wait for one that another process keeps from running."""
+    known = stack.swap or len(nets[0].input_shape_ or ()) == 1
+    return one_thread(known and stack_pays(nets, n_samples))
 
 
 def _batches(loader: BatchLoader, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:

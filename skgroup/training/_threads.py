@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["threads_for"]
+__all__ = ["one_thread", "threads_for"]
 
 #: Multiply-adds a batch (weights times samples) from which on threads pay for being woken up.
 _WORTH_THREADS = 2**25
 
 
 @contextmanager
-def threads_for(module: nn.Module, n_samples: int, input_shape: Any) -> Iterator[None]:
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """One thread inside the block, if that is wanted, and torch's number again after it."""
+    before = torch.get_num_threads()
+    if before == 1 or not wanted:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_for(
+    module: nn.Module, n_samples: int, input_shape: Any
+) -> AbstractContextManager[None]:
     """One thread inside the block if the net is small, and torch's number again after it.
 
     The steps of a small net take microseconds. Handing them to several threads gains nothing on
@@ -34,13 +49,5 @@ def threads_for(module: nn.Module, n_samples: int, input_shape: Any) -> Iterator
     """
     weights = sum(p.numel() for p in module.parameters())
     small = input_shape is not None and len(input_shape) == 1
-    before = torch.get_num_threads()
     # A batch of all samples (-1) may be of any size.
-    if before == 1 or not small or n_samples < 0 or weights * n_samples >= _WORTH_THREADS:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread(small and n_samples >= 0 and weights * n_samples < _WORTH_THREADS)

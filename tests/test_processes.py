@@ -1,0 +1,276 @@
+"""Several processes and threads at once: the results of one, and always an end."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback, Checkpoint, LoadInitState, TrainEndCheckpoint
+from skorch.dataset import ValidSplit
+
+from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
+from skgroup.training._random import local_seed, open_seed
+from skgroup.training._threads import one_thread
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    X = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+    return X, (X[:, :3] > 0).astype(int)
+
+
+def tiny(**params):
+    return MultiTaskNet(module__hidden_units=(4,), **{"max_epochs": 2, "lr": 0.05, **params})
+
+
+def ends(function, seconds=60):
+    """The result of a function that must not hang."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "it hangs"
+    return found[0]
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("inner", ["nets", "search"])
+def test_n_jobs_within_n_jobs_ends_with_the_same_scores(tasks, backend, inner):
+    X, Y = tasks
+    candidate = GroupedMTLClassifier.stl(tiny(), n_jobs=2)
+    if inner == "search":
+        candidate = GridSearchCV(tiny(), {"lr": [0.1, 0.01]}, cv=2, n_jobs=2)
+    expected = compare(
+        X, Y, {"c": clone(candidate).set_params(n_jobs=None)}, seeds=2, baselines="c"
+    )
+
+    def run():
+        with parallel_config(backend):
+            return compare(X, Y, {"c": candidate}, seeds=2, n_jobs=2, baselines="c")
+
+    np.testing.assert_array_equal(ends(run).values, expected.values)
+
+
+class InThreads(ClassifierMixin, BaseEstimator):
+    """Trains in threads and waits for them, as a search does."""
+
+    def fit(self, X, y):
+        nets = Parallel(n_jobs=2, backend="threading")(
+            delayed(tiny(random_state=0).fit)(X, y) for _ in range(2)
+        )
+        self.net_, self.classes_ = nets[0], nets[0].classes_
+        return self
+
+    def predict(self, X):
+        return self.net_.predict(X)
+
+
+def test_a_candidate_may_wait_for_threads_of_its_own(tasks):
+    X, Y = tasks
+    found = ends(lambda: compare(X, Y, {"c": InThreads()}, seeds=2, baselines="c"))
+    assert np.isfinite(found.values).all()
+
+
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+def test_open_seeds_of_several_threads_give_the_global_state_back():
+    first_in, last_in, first_out = (threading.Event() for _ in range(3))
+
+    def first():
+        with open_seed(1):
+            first_in.set()
+            assert last_in.wait(10)
+        first_out.set()
+
+    def last():
+        assert first_in.wait(10)
+        with open_seed(2):
+            last_in.set()
+            assert first_out.wait(10)
+
+    threads = [threading.Thread(target=target) for target in (first, last)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_an_open_seed_draws_what_a_local_one_does():
+    with local_seed(3):
+        expected = torch.rand(2).tolist(), np.random.rand()
+    with open_seed(3):
+        assert (torch.rand(2).tolist(), np.random.rand()) == expected
+
+
+def test_a_fork_while_another_thread_trains_can_train(tasks):
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with local_seed(0):
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(10)
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=_train_or_fail, args=tasks)
+    child.start()
+    child.join(30)
+    hangs = child.is_alive()
+    if hangs:
+        child.kill()
+    leave.set()
+    thread.join()
+    assert not hangs
+    assert child.exitcode == 0
+
+
+def _train_or_fail(X, Y):
+    torch.set_num_threads(1)
+    tiny().fit(X, Y)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_every_backend_of_joblib_trains_the_same_nets(tasks, backend):
+    X, Y = tasks
+    grouper = TaskGrouper(tiny(), source="stl", snapshot_epochs=2, random_state=0, n_jobs=2)
+    clf = GroupedMTLClassifier.stl(tiny(), random_state=0, n_jobs=2)
+    expected = clone(grouper).set_params(n_jobs=None).fit(X, Y).data_map_
+    alone = clone(clf).set_params(n_jobs=None).fit(X, Y).predict_proba(X)
+    scores = compare(X, Y, {"c": tiny()}, seeds=3, baselines="c").values
+    with parallel_config(backend):
+        np.testing.assert_allclose(grouper.fit(X, Y).data_map_, expected, atol=1e-5)
+        np.testing.assert_allclose(clf.fit(X, Y).predict_proba(X), alone, atol=1e-5)
+        found = compare(X, Y, {"c": tiny()}, seeds=3, n_jobs=2, baselines="c").values
+    np.testing.assert_array_equal(found, scores)
+
+
+SCRIPT = """
+import functools
+import numpy as np
+from sklearn.model_selection import cross_validate
+from skorch.callbacks import LRScheduler
+from torch import nn
+from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
+
+
+class MyNet(nn.Module):
+    def __init__(self, n_features, n_outputs, width=4):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_features, width), nn.Linear(width, n_outputs))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class MyMultiTaskNet(MultiTaskNet):
+    pass
+
+
+if __name__ == "__main__":
+    X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    Y = (X[:, :3] > 0).astype(int)
+    schedule = [("rate", LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.5**epoch))]
+    for net in (
+        MultiTaskNet(MyNet, max_epochs=1, callbacks=schedule),
+        MultiTaskNet(functools.partial(MyNet, width=3), max_epochs=1),
+        MyMultiTaskNet(MyNet, max_epochs=1),
+    ):
+        net.set_params(random_state=0)
+        clf = GroupedMTLClassifier.stl(net, n_jobs=2).fit(X, Y)
+        alone = GroupedMTLClassifier.stl(net).fit(X, Y)
+        assert all(type(s.module_) is MyNet for s in clf.specialists_)
+        np.testing.assert_allclose(clf.predict_proba(X), alone.predict_proba(X), atol=1e-5)
+    TaskGrouper(MultiTaskNet(MyNet, max_epochs=1), source="stl", n_jobs=2).fit(X, Y)
+    found = cross_validate(
+        MultiTaskNet(MyNet, max_epochs=1), X, Y, cv=2, n_jobs=2, return_estimator=True
+    )
+    assert all(type(net.module_) is MyNet for net in found["estimator"])
+    print("trained")
+"""
+
+
+def test_classes_and_functions_of_a_script_go_to_processes_and_back(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(SCRIPT))
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert run.stdout == "trained\n", run.stderr[-2000:]
+
+
+# -- files of callbacks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_nets_that_train_together_keep_their_files_apart(tasks, tmp_path, n_jobs):
+    X, Y = tasks
+    net = tiny(
+        max_epochs=6,
+        train_split=ValidSplit(4, stratified=False),
+        callbacks=[
+            ("best", Checkpoint(dirname=str(tmp_path), load_best=True)),
+            ("end", TrainEndCheckpoint(dirname=str(tmp_path))),
+        ],
+    )
+    clf = GroupedMTLClassifier.stl(net, random_state=0, n_jobs=n_jobs).fit(X, Y)
+    for j, trained in enumerate(clf.specialists_):
+        kept = torch.load(tmp_path / f"net{j}" / "params.pt", weights_only=True)
+        for name, value in trained.module_.state_dict().items():
+            torch.testing.assert_close(value, kept[name])
+        assert (tmp_path / f"net{j}" / "train_end_params.pt").exists()
+    # And each starts from its own.
+    before = net.callbacks
+    net.set_params(callbacks=[*before, ("start", LoadInitState(before[0][1]))])
+    GroupedMTLClassifier.stl(net, random_state=0, n_jobs=n_jobs).fit(X, Y)
+
+
+class CountSteps(Callback):
+    seen = 0
+
+    def on_batch_end(self, net, **kwargs):
+        CountSteps.seen += 1
+
+
+def test_files_that_cannot_be_kept_apart_are_refused_before_training(tasks, tmp_path):
+    X, Y = tasks
+    CountSteps.seen = 0
+    given = Checkpoint(monitor=None, f_params=str(tmp_path / "params.pt"))
+    net = tiny(callbacks=[CountSteps(), given])
+    with pytest.raises(ValueError, match=r"The callback Checkpoint of nets .* Got f_params='/.*"):
+        GroupedMTLClassifier.stl(net).fit(X, Y)
+    inside = tiny(callbacks=[CountSteps(), Checkpoint(monitor=None, dirname=str(tmp_path))])
+    for candidate in (inside, GroupedMTLClassifier.stl(inside)):
+        with pytest.raises(
+            ValueError, match=r"The 'n_jobs' parameter of compare .* Got Checkpoint"
+        ):
+            compare(X, Y, {"c": candidate}, n_jobs=2, baselines="c")
+    assert CountSteps.seen == 0
+
+
+# -- threads of torch --------------------------------------------------------------------------
+
+
+def test_a_block_of_one_thread_gives_the_others_back():
+    torch.set_num_threads(2)
+    try:
+        with one_thread(False):
+            assert torch.get_num_threads() == 2
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
