@@ -194,7 +194,8 @@ def data(digits):
 def test_a_sequence_of_numbers_of_groups_is_such_a_grouper(data, small_net):
     X, Y = data
     clf = GroupedMTLClassifier(small_net, n_groups=[2, 3], random_state=0).fit(X, Y)
-    grouper = make_pipeline(TaskGrouper(small_net), Clusterings(FuzzyKMeans(), [2, 3]))
+    maps = TaskGrouper(small_net, output="isometric")
+    grouper = make_pipeline(maps, Clusterings(FuzzyKMeans(), [2, 3]))
     given = GroupedMTLClassifier(small_net, grouper, random_state=0).fit(X, Y)
     assert clf.membership_.shape == (6, 5)
     np.testing.assert_array_equal(given.membership_, clf.membership_)

@@ -147,6 +147,45 @@ def two_columns(R):
     return R[:, :2]
 
 
+class Leaves(BaseEstimator):
+    """Leaves what it is told to."""
+
+    def __init__(self, **left):
+        self.left = left
+
+    def get_params(self, deep=True):
+        return dict(self.left)
+
+    def fit(self, X, y=None):
+        for name, value in self.left.items():
+            setattr(self, name, value)
+        return self
+
+
+ONES = np.ones((4, 2))
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        ({"membership_": -ONES}, "membership_ of Leaves must be non-negative"),
+        ({"membership_": ONES * np.nan}, "membership_ of Leaves must be finite"),
+        ({"membership_": np.ones(4)}, "membership_ of Leaves must be of shape"),
+        ({"membership_": ONES, "serving_weights_": "x"}, "serving_weights_ of Leaves"),
+        ({"membership_": ONES, "serving_weights_": -ONES}, "serving_weights_ of Leaves must be"),
+        ({"labels_": ["a", "b", "a", "b"]}, "labels_ of Leaves must be ints, one a task"),
+        ({"labels_": [None] * 4}, "labels_ of Leaves must be ints, one a task"),
+        ({"labels_": np.array([0, 1, np.nan, 1])}, "labels_ of Leaves must be ints, one a task"),
+        ({"labels_": np.zeros((4, 1), int)}, "labels_ of Leaves must be ints, one a task"),
+        ({"labels_": np.array([0.0, 1.5, 0.0, 1.0])}, "labels_ of Leaves must be ints"),
+    ],
+)
+def test_groups_that_are_none_are_refused(left, message):
+    with pytest.raises(ValueError, match=message):
+        GroupedMTLClassifier(net(), make_pipeline(maps(), Leaves(**left))).fit(X, Y)
+
+
 @pytest.mark.filterwarnings("ignore:.*converge", "ignore:Graph is not fully connected")
 @pytest.mark.parametrize(
     "grouper",

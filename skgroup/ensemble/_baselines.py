@@ -49,7 +49,7 @@ class AllTasks(BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> AllTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
         check_inputs(self, X, reset=True)
-        self.membership_ = np.full((check_tasks(y).n_tasks, self.n_nets), 1 / self.n_nets)
+        self.membership_ = np.full((check_tasks(y).n_tasks, int(self.n_nets)), 1 / self.n_nets)
         return self
 
     def __sklearn_tags__(self) -> Any:

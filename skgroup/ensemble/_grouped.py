@@ -565,7 +565,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         # Each way to group the tasks counts the same.
         weights, ways = [groups.serving], [groups.clustering]
         if self.n_mtl_nets:
-            candidates += all_tasks(self.n_mtl_nets, of_task, others_seed)
+            candidates += all_tasks(int(self.n_mtl_nets), of_task, others_seed)
             weights.append(np.full((table.n_tasks, self.n_mtl_nets), 1 / self.n_mtl_nets))
             ways.append(np.full(self.n_mtl_nets, ways[-1].max() + 1))
         if self.stl_nets:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from skgroup._compat import argument_named
 from skgroup._validation import check_membership, one_hot
 from skgroup.cluster import Clusterings
 from skgroup.relations import TaskGrouper
@@ -133,10 +134,10 @@ class Groups:
         return [f"{k} groups: group {j}" for k in sizes for j in range(k)]
 
 
-def check_groups(found: Any, n_tasks: int) -> None:
-    """Whether a fitted grouper has groups of as many tasks, whatever they are."""
+def check_groups(found: Any, n_tasks: int, *, whole: bool = False) -> None:
+    """Whether a fitted grouper has groups of as many tasks; and, if asked, right ones."""
     values: Any = getattr(found, "membership_", getattr(found, "labels_", ()))
-    if np.shape(values)[:1] != (n_tasks,):
+    if whole or np.shape(values)[:1] != (n_tasks,):
         _memberships(found, n_tasks)  # which says what is wrong
 
 
@@ -172,7 +173,12 @@ def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray
                 "tasks. A clusterer groups tasks only behind a relation: "
                 f"make_pipeline(TaskGrouper(), {type(found).__name__}(...))."
             )
-        membership = one_hot(found.labels_)
+        labels = np.asarray(found.labels_)
+        if labels.ndim != 1 or labels.dtype.kind not in "biuf" or (labels % 1 != 0).any():
+            raise ValueError(
+                f"labels_ of {type(found).__name__} must be ints, one a task. Got {labels!r}."
+            )
+        membership = one_hot(labels)
     else:
         raise ValueError(
             "The 'grouper' parameter must be an estimator that sets 'membership_' or 'labels_' in "
@@ -181,7 +187,8 @@ def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray
     if serving is None:
         return membership, membership
     name = f"serving_weights_ of {type(found).__name__}"
-    serving = np.array(serving, dtype=np.float64)
+    with argument_named(name):
+        serving = np.array(serving, dtype=np.float64)
     if serving.shape != membership.shape or not (serving >= 0).all():
         raise ValueError(
             f"{name} must be >= 0 and of the shape of membership_, {membership.shape}."

@@ -74,7 +74,7 @@ def try_grouper(grouper: Any, n_tasks: int, n_samples: int, y: Any) -> None:
                 f"{type(relation).__name__}, of shape {R.shape}: {error}"
             ) from error
     if last is not None:
-        check_groups(last, n_tasks)
+        check_groups(last, n_tasks, whole=whole)
 
 
 def _fit_steps(steps: list[Any], R: Any, y: Any) -> Any:
