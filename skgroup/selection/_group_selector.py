@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,13 +23,13 @@ from skgroup.cluster._html import GroupsReprMixin
 from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
 from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
 from skgroup.selection._solve_rules import Rules, mean_scores
-from skgroup.selection._solve_scale import Scale
-from skgroup.selection._solve_search import Problem, near, relaxed_bound, search
+from skgroup.selection._solve_scale import WHOLE, Scale, shares_of_budget
+from skgroup.selection._solve_search import MOST_LISTED, Problem, near, relaxed_bound, search
 
 __all__ = ["GroupSelector"]
 
 # Groups that are listed at most: by "auto", by "exact", and for a predictor.
-_AUTO, _EXACT, _PREDICTED = 2**16, 2**20, 2**16
+_AUTO, _EXACT, _PREDICTED = MOST_LISTED, 2**20, 2**16
 
 
 class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
@@ -44,8 +45,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         At most so many groups; fewer are used where more do not help. None sets no limit (beside
         a `budget`).
     budget : float, default=None
-        The chosen groups together cost at most this, as in HOA [2]_. Holds beside `n_groups`,
-        which is mostly None then.
+        The chosen groups together cost at most this, in any unit, as in HOA [2]_; a millionth of
+        a millionth more is rounding. Holds beside `n_groups`, which is mostly None then.
     group_cost : callable, mapping or array-like, default=None
         What a group costs; 1 if None. A callable of the mask (n_tasks,) of a group; a mapping
         from size to cost (1 for sizes that it lacks), as `{1: 0.5}` for single-task nets of half
@@ -265,13 +266,12 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         order = canonical_order(given)
         given, rules, serving = given.permute(order), permuted(rules, order), serving[order]
         solver = self._check_solver(given, rules)
-        cost = self._cost_function(order)
         if solver == "exact" or given.affinity is None:
             found = self._choose_listed(
-                given, rules, serving, n_groups, budget, cost, solver, deadline, rng
+                given, rules, serving, n_groups, budget, solver, deadline, rng
             )
         else:
-            found = self._search(given, rules, serving, n_groups, budget, cost, deadline, rng)
+            found = self._search(given, rules, serving, n_groups, budget, deadline, rng)
         forget_fit(self)
         self.n_tasks_ = self.n_features_in_ = n_tasks
         if given.names is not None:
@@ -279,7 +279,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
             names[order] = given.names
             self.task_names_in_ = names
         self.solver_ = solver
-        self._keep(found, serving, order)
+        self._keep(found, serving, order, budget)
         self.upper_bound_ = self.objective_
         if not found.proved:
             self.upper_bound_ = max(found.bound, self.objective_)
@@ -309,9 +309,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         masks : ndarray of shape (n_groups, n_tasks) of bool
-            Some choice that keeps the constraints; of a budget, only how many groups it pays for
-            without a `group_cost`. Of no groups where none was found within seconds, which proves
-            nothing.
+            Some choice that keeps the constraints. Of no groups where none was found within
+            seconds, or costs of more groups than can be listed decide, which proves nothing.
 
         Raises
         ------
@@ -325,17 +324,15 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         given = Given(int(n_tasks), names, masks=masks)
         rules, serving = self._check_rules(given)
         n_groups, budget = self._check_limits(given, serving)
-        given = Given(int(n_tasks), names)
         soon = time.monotonic() + 5.0
+        listed = self.budget is not None and (masks is not None or rules.count() <= _AUTO)
+        if not listed:
+            given = Given(int(n_tasks), names)
 
         def cover(
             n_groups: int, budget: float, overlap: bool, rules: Rules
         ) -> NDArray[np.bool_] | None:
-            if self.group_cost is None and np.isfinite(budget):
-                n_groups = min(n_groups, int(budget + 1e-9))
-            if not n_groups:
-                return None
-            return rules.find_cover(serving, n_groups, overlap, soon)
+            return self._some_choice(given, rules, serving, n_groups, budget, overlap, soon)
 
         try:
             found = cover(n_groups, budget, bool(self.overlap), rules)
@@ -350,6 +347,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
                 )
         except TimeoutError:
             return np.empty((0, n_tasks), dtype=bool)
+        if not listed and callable(self.group_cost):
+            self._costs(found)  # whether it gives costs at all
         return found
 
     def neighbours(self, masks: NDArray[np.bool_], task_names: Any = None) -> NDArray[np.bool_]:
@@ -522,7 +521,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
                 f"n_groups={self.n_groups} groups of at most max_size={self.max_size} cannot serve "
                 f"{count} tasks."
             )
-        budget = np.inf if self.budget is None else float(self.budget)
+        budget = np.inf if self.budget is None else WHOLE
         cost = self.group_cost
         if cost is None:
             return n_groups, budget
@@ -532,19 +531,16 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
                 "is None. Set a budget, or group_cost=None."
             )
         if isinstance(cost, Mapping):
-            values = np.array(list(cost.values()), dtype=float)
             if not all(isinstance(k, Integral) for k in cost):
                 raise self._bad("group_cost", "map sizes (int) to costs", cost)
-        elif callable(cost):
-            return n_groups, budget
-        else:
-            values = np.asarray(cost, dtype=float)
+            _check_costs(list(cost.values()))
+        elif not callable(cost):
+            values = _check_costs(cost)
             if given.masks is None or values.shape != (len(given.masks),):
                 rows = "which are not given" if given.masks is None else f"{len(given.masks)} here"
                 raise self._bad(
                     "group_cost", f"have one cost a row of masks, {rows}, as an array", cost
                 )
-        _check_costs(values)
         return n_groups, budget
 
     def _check_solver(self, given: Given, rules: Rules) -> str:
@@ -568,26 +564,60 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
             )
         return self.solver
 
-    def _cost_function(self, order: NDArray[np.intp]) -> Callable[[Any], NDArray[np.float64]]:
-        """Costs of groups given as masks in canonical order (but for costs given as an array)."""
+    def _costs(
+        self,
+        masks: NDArray[np.bool_],
+        rows: NDArray[np.intp] | None = None,
+        *,
+        order: Any = slice(None),
+    ) -> NDArray[np.float64]:
+        """Costs of groups, whose tasks are in that order, and which stand in those rows of what
+        was given."""
         cost = self.group_cost
+        if cost is None:
+            return np.ones(len(masks))
+        if isinstance(cost, Mapping):
+            table = np.ones(masks.shape[1] + 1)
+            for size, value in cost.items():
+                if 0 <= size < len(table):
+                    table[size] = value
+            return table[masks.sum(axis=1)]
+        if not callable(cost):
+            assert rows is not None
+            return np.asarray(cost, dtype=np.float64)[rows]
+        as_given = np.empty_like(masks)
+        as_given[:, order] = masks
+        try:
+            values = [cost(mask) for mask in as_given]
+        except Exception as error:
+            raise ValueError(
+                "The 'group_cost' parameter of GroupSelector must give the cost of any group, of "
+                f"which it gets the mask. It raised {type(error).__name__}: {error}."
+            ) from error
+        return _check_costs(values)
 
-        def of(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-            if cost is None:
-                return np.ones(len(masks))
-            if isinstance(cost, Mapping):
-                table = np.ones(masks.shape[1] + 1)
-                for size, value in cost.items():
-                    if 0 <= size < len(table):
-                        table[size] = value
-                return table[masks.sum(axis=1)]
-            as_given = np.empty_like(masks)
-            as_given[:, order] = masks
-            values = np.array([float(cost(mask)) for mask in as_given])
-            _check_costs(values)
-            return values
+    def _some_choice(
+        self,
+        given: Given,
+        rules: Rules,
+        serving: NDArray[np.bool_],
+        n_groups: int,
+        budget: float,
+        overlap: bool,
+        deadline: float,
+    ) -> NDArray[np.bool_] | None:
+        """Groups that keep the limits, or None if there are none; where groups are too many to
+        list, the budget is not looked at."""
+        order = slice(None) if given.order is None else given.order
+        if np.isfinite(budget) and (given.masks is not None or rules.count() <= _AUTO):
+            groups = rules.enumerate() if given.masks is None else given.masks
+            rows = np.flatnonzero(rules.allow(groups))
+            costs = self._shares(self._costs(groups[rows], rows, order=order))
+            return _cover(groups[rows], costs, serving, n_groups, budget, overlap, deadline)
+        return rules.find_cover(serving, n_groups, overlap, deadline)
 
-        return of
+    def _shares(self, costs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return shares_of_budget(costs, np.inf if self.budget is None else float(self.budget))
 
     # -- solving ---------------------------------------------------------------------------------
 
@@ -598,14 +628,15 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         serving: NDArray[np.bool_],
         n_groups: int,
         budget: float,
-        cost: Callable[[Any], NDArray[np.float64]],
         solver: str,
         deadline: float,
         rng: np.random.RandomState,
     ) -> _Found:
-        masks, scores, costs = self._list(given, rules, cost)
-        useful = masks[:, serving].any(axis=1) & (costs <= budget)
-        masks, scores, costs = masks[useful], scores[:, useful], costs[useful]
+        masks, scores, costs = self._list(given, rules)
+        shares = self._shares(costs)
+        useful = masks[:, serving].any(axis=1) & (shares <= budget)
+        masks, scores = masks[useful], scores[:, useful]
+        costs, shares = costs[useful], shares[useful]
         of_serving, single = scores[serving], masks.sum(axis=1) == 1
         in_groups, alone = of_serving, None
         if given.affinity is not None and not isinstance(self.singleton_score, str):
@@ -614,7 +645,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         pool = Pool(
             np.ascontiguousarray(scale.apply(of_serving, single)),
             np.ascontiguousarray(masks.T[~serving]),
-            costs,
+            shares,
             n_groups,
             budget,
             bool(self.overlap),
@@ -629,20 +660,9 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         if choice is None:
 
             def feasible(n_groups: int, budget: float, overlap: bool, rules: Rules) -> bool:
-                masks, _, costs = self._list(given, rules, cost)
-                useful = masks[:, serving].any(axis=1) & (costs <= budget)
-                there = np.where(masks[useful].T, 0.0, -np.inf)
-                if not (there[serving] == 0).any(axis=1).all():
-                    return False
-                pool = Pool(
-                    there[serving],
-                    masks[useful].T[~serving],
-                    costs[useful],
-                    n_groups,
-                    budget,
-                    overlap,
-                )
-                return find_cover(pool) is not None
+                masks, _, costs = self._list(given, rules)
+                shares = self._shares(costs)
+                return _cover(masks, shares, serving, n_groups, budget, overlap) is not None
 
             raise self._infeasible(given, rules, serving, n_groups, budget, feasible)
         at = choice.chosen
@@ -650,7 +670,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         return _Found(masks[at], scores[:, at], costs[at], scale.mean_bound(choice.bound), proved)
 
     def _list(
-        self, given: Given, rules: Rules, cost: Callable[[Any], NDArray[np.float64]]
+        self, given: Given, rules: Rules
     ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         """Allowed groups, their scores (n_tasks, n_allowed) and costs."""
         if given.masks is None:
@@ -665,15 +685,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         else:
             assert given.gains is not None
             scores = np.where(masks, given.gains[allowed], -np.inf).T
-        is_array = self.group_cost is not None and not (
-            isinstance(self.group_cost, Mapping) or callable(self.group_cost)
-        )
-        if is_array:
-            assert given.rows is not None
-            costs = np.asarray(self.group_cost, dtype=np.float64)[given.rows[allowed]]
-        else:
-            costs = cost(masks)
-        return masks, scores, costs
+        rows = None if given.masks is None or given.rows is None else given.rows[allowed]
+        return masks, scores, self._costs(masks, rows, order=given.order)
 
     def _search(
         self,
@@ -682,7 +695,6 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         serving: NDArray[np.bool_],
         n_groups: int,
         budget: float,
-        cost: Callable[[Any], NDArray[np.float64]],
         deadline: float,
         rng: np.random.RandomState,
     ) -> _Found:
@@ -698,8 +710,12 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
             assert scale.alone is not None
             scaled_alone = np.full(given.n_tasks, scale.alone)
         scaled = np.where(others, scale.apply(given.affinity), 0.0)
+
+        def shares(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+            return self._shares(self._costs(masks, order=given.order))
+
         problem = Problem(
-            scaled, scaled_alone, rules, serving, n_groups, budget, bool(self.overlap), cost
+            scaled, scaled_alone, rules, serving, n_groups, budget, bool(self.overlap), shares
         )
         found = search(
             problem, n_init=self.n_init, deadline=deadline, rng=rng, verbose=self.verbose
@@ -707,13 +723,19 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         if found is None:
 
             def feasible(n_groups: int, budget: float, overlap: bool, rules: Rules) -> bool:
-                # A budget is not looked at: it is what is left to blame.
-                return rules.find_cover(serving, n_groups, overlap, deadline) is not None
+                kept = (n_groups, budget, overlap)
+                return self._some_choice(given, rules, serving, *kept, deadline) is not None
 
+            if rules.count() > _AUTO and feasible(n_groups, budget, bool(self.overlap), rules):
+                raise ValueError(
+                    f"No choice of groups that serves all {count} tasks within budget="
+                    f"{self.budget} was found. There may be one: {rules.count()} groups are "
+                    "allowed, too many to try all."
+                )
             raise self._infeasible(given, rules, serving, n_groups, budget, feasible)
         masks, value = found
         if np.isfinite(budget) and not callable(self.group_cost):
-            cheapest = cost(np.tri(given.n_tasks, dtype=bool)).min()
+            cheapest = shares(np.tri(given.n_tasks, dtype=bool)).min()
             if cheapest > 0:
                 problem = replace(problem, n_groups=min(n_groups, int(budget / cheapest + 1e-9)))
         # The bound is worth a few seconds even where the search took all there were.
@@ -721,7 +743,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         bound = relaxed_bound(problem, deadline=soon, value=value)
         scores = mean_scores(given.affinity, alone, masks)
         proved = bound - value <= rounding(value)
-        return _Found(masks, scores, cost(masks), scale.mean_bound(bound), proved)
+        costs = self._costs(masks, order=given.order)
+        return _Found(masks, scores, costs, scale.mean_bound(bound), proved)
 
     def _alone(self, affinity: NDArray[np.float64]) -> NDArray[np.float64]:
         if isinstance(self.singleton_score, str):
@@ -777,7 +800,9 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
             reason = f"several of these would have to go: {', '.join(without)}"
         return ValueError(f"No choice of groups serves all {count} tasks: {reason}.")
 
-    def _keep(self, found: _Found, serving: NDArray[np.bool_], order: NDArray[np.intp]) -> None:
+    def _keep(
+        self, found: _Found, serving: NDArray[np.bool_], order: NDArray[np.intp], budget: float
+    ) -> None:
         """Set what is known of the choice, tasks in the order in which they were given."""
         masks, scores = found.masks, found.scores
         as_given = np.empty_like(masks)
@@ -788,7 +813,14 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         serves[order] = serving
         used = np.unique(of_group[serves].argmax(axis=1))
         as_given, of_group = as_given[used], of_group[:, used]
-        self.cost_ = float(found.costs[used].sum())
+        self.cost_ = math.fsum(found.costs[used])
+        if self.budget is not None:
+            if self._shares(found.costs[used]).sum() > budget:
+                raise RuntimeError(
+                    f"GroupSelector chose groups that cost {self.cost_}, more than budget="
+                    f"{self.budget}. This is a fault of skgroup: please report it."
+                )
+            self.cost_ = min(self.cost_, float(self.budget))  # more is rounding
         # Groups by their members, first tasks first.
         columns = np.lexsort(~as_given.T[::-1])
         as_given, of_group = as_given[columns], of_group[:, columns]
@@ -819,10 +851,42 @@ class _Found:
     proved: bool
 
 
-def _check_costs(values: NDArray[np.float64]) -> None:
+def _cover(
+    masks: NDArray[np.bool_],
+    costs: NDArray[np.float64],
+    serving: NDArray[np.bool_],
+    n_groups: int,
+    budget: float,
+    overlap: bool,
+    deadline: float = np.inf,
+) -> NDArray[np.bool_] | None:
+    """Some of these groups, of costs in shares of the budget, that keep the limits."""
+    useful = masks[:, serving].any(axis=1) & (costs <= budget)
+    masks, costs = masks[useful], costs[useful]
+    if not masks[:, serving].any(axis=0).all():
+        return None
+    there = np.where(masks.T, 0.0, -np.inf)
+    pool = Pool(there[serving], masks.T[~serving], costs, n_groups, budget, overlap)
+    chosen = find_cover(pool, deadline)
+    return None if chosen is None else masks[chosen]
+
+
+def _check_costs(costs: Any) -> NDArray[np.float64]:
+    try:
+        values = np.array(costs)
+        numbers = values.dtype.kind in "biufO" and values.ndim == 1
+        values = values.astype(np.float64) if numbers else np.array([])
+    except (TypeError, ValueError):
+        numbers = False
+    if not numbers:
+        raise ValueError(
+            "The 'group_cost' parameter of GroupSelector must give one number, >= 0, a group. "
+            f"Got {costs!r:.200} instead."
+        )
     if not (np.isfinite(values) & (values >= 0)).all():
         wrong = values[~(np.isfinite(values) & (values >= 0))][0]
         raise ValueError(
             "The 'group_cost' parameter of GroupSelector must give finite costs >= 0. Got "
             f"{wrong} instead."
         )
+    return values

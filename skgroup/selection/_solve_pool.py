@@ -44,10 +44,11 @@ class Pool:
     helpers : ndarray of shape (n_helpers, n_listed) of bool
         Which of the other tasks are members; looked at where groups may not overlap.
     costs : ndarray of shape (n_listed,)
+        As `shares_of_budget`, so that sums are exact.
     n_groups : int
         At most so many are chosen.
     budget : float
-        At most so much they cost together; may be infinite.
+        At most so much they cost together: `WHOLE`, or infinite.
     overlap : bool
         Whether a task may be in several chosen groups.
     """
@@ -70,6 +71,9 @@ class Pool:
             helpers=self.helpers[:, columns],
             costs=self.costs[columns],
         )
+
+    def affords(self, chosen: Any) -> bool:
+        return bool(self.costs[chosen].sum() <= self.budget)
 
     def value(self, chosen: Any) -> float:
         """Sum over serving tasks of the score in the best chosen group."""
@@ -137,9 +141,9 @@ def find_cover(pool: Pool, deadline: float = np.inf) -> NDArray[np.intp] | None:
     """
     there = csr_array(np.isfinite(pool.scores).astype(np.float64))
     rows = [LinearConstraint(there, 1, np.inf), *_limits(pool)]
-    found = _milp(np.zeros(pool.size), np.ones(pool.size), rows, deadline)
-    if found.x is not None:
-        return np.flatnonzero(found.x > 0.5)
+    found, chosen = _milp(pool, np.zeros(pool.size), np.ones(pool.size), rows, deadline)
+    if chosen is not None:
+        return chosen
     if found.status == 2:
         return None
     raise TimeoutError("No choice of groups was found within the time limit.")
@@ -164,7 +168,7 @@ def _cover(
     starts += [rng.choice(pool.size, n_drawn, replace=False) for _ in range(4)]
     value = -np.inf
     for chosen in starts:
-        if pool.costs[chosen].sum() > pool.budget:
+        if not pool.affords(chosen):
             continue
         found, reached = _exchange(pool, chosen, floor)
         if reached > value:
@@ -248,7 +252,7 @@ def _exchange(pool: Pool, chosen: NDArray[np.intp], floor: float) -> tuple[NDArr
             totals = np.maximum(scores, others[:, None]).sum(axis=0)
             if np.isfinite(pool.budget):
                 spent = pool.costs[rest].sum()
-                totals[spent + pool.costs > pool.budget * (1 + 1e-12)] = -np.inf
+                totals[spent + pool.costs > pool.budget] = -np.inf
             group = int(totals.argmax())
             if totals[group] > current + rounding(current):
                 slots, current, improved = [*rest, group], float(totals[group]), True
@@ -305,7 +309,7 @@ def _descend(
             break
         slope = 1.0 - (pool.scores[:, top] > at[0][:, None]).sum(axis=1)
         slope_cost = pool.budget - pool.costs[top].sum() if limited else 0.0
-        if step % 20 == 0 and pool.costs[top].sum() <= pool.budget:
+        if step % 20 == 0 and pool.affords(top):
             found, reached = _exchange(pool, top, floor)
             if reached > value:
                 chosen, value = found, reached
@@ -368,7 +372,8 @@ def _integer_program(pool: Pool, deadline: float) -> tuple[NDArray[np.intp] | No
         return None, -np.inf
     short = high[tasks] - pool.scores[tasks, groups]
     unit = _unit(short)
-    found = _milp(
+    found, chosen = _milp(
+        pool,
         np.r_[np.zeros(pool.size), short / unit],
         integral,
         [
@@ -380,9 +385,7 @@ def _integer_program(pool: Pool, deadline: float) -> tuple[NDArray[np.intp] | No
     )
     if found.status == 2:
         return None, -np.inf
-    chosen = None if found.x is None else np.flatnonzero(found.x[: pool.size] > 0.5)
-    if found.status == 0:
-        assert chosen is not None
+    if found.status == 0 and chosen is not None:
         return chosen, pool.value(chosen)
     dual = found.mip_dual_bound
     return chosen, high.sum() - (0.0 if dual is None else max(0.0, dual)) * unit
@@ -453,11 +456,13 @@ def _partition(pool: Pool, deadline: float, start: Any, verbose: int) -> Choice 
     def program(columns: NDArray[np.intp]) -> tuple[Any, float]:
         taken = [LinearConstraint(csr_array(c.A)[:, columns], c.lb, c.ub) for c in rows]
         unit = _unit(short[columns])
-        found = _milp(short[columns] / unit, np.ones(len(columns)), taken, deadline)
+        found, at = _milp(
+            pool.take(columns), short[columns] / unit, np.ones(len(columns)), taken, deadline
+        )
         if found.status == 2:
             return None, -np.inf
-        chosen = None if found.x is None else columns[found.x > 0.5]
-        if found.status == 0:
+        chosen = None if at is None else columns[at]
+        if found.status == 0 and chosen is not None:
             return chosen, pool.value(chosen)
         dual = found.mip_dual_bound
         return chosen, high.sum() - (0.0 if dual is None else max(0.0, dual)) * unit
@@ -508,9 +513,41 @@ def _limits(pool: Pool, disjoint: bool = True) -> list[LinearConstraint]:
     return rows
 
 
-def _milp(cost: FloatArray, integral: FloatArray, rows: Any, deadline: float) -> Any:
-    options = {"mip_rel_gap": 0.0, **_time_left(deadline)}
-    return milp(cost, integrality=integral, bounds=Bounds(0, 1), constraints=rows, options=options)
+def _milp(
+    pool: Pool, cost: FloatArray, integral: FloatArray, rows: Any, deadline: float
+) -> tuple[Any, NDArray[np.intp] | None]:
+    """What HiGHS finds, and the groups (its first variables) of the answer, if there is one.
+
+    HiGHS lets a row be broken by a millionth. What overspends is forbidden, and the rest solved
+    again, until the answer is affordable; bounds hold all along.
+    """
+    rows = list(rows)
+    while True:
+        options = {"mip_rel_gap": 0.0, **_time_left(deadline)}
+        found = milp(
+            cost, integrality=integral, bounds=Bounds(0, 1), constraints=rows, options=options
+        )
+        if found.x is None:
+            return found, None
+        chosen = np.flatnonzero(found.x[: pool.size] > 0.5)
+        if pool.affords(chosen):
+            return found, chosen
+        if time.monotonic() > deadline:
+            return found, None
+        cut, most = _too_dear(pool, chosen)
+        row = np.zeros((1, len(cost)))
+        row[0, cut] = 1.0
+        rows.append(LinearConstraint(csr_array(row), -np.inf, most))
+
+
+def _too_dear(pool: Pool, chosen: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+    """Groups of which no choice within the budget has more than so many, as one that overspends
+    shows: the dearest of it that do so already, and all others that cost as much as each."""
+    by_cost = chosen[np.argsort(-pool.costs[chosen], kind="stable")]
+    n_dear = int(np.argmax(np.cumsum(pool.costs[by_cost]) > pool.budget)) + 1
+    dear = by_cost[:n_dear]
+    others = np.flatnonzero(pool.costs >= pool.costs[dear].max())
+    return np.union1d(dear, others), n_dear - 1
 
 
 def _time_left(deadline: float) -> dict[str, float]:

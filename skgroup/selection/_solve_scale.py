@@ -1,4 +1,4 @@
-"""Scores on a scale of their own, on which rounding is harmless."""
+"""Scores and costs on scales of their own, on which rounding is harmless."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scale"]
+__all__ = ["WHOLE", "Scale", "shares_of_budget"]
 
 FloatArray = NDArray[np.float64]
+
+#: Shares of a budget are multiples of this: sums of them are exact, in whatever order.
+_GRID = 2.0**-44
+#: What may be spent of a budget: all of it, to rounding.
+WHOLE = 1.0 + 2.0**-40
+
+
+def shares_of_budget(costs: FloatArray, budget: float) -> FloatArray:
+    """Costs as shares of the budget, whatever their unit; 2 for those more than twice as large.
+
+    Without a budget (infinite), nothing costs anything.
+    """
+    if not np.isfinite(budget):
+        return np.zeros(len(costs))
+    with np.errstate(over="ignore"):
+        shares: FloatArray = np.rint(np.minimum(costs / budget, 2.0) / _GRID) * _GRID
+    return shares
 
 
 @dataclass(frozen=True)

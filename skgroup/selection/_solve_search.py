@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from skgroup.selection._solve_pool import Choice, Pool, select
 from skgroup.selection._solve_rules import Rules, mean_scores
 
-__all__ = ["Problem", "near", "relaxed_bound", "search"]
+__all__ = ["MOST_LISTED", "Problem", "near", "relaxed_bound", "search"]
+
+#: Groups that are all listed where otherwise no choice within the budget is found.
+MOST_LISTED = 2**16
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -39,7 +42,7 @@ class Problem:
     budget : float
     overlap : bool
     cost : callable
-        Costs (n_listed,) of groups (n_listed, n_tasks).
+        Costs (n_listed,) of groups (n_listed, n_tasks), as a `Pool` has them.
     """
 
     affinity: FloatArray
@@ -86,8 +89,8 @@ def search(
     Returns
     -------
     found : tuple of (masks of shape (n_chosen, n_tasks), sum of scores), or None
-        None where no choice was found that keeps the limits, and none exists if there is no
-        budget.
+        None where no choice was found that keeps the limits; none exists if there is no budget,
+        or the groups are few enough to list them.
     """
     rules = problem.rules
     n_units = len(rules.unit_members)
@@ -114,6 +117,8 @@ def search(
         if cover is None:
             return None
         seen.add(cover)
+        if np.isfinite(problem.budget) and rules.count() <= MOST_LISTED:
+            seen.add(rules.enumerate())
         choice, masks = _best_seen(problem, seen, rng, deadline, None, verbose)
         if choice is None:
             return None
