@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgroup._compat import (
     HasMethods,
@@ -658,11 +658,19 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
                 return {"sample_weight": sample_weight}
             routed = process_routing(self, "fit", sample_weight=sample_weight)
             return routed.grouper.fit
-        return {
-            f"{prefix}sample_weight": sample_weight
-            for prefix, step in named_steps(grouper)
-            if hasattr(step, "count_nets")  # what trains nets on the samples
-        }
+        steps = list(named_steps(grouper))
+        # What trains nets on the samples; else the first step, which alone gets the samples.
+        given = [prefix for prefix, step in steps if hasattr(step, "count_nets")]
+        if not given and has_fit_parameter(steps[0][1], "sample_weight"):
+            given = [steps[0][0]]
+        elif not given:
+            warnings.warn(
+                f"{type(steps[0][1]).__name__} takes no sample_weight: groups are found without "
+                "weights of samples.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return {f"{prefix}sample_weight": sample_weight for prefix in given}
 
     # -- predicting ----------------------------------------------------------------------------
 

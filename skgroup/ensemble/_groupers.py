@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from torch import nn
 
 from skgroup._compat import argument_named
 from skgroup._validation import check_membership, one_hot
 from skgroup.cluster import Clusterings
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
+from skgroup.training._identity import fingerprint, key_of
 from skgroup.training._random import draw_seeds
 
 __all__ = [
@@ -84,13 +86,20 @@ def check_relation(grouper: Any, net: MultiTaskNet) -> None:
     if base is None:
         raise ValueError(rule + "where the grouper starts with a TaskGrouper with source='mtl'.")
 
-    def architecture(of_net: MultiTaskNet) -> str:
+    def said(of_net: MultiTaskNet) -> str:
         return f"{of_net.module} with {of_net.get_params_for('module')}"
+
+    def architecture(of_net: MultiTaskNet) -> Any:
+        module, params = of_net.module, of_net.get_params_for("module")
+        if isinstance(module, nn.Module):  # its weights are not looked at
+            shapes = {name: tuple(part.shape) for name, part in module.state_dict().items()}
+            return key_of(fingerprint(module)[1], shapes, params)
+        return key_of(module, params)
 
     if architecture(base) != architecture(net):
         raise ValueError(
             rule + "where the TaskGrouper's estimator has the module of the specialists. Got "
-            f"{architecture(base)} there and {architecture(net)} here."
+            f"{said(base)} there and {said(net)} here."
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -27,8 +26,9 @@ from skgroup.selection._mtg_net import all_groups
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import TaskDataset, n_samples_of
 from skgroup.training._held_out import held_out_splits
+from skgroup.training._identity import fingerprint, key_of
 from skgroup.training._many import STRATEGIES, fit_many, predict_many
-from skgroup.training._random import draw_seeds
+from skgroup.training._random import draw_seeds, local_seed
 from skgroup.training._stack import stack_pays
 from skgroup.training._training_data import TrainingData
 
@@ -80,7 +80,7 @@ class GroupGains(BaseEstimator):
     warm_start : bool, default=False
         Whether `fit` keeps what was measured before and trains only what is missing: the same
         data, estimator, `cv` and `scoring` with other `masks`, more `n_repeats`, or after an
-        interruption or `load`.
+        interruption or `load`. Estimators, functions and data are compared by what they hold.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the nets of groups of one size train: as stacks of parameters, one after another, or
         whichever is faster. What is learned is the same to rounding.
@@ -105,6 +105,12 @@ class GroupGains(BaseEstimator):
         where the held-out part lacks the labels that the scoring needs.
     measured_ : ndarray of bool, of shape (n_groups, n_repeats · n_splits)
         Which were measured; not all, after an interruption or fits of different `n_repeats`.
+    interrupted_ : bool
+        Whether the last `fit` ended before it had measured all that it was asked for.
+    scoring_ : str
+        What was measured: "loss", "f1", "roc_auc", or "a callable".
+    relative_to_ : {"single", "all"}
+        What `gains_` are relative to.
     n_trained_ : int
         Nets that the last `fit` trained.
     n_tasks_ : int
@@ -115,7 +121,8 @@ class GroupGains(BaseEstimator):
     Notes
     -----
     Interrupting `fit` (Ctrl-C) ends it with a warning and keeps what was measured, up to a batch
-    of at most 32 nets. With folds, each net trains on another part of the samples, so that
+    of at most 32 nets; `interrupted_` is then True. Groupings do not go on from there: they raise
+    the interruption. With folds, each net trains on another part of the samples, so that
     `gains_std_` holds the spread of samples and seeds together; folds overlap in what they train
     on, so it is no standard error.
 
@@ -207,6 +214,22 @@ class GroupGains(BaseEstimator):
             task needs, or if with `warm_start` something differs that would change what was
             measured.
         """
+        before = getattr(self, "scores_", None)
+        try:
+            return self._fit(X, y, sample_weight)
+        except KeyboardInterrupt:
+            if getattr(self, "scores_", None) is before:  # nothing was measured
+                raise
+            warnings.warn(
+                "Measuring was interrupted; gains_ holds what was measured. With "
+                "warm_start=True, fit goes on from there.",
+                TrainingInterruptedWarning,
+                stacklevel=3,
+            )
+            return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> GroupGains:
+        """`fit`, but what ends it early is raised, whatever was measured."""
         self._check_scoring()
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         net.set_params(task_weight=None)
@@ -238,27 +261,22 @@ class GroupGains(BaseEstimator):
                 f"The 'cv' parameter of GroupGains holds out too few labels of {label} for "
                 f"scoring={self.scoring!r}. Got {self.cv!r}."
             )
+        if callable(self.scoring):
+            self._try_scoring(data)
         probe = clone(net)
         probe._prepare(data, seed=0)
         self._learn_references(before, asked, n_tasks, len(parts), data, seed, conditions)
         try:
             for m, chunk in self._work(asked, len(parts), probe, data):
                 self._measure(net, data, chunk, m, parts[m], scorable[:, m])
-        except BaseException as error:
-            # Whatever ends it, what was measured has cost time and stays.
-            if not self.measured_.any():
+        except BaseException:
+            # Whatever ends it, what was measured has cost time and stays, marked as a part.
+            if self.n_trained_:
+                self._summarise()
+            else:
                 self.__dict__ = earlier
-                raise
-            self._summarise()
-            if not isinstance(error, KeyboardInterrupt):
-                raise
-            warnings.warn(
-                "Measuring was interrupted; gains_ holds what was measured. With "
-                "warm_start=True, fit goes on from there.",
-                TrainingInterruptedWarning,
-                stacklevel=3,
-            )
-            return self
+            raise
+        self.interrupted_ = False
         self._summarise()
         return self
 
@@ -274,6 +292,38 @@ class GroupGains(BaseEstimator):
             ) from None
         except ValueError:  # no signature is known
             return
+
+    def _try_scoring(self, data: TrainingData) -> None:
+        """Score a made-up prediction of each kind of task, before a net is trained for it."""
+        for classes in {len(c): c for c in data.table.classes}.values():
+            truth = np.tile(np.arange(len(classes)), 4)
+            proba = np.eye(len(classes))[np.r_[truth[1:], truth[0]]]
+            proba[: len(truth) // 2] = np.eye(len(classes))[truth[: len(truth) // 2]]
+            proba = (proba + 0.5) / (proba + 0.5).sum(axis=1, keepdims=True)
+            weight = None if data.sample_weight is None else np.ones(len(truth))
+            try:
+                score = self._call_scoring(classes[truth], proba, weight)
+            except Exception as error:
+                raise ValueError(
+                    "The 'scoring' parameter of GroupGains must score the probabilities of a task "
+                    f"of {len(classes)} classes. For a made-up example {self.scoring!r} raised "
+                    f"{type(error).__name__}: {error}."
+                ) from error
+            if not np.isfinite(score):
+                raise ValueError(
+                    "The 'scoring' parameter of GroupGains must return a finite number. Got "
+                    f"{score} for a made-up example, with {self.scoring!r}."
+                )
+
+    def _call_scoring(self, labels: NDArray, proba: NDArray, weight: NDArray | None) -> float:
+        score = self.scoring(
+            labels, proba[:, 1] if proba.shape[1] == 2 else proba, sample_weight=weight
+        )
+        if isinstance(score, bool) or np.ndim(score) or np.asarray(score).dtype.kind not in "biuf":
+            raise ValueError(
+                f"The 'scoring' parameter of GroupGains must return a number. Got {score!r}."
+            )
+        return float(score)
 
     # -- what there is to do -------------------------------------------------------------------
 
@@ -314,7 +364,7 @@ class GroupGains(BaseEstimator):
     ) -> dict[str, str]:
         """What measured scores depend on, in a form that can be compared and saved."""
         n_splits = len(parts) // self.n_repeats
-        scoring = self.scoring if isinstance(self.scoring, str) else _name_of(self.scoring)
+        scoring = self.scoring if isinstance(self.scoring, str) else _key(self, "scoring")
         return {
             "the data": joblib.hash(
                 (_as_arrays(data.X), data.table.codes, data.table.classes, data.sample_weight)
@@ -323,7 +373,7 @@ class GroupGains(BaseEstimator):
                 [(train, test) for train, test, _ in parts[:n_splits]]
             ),
             "the 'scoring' parameter": scoring,
-            "the 'estimator' parameter": _description(net),
+            "the 'estimator' parameter": _key_of_net(net),
         }
 
     def _scorable(self, seen: TrainingData) -> NDArray[np.bool_]:
@@ -361,6 +411,8 @@ class GroupGains(BaseEstimator):
         if data.table.names is not None:
             self.task_names_in_ = data.table.names
         self.seed_, self.conditions_, self.n_trained_ = seed, conditions, 0
+        self.scoring_ = self.scoring if isinstance(self.scoring, str) else "a callable"
+        self.relative_to_, self.interrupted_ = self.relative_to, True
         self.masks_ = masks
         self.scores_ = np.full((len(masks), n_tasks, max(old, n_parts)), np.nan)
         self.measured_ = np.zeros((len(masks), max(old, n_parts)), dtype=bool)
@@ -453,10 +505,10 @@ class GroupGains(BaseEstimator):
         for t, p in enumerate(of_classes):  # a callable sees one task
             known = table.codes[:, t] != MISSING
             if known.any():
-                scores[t] = self.scoring(
+                scores[t] = self._call_scoring(
                     table.classes[t][table.codes[known, t]],
-                    p[known, 1] if p.shape[1] == 2 else p[known],
-                    sample_weight=None if weight is None else weight[known],
+                    p[known],
+                    None if weight is None else weight[known],
                 )
         return scores
 
@@ -468,7 +520,7 @@ class GroupGains(BaseEstimator):
         self.scores_[np.broadcast_to(~self.measured_[:, None], self.scores_.shape)] = np.nan
         sizes = self.masks_.sum(axis=1)
         ref = np.full(self.scores_.shape[1:], np.nan)
-        if self.relative_to == "all":
+        if self.relative_to_ == "all":
             for row in np.flatnonzero(sizes == self.n_tasks_):
                 ref = self.scores_[row]
         else:
@@ -476,7 +528,7 @@ class GroupGains(BaseEstimator):
             tasks = self.masks_[rows].argmax(axis=1)
             ref[tasks] = self.scores_[rows, tasks]
         gains = ref - self.scores_
-        gains = gains / np.maximum(ref, _EPS) if self.scoring == "loss" else -gains
+        gains = gains / np.maximum(ref, _EPS) if self.scoring_ == "loss" else -gains
         self.gains_, self.gains_std_ = _mean_and_std(gains)
 
     # -- files ---------------------------------------------------------------------------------
@@ -491,10 +543,9 @@ class GroupGains(BaseEstimator):
         """
         check_is_fitted(self, "gains_")
         names = getattr(self, "task_names_in_", None)
-        texts = {"relative_to": self.relative_to}
+        texts = {"relative_to": self.relative_to_, "scoring": self.scoring_}
+        texts["interrupted"] = str(self.interrupted_)
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        if isinstance(self.scoring, str):
-            texts["scoring"] = self.scoring
         if names is not None:
             arrays["task_names_in_"] = np.asarray(names, dtype=str)
         if hasattr(self, "n_features_in_"):
@@ -520,7 +571,10 @@ class GroupGains(BaseEstimator):
             As in the constructor; needed only to measure more groups.
         **params
             Parameters of the constructor (`warm_start=True`, `masks`, ...), which the file does
-            not hold; `scoring` and `relative_to` are those of the file if not given.
+            not hold. `scoring` is that of the file, which holds no callable: pass it again to
+            measure more (None stands for it until then). `relative_to` is that of the file if not
+            given; with another one, gains are computed anew from the scores, NaN where the
+            reference was not measured.
 
         Returns
         -------
@@ -530,7 +584,7 @@ class GroupGains(BaseEstimator):
         Raises
         ------
         ValueError
-            If the file is not one of `save`.
+            If the file is not one of `save`, or `scoring` is not what was measured.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -539,9 +593,23 @@ class GroupGains(BaseEstimator):
             texts = dict(found["texts"].tolist())
             conditions = dict(found["conditions"].tolist())
             seed, n_trained = int(found["seed_"]), int(found["n_trained_"])
+            scoring, interrupted = texts["scoring"], texts["interrupted"] == "True"
+            relative_to = texts["relative_to"]
         except (KeyError, AttributeError, ValueError, EOFError) as error:
             raise ValueError(f"{path} is no file that GroupGains.save wrote.") from error
-        gains = cls(estimator, **{**texts, **params})
+        gains = cls(estimator, **{"scoring": scoring, "relative_to": relative_to, **params})
+        if "scoring" not in params and scoring == "a callable":
+            gains.scoring = None
+        else:
+            gains._validate_params()
+            asked = gains.scoring if isinstance(gains.scoring, str) else _key(gains, "scoring")
+            if asked != conditions["the 'scoring' parameter"]:
+                raise ValueError(
+                    f"The 'scoring' parameter of GroupGains must be what {path} was measured with, "
+                    f"{scoring!r}. Got {gains.scoring!r}."
+                )
+        gains.scoring_, gains.interrupted_ = scoring, interrupted
+        gains.relative_to_ = gains.relative_to
         gains.__dict__.update(read)
         gains.seed_, gains.n_trained_, gains.conditions_ = seed, n_trained, conditions
         gains.n_tasks_ = gains.masks_.shape[1]
@@ -549,7 +617,7 @@ class GroupGains(BaseEstimator):
             gains.task_names_in_ = found["task_names_in_"].astype(object)
         if "n_features_in_" in found:
             gains.n_features_in_ = int(found["n_features_in_"])
-        if gains.relative_to != texts["relative_to"]:
+        if gains.relative_to != relative_to:
             gains._summarise()
         return gains
 
@@ -624,40 +692,38 @@ def _check_same(before: dict[str, str], now: dict[str, str]) -> None:
 
 
 def _as_arrays(X: Any) -> Any:
-    """Checked inputs in a form whose hash says what they hold; of a Dataset, only its length."""
+    """Checked inputs in a form whose hash says what they hold; every sample of a Dataset."""
     if isinstance(X, Tensor):
         return X.numpy()
     if isinstance(X, dict):
         return {key: _as_arrays(value) for key, value in X.items()}
     if sparse.issparse(X):
         return X.shape, X.data, X.indices, X.indptr
-    return n_samples_of(X) if isinstance(X, Dataset) else X
+    if not isinstance(X, Dataset):
+        return X
+    with local_seed(0):  # a sample may be drawn at random (augmented)
+        return [joblib.hash(fingerprint(X[i])) for i in range(n_samples_of(X))]
 
 
-def _name_of(thing: Any) -> str:
-    kind = thing if hasattr(thing, "__qualname__") else type(thing)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    code = getattr(thing, "__code__", None)
-    if code is not None:  # functions may share a name: lambdas do
-        return f"{name} {joblib.hash((code.co_code, code.co_names, str(code.co_consts)))}"
-    if isinstance(thing, partial):
-        settings = ", ".join(f"{key}={_said(thing.keywords[key])}" for key in thing.keywords)
-        return f"{name} of {_name_of(thing.func)}, {_said(thing.args)}, {settings}"
-    return f"{name} {joblib.hash(thing)}" if isinstance(thing, np.ndarray) else name
+def _key(estimator: Any, name: str) -> str:
+    """What a parameter is, in a form that can be compared and saved."""
+    try:
+        return key_of(getattr(estimator, name))
+    except TypeError as error:
+        raise ValueError(
+            f"The '{name}' parameter of {type(estimator).__name__} cannot be compared with that of "
+            f"another fit: {error}."
+        ) from error
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, str | int | float | bool | None):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return f"({', '.join(map(_said, value))})"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_said(k)}: {_said(v)}' for k, v in value.items())}}}"
-    return _name_of(value)
-
-
-def _description(net: MultiTaskNet) -> str:
-    """The parameters that decide what a net learns; of objects, only what they are."""
-    left_out = ("verbose", "device", "random_state", "predict_nonlinearity")
+def _key_of_net(net: MultiTaskNet) -> str:
+    """What decides what a net learns."""
     params = net.get_params(deep=False)
-    return ", ".join(f"{key}={_said(params[key])}" for key in sorted(params) if key not in left_out)
+    counted = sorted(set(params) - {"verbose", "device", "random_state"})
+    try:
+        return key_of([(name, params[name]) for name in counted])
+    except TypeError as error:
+        raise ValueError(
+            "The 'estimator' parameter of GroupGains holds what cannot be compared with another "
+            f"fit: {error}."
+        ) from error

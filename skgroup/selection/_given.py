@@ -60,6 +60,7 @@ class Given:
         gains = gains[:, self.order]
         if not np.isfinite(gains[masks]).all():
             raise ValueError(f"{name} must return finite gains for the members of each group.")
+        _check_range(gains[masks], self.n_tasks, f"gains from {name}")
         scores: NDArray[np.float64] = np.where(masks, gains, -np.inf).T
         return scores
 
@@ -122,6 +123,7 @@ def read(R: Any, masks: Any) -> Given:
                 "R must be finite as an affinity matrix. It holds NaN or infinity. Measured gains "
                 "need masks beside them."
             )
+        _check_range(values, len(values), "R")
         return Given(len(values), names, affinity=values)
     if values.shape != checked.shape:
         raise ValueError(
@@ -134,7 +136,18 @@ def read(R: Any, masks: Any) -> Given:
             "R must hold a finite gain for each task that masks say is in the group. Got "
             f"{values[row, task]} for task {task} in row {row}."
         )
+    _check_range(values[checked], values.shape[1], "R")
     return Given(values.shape[1], names, gains=np.where(checked, values, np.nan), masks=checked)
+
+
+def _check_range(values: NDArray[np.float64], n_tasks: int, name: str) -> None:
+    """Sums over tasks, and of differences, must be finite."""
+    largest = float(abs(values).max(initial=0.0))
+    if largest > np.finfo(np.float64).max / (8 * n_tasks**2):
+        raise ValueError(
+            f"{name} must hold numbers whose sums over tasks are finite. Got {largest:g}; scale "
+            "them down."
+        )
 
 
 def as_names(task_names: Any, n_tasks: int) -> NDArray[np.object_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -192,8 +192,8 @@ class _GainGrouping(_Grouping):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _measured(self, masks: Any) -> GroupGains:
-        return GroupGains(
+    def _gains(self, masks: Any) -> GroupGains:
+        gains = GroupGains(
             self.estimator,
             masks=masks,
             cv=self.cv,
@@ -201,6 +201,8 @@ class _GainGrouping(_Grouping):
             random_state=self.random_state,
             verbose=self.verbose,
         )
+        gains._validate_params()
+        return gains
 
     def _n_runs(self) -> int:
         """Nets a group: repeats times splits."""
@@ -236,7 +238,7 @@ class ExhaustiveGrouping(_GainGrouping):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ExhaustiveGrouping:
         """Measure all groups of the tasks `y` (n_samples, n_tasks), and choose."""
         selector = self._begin(X, y, sample_weight)
-        self.gains_ = self._measured("all").fit(X, y, sample_weight=sample_weight)
+        self.gains_ = self._gains("all")._fit(X, y, sample_weight)
         self._select(selector, self.gains_.gains_, masks=self.gains_.masks_)
         return self
 
@@ -290,7 +292,7 @@ class HOAGrouping(_GainGrouping):
         """Measure single tasks and pairs of the tasks `y` (n_samples, n_tasks), and choose."""
         # Alone, a task gains nothing over itself: what the diagonal says.
         selector = self._begin(X, y, sample_weight, singleton_score="diagonal")
-        self.gains_ = self._measured("pairs").fit(X, y, sample_weight=sample_weight)
+        self.gains_ = self._gains("pairs")._fit(X, y, sample_weight)
         masks, gains = self.gains_.masks_, self.gains_.gains_
         self.affinity_ = np.zeros((masks.shape[1],) * 2)
         pairs = masks.sum(axis=1) == 2
@@ -385,8 +387,8 @@ class MTGNetGrouping(_GainGrouping):
         names = getattr(self, "task_names_in_", None)
         predictor, n_tasks = self._new_predictor(), self.n_tasks_
         start = np.vstack([np.eye(n_tasks, dtype=bool), np.ones((1, n_tasks), dtype=bool)])
-        measured = self._measured(start[: self._n_groups_measured(n_tasks)])
-        measured.set_params(warm_start=True).fit(X, y, sample_weight=sample_weight)
+        measured = self._gains(start[: self._n_groups_measured(n_tasks)])
+        measured.set_params(warm_start=True)._fit(X, y, sample_weight)
         while (left := self._n_groups_measured(n_tasks) - len(measured.masks_)) > 0:
             pool: Any = n_tasks
             if n_tasks > _LISTED:
@@ -397,7 +399,7 @@ class MTGNetGrouping(_GainGrouping):
             if not len(suggested):
                 break
             masks = np.vstack([measured.masks_, suggested])
-            measured.set_params(masks=masks).fit(X, y, sample_weight=sample_weight)
+            measured.set_params(masks=masks)._fit(X, y, sample_weight)
         self.gains_ = measured
         self.predictor_ = predictor.fit(measured.masks_, measured.gains_)
         few = n_tasks <= _LISTED
@@ -471,9 +473,10 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     Raises
     ------
     TypeError
-        If one of `groupings` is no estimator, or has no step that counts its nets.
+        If `groupings` is no dict, or one of them is no estimator, or has no step that counts its
+        nets.
     ValueError
-        If `n_tasks` is no number of tasks.
+        If `n_tasks` is no number of tasks, or a parameter breaks its rule.
 
     Examples
     --------
@@ -487,6 +490,8 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     """
     if not isinstance(n_tasks, Integral) or n_tasks < 1:
         raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
+    if not isinstance(groupings, Mapping):
+        raise TypeError(f"groupings must be a dict of names to estimators. Got {groupings!r}.")
     rows = []
     for name, grouping in groupings.items():
         if not hasattr(grouping, "fit"):
@@ -504,8 +509,17 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
             )
         nets = epochs = 0
         for step in steps:
-            if hasattr(step, "count_nets") and (n := step.count_nets(int(n_tasks))):
+            if not hasattr(step, "count_nets"):
+                continue
+            if hasattr(step, "_validate_params"):
+                step._validate_params()
+            if n := step.count_nets(int(n_tasks)):
                 net = MultiTaskNet() if step.estimator is None else step.estimator
+                if not isinstance(net.max_epochs, Integral) or net.max_epochs < 0:
+                    raise ValueError(
+                        "The 'max_epochs' parameter of MultiTaskNet must be an int >= 0. Got "
+                        f"{net.max_epochs!r} in {name!r} of groupings."
+                    )
                 nets, epochs = nets + n, epochs + n * net.max_epochs
         rows.append({"name": name, "nets": nets, "epochs": epochs})
     return rows

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import _fit_context, validate_data
+from skgroup._compat import _check_sample_weight, _fit_context, argument_named, validate_data
 from skgroup._validation import forget_fit
 
 __all__ = ["GainPredictor", "HigherOrderApproximation", "check_gains", "check_masks"]
@@ -99,7 +99,8 @@ class GainPredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         measured = check_gains(y, present)
         weight = None
         if sample_weight is not None:
-            weight = np.repeat(np.asarray(sample_weight, dtype=np.float64), present.sum(axis=1))
+            weights = _check_sample_weight(sample_weight, present, ensure_non_negative=True)
+            weight = np.repeat(weights, present.sum(axis=1))
         return float(r2_score(measured[present], predicted[present], sample_weight=weight))
 
     def _fit(self, masks: NDArray[np.bool_], gains: NDArray[np.float64]) -> dict[str, Any]:
@@ -239,7 +240,9 @@ def check_masks(
 
 
 def _check_masks(estimator: Any, masks: Any, *, reset: bool) -> NDArray[np.bool_]:
-    return check_masks(validate_data(estimator, masks, reset=reset, dtype=np.float64))
+    with argument_named("masks"):
+        checked = validate_data(estimator, masks, reset=reset, dtype=np.float64)
+    return check_masks(checked)
 
 
 def check_gains(gains: Any, masks: NDArray[np.bool_]) -> NDArray[np.float64]:

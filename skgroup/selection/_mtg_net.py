@@ -241,6 +241,11 @@ class MTGNet(GainPredictor):
             if epoch - int(best_epoch.max()) >= self.patience:
                 break
         module.eval()
+        if not all(torch.isfinite(p).all() for p in module.parameters()):
+            raise ValueError(
+                "The training of MTGNet has diverged: its weights are not finite. A lower 'lr' "
+                f"than {self.lr} may help."
+            )
         learned: dict[str, Any] = {"train_loss_": torch.stack(train_loss).numpy()}
         if held_out is None:
             return learned | {"best_epoch_": np.full(self.n_nets, self.max_epochs)}

@@ -1,0 +1,140 @@
+"""What estimators, data and functions are, in a form that can be compared and saved."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pickle
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import joblib
+import numpy as np
+from scipy import sparse
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from skgroup.training._random import local_seed
+
+__all__ = ["fingerprint", "key_of"]
+
+# Parameters that change how fast an estimator is and what it says, not what it learns.
+_WITHOUT_EFFECT = ("n_jobs", "verbose")
+# Packages whose classes are what their names say.
+_KNOWN = ("builtins", "numpy", "scipy", "skgroup", "sklearn", "skorch", "torch", "torchvision")
+
+
+def key_of(*parts: Any) -> str:
+    """One key for all parts.
+
+    Raises
+    ------
+    TypeError
+        If a part is neither known to `fingerprint` nor can be pickled.
+    """
+    try:
+        return joblib.hash([fingerprint(part) for part in parts])
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(str(error)) from error
+
+
+def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """What `joblib.hash` makes the same key of, in this and in a later process.
+
+    Estimators are their class and parameters, whatever `fit` left in them; classes and functions
+    are what they do; tensors, weights and settings of modules are numbers. Of a torch Dataset the
+    class, the length, and the first and last sample count.
+    """
+    if id(value) in within:  # a function that speaks of itself, a class in its own methods
+        return "again", len(within) - within.index(id(value))
+
+    def of(part: Any) -> Any:
+        return fingerprint(part, (*within, id(value)))
+
+    if isinstance(value, type):
+        name = value.__module__, value.__qualname__
+        if name[0].split(".")[0] in _KNOWN:
+            return "type", *name
+        # Two classes of one name may do different things: those of a function, of a notebook.
+        own = {k: v for k, v in vars(value).items() if not _is_bookkeeping(k)}
+        return "type", *name, [of(base) for base in value.__bases__], of(own)
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        return "tensor", (value.float() if value.is_floating_point() else value).numpy()
+    if isinstance(value, nn.Module):
+        weights = {name: of(part) for name, part in value.state_dict().items()}
+        settings = {
+            name: (type(part), {k: v for k, v in vars(part).items() if not k.startswith("_")})
+            for name, part in value.named_modules()
+        }
+        return "module", of(settings), sorted(weights.items(), key=lambda item: item[0])
+    if isinstance(value, Dataset):
+        n = len(value)  # type: ignore[arg-type]
+        with local_seed(0):  # a sample may be drawn at random (augmented)
+            ends = [of(value[i]) for i in (0, n - 1)]
+        return "dataset", of(type(value)), n, ends
+    if hasattr(value, "get_params"):
+        params = value.get_params(deep=False)
+        kept = sorted(name for name in params if name not in _WITHOUT_EFFECT)
+        return of(type(value)), [(name, of(params[name])) for name in kept]
+    if isinstance(value, functools.partial):
+        return "partial", *map(of, (value.func, value.args, value.keywords))
+    if isinstance(value, types.FunctionType):
+        if getattr(value, "hooked", False):  # torch wraps an optimizer's `step` at its first use
+            return fingerprint(inspect.unwrap(value), within)
+        cells = [of(cell.cell_contents) for cell in value.__closure__ or ()]
+        defaults = of((value.__defaults__, value.__kwdefaults__))
+        return value.__module__, value.__qualname__, _code(value.__code__), cells, defaults
+    if isinstance(value, types.MethodType):
+        return "method", of(value.__self__), value.__name__
+    if isinstance(value, staticmethod | classmethod):
+        return type(value).__name__, of(value.__func__)
+    if isinstance(value, property):
+        return "property", of([value.fget, value.fset, value.fdel])
+    if sparse.issparse(value):
+        value = value.tocsr()
+        return "sparse", value.shape, value.indptr, value.indices, value.data
+    if hasattr(value, "iloc"):  # pandas
+        frame = value.to_frame() if value.ndim == 1 else value
+        columns = [np.asarray(frame.iloc[:, i]) for i in range(frame.shape[1])]
+        return "frame", list(map(str, frame.columns)), list(map(of, columns))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        return "objects", value.shape, [of(v) for v in value.ravel().tolist()]
+    if isinstance(value, Mapping):
+        pairs = [(joblib.hash(of(k)), of(v)) for k, v in value.items()]
+        return "mapping", sorted(pairs, key=lambda pair: pair[0])
+    if isinstance(value, set | frozenset):
+        return "set", sorted(joblib.hash(of(v)) for v in value)
+    if isinstance(value, list | tuple):
+        return type(value).__name__, [of(v) for v in value]
+    if type(value).__module__.split(".")[0] not in _KNOWN and hasattr(value, "__dict__"):
+        return "object", of(type(value)), of(vars(value))
+    return value
+
+
+def _is_bookkeeping(name: str) -> bool:
+    """What a class has whatever it does."""
+    return name.startswith("__") and name in (
+        "__dict__",
+        "__weakref__",
+        "__doc__",
+        "__module__",
+        "__qualname__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__annotations__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "__abstractmethods__",
+    )
+
+
+def _code(code: types.CodeType) -> Any:
+    constants = []
+    for value in code.co_consts:
+        # The order of a set's representation differs between processes.
+        shown = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+        constants.append(_code(value) if isinstance(value, types.CodeType) else shown)
+    return code.co_code, code.co_names, constants
