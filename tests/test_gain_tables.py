@@ -1,5 +1,9 @@
 """Tables of gains: what may be added to them, what they keep in a file, and parts of them."""
 
+import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -138,6 +142,29 @@ def test_weights_and_settings_of_modules_count():
     assert key(nn.Dropout(0.1)) != key(nn.Dropout(0.2))
 
 
+def test_classes_of_all_kinds_have_a_key():
+    @dataclass
+    class Settings:
+        lr: float = 0.1
+
+    class Slots(ABC):
+        __slots__ = ("a",)
+
+        @functools.cached_property
+        def b(self):
+            return super()
+
+        @abstractmethod
+        def c(self): ...
+
+    class Module(MLP):
+        kind = Slots
+
+    key = _gains.key_of
+    assert len({key(kind) for kind in (Settings, Slots, Module)}) == 3
+    assert key(Settings(0.1)) == key(Settings(0.1)) != key(Settings(0.2))
+
+
 def test_warm_start_looks_at_every_sample_of_a_dataset():
     gains = table(net()).fit(Samples(), Y)
     gains.fit(Samples(), Y)
@@ -255,11 +282,32 @@ def test_what_predictors_and_selectors_cannot_use_is_named():
         GroupSelector().fit(np.array([[0, 1e308], [-1e308, 0]]))
 
 
+R = np.array([[0.0, 0.5], [0.3, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("given", "kwargs", "match"),
+    [
+        (R + 1j, {}, "R must be an affinity matrix"),
+        (R.astype("M8[s]"), {}, "R must be an affinity matrix"),
+        (np.ma.masked_array(R, R > 0.4), {}, "R must have no masked entry"),
+        (R, {"task_names": "ab"}, "task_names must be a list of names"),
+        (R, {"task_names": 3}, "task_names must be a list of names"),
+        (R, {"task_names": ["a", "a"]}, "task_names must have another name for each task"),
+        (R, {"masks": [[1], [1, 0]]}, "masks is refused"),
+    ],
+)
+def test_tables_that_are_none_are_refused_by_name(given, kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        GroupSelector().fit(given, **kwargs)
+
+
 @pytest.mark.parametrize(
     ("groupings", "error", "match"),
     [
         ([HOAGrouping()], TypeError, "groupings must be a dict"),
         ({"a": MTGNetGrouping(groups_per_task=-3)}, ValueError, "'groups_per_task' parameter"),
+        ({"a": HOAGrouping(cv=1.5)}, ValueError, "'cv' parameter"),
         ({"a": HOAGrouping(n_repeats=0)}, ValueError, "'n_repeats' parameter"),
         ({"a": HOAGrouping(net(max_epochs="2"))}, ValueError, "'max_epochs' parameter"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup._compat import argument_named
 from skgroup.selection._solve_rules import Rules
 
 __all__ = ["Given", "as_names", "canonical_order", "permuted", "read"]
@@ -51,7 +52,8 @@ class Given:
         as_given = np.empty_like(masks)
         as_given[:, self.order] = masks
         name = f"predict of {type(self.predictor).__name__}"
-        gains = np.asarray(self.predictor.predict(as_given), dtype=np.float64)
+        with argument_named(name):
+            gains = np.asarray(self.predictor.predict(as_given), dtype=np.float64)
         if gains.shape != masks.shape:
             raise ValueError(
                 f"{name} must return gains of the shape of the masks, {masks.shape}. Got "
@@ -70,7 +72,8 @@ def read(R: Any, masks: Any) -> Given:
     is_predictor = hasattr(R, "predict") and not hasattr(R, "__array__")
     checked = None
     if masks is not None:
-        values = np.asarray(masks)
+        with argument_named("masks"):
+            values = np.asarray(masks)
         if values.ndim != 2 or not values.shape[0] or not np.isin(values, (0, 1)).all():
             raise ValueError(
                 "masks must be of shape (n_measured, n_tasks), of bool, or 0 and 1. Got an array "
@@ -98,15 +101,20 @@ def read(R: Any, masks: Any) -> Given:
     if hasattr(R, "columns") and hasattr(R, "to_numpy"):
         # Relations name their rows after the tasks.
         of_rows = checked is None and all(isinstance(label, str) for label in R.index)
-        names = np.array([str(c) for c in (R.index if of_rows else R.columns)], dtype=object)
+        names = _names(R.index if of_rows else R.columns, "R")
         # Rows in another order than the columns would silently swap tasks.
         if checked is None and list(R.index) != list(R.columns) and set(R.index) == set(R.columns):
             raise ValueError("R as a DataFrame must have its rows and columns in one order.")
         R = R.to_numpy()
     elif hasattr(R, "detach"):  # torch
         R = R.detach().cpu().numpy()
+    if np.ma.is_masked(R):
+        raise ValueError("R must have no masked entry.")
     try:
-        values = np.array(R, dtype=np.float64)
+        values = np.array(R)
+        if values.dtype.kind not in "biufO":  # NumPy would make numbers of dates, and of text
+            raise TypeError
+        values = values.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(
             "R must be an affinity matrix, measured gains (with masks), or a fitted predictor "
@@ -151,9 +159,20 @@ def _check_range(values: NDArray[np.float64], n_tasks: int, name: str) -> None:
 
 
 def as_names(task_names: Any, n_tasks: int) -> NDArray[np.object_]:
+    if isinstance(task_names, str) or not hasattr(task_names, "__len__"):
+        raise ValueError(f"task_names must be a list of names. Got {task_names!r}.")
     if len(task_names) != n_tasks:
         raise ValueError(f"task_names must name all {n_tasks} tasks. Got {len(task_names)} names.")
-    return np.array([str(name) for name in task_names], dtype=object)
+    return _names(task_names, "task_names")
+
+
+def _names(names: Any, owner: str) -> NDArray[np.object_]:
+    found = np.array([str(name) for name in names], dtype=object)
+    unique, counts = np.unique(found.astype(str), return_counts=True)
+    if (counts > 1).any():
+        twice = str(unique[counts > 1][0])
+        raise ValueError(f"{owner} must have another name for each task. Got several of {twice!r}.")
+    return found
 
 
 def canonical_order(given: Given) -> NDArray[np.intp]:

@@ -170,7 +170,7 @@ class _GainGrouping(_Grouping):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_Grouping._parameter_constraints,
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "cv": "no_validation",  # GroupGains looks at it
+        "cv": GroupGains._parameter_constraints["cv"],
     }
 
     def __init__(
@@ -488,7 +488,7 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     {'name': 'all', 'nets': 1023, 'epochs': 10230}
     {'name': 'HOA', 'nets': 55, 'epochs': 550}
     """
-    if not isinstance(n_tasks, Integral) or n_tasks < 1:
+    if not isinstance(n_tasks, Integral) or isinstance(n_tasks, bool) or n_tasks < 1:
         raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
     if not isinstance(groupings, Mapping):
         raise TypeError(f"groupings must be a dict of names to estimators. Got {groupings!r}.")

@@ -247,8 +247,13 @@ def _check_masks(estimator: Any, masks: Any, *, reset: bool) -> NDArray[np.bool_
 
 def check_gains(gains: Any, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Gains as a float array, a copy, finite where checked `masks` have a task."""
+    if np.ma.is_masked(gains):
+        gains = np.ma.filled(np.ma.asarray(gains, dtype=np.float64), np.nan)
     try:
-        values = np.array(gains, dtype=np.float64)
+        values = np.array(gains)
+        if values.dtype.kind not in "biufO":  # NumPy would make numbers of dates, and of text
+            raise TypeError
+        values = values.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"gains must be an array of numbers. Got {gains!r}.") from None
     if values.shape != masks.shape:

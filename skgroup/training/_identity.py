@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import pickle
 import types
 from collections.abc import Mapping
@@ -23,6 +24,9 @@ __all__ = ["fingerprint", "key_of"]
 _WITHOUT_EFFECT = ("n_jobs", "verbose")
 # Packages whose classes are what their names say.
 _KNOWN = ("builtins", "numpy", "scipy", "skgroup", "sklearn", "skorch", "torch", "torchvision")
+# What classes are told apart by.
+_DOES = (types.FunctionType, staticmethod, classmethod, property)
+_SETS = (type, str, int, float, list, tuple, dict, set, np.ndarray, Tensor, nn.Module)
 
 
 def key_of(*parts: Any) -> str:
@@ -57,7 +61,9 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
         if name[0].split(".")[0] in _KNOWN:
             return "type", *name
         # Two classes of one name may do different things: those of a function, of a notebook.
-        own = {k: v for k, v in vars(value).items() if not _is_bookkeeping(k)}
+        own = {
+            k: _of_class(k, v) for k, v in vars(value).items() if k not in ("__doc__", "__module__")
+        }
         return "type", *name, [of(base) for base in value.__bases__], of(own)
     if isinstance(value, Tensor):
         value = value.detach().cpu()
@@ -108,27 +114,19 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
         return "set", sorted(joblib.hash(of(v)) for v in value)
     if isinstance(value, list | tuple):
         return type(value).__name__, [of(v) for v in value]
-    if type(value).__module__.split(".")[0] not in _KNOWN and hasattr(value, "__dict__"):
+    known = type(value).__module__.split(".")[0] in _KNOWN
+    if not known and hasattr(value, "__dict__") and not isinstance(value, io.IOBase):
         return "object", of(type(value)), of(vars(value))
     return value
 
 
-def _is_bookkeeping(name: str) -> bool:
-    """What a class has whatever it does."""
-    return name.startswith("__") and name in (
-        "__dict__",
-        "__weakref__",
-        "__doc__",
-        "__module__",
-        "__qualname__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__annotations__",
-        "__annotate__",
-        "__annotate_func__",
-        "__annotations_cache__",
-        "__abstractmethods__",
-    )
+def _of_class(name: str, value: Any) -> Any:
+    """What an attribute of a class says about what the class does."""
+    value = getattr(value, "func", value)  # of a cached property
+    if isinstance(value, _DOES):
+        return value
+    bookkeeping = name.startswith("__") or not isinstance(value, _SETS)
+    return type(value).__name__ if bookkeeping else value
 
 
 def _code(code: types.CodeType) -> Any:
