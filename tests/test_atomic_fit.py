@@ -226,8 +226,8 @@ def test_an_interruption_is_raised_and_leaves_the_first_fit(case):
 
 def test_an_interrupted_search_is_no_score():
     net = interruptible().set_params(module__interrupt_at=2)
-    clf = GroupedMTLClassifier(net, n_groups=2)
-    with pytest.raises(KeyboardInterrupt):
-        cross_val_score(clf, X, Y, cv=2)
-    with pytest.raises(KeyboardInterrupt):
-        GridSearchCV(clf, {}, cv=2).fit(X, Y)
+    for estimator in (net, GroupedMTLClassifier(net, n_groups=2)):
+        with pytest.raises(KeyboardInterrupt):
+            cross_val_score(estimator, X, Y, cv=2)
+        with pytest.raises(KeyboardInterrupt):
+            GridSearchCV(estimator, {}, cv=2).fit(X, Y)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -379,7 +377,7 @@ def _fit_and_score(
     try:
         estimator = _seeded(estimator, seed)
         # What has no random_state of its own draws from the global generators.
-        with open_seed(seed), _interruptions_raised():
+        with open_seed(seed):
             start = time.perf_counter()
             estimator = estimator.fit(take_samples(X, train), take_samples(Y, train))
             seconds = time.perf_counter() - start
@@ -392,26 +390,6 @@ def _fit_and_score(
         if error_score == "raise":
             raise
         return _Done(job, error=f"{type(error).__name__}: {error}")
-
-
-@contextmanager
-def _interruptions_raised() -> Iterator[None]:
-    """An interrupted net warns and keeps what it has learned; here it must not count as trained."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is interrupted, and filters of warnings are of all threads
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", TrainingInterruptedWarning)
-        show = warnings.showwarning
-
-        def raise_or_show(message: Any, category: Any, *args: Any, **kwargs: Any) -> None:
-            # Raised as what no estimator takes for a failed fit.
-            if issubclass(category, TrainingInterruptedWarning):
-                raise KeyboardInterrupt(str(message))
-            show(message, category, *args, **kwargs)
-
-        warnings.showwarning = raise_or_show
-        yield
 
 
 # -- what is compared --------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from skgroup.ensemble._compare import (
     _check_estimator,
     _check_n_samples,
     _check_seeds,
-    _interruptions_raised,
     _seeded,
     _splits,
 )
@@ -191,7 +190,7 @@ def _fit_and_score(
 ) -> dict[str, _Curve]:
     """Of each part of the samples, the scores after the epochs that were kept."""
     fitted = _seeded(estimator, seed)
-    with open_seed(seed), _interruptions_raised():
+    with open_seed(seed):
         fitted.fit(take_samples(X, train), take_samples(Y, train))
     last = steps_of(fitted)[-1]
     nets = [last] if isinstance(last, MultiTaskNet) else last.candidates_

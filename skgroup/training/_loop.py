@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import functools
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, PrintLog
+from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len
 from torch import Tensor
 
@@ -43,21 +45,27 @@ class TrainingLoop(NeuralNet):
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Tell the callbacks; see `skorch.NeuralNet.notify`."""
-        if method_name != "on_epoch_end":
-            super().notify(method_name, **kwargs)
-            return
-        # skorch's EarlyStopping raises what Ctrl-C raises. Told apart here, one net that stops
-        # early does not end the training of others, and all callbacks hear of the last epoch.
-        self.on_epoch_end(self, **kwargs)
+        callbacks = [callback for _, callback in self.callbacks_]
+        if method_name == "on_epoch_end" and not self.verbose:
+            # It would lay out a table that nobody sees.
+            callbacks = [c for c in callbacks if type(c) is not PrintLog or c.sink is not print]
+        self._tell([self, *callbacks], method_name, **kwargs)
+
+    def _tell(self, listeners: Iterable[Any], hook: str, **kwargs: Any) -> None:
+        """Call a hook of each; all hear of it, even if one wants to stop.
+
+        skorch's EarlyStopping raises what Ctrl-C raises. Told apart here, one net that stops
+        early does not end the training of others, and an interruption is not taken for an end.
+        """
         stop = False
-        for _, callback in self.callbacks_:
-            if not self.verbose and type(callback) is PrintLog and callback.sink is print:
-                continue  # it would lay out a table that nobody sees
+        for listener in listeners:
             try:
-                with labels_at_hand(callback):
-                    callback.on_epoch_end(self, **kwargs)
-            except KeyboardInterrupt:
-                if not isinstance(callback, EarlyStopping):
+                with labels_at_hand(listener):
+                    getattr(listener, hook)(self, **kwargs)
+            except KeyboardInterrupt as error:
+                # Recorders of ours run modules, which are none to end a training.
+                ours = type(listener).__module__.startswith("skgroup.")
+                if ours or not _raised_by_code(error):
                     raise
                 stop = True
         if stop:
@@ -86,15 +94,13 @@ class TrainingLoop(NeuralNet):
         for batch in iterator:
             if wait and self not in begin:  # of which skorch's hook does so
                 self.history.new_batch()
-            for listener in begin:
-                listener.on_batch_begin(self, batch=batch, training=training)
+            self._tell(begin, "on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses.append(step["loss"].detach())
             sizes.append(get_len(batch[0]))
             if wait:
                 self._record_batch(prefix, losses[-1].item(), sizes[-1])
-            for listener in end:
-                listener.on_batch_end(self, batch=batch, training=training, **step)
+            self._tell(end, "on_batch_end", batch=batch, training=training, **step)
         values = torch.stack(losses).tolist() if losses else []
         if wait:
             self._end_batches(prefix, values)
@@ -182,6 +188,20 @@ def _test_data(
 
 class StopTraining(Exception):
     """A callback wants no further epoch."""
+
+
+def _raised_by_code(error: BaseException) -> bool:
+    """Whether a `raise` of a callback made it, rather than a signal that came in meanwhile."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    handler = signal.getsignal(signal.SIGINT)
+    code = trace.tb_frame.f_code
+    if code is getattr(handler, "__code__", None):
+        return False
+    return dis.opname[code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
 
 
 class BatchLabels:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from inspect import Parameter, signature
@@ -18,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
+from skorch.history import History
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
@@ -27,10 +27,10 @@ from skgroup._compat import (
     Options,
     StrOptions,
     _check_sample_weight,
+    unchanged_on_error,
     validate_parameter_constraints,
 )
 from skgroup._validation import MISSING, check_tasks
-from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.nn import MLP, LinearHeads
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import (
@@ -152,7 +152,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     maps and affinities then describe the augmented samples. What prediction needs too (resizing,
     scaling) belongs in a Dataset or the module.
 
-    Interrupting `fit` (Ctrl-C) ends training early with a warning and keeps what was learned.
+    An interruption of `fit` or `partial_fit` (Ctrl-C) is raised, and the net keeps what it has
+    learned: `predict` and `partial_fit` work. A KeyboardInterrupt that a callback raises itself,
+    as skorch's EarlyStopping does, ends training as if `max_epochs` were reached. After an error,
+    the net is as it was before.
 
     Examples
     --------
@@ -250,12 +253,17 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         ------
         ValueError
             Before any training, if a parameter, `X`, `y` or the module's output is not right;
-            after the epoch, if its loss was not finite.
+            after the epoch, if its loss was not finite. The net is then as it was before.
+        KeyboardInterrupt
+            If interrupted; the net keeps what it has learned so far.
         """
-        data = self._check_data(X, y, sample_weight)
-        self.seed_ = draw_seeds(self.random_state, 1)[0]
-        with _interruptible(self):
-            self._fit_data(data, **fit_params)
+        with unchanged_on_error(self):
+            data = self._check_data(X, y, sample_weight)
+            self.seed_ = draw_seeds(self.random_state, 1)[0]
+            self._prepare(data)
+            interruption = self._train_or_undo(data, **fit_params)
+        if interruption is not None:
+            raise interruption
         return self
 
     def partial_fit(
@@ -286,12 +294,36 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             classes = self.task_classes_
         elif classes is not None:
             classes = [np.unique(c) for c in (classes if np.ndim(y) == 2 else [classes])]
-        data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
-        if first:
-            self.seed_ = draw_seeds(self.random_state, 1)[0]
-        with _interruptible(self):
-            self._fit_data(data, resume=not first, **fit_params)
+        with unchanged_on_error(self):
+            data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
+            if first:
+                self.seed_ = draw_seeds(self.random_state, 1)[0]
+            self._prepare(data, resume=not first)
+            interruption = self._train_or_undo(data, **fit_params)
+        if interruption is not None:
+            raise interruption
         return self
+
+    def _train_or_undo(self, data: TrainingData, **fit_params: Any) -> BaseException | None:
+        """Train; an interruption is handed back, for what was learned to be kept.
+
+        After an error, module, optimizer and history, which may be those of an earlier fit
+        (`partial_fit`, `warm_start`) and are trained in place, are as they were before.
+        """
+        parts = [self.module_, self.criterion_, self.optimizer_] if len(self.history_) else []
+        parts = [part for part in parts if hasattr(part, "state_dict")]
+        before = [copy.deepcopy(part.state_dict()) for part in parts]
+        n_epochs = len(self.history_)
+        try:
+            self._train(data, **fit_params)
+        except KeyboardInterrupt as error:
+            return error
+        except BaseException:
+            for part, state in zip(parts, before, strict=True):
+                part.load_state_dict(state)
+            del self.history_[n_epochs:]
+            raise
+        return None
 
     def _check_data(
         self,
@@ -318,7 +350,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
             )
             if not sample_weight.any():  # scikit-learn before 1.9 lets it pass
-                raise ValueError("Sample weights must contain at least one non-zero number.")
+                raise ValueError(
+                    "sample_weight is refused: Sample weights must contain at least one non-zero "
+                    "number."
+                )
         self._check_task_weight(table.n_tasks)
         for name, value in self._task_parameters().items():
             if len(value) != table.n_tasks:
@@ -379,10 +414,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         names = getattr(module, "task_parameters", ())
         return {name: given[name] for name in names if np.ndim(given.get(name, 0)) == 1}
 
-    def _fit_data(self, data: TrainingData, *, resume: bool = False, **fit_params: Any) -> None:
-        self._prepare(data, resume=resume)
-        self._train(data, **fit_params)
-
     def _train(
         self, data: TrainingData, *, extra_callbacks: Iterable[Callback] = (), **fit_params: Any
     ) -> None:
@@ -395,13 +426,16 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             own = self.callbacks_
             self.callbacks_ = [*own, *((type(cb).__name__, cb) for cb in extra_callbacks)]
             try:
-                self.notify("on_train_begin", X=dataset, y=None)
                 try:
                     # Scoring callbacks of skorch ask the net for its device.
                     with suppress(StopTraining), self._device_resolved():
-                        self.fit_loop(dataset, None, **fit_params)
+                        self.notify("on_train_begin", X=dataset, y=None)
+                        # skorch's LoadInitState may have loaded a history just now.
+                        with local_seed(self.seed_ + 1 + len(self.history_)):
+                            self.fit_loop(dataset, None, **fit_params)
                 finally:
-                    self.notify("on_train_end", X=dataset, y=None)
+                    with suppress(StopTraining):
+                        self.notify("on_train_end", X=dataset, y=None)
             finally:
                 self.callbacks_ = own
 
@@ -552,6 +586,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 "initialize."
             )
         return super().initialize()
+
+    def initialize_history(self) -> Any:
+        """Begin a new history; that of an earlier fit stays as it is, should this one fail."""
+        self.history_ = History()
+        return self
 
     def initialize_callbacks(self) -> Any:
         """Build the callbacks; scores are given labels, not the codes that batches hold."""
@@ -827,16 +866,3 @@ def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
 
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-
-
-@contextmanager
-def _interruptible(net: MultiTaskNet) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        warnings.warn(
-            f"Training was interrupted after {len(net.history_ or [])} of {net.max_epochs} epochs; "
-            "the net keeps what it has learned.",
-            TrainingInterruptedWarning,
-            stacklevel=3,
-        )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
@@ -36,6 +36,8 @@ __all__ = [
 _CONVOLUTION = (nn.modules.conv._ConvNd,)
 # Optimizers that treat every number of the parameters alone.
 _ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+# Callbacks that skorch gives every net, which only take notes.
+_OF_EVERY_NET = {EpochTimer, PassthroughScoring, PrintLog}
 #: Weights times samples in a batch, of one net, up to which a stack is faster than a loop.
 _STACK_UP_TO = 2**24
 #: Batches from which on a stack predicts faster than one net after another.
@@ -159,7 +161,8 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     X = data[0].X
     if not isinstance(X, Tensor) or any(d.X is not X for d in data):
         return "the inputs are not one array in memory"
-    if first.callbacks or first.train_split or first.compile or first.verbose:
+    own_callbacks = {type(callback) for _, callback in first.callbacks_} - _OF_EVERY_NET
+    if own_callbacks or first.train_split or first.compile or first.verbose:
         return "the net has callbacks, a validation split, compile or verbose"
     options = _options(first, "iterator_train")
     if "transform" in options:
