@@ -7,7 +7,12 @@ import signal
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, Checkpoint, LoadInitState
+from sklearn.base import clone
+from sklearn.model_selection import cross_validate
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LoadInitState
+from skorch.dataset import ValidSplit
+from skorch.helper import SliceDataset, predefined_split
+from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.nn import MLP
@@ -187,3 +192,162 @@ def test_training_that_goes_on_from_a_checkpoint_does_not_repeat_the_order(tmp_p
     assert len(loaded.history) == 2
     assert sorted(first.seen) == sorted(second.seen)
     assert first.seen != second.seen
+
+
+# -- fits that would not train -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"batch_size": 100, "iterator_train__drop_last": True},
+        {"batch_size": 50, "iterator_train__drop_last": True, "train_split": ValidSplit(5)},
+        {"iterator_train__sampler": SubsetRandomSampler([])},
+        {"iterator_train": DataLoader, "batch_size": 64, "iterator_train__drop_last": True},
+    ],
+)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_epoch_without_a_batch_is_refused(params, grouped):
+    estimator = net(**params)
+    estimator = GroupedMTLClassifier.stl(estimator) if grouped else estimator
+    with pytest.raises(ValueError, match="'iterator_train' parameter must give at least one batch"):
+        estimator.fit(X, Y)
+
+
+def test_where_there_is_no_number_of_batches_the_loop_sees_that_there_is_none():
+    class NoLength:
+        def __init__(self, dataset, batch_size, shuffle=True):
+            pass
+
+        def __iter__(self):
+            return iter(())
+
+    with pytest.raises(ValueError, match="'iterator_train' parameter must give at least one batch"):
+        net(iterator_train=NoLength).fit(X, Y)
+
+
+def test_dropping_batches_is_no_advice_where_each_is_of_one_sample():
+    class Normed(torch.nn.Module):
+        def __init__(self, n_features, n_outputs):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(n_features)
+            self.layer = torch.nn.Linear(n_features, n_outputs)
+
+        def forward(self, x):
+            return self.layer(self.norm(x))
+
+    estimator = MultiTaskNet(Normed, batch_size=1, max_epochs=1)
+    with pytest.raises(ValueError, match=r"Set another batch_size\.$"):
+        estimator.set_params(iterator_train__drop_last=True).fit(X, Y)
+
+
+def lacking(part, task):
+    """Labels of which a part of the samples lacks those of a task."""
+    labels = Y.astype(float)
+    labels[part, task] = np.nan
+    return labels
+
+
+def test_a_validation_part_without_labels_of_a_task_has_no_loss_for_it():
+    split = ValidSplit(5)
+    labels = lacking(slice(0, 12), 2)
+    fitted = net(train_split=split, class_weight=None, batch_size=-1).fit(X, labels)
+    with torch.no_grad():
+        logits = fitted.module_.eval()(torch.from_numpy(X[:12]))
+    of_tasks = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits[:, :2], torch.from_numpy(Y[:12, :2]).float(), reduction="none"
+    ).mean(0)
+    assert fitted.history[-1, "valid_loss"] == pytest.approx(3 * of_tasks.mean().item(), rel=1e-5)
+
+
+def test_a_batch_of_the_validation_part_without_labels_is_no_loss_of_0():
+    at_once = net(train_split=ValidSplit(2), max_epochs=1, iterator_valid__batch_size=-1)
+    in_parts = clone(at_once).set_params(iterator_valid__batch_size=10)
+    labels = lacking(slice(0, 10), 1)
+    losses = [one.fit(X, labels).history[0, "valid_loss"] for one in (at_once, in_parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_monitored_validation_part_without_labels_of_any_task_is_refused():
+    stopping = EarlyStopping(patience=2, load_best=True)
+    params = {"train_split": ValidSplit(5), "max_epochs": 1}
+    with pytest.raises(ValueError, match="'train_split' parameter must set samples aside that"):
+        net(callbacks=[stopping], **params).fit(X, lacking(slice(0, 12), slice(None)))
+    fitted = net(**params).fit(X, lacking(slice(0, 12), slice(None)))
+    assert np.isnan(fitted.history[0, "valid_loss"])
+
+
+@pytest.mark.parametrize("size", [1e38, 1e-30, 1e300, 1e-300])
+def test_only_ratios_of_sample_weights_matter(size):
+    weight = np.linspace(1, 2, len(X))
+    expected = net().fit(X, Y, sample_weight=weight).predict_proba(X)
+    found = net().fit(X, Y, sample_weight=weight * size).predict_proba(X)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "class_weight", [{0: 0, 1: 0}, {1: {0: 0, 1: 0}}, {1: 1e39}, {0: {1: 1e300}}]
+)
+def test_class_weights_that_leave_nothing_to_train_on_are_refused(class_weight):
+    with pytest.raises(ValueError, match=r"'class_weight' .* finite number"):
+        net(class_weight=class_weight).fit(X, Y)
+
+
+# -- as in skorch ------------------------------------------------------------------------------
+
+
+class Sigmoid(torch.nn.Module):
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_features, n_outputs)
+
+    def forward(self, x):
+        return torch.sigmoid(self.linear(x))
+
+
+class OfProbabilities(torch.nn.Module):
+    def forward(self, p, target):
+        return torch.nn.functional.binary_cross_entropy(p, target["codes"].float())
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_predict_nonlinearity_is_applied_to_outputs(grouped):
+    estimator = MultiTaskNet(Sigmoid, criterion=OfProbabilities, max_epochs=2, random_state=0)
+    results = []
+    for nonlinearity in (None, torch.square):
+        one = clone(estimator).set_params(predict_nonlinearity=nonlinearity)
+        one = GroupedMTLClassifier.mtl(one, random_state=0) if grouped else one
+        results.append(one.fit(X, Y).predict_proba(X))
+    np.testing.assert_allclose(results[0] ** 2, results[1], rtol=1e-5)
+    if not grouped:
+        fitted = clone(estimator).set_params(predict_nonlinearity=None).fit(X, Y)
+        np.testing.assert_array_equal(fitted.forward(X).numpy(), fitted.predict_proba(X))
+
+
+def test_a_nonlinearity_that_changes_the_shape_is_refused():
+    with pytest.raises(ValueError, match="'predict_nonlinearity' parameter must return"):
+        net(predict_nonlinearity=lambda z: z[:, :1]).fit(X, Y).predict(X)
+
+
+@pytest.mark.parametrize("make", [GroupedMTLClassifier.stl, GroupedMTLClassifier])
+def test_nets_of_some_tasks_take_their_columns_of_a_validation_set(make):
+    valid = predefined_split(TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)))
+    fitted = make(net(train_split=valid, class_weight=None, batch_size=-1), random_state=0)
+    fitted.fit(X, Y)
+    for one in fitted.candidates_:
+        with torch.no_grad():
+            logits = one.module_.eval()(torch.from_numpy(X))
+        own = Y if one.selected_ is None else Y[:, one.selected_]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, torch.from_numpy(own).float(), reduction="none"
+        ).mean(0).sum()  # fmt: skip
+        assert one.history[-1, "valid_loss"] == pytest.approx(loss.item(), rel=1e-4)
+
+
+def test_a_slice_dataset_serves_as_its_dataset_does():
+    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    slices = SliceDataset(dataset)
+    expected = net().fit(dataset, Y).predict_proba(dataset)
+    np.testing.assert_array_equal(net().fit(slices, Y).predict_proba(slices), expected)
+    found = cross_validate(net(), slices, Y, cv=2, error_score="raise")
+    assert np.isfinite(found["test_score"]).all()

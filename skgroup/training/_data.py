@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils import check_array
+from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
@@ -60,7 +61,24 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     return X
 
 
+class _Sliced(Dataset):
+    """skorch's SliceDataset as a torch Dataset."""
+
+    def __init__(self, slices: SliceDataset) -> None:
+        self.slices = slices
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.slices[int(i)]
+
+
 def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
+    if isinstance(X, SliceDataset):
+        X = _Sliced(X)
+    if X is None or (isinstance(X, Mapping) and not sparse.issparse(X) and not X):
+        raise ValueError(f"X must hold an array. Got {X!r}.")
     if isinstance(X, Dataset):
         if isinstance(X, IterableDataset):
             raise TypeError("X must not be an IterableDataset: samples are drawn by their index.")

@@ -101,6 +101,10 @@ class TrainingLoop(NeuralNet):
             if wait:
                 self._record_batch(prefix, losses[-1].item(), sizes[-1])
             self._tell(end, "on_batch_end", batch=batch, training=training, **step)
+        if training and not losses:
+            raise ValueError(
+                "The 'iterator_train' parameter must give at least one batch an epoch. Got none."
+            )
         values = torch.stack(losses).tolist() if losses else []
         if wait:
             self._end_batches(prefix, values)

@@ -30,7 +30,7 @@ from skgroup._compat import (
     unchanged_on_error,
     validate_parameter_constraints,
 )
-from skgroup._validation import MISSING, check_tasks
+from skgroup._validation import MISSING, TaskTable, _task_label, check_tasks
 from skgroup.nn import MLP, LinearHeads
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import (
@@ -44,7 +44,7 @@ from skgroup.training._data import (
 )
 from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
-from skgroup.training._loss import MultiTaskLoss, class_weight_table
+from skgroup.training._loss import MultiTaskLoss, class_weight_table, multi_task_loss
 from skgroup.training._random import draw_seeds, local_seed
 from skgroup.training._threads import threads_for
 from skgroup.training._training_data import TrainingData
@@ -175,6 +175,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     criterion_: Any
     callbacks_: list[tuple[str, Any]]
     device: Any
+    # Class and task weights of the loss of a validation part that lacks labels of some task.
+    valid_weight_: Any = None
 
     def __init__(
         self,
@@ -354,7 +356,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     "sample_weight is refused: Sample weights must contain at least one non-zero "
                     "number."
                 )
-        self._check_task_weight(table.n_tasks)
+            # Ratios alone matter; of a size far from 1, float32 would leave nothing of them.
+            sample_weight = sample_weight / sample_weight.max()
+            sample_weight = sample_weight / sample_weight.mean()
+        task_weight = self._check_task_weight(table.n_tasks)
         for name, value in self._task_parameters().items():
             if len(value) != table.n_tasks:
                 raise ValueError(
@@ -367,6 +372,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 f"{self.train_split!r} for {table.n_tasks} tasks."
             )
         class_weight = class_weight_table(self.class_weight, table, sample_weight)
+        if class_weight is not None:
+            self._check_class_weight(class_weight, task_weight, table)
         inputs = {
             name: getattr(self, name)
             for name in ("n_features_in_", "feature_names_in_", "input_shape_")
@@ -406,6 +413,26 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
         return weight
 
+    def _check_class_weight(
+        self, weight: NDArray[np.float32], task_weight: NDArray[np.float32], table: TaskTable
+    ) -> None:
+        """Refuse weights that leave nothing to train on, or are infinite in float32."""
+        rule = "The 'class_weight' parameter must hold finite numbers >= 0"
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(weight * task_weight[:, None])
+        if not finite.all():
+            raise ValueError(
+                f"{rule}, within the range of float32 (times 'task_weight'). Got "
+                f"{self.class_weight!r}."
+            )
+        for t, of_task in enumerate(weight):
+            classes = np.unique(table.codes[:, t][table.codes[:, t] != MISSING])
+            if len(classes) and not of_task[classes].any():
+                raise ValueError(
+                    f"{rule}, not all 0 for the labels of {_task_label(table.names, t)}. Got "
+                    f"{self.class_weight!r}."
+                )
+
     def _task_parameters(self) -> dict[str, Any]:
         """Hyper-parameters of the module that were given with an entry a task."""
         given, module = self.get_params_for("module"), self.module
@@ -433,11 +460,15 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                         # skorch's LoadInitState may have loaded a history just now.
                         with local_seed(self.seed_ + 1 + len(self.history_)):
                             self.fit_loop(dataset, None, **fit_params)
-                finally:
-                    with suppress(StopTraining):
+                except KeyboardInterrupt:
+                    with suppress(Exception):  # e.g. of EarlyStopping, before the first epoch's end
                         self.notify("on_train_end", X=dataset, y=None)
+                    raise
+                with suppress(StopTraining):
+                    self.notify("on_train_end", X=dataset, y=None)
             finally:
                 self.callbacks_ = own
+                self.__dict__.pop("valid_weight_", None)
 
     def _prepare(
         self, data: TrainingData, *, seed: int | None = None, resume: bool = False
@@ -479,6 +510,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                             part.reorder_outputs(source)
                         if hasattr(part, "reorder_tasks"):
                             part.reorder_tasks(places)
+            if not self.train_split:  # else it is seen when the samples are split
+                self._check_batches(data.dataset())
+            self._built_iterator(data.dataset(), training=False)
 
     def _try_module(self, data: TrainingData) -> None:
         """Run the module on two samples, so that a wrong output shows before training."""
@@ -675,19 +709,112 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         while isinstance(base, Subset):
             base = base.dataset
         if valid is not None and not _is_prepared(base):
-            table = check_tasks(labels_of(valid), classes=self.task_classes_)
+            table = check_tasks(self._own_columns(labels_of(valid)), classes=self.task_classes_)
             valid = TrainingData(valid, table).dataset()
             if (table.codes == MISSING).any():
                 self.criterion_.complete = False
-        self._try_last_batch(train)
+        if self.train_split:  # else `_prepare` has done so
+            self._check_batches(train)
+            if valid is not None:
+                self._built_iterator(valid, training=False)
+                self._learn_validation(valid)
         return train, valid
+
+    def _own_columns(self, labels: NDArray) -> NDArray:
+        """Of the labels of all tasks, those of the tasks that this net is for."""
+        if self.selected_ is None or labels.ndim == 1:
+            return labels
+        if labels.shape[1] <= max(self.selected_):
+            raise ValueError(
+                "The 'train_split' parameter must give validation samples with the labels of all "
+                f"tasks of Y. Got {labels.shape[1]} columns."
+            )
+        return labels[:, self.selected_]
+
+    def _learn_validation(self, valid: Any) -> None:
+        """How the validation loss weighs tasks: those without labels have no loss, not loss 0.
+
+        A task counts by its mean over the batches that hold labels of it; tasks without any are
+        left out, the weight of the others is raised to make up for them.
+        """
+        samples = BatchLoader(valid)
+        codes = samples.base.target["codes"]
+        observed = codes >= 0
+        if "weight" in samples.base.target:
+            observed &= samples.base.target["weight"][:, None] > 0
+        observed = observed if samples.index is None else observed[samples.index]
+        if not observed.any():
+            for name, callback in self.callbacks_:
+                monitor = getattr(callback, "monitor", None)
+                if isinstance(monitor, str) and monitor.startswith("valid_"):
+                    raise ValueError(
+                        f"The callback {name} monitors {monitor!r}, so the 'train_split' parameter "
+                        "must set samples aside that have labels. It leaves none of any task with "
+                        f"{self.train_split!r}."
+                    )
+        if not isinstance(self.criterion_, MultiTaskLoss):
+            return
+        options = {"batch_size": self.batch_size} | self.get_params_for("iterator_valid")
+        size = options["batch_size"] if self.iterator_valid is BatchLoader else -1
+        batches = observed.split(size if size > 0 else len(observed))
+        met = torch.stack([len(batch) * batch.any(dim=0) for batch in batches]).sum(dim=0)
+        weight = torch.from_numpy(self.loss_weights_["task_weight"])
+        shares = weight.sum() / weight[met > 0].sum()  # NaN, where no task has a loss
+        factor = torch.where(met > 0, shares * len(observed) / met, 0.0 * shares)
+        if not bool((factor == 1).all()):
+            self.valid_weight_ = self.criterion_.weight * factor[:, None].to(self._device())
+
+    def _built_iterator(self, dataset: Any, *, training: bool) -> Any:
+        """The iterator over the batches of a dataset; what cannot be built is named."""
+        name = "iterator_train" if training else "iterator_valid"
+        options = self.get_params_for(name)
+        size = options.get("batch_size", self.batch_size)
+        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        # None is how torch's DataLoader leaves batches to a sampler.
+        if size is not None and not (whole and (size > 0 or size == -1)):
+            raise ValueError(
+                f"The '{name}__batch_size' parameter must be an int >= 1, or -1 for all samples. "
+                f"Got {size!r}."
+            )
+        for key in ("shuffle", "drop_last"):
+            if not isinstance(options.get(key, False), bool | np.bool_):
+                raise ValueError(
+                    f"The '{name}__{key}' parameter must be True or False. Got {options[key]!r}."
+                )
+        try:
+            return self.get_iterator(dataset, training=training)
+        except (TypeError, ValueError, AttributeError) as error:
+            given = {k: v for k, v in options.items() if k != "generator"}
+            raise ValueError(
+                f"The '{name}' parameter must be a class that is called like torch's DataLoader, "
+                f"with the options '{name}__...'. Got {getattr(self, name)!r} with {given}: {error}"
+            ) from error
+
+    def _check_batches(self, dataset: Any) -> None:
+        """Refuse an epoch without a batch, and a last one that the module cannot take."""
+        iterator = self._built_iterator(dataset, training=True)
+        try:
+            n_batches = len(iterator)
+        except (TypeError, NotImplementedError, AttributeError):
+            n_batches = 1  # not known; the loop looks again
+        if not n_batches:
+            raise ValueError(
+                f"The 'iterator_train' parameter must give at least one batch an epoch. Got none "
+                f"from the {len(dataset)} samples to train on, with batch_size={self.batch_size} "
+                f"and {self.get_params_for('iterator_train')}: with drop_last, 'batch_size' must "
+                "be at most the number of samples; a sampler must draw some."
+            )
+        self._try_last_batch(dataset)
 
     def _try_last_batch(self, dataset: Any) -> None:
         """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
         options = {"batch_size": self.batch_size} | self.get_params_for("iterator_train")
         size, n_samples = options["batch_size"], len(dataset)
+        if options.keys() & {"sampler", "batch_sampler"}:
+            return
+        dropped = options.get("drop_last") and size not in (1, -1)
         comes = n_samples == 1 or (size > 0 and n_samples % size == 1 % size)
-        if not comes or options.keys() & {"sampler", "batch_sampler"} or options.get("drop_last"):
+        if not comes or dropped:
             return
         x = next(iter(BatchLoader(Subset(dataset, [0]))))[0]
         buffers = [(part, part.clone()) for part in self.module_.buffers()]
@@ -696,10 +823,14 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             with local_seed(0), torch.no_grad():
                 self._run_module(x)
         except ValueError as error:
+            remedy = "Set another batch_size"
+            if 1 < size < n_samples:
+                remedy = "Set iterator_train__drop_last=True or another batch_size"
+            if n_samples == 1:
+                remedy = "It takes more samples"
             raise ValueError(
                 f"The module {type(self.module_).__name__} cannot train on a batch of one sample, "
-                f"which batch_size={size} leaves of {n_samples} samples: {error} Set "
-                "iterator_train__drop_last=True or another batch_size."
+                f"which batch_size={size} leaves of {n_samples} samples: {error} {remedy}."
             ) from error
         finally:
             for part, before in buffers:
@@ -726,7 +857,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """The criterion of one batch; `y_true` is its target, a dict of tensors."""
-        return self.criterion_(y_pred, to_tensor(y_true, self._device()))
+        target = to_tensor(y_true, self._device())
+        if not training and self.valid_weight_ is not None:
+            of = self.criterion_
+            return multi_task_loss(y_pred, target, self.valid_weight_, of.layout, of.complete)
+        return self.criterion_(y_pred, target)
 
     # -- looking inside ------------------------------------------------------------------------
 
@@ -810,7 +945,22 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         with threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")):
             # Scores of training batches are given logits that still know their gradient.
             for logits in self.forward_iter(X):
-                yield layout.probability(logits)
+                yield self._probability(layout, logits)
+
+    def _probability(self, layout: OutputLayout, output: Tensor) -> Tensor:
+        """Probabilities of the module's output (batch, n_outputs), by `predict_nonlinearity`."""
+        if self.predict_nonlinearity == "auto":
+            return layout.probability(output)
+        if self.predict_nonlinearity is None:
+            return output
+        proba = self.predict_nonlinearity(output)
+        if not isinstance(proba, Tensor) or proba.shape != output.shape:
+            raise ValueError(
+                "The 'predict_nonlinearity' parameter must return a tensor of the shape "
+                f"(batch, n_outputs) = {tuple(output.shape)} that it is given. Got "
+                f"{tuple(proba.shape) if isinstance(proba, Tensor) else type(proba).__name__}."
+            )
+        return proba
 
     def __getstate__(self) -> dict[str, Any]:
         # skorch pickles modules apart, for the sake of GPUs, and with a pickler that knows no
