@@ -214,7 +214,7 @@ def _fill(row: NDArray[np.float32], classes: NDArray, given: Mapping[Any, Any]) 
                 weight = np.nan
             if not 0 <= weight <= np.finfo(np.float32).max:
                 raise ValueError(
-                    f"The 'class_weight' of class {label!r} must be a finite number >= 0, in float32. Got "
+                    f"The 'class_weight' of class {label!r} must be a finite number >= 0. Got "
                     f"{given[label]!r}."
                 )
             row[k] = weight
