@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -264,6 +265,24 @@ def test_an_interruption_before_anything_new_is_raised(monkeypatch, interrupted_
 def test_a_scoring_that_cannot_score_is_refused_before_training(scoring, match, no_training):
     with pytest.raises(ValueError, match=match):
         GroupGains(net(), scoring=scoring).fit(X, Y)
+
+
+def test_a_scoring_that_fails_on_a_part_of_a_task_loses_that_score_alone():
+    def strict(labels, scores, sample_weight=None):
+        if len(np.unique(labels)) < 2:
+            raise ZeroDivisionError("one class")
+        return float(np.mean((scores > 0.5) == labels))
+
+    rare = Y.copy()
+    rare[:, 2] = 0
+    rare[:3, 2] = 1
+    halves = np.arange(1, 31), np.r_[0, np.arange(31, 60)]
+    cv = [(halves[0], halves[1][1:]), (halves[1], halves[0])]
+    gains = GroupGains(net(), masks=[[1, 1, 1]], cv=cv, scoring=strict, random_state=0)
+    with pytest.warns(UndefinedMetricWarning, match="one class"):
+        gains.fit(X, rare)
+    assert np.isfinite(gains.gains_[gains.masks_]).all()
+    assert np.isnan(gains.scores_[-1, 2, 0])
 
 
 def test_what_predictors_and_selectors_cannot_use_is_named():

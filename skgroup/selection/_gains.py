@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -505,11 +506,20 @@ class GroupGains(BaseEstimator):
         for t, p in enumerate(of_classes):  # a callable sees one task
             known = table.codes[:, t] != MISSING
             if known.any():
-                scores[t] = self._call_scoring(
-                    table.classes[t][table.codes[known, t]],
-                    p[known],
-                    None if weight is None else weight[known],
-                )
+                try:
+                    scores[t] = self._call_scoring(
+                        table.classes[t][table.codes[known, t]],
+                        p[known],
+                        None if weight is None else weight[known],
+                    )
+                except Exception as error:
+                    # It scored an example: what it cannot score is this part, and no more is lost.
+                    warnings.warn(
+                        f"{self.scoring!r} cannot score {_task_label(table.names, t)} on a "
+                        f"held-out part, which is left out: {type(error).__name__}: {error}",
+                        UndefinedMetricWarning,
+                        stacklevel=2,
+                    )
         return scores
 
     def _summarise(self) -> None:

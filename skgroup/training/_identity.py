@@ -61,8 +61,11 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
         if name[0].split(".")[0] in _KNOWN:
             return "type", *name
         # Two classes of one name may do different things: those of a function, of a notebook.
+        redefined = "<locals>" in name[1] or name[0] == "__main__"
         own = {
-            k: _of_class(k, v) for k, v in vars(value).items() if k not in ("__doc__", "__module__")
+            k: _of_class(k, v, with_settings=redefined)
+            for k, v in vars(value).items()
+            if k not in ("__doc__", "__module__")
         }
         return "type", *name, [of(base) for base in value.__bases__], of(own)
     if isinstance(value, Tensor):
@@ -120,13 +123,16 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
     return value
 
 
-def _of_class(name: str, value: Any) -> Any:
-    """What an attribute of a class says about what the class does."""
+def _of_class(name: str, value: Any, *, with_settings: bool) -> Any:
+    """What an attribute of a class says about what the class does.
+
+    Of a class that a module has once, plain attributes may be counters and caches.
+    """
     value = getattr(value, "func", value)  # of a cached property
     if isinstance(value, _DOES):
         return value
-    bookkeeping = name.startswith("__") or not isinstance(value, _SETS)
-    return type(value).__name__ if bookkeeping else value
+    is_setting = with_settings and not name.startswith("__") and isinstance(value, _SETS)
+    return value if is_setting else "attribute"
 
 
 def _code(code: types.CodeType) -> Any:
