@@ -212,7 +212,7 @@ def _fill(row: NDArray[np.float32], classes: NDArray, given: Mapping[Any, Any]) 
                 weight = float(given[label])
             except (TypeError, ValueError):
                 weight = np.nan
-            if not 0 <= weight <= np.finfo(np.float32).max:
+            if not 0 <= weight <= float(np.finfo(np.float32).max):
                 raise ValueError(
                     f"The 'class_weight' of class {label!r} must be a finite number >= 0. Got "
                     f"{given[label]!r}."
