@@ -351,3 +351,78 @@ def test_a_slice_dataset_serves_as_its_dataset_does():
     np.testing.assert_array_equal(net().fit(slices, Y).predict_proba(slices), expected)
     found = cross_validate(net(), slices, Y, cv=2, error_score="raise")
     assert np.isfinite(found["test_score"]).all()
+
+
+@pytest.mark.usefixtures("assert_global_random_state_untouched")
+def test_parameters_of_the_module_wait_for_the_next_fit():
+    fitted = net().fit(X, Y)
+    expected = fitted.predict_proba(X)
+    fitted.set_params(module__hidden_units=(9,), lr=0.1)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert fitted.fit(X, Y).module_.heads.in_features == 9
+
+
+# -- parameters that are refused before training -------------------------------------------------
+
+
+class Detached(MLP):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+class Complex(MLP):
+    def forward(self, x):
+        return super().forward(x) + 0j
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"module": 3}, "'module' parameter"),
+        ({"module": object}, "'module' parameter"),
+        ({"module": lambda **sizes: 3}, "'module' parameter"),
+        ({"module": Detached}, "without gradient"),
+        ({"module": Complex}, "real floats"),
+        ({"module__dropout": "a"}, "module MLP cannot be built with"),
+        ({"module__n_features": 3}, "module MLP, built with"),
+        ({"criterion": "bce"}, "'criterion' parameter"),
+        ({"optimizer": None}, "'optimizer' parameter"),
+        ({"optimizer": 3}, "'optimizer' parameter"),
+        ({"train_split": "x"}, "'train_split' parameter"),
+        ({"callbacks": 3}, "'callbacks' parameter"),
+        ({"callbacks": [3]}, "'callbacks' parameter"),
+        ({"callbacks": [EarlyStopping("foo")]}, "monitor='foo'"),
+        ({"iterator_train": 3}, "'iterator_train' parameter"),
+        ({"iterator_valid": None}, "'iterator_valid' parameter"),
+        ({"iterator_train__batch_size": 0}, "'iterator_train__batch_size' parameter"),
+        ({"iterator_valid__batch_size": 0}, "'iterator_valid__batch_size' parameter"),
+        ({"iterator_train__shuffle": "maybe"}, "'iterator_train__shuffle' parameter"),
+        ({"iterator_train__foo": 1}, "'iterator_train' parameter"),
+        ({"iterator_valid__foo": 1}, "'iterator_valid' parameter"),
+        ({"device": 3.5}, "'device' parameter"),
+        ({"device": "nowhere"}, "'device' parameter"),
+        ({"verbose": "x"}, "'verbose' parameter"),
+        ({"predict_nonlinearity": "foo"}, "'predict_nonlinearity' parameter"),
+        ({"dataset": TensorDataset}, "'dataset' parameter"),
+        ({"warm_start": "x"}, "'warm_start' parameter"),
+        ({"use_caching": 3}, "'use_caching' parameter"),
+    ],
+)
+def test_parameters_are_refused_by_name_before_training(params, message):
+    refused = net(**params)
+    with pytest.raises((ValueError, TypeError), match=message):
+        refused.fit(X, Y)
+    assert not refused.__sklearn_is_fitted__()
+
+
+def test_a_warm_start_on_other_inputs_is_refused():
+    fitted = net(warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="'warm_start' parameter"):
+        fitted.fit(X[:, :3], Y)
+    assert fitted.predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize("bad", [None, {}])
+def test_inputs_that_hold_nothing_are_refused_by_name(bad):
+    with pytest.raises(ValueError, match="X must hold an array"):
+        net().fit(bad, Y)

@@ -21,6 +21,7 @@ from torch import Tensor
 from skgroup.training._classifier import decode
 from skgroup.training._data import BatchLoader, TaskDataset
 from skgroup.training._data_map import DataMapRecorder
+from skgroup.training._random import local_seed
 
 __all__ = ["BatchLabels", "StopTraining", "TrainingLoop"]
 
@@ -35,11 +36,19 @@ class TrainingLoop(NeuralNet):
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters, those of a fitted net too; see `skorch.NeuralNet.set_params`."""
-        # Of a fitted net, skorch expects each parameter with a prefix to rebuild something.
-        prefixes = ("iterator_train__", "iterator_valid__")
-        of_iterators = {key: value for key, value in params.items() if key.startswith(prefixes)}
-        super().set_params(**{k: v for k, v in params.items() if k not in of_iterators})
-        for key, value in of_iterators.items():
+        # Of a fitted net, skorch expects each parameter with a prefix to rebuild something. Its
+        # module stays: a new one, untrained, would predict at random. The next `fit` builds it.
+        prefixes: tuple[str, ...] = ("iterator_train__", "iterator_valid__")
+        if self.initialized_:
+            prefixes += ("module__", "compile__", "train_split__", "dataset__")
+        kept = {
+            key: value
+            for key, value in params.items()
+            if key.startswith(prefixes) or (key in ("module", "optimizer") and self.initialized_)
+        }
+        with local_seed(0):  # what is rebuilt must not draw from the caller's state
+            super().set_params(**{k: v for k, v in params.items() if k not in kept})
+        for key, value in kept.items():
             setattr(self, key, value)
         return self
 

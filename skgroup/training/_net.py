@@ -115,7 +115,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     iterator_train, iterator_valid : type, default=BatchLoader
         Any class that is called like torch's DataLoader, which is used for data that is not in
         memory. Training shuffles (`iterator_train__shuffle`).
-    dataset, callbacks, predict_nonlinearity, warm_start, compile, use_caching, torch_load_kwargs
+    dataset : TaskDataset
+        Of skgroup's own; to be left as it is. A torch Dataset is given as `X`.
+    predict_nonlinearity : callable, "auto" or None, default="auto"
+        Turns the module's output (batch, n_outputs) into probabilities. "auto" is the sigmoid of
+        binary tasks and the softmax of others, None takes the output as it is.
+    callbacks, warm_start, compile, use_caching, torch_load_kwargs
         As in `skorch.NeuralNet`.
     **kwargs
         Parameters by prefix.
@@ -388,9 +393,48 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
             "precision": [StrOptions({"float32", "bfloat16"})],
             "random_state": ["random_state"],
+            "module": [nn.Module, callable],
+            "criterion": [nn.Module, callable],
+            "optimizer": [callable],
+            "train_split": [callable, None],
+            "callbacks": [list, tuple, StrOptions({"disable"}), None],
+            "iterator_train": [callable],
+            "iterator_valid": [callable],
+            "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
+            "verbose": ["verbose"],
+            "warm_start": ["boolean"],
+            "compile": ["boolean"],
+            "use_caching": ["boolean", StrOptions({"auto"})],
+            "torch_load_kwargs": [dict, None],
         }  # fmt: skip
         values = {name: getattr(self, name) for name in constraints}
         validate_parameter_constraints(constraints, values, caller_name=type(self).__name__)
+        if isinstance(self.module, type) and not issubclass(self.module, nn.Module):
+            raise ValueError(
+                "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
+                f"callable that builds one. Got {self.module!r}."
+            )
+        if self.dataset is not TaskDataset or self.get_params_for("dataset"):
+            raise ValueError(
+                "The 'dataset' parameter must be left as it is: give a torch Dataset as X instead. "
+                f"Got {self.dataset!r} with {self.get_params_for('dataset')}."
+            )
+        for item in [] if isinstance(self.callbacks, str) else self.callbacks or []:
+            named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+            callback = item[1] if named else item
+            if not hasattr(callback, "on_epoch_end") and not (named and callback is None):
+                raise ValueError(
+                    "The 'callbacks' parameter must be a list of skorch's Callbacks, or of pairs "
+                    f"(name, Callback). Got {item!r} in it."
+                )
+        if self.device is not None:
+            try:
+                torch.empty(0, device=torch.device(self._device()))
+            except (TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
+                raise ValueError(
+                    f"The 'device' parameter must be 'auto', None or a device that torch has here. "
+                    f"Got {self.device!r}: {str(error).splitlines()[0]}"
+                ) from error
 
     def _check_task_weight(self, n_tasks: int) -> NDArray[np.float32]:
         if self.task_weight is None:
@@ -481,6 +525,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self._learn_tasks(data.table)
             self.selected_ = data.selected
             shape = shape_of(data.X)
+            earlier = getattr(self, "learned_", None)
             self.learned_ = {
                 "task_outputs": self.task_outputs_,
                 "n_outputs": sum(self.task_outputs_),
@@ -489,6 +534,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self.learned_["input_shape"] = shape
                 if len(shape) == 1:
                     self.learned_["n_features"] = shape[0]
+            if self.warm_start and self.initialized_ and earlier != self.learned_:
+                raise ValueError(
+                    "The 'warm_start' parameter goes on with the module of the earlier fit, which "
+                    f"was built for {earlier}. Got X and Y of {self.learned_}."
+                )
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
             "task_weight": self._check_task_weight(data.table.n_tasks),
@@ -520,15 +570,42 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             iter(BatchLoader(Subset(data.dataset(), range(min(2, len(data.table.codes)))), 2))
         )
         self._set_training(False)
-        with torch.no_grad():
-            output = self._run_module(batch[0])
         name = type(self.module_).__name__
+        try:
+            output = self._run_module(batch[0])
+        except Exception as error:  # whatever a module of the user's may raise
+            raise ValueError(
+                f"The module {name}, built with {self._module_arguments()}, cannot run on the "
+                f"first samples of X, of shape {shape_of(data.X)}: {type(error).__name__}: {error}"
+            ) from error
         parts = output if isinstance(output, list | tuple) else [output]
         if not all(isinstance(part, Tensor) for part in parts):
             raise ValueError(
                 f"The module {name} must return a tensor of logits, or a list of tensors a task. "
                 f"Got {type(output).__name__}."
             )
+        if not all(part.is_floating_point() for part in parts):
+            raise ValueError(
+                f"The module {name} must return logits that are real floats. Got "
+                f"{[str(part.dtype) for part in parts]}."
+            )
+        if not any(part.requires_grad for part in parts):
+            raise ValueError(
+                f"The module {name} must return logits that depend on parameters to train. Got "
+                "an output without gradient: its parameters are frozen, or it detaches them."
+            )
+        try:
+            torch.autograd.grad(
+                sum(part.float().sum() for part in parts),
+                [p for p in self.module_.parameters() if p.requires_grad],
+                allow_unused=True,
+            )
+        except RuntimeError as error:
+            if "inplace operation" in str(error):  # others may be of eval mode alone
+                raise ValueError(
+                    f"The module {name} must not overwrite in place what its gradient needs: "
+                    f"{error}"
+                ) from error
         n_samples = len(batch[1]["codes"])
         if isinstance(output, list | tuple):
             rule = [(n_samples, k) for k in self.task_outputs_]
@@ -590,6 +667,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 f"{error}"
             ) from None
 
+    def _module_arguments(self) -> dict[str, Any]:
+        return {**_wanted(self.module, self.learned_), **self.get_params_for("module")}
+
     # -- what skorch builds --------------------------------------------------------------------
 
     def initialize_module(self) -> Any:
@@ -602,7 +682,17 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self.module_ = copy.deepcopy(self.module)
             return self
         kwargs = {**_wanted(self.module, getattr(self, "learned_", {})), **given}
-        self.module_ = self.initialized_instance(self.module, kwargs)
+        try:
+            self.module_ = self.initialized_instance(self.module, kwargs)
+        except (TypeError, ValueError) as error:
+            name = getattr(self.module, "__name__", type(self.module).__name__)
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"The module {name} cannot be built with {kwargs}: {error}") from error
+        if not isinstance(self.module_, nn.Module):
+            raise ValueError(
+                "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
+                f"callable that builds one. Got {self.module!r}, which gives {self.module_!r}."
+            )
         return self
 
     def initialize_criterion(self) -> Any:
@@ -636,6 +726,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             if extractor is to_numpy or isinstance(extractor, BatchLabels):
                 callback.target_extractor = BatchLabels(self.task_classes_, self.single_output_)
             monitor = getattr(callback, "monitor", None)
+            self._check_monitor(name, monitor)
             if isinstance(monitor, str) and monitor.startswith("valid_") and not self.train_split:
                 raise ValueError(
                     f"The callback {name} monitors {monitor!r}, so the 'train_split' parameter "
@@ -643,6 +734,23 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     f"{self.train_split!r}."
                 )
         return self
+
+    def _check_monitor(self, name: str, monitor: Any) -> None:
+        """Refuse a key of the history that nobody writes, as far as all who write are known."""
+        callbacks = [callback for _, callback in self.callbacks_]
+        others = any(not type(cb).__module__.startswith("skorch.") for cb in callbacks)
+        if not isinstance(monitor, str) or others or type(self) is not MultiTaskNet:
+            return
+        known: set[Any] = {"epoch", "dur", "train_loss", "valid_loss", "train_batch_count"}
+        known |= {"valid_batch_count"}
+        known |= {getattr(cb, "name_", None) or getattr(cb, "name", None) for cb in callbacks}
+        known |= {getattr(cb, "event_name", None) for cb in callbacks}
+        names = sorted(str(key) for key in known if key)
+        if monitor not in names and monitor.removesuffix("_best") not in names:
+            raise ValueError(
+                f"The callback {name} must monitor what the history holds: one of {names}, or with "
+                f"'_best' behind it. Got monitor={monitor!r}."
+            )
 
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
         with self._device_resolved():

@@ -164,6 +164,8 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     own_callbacks = {type(callback) for _, callback in first.callbacks_} - _OF_EVERY_NET
     if own_callbacks or first.train_split or first.compile or first.verbose:
         return "the net has callbacks, a validation split, compile or verbose"
+    if first.predict_nonlinearity != "auto":
+        return "the net has a predict_nonlinearity of its own"
     options = _options(first, "iterator_train")
     if "transform" in options:
         return "the net has a transform, which may draw random numbers"
