@@ -9,9 +9,10 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import cross_validate
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LoadInitState
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LoadInitState, LRScheduler
 from skorch.dataset import ValidSplit
 from skorch.helper import SliceDataset, predefined_split
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
@@ -426,3 +427,18 @@ def test_a_warm_start_on_other_inputs_is_refused():
 def test_inputs_that_hold_nothing_are_refused_by_name(bad):
     with pytest.raises(ValueError, match="X must hold an array"):
         net().fit(bad, Y)
+
+
+@pytest.mark.parametrize(
+    "steps", [{"total_steps": 3}, {"epochs": 4, "steps_per_epoch": 3, "step_every": "batch"}]
+)
+def test_a_one_cycle_schedule_that_ends_before_training_is_refused(steps):
+    refused = net(callbacks=[LRScheduler(OneCycleLR, max_lr=0.1, **steps)])
+    with pytest.raises(ValueError, match="must schedule all steps of training"):
+        refused.fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.step:UserWarning")
+def test_a_one_cycle_schedule_of_all_steps_is_trained():
+    schedule = LRScheduler(OneCycleLR, max_lr=0.1, epochs=4, steps_per_epoch=4, step_every="batch")
+    assert len(net(callbacks=[schedule]).fit(X, Y).history) == 4

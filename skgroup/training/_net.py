@@ -902,17 +902,36 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Refuse an epoch without a batch, and a last one that the module cannot take."""
         iterator = self._built_iterator(dataset, training=True)
         try:
-            n_batches = len(iterator)
+            n_batches: int | None = len(iterator)
         except (TypeError, NotImplementedError, AttributeError):
-            n_batches = 1  # not known; the loop looks again
-        if not n_batches:
+            n_batches = None  # not known; the loop looks again
+        if n_batches == 0:
             raise ValueError(
                 f"The 'iterator_train' parameter must give at least one batch an epoch. Got none "
                 f"from the {len(dataset)} samples to train on, with batch_size={self.batch_size} "
                 f"and {self.get_params_for('iterator_train')}: with drop_last, 'batch_size' must "
                 "be at most the number of samples; a sampler must draw some."
             )
+        if n_batches is not None:
+            self._check_schedulers(n_batches)
         self._try_last_batch(dataset)
+
+    def _check_schedulers(self, n_batches: int) -> None:
+        """Refuse a one-cycle schedule that ends before training, which would raise at its end."""
+        for name, callback in self.callbacks_:
+            policy = getattr(callback, "policy", None)
+            if getattr(policy, "__name__", policy) != "OneCycleLR":
+                continue
+            given = vars(callback)
+            total = given.get("total_steps")
+            total = total or (given.get("epochs") or 0) * (given.get("steps_per_epoch") or 0)
+            steps = self.max_epochs * (n_batches if callback.step_every == "batch" else 1)
+            if 0 < total < steps:
+                raise ValueError(
+                    f"The callback {name} must schedule all steps of training: OneCycleLR ends "
+                    f"after {total}, but max_epochs={self.max_epochs} makes {steps} (a grouped "
+                    "classifier may train its nets for other epochs: 'specialist_epochs', 'cv')."
+                )
 
     def _try_last_batch(self, dataset: Any) -> None:
         """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
