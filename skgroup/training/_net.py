@@ -361,9 +361,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     "sample_weight is refused: Sample weights must contain at least one non-zero "
                     "number."
                 )
-            # Ratios alone matter; of a size far from 1, float32 would leave nothing of them.
-            sample_weight = sample_weight / sample_weight.max()
-            sample_weight = sample_weight / sample_weight.mean()
         task_weight = self._check_task_weight(table.n_tasks)
         for name, value in self._task_parameters().items():
             if len(value) != table.n_tasks:

@@ -66,5 +66,10 @@ class TrainingData:
             "index": torch.arange(len(self.table.codes)),
         }
         if self.sample_weight is not None:
-            target["weight"] = torch.from_numpy(self.sample_weight.astype(np.float32))
+            # Ratios alone matter; of a size far from 1, float32 would leave nothing of them.
+            weight = self.sample_weight
+            if weight.any():
+                weight = weight / weight.max()
+                weight = weight / weight.mean()
+            target["weight"] = torch.from_numpy(weight.astype(np.float32))
         return TaskDataset(self.X, target)
