@@ -52,7 +52,9 @@ def test_specialists_are_trained_with_the_memberships_as_task_weights(digits, sm
         np.testing.assert_allclose(specialist.task_weight, membership[:, j] * np.arange(1, 16))
         alone = clone(specialist)
         alone.seed_ = specialist.seed_
-        alone._fit_data(alone._check_data(X, Y, None))
+        data = alone._check_data(X, Y, None)
+        alone._prepare(data)
+        alone._train(data)
         expected = alone.predict_proba(X)
         np.testing.assert_allclose(specialist.predict_proba(X), expected, atol=1e-5)
 
