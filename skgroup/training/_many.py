@@ -24,8 +24,8 @@ from skgroup.training._stack import (
     predict_stacked,
     prediction_stack,
     stack_or_reason,
-    stack_pays,
     train_stacked,
+    training_pays,
 )
 from skgroup.training._training_data import TrainingData
 
@@ -91,7 +91,7 @@ def fit_many(
     in_processes = n_jobs not in (None, 1) and len(nets) > 1
     stack: Stack | str = ""
     if strategy == "stacked" or (
-        strategy == "auto" and not in_processes and stack_pays(nets, len(data[0].table.codes))
+        strategy == "auto" and not in_processes and training_pays(nets, len(data[0].table.codes))
     ):
         stack = stack_or_reason(nets, data)
         if isinstance(stack, str) and strategy == "stacked":
