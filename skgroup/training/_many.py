@@ -161,7 +161,7 @@ def predict_many(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> list[NDA
 
 
 #: Numbers in a piece of predictions, of all nets that are predicted at once.
-_PIECE = 2**22
+_PIECE = 2**20
 
 
 def _pieces(batches: Iterable[list[Tensor]]) -> Iterator[tuple[slice, list[NDArray[np.float32]]]]:
