@@ -1,13 +1,16 @@
 """The one door through which scikit-learn's private or moving names enter skgroup."""
 
+import copy
 import functools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from sklearn.base import _fit_context as _sklearn_fit_context
+from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -34,10 +37,26 @@ __all__ = [
     "_routing_enabled",
     "_safe_indexing",
     "argument_named",
+    "knows_all_classes",
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
 ]
+
+
+def knows_all_classes(scorer: Any, classes: Any) -> Any:
+    """A scorer of scikit-learn that knows the classes, where its metric can be told them.
+
+    Metrics that take `labels` for the classes of probabilities (log loss) would else take those
+    that a test part happens to hold.
+    """
+    if not isinstance(scorer, _BaseScorer) or scorer._response_method == "predict":
+        return scorer
+    if "labels" not in signature(scorer._score_func).parameters:
+        return scorer
+    known = copy.copy(scorer)
+    known._kwargs = {"labels": classes, **scorer._kwargs}
+    return known
 
 
 @contextmanager

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MISSING", "TaskTable", "check_membership", "check_tasks", "forget_fit", "one_hot"]
+__all__ = [
+    "MISSING",
+    "MULTICLASS",
+    "UNKNOWN",
+    "TaskTable",
+    "as_columns",
+    "by_task_names",
+    "check_membership",
+    "check_tasks",
+    "classes_met",
+    "forget_fit",
+    "match_names",
+    "one_hot",
+    "positive_codes",
+    "task_label",
+]
 
 #: The code of a missing label.
 MISSING = -1
+#: In place of the code of a positive class: two classes, and nothing says which; more than two.
+UNKNOWN = -1
+MULTICLASS = -2
 
 
 @dataclass(frozen=True)
@@ -30,12 +50,16 @@ class TaskTable:
         Column names, where `Y` was a DataFrame (or a Series).
     is_1d : bool
         Whether `Y` was one-dimensional: a single task.
+    positive : ndarray of shape (n_tasks,) of int
+        Code of the positive class of a binary task, `UNKNOWN` where nothing says which of two
+        it is; `MULTICLASS` for a task of more classes.
     """
 
     codes: NDArray[np.integer]
     classes: list[NDArray]
     names: NDArray[np.object_] | None
     is_1d: bool
+    positive: NDArray[np.intp]
 
     @property
     def n_tasks(self) -> int:
@@ -65,21 +89,38 @@ class TaskTable:
         """The table of some tasks only; `tasks` is an index or boolean array (n_tasks,)."""
         index = np.arange(self.n_tasks)[tasks]
         names = None if self.names is None else self.names[index]
-        return TaskTable(self.codes[:, index], [self.classes[t] for t in index], names, False)
+        classes = [self.classes[t] for t in index]
+        return TaskTable(self.codes[:, index], classes, names, False, self.positive[index])
+
+    def take(self, samples: NDArray) -> TaskTable:
+        """The table of some samples only; `samples` is an index or boolean array (n_samples,)."""
+        return replace(self, codes=self.codes[samples])
 
 
 def check_tasks(
-    Y: Any, *, classes: list[NDArray] | None = None, add_classes: bool = False
+    Y: Any,
+    *,
+    classes: Sequence[Any] | None = None,
+    names: NDArray[np.object_] | None = None,
+    pos_label: Any = None,
+    add_classes: bool = False,
 ) -> TaskTable:
     """Encode the task table, or say what is wrong with it.
 
     Parameters
     ----------
-    Y : array-like, DataFrame or tensor of shape (n_samples, n_tasks) or (n_samples,)
-        Labels: ints, bools or strings; NaN or None where a label is missing.
+    Y : array-like, masked array, DataFrame, tensor or TaskTable, (n_samples, n_tasks) or \
+            (n_samples,)
+        Labels: ints, bools or strings; NaN, None or a mask where a label is missing. A TaskTable
+        is taken as it is.
     classes : list of ndarray, default=None
         The classes of each task where they are known (scoring, further training). Then a
         column may lack a class, and a label that is not among them is an error.
+    names : ndarray of shape (n_tasks,) of str, default=None
+        The names of the tasks where they are known. Where `Y` has names too, its columns are
+        brought into this order.
+    pos_label : label, dict of label by task, or None, default=None
+        The positive class of binary tasks; see `positive_codes`.
     add_classes : bool, default=False
         Put labels that are not among `classes` behind them instead.
 
@@ -90,49 +131,213 @@ def check_tasks(
     Raises
     ------
     ValueError
-        If `Y` is None, is empty, has more than two dimensions, holds continuous values, or has
-        a task without any label or with a single class.
+        If `Y` is None, is empty, has more than two dimensions, holds continuous values, has a
+        task without any label or with a single class, two tasks of one name, or other names than
+        `names`.
     """
+    if isinstance(Y, TaskTable):
+        return Y
     if Y is None:
         raise ValueError("requires y to be passed, but the target y is None.")
-    columns, names, is_1d = _columns_of(Y)
+    columns, found, is_1d = as_columns(Y, names=names)
     if len(columns) == 0:
         raise ValueError("Y has 0 tasks (columns); at least one is required.")
     if len(columns[0]) == 0:
         raise ValueError("Y has 0 samples; at least one is required.")
     if classes is not None and len(classes) != len(columns):
         raise ValueError(f"Y has {len(columns)} tasks, but {len(classes)} were seen in fit.")
+    ordered = [_categories(column) for column in columns]
+    columns = columns if isinstance(columns, np.ndarray) else [_plain(c) for c in columns]
+    codes: NDArray[np.integer]
     if (
         isinstance(columns, np.ndarray)
         and columns.dtype.kind in "biuf"
-        and (classes is None or _all_zero_one(classes))
+        and (classes is None or _all_zero_one(list(classes)))
         and (fast := _encode_zero_one(columns.T, require_both=classes is None)) is not None
     ):
-        dtype = columns.dtype
-        known = classes or [np.array([0, 1], dtype=dtype) for _ in range(len(columns))]
-        return TaskTable(fast, known, names, is_1d)
-    encoded = [
-        _encode(column, _task_label(names, t), None if classes is None else classes[t], add_classes)
-        for t, column in enumerate(columns)
-    ]
-    codes = np.column_stack([code for code, _ in encoded])
-    n_classes = max(len(c) for _, c in encoded)
-    codes = codes.astype(np.int8 if n_classes <= np.iinfo(np.int8).max else np.int64)
-    return TaskTable(codes, [c for _, c in encoded], names, is_1d)
+        known = list(classes or [np.array([0, 1], dtype=columns.dtype) for _ in columns])
+        codes = fast
+    else:
+        encoded = [
+            _encode(
+                column, task_label(found, t), None if classes is None else classes[t], add_classes
+            )
+            for t, column in enumerate(columns)
+        ]
+        known = [c for _, c in encoded]
+        codes = np.column_stack([code for code, _ in encoded])
+        codes = codes.astype(np.int8 if max(map(len, known)) <= np.iinfo(np.int8).max else np.int64)
+    positive = positive_codes(known, found, pos_label, ordered)
+    return TaskTable(codes, known, found, is_1d, positive)
+
+
+def match_names(
+    found: NDArray[np.object_], names: NDArray[np.object_] | None, what: str
+) -> NDArray[np.intp] | None:
+    """Where each of the tasks `names` stands in `found`, (n_tasks,); None where positions count.
+
+    Positions count where there are no names to match, and where those of `found` are the
+    numbers that pandas gives to what has no names.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing or new.
+    """
+    if names is None:
+        return None
+    place = {name: t for t, name in enumerate(found)}
+    missing = [name for name in names if name not in place]
+    new = [name for name in found if name not in set(names)]
+    if not missing and not new:
+        return np.array([place[name] for name in names], dtype=np.intp)
+    if found.tolist() == [str(t) for t in range(len(names))]:
+        return None
+    raise ValueError(
+        f"{what} must be the tasks that were seen in fit."
+        + (f" Missing: {', '.join(missing)}." if missing else "")
+        + (f" New: {', '.join(new)}." if new else "")
+    )
+
+
+def by_task_names(value: Any, names: NDArray[np.object_] | None, what: str) -> Any:
+    """A Series or DataFrame with a row a task in the order of `names`; all else as it is."""
+    index = getattr(value, "index", None)
+    if names is None or callable(index) or not hasattr(value, "iloc"):
+        return value
+    order = match_names(_names(index, what), names, what)
+    return value if order is None else value.iloc[order]
+
+
+def positive_codes(
+    classes: Sequence[NDArray],
+    names: NDArray[np.object_] | None = None,
+    pos_label: Any = None,
+    ordered: Sequence[Any] | None = None,
+) -> NDArray[np.intp]:
+    """Which class of each task is the positive one: what F1, thresholds and weights speak of.
+
+    Parameters
+    ----------
+    classes : sequence of ndarray of shape (n_classes,), one a task
+    names : ndarray of shape (n_tasks,) of str, default=None
+    pos_label : label, dict of label by task, or None, default=None
+        The positive class of all binary tasks that have it, or of each task (by name, or position
+        where there are no names). What it does not name: the last of an ordered categorical, or
+        1 or True.
+    ordered : sequence, one a task, default=None
+        Of an ordered categorical its categories in their order; None for others.
+
+    Returns
+    -------
+    positive : ndarray of shape (n_tasks,)
+        Codes; `UNKNOWN` where nothing says which of two, `MULTICLASS` where there are more.
+
+    Raises
+    ------
+    ValueError
+        If `pos_label` names no task, or no class of the task (of any binary task).
+    """
+    by_task: Mapping[Any, Any] = pos_label if isinstance(pos_label, Mapping) else {}
+    keys = list(range(len(classes))) if names is None else list(names)
+    for key in by_task:
+        if key not in keys:
+            raise ValueError(f"The 'pos_label' parameter names {key!r}, which is no task: {keys}.")
+    positive = np.full(len(classes), MULTICLASS, dtype=np.intp)
+    used = False
+    for t, of_task in enumerate(classes):
+        given = by_task.get(keys[t]) if isinstance(pos_label, Mapping) else pos_label
+        labels = of_task.tolist()
+        there = given is not None and any(_same_label(given, label) for label in labels)
+        if keys[t] in by_task and not there:
+            raise ValueError(
+                f"The 'pos_label' parameter must be a class of {task_label(names, t)}, one of "
+                f"{labels}. Got {given!r}."
+            )
+        if len(labels) > 2:
+            continue
+        used |= there
+        rank = None if ordered is None or ordered[t] is None else list(ordered[t])
+        if there:
+            positive[t] = next(k for k, label in enumerate(labels) if _same_label(given, label))
+        elif rank is not None and all(label in rank for label in labels):
+            positive[t] = max(range(len(labels)), key=lambda k: rank.index(labels[k]))
+        elif of_task.dtype.kind in "biuf" and 1 in labels:
+            positive[t] = labels.index(1)
+        else:
+            positive[t] = UNKNOWN
+    for_all = pos_label is not None and not isinstance(pos_label, Mapping)
+    if for_all and not used and (positive != MULTICLASS).any():
+        raise ValueError(
+            f"The 'pos_label' parameter must be a class of a binary task. Got {pos_label!r}, "
+            f"but the classes are {[c.tolist() for c in classes]}."
+        )
+    return positive
+
+
+def _same_label(a: Any, b: Any) -> bool:
+    return isinstance(a, str) == isinstance(b, str) and bool(a == b)
+
+
+def _categories(column: Any) -> Any:
+    """The categories, in their order, of an ordered categorical column; None of others."""
+    dtype: Any = getattr(column, "dtype", None)
+    return list(dtype.categories) if getattr(dtype, "ordered", False) else None
+
+
+def as_columns(
+    Y: Any, *, names: NDArray[np.object_] | None = None, what: str = "The columns of Y"
+) -> tuple[Any, NDArray[np.object_] | None, bool]:
+    """Columns of a table of tasks, in the order of `names` where both have names.
+
+    Returns
+    -------
+    columns : ndarray of shape (n_tasks, n_samples), or list of ndarray or Series (n_samples,)
+    names : ndarray of shape (n_tasks,) of str, or None
+    is_1d : bool
+    """
+    columns, found, is_1d = _columns_of(Y)
+    if found is not None and not is_1d:
+        order = match_names(found, names, what)
+        if order is not None:
+            columns, found = [columns[t] for t in order], names
+    return columns, found, is_1d
+
+
+def classes_met(*columns: Any) -> NDArray:
+    """The sorted labels that columns of one task hold; 0 and 1 where one of these is all."""
+    arrays = [_plain(column) for column in columns]
+    met: set[Any] = set()
+    for array in arrays:
+        if array.dtype.kind in "biuf":
+            met |= set(np.unique(array[array == array]).tolist())
+        else:
+            met |= {v for v in array.tolist() if not _is_missing(v)}
+    # One class met says nothing of which it is, so 0/1 labels are taken for what they are.
+    if met <= {0, 1}:
+        met |= {0, 1}
+    if len({isinstance(v, str) for v in met}) > 1:
+        raise ValueError(f"Y_true and Y_pred of a task mix strings and numbers. Got {met}.")
+    return np.array(sorted(met))
 
 
 def _columns_of(Y: Any) -> tuple[Any, NDArray[np.object_] | None, bool]:
-    """Columns of `Y` as an indexable of 1-D arrays, their names, and whether `Y` was 1-D."""
+    """Columns of `Y` as an indexable of 1-D arrays (or Series), their names, and whether `Y` was
+    1-D."""
     if hasattr(Y, "iloc"):  # pandas
         if Y.ndim == 1:
-            columns = [_series_to_array(Y)]
-            return columns, None if Y.name is None else _names([Y.name]), True
+            return [Y], None if Y.name is None else _names([Y.name], "The columns of Y"), True
+        names = _names(Y.columns, "The columns of Y")
+        return [Y.iloc[:, t] for t in range(Y.shape[1])], names, False
+    if hasattr(Y, "get_columns"):  # polars
         return (
-            [_series_to_array(Y.iloc[:, t]) for t in range(Y.shape[1])],
-            _names(Y.columns),
+            [_from_polars(c) for c in Y.get_columns()],
+            _names(Y.columns, "The columns of Y"),
             False,
         )
-    if hasattr(Y, "to_pandas"):  # polars and the like
+    if hasattr(Y, "null_count"):
+        return [_from_polars(Y)], _names([Y.name], "The columns of Y") if Y.name else None, True
+    if hasattr(Y, "to_pandas"):
         return _columns_of(Y.to_pandas())
     if hasattr(Y, "detach"):  # torch
         Y = Y.detach().cpu().numpy()
@@ -141,17 +346,50 @@ def _columns_of(Y: Any) -> tuple[Any, NDArray[np.object_] | None, bool]:
             "Sparse multilabel indicators are not supported as Y: a zero could be a label or a "
             "missing one. Pass Y.toarray()."
         )
+    if isinstance(Y, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(Y)
+        Y = np.asarray(Y.data, dtype=object if mask.any() else None).copy()
+        Y[mask] = None
     if not isinstance(Y, np.ndarray):
-        array = np.asarray(Y, dtype=object)
+        array = _as_objects(Y)
         # Plain lists of one kind get their usual dtype; NumPy would turn [1, "a"] and
         # ["a", None] into strings, so anything else stays an array of objects.
         kinds = {type(v) for v in array.ravel()}
-        Y = np.asarray(Y) if len(kinds) == 1 or not kinds & {str, bytes, type(None)} else array
+        plain = len(kinds) == 1 or not kinds & {str, bytes, type(None)}
+        Y = np.asarray(Y) if plain and not any(map(_is_collection, array.ravel())) else array
+    if Y.ndim == 1 and Y.dtype.kind == "O" and all(map(_is_collection, Y)):
+        raise ValueError(
+            "Y must hold one label a sample and task. Got a list of labels a sample: turn it into "
+            "a table with sklearn.preprocessing.MultiLabelBinarizer().fit_transform(Y)."
+        )
     if Y.ndim not in (1, 2):
         raise ValueError(
             f"Y must be of shape (n_samples, n_tasks) or (n_samples,). Got shape {Y.shape}."
         )
     return (Y[None, :] if Y.ndim == 1 else Y.T), None, Y.ndim == 1
+
+
+def _as_objects(Y: Any) -> NDArray[np.object_]:
+    try:
+        return np.asarray(Y, dtype=object)
+    except ValueError:  # rows of several lengths, some of them alike
+        array = np.empty(len(Y), dtype=object)
+        array[:] = list(Y)
+        return array
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset | np.ndarray)
+
+
+def _from_polars(column: Any) -> NDArray:
+    if column.null_count():
+        return np.array(column.to_list(), dtype=object)
+    return np.asarray(column.to_numpy())
+
+
+def _plain(column: Any) -> NDArray:
+    return _series_to_array(column) if hasattr(column, "isna") else column
 
 
 def _series_to_array(column: Any) -> NDArray:
@@ -164,11 +402,17 @@ def _series_to_array(column: Any) -> NDArray:
     return array
 
 
-def _names(columns: Any) -> NDArray[np.object_]:
-    return np.array([str(c) for c in columns], dtype=object)
+def _names(columns: Any, what: str) -> NDArray[np.object_]:
+    names = np.array([str(c) for c in columns], dtype=object)
+    unique, counts = np.unique(names.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            f"{what} must have different names. Got {', '.join(unique[counts > 1])} more than once."
+        )
+    return names
 
 
-def _task_label(names: NDArray[np.object_] | None, task: int) -> str:
+def task_label(names: NDArray[np.object_] | None, task: Any) -> str:
     return f"task {task}" if names is None else f"task {task} ({names[task]!r})"
 
 
@@ -227,6 +471,13 @@ def _encode(
                 "needs at least two classes in every task. Drop the task, or add samples of "
                 "another class."
             )
+        if found.dtype.kind in "iuf" and len(found) > max(20, round(len(observed) / 2)):
+            warnings.warn(
+                f"{label} of Y has {len(found)} classes, more than half of its {len(observed)} "
+                "labels. It could be a regression target instead of classes.",
+                UserWarning,
+                stacklevel=2,
+            )
         position = np.arange(len(found))
     else:
         unknown = found[~np.isin(found, classes)]
@@ -273,11 +524,23 @@ def _homogeneous(observed: NDArray, label: str) -> NDArray:
         ((Real, np.bool_), np.float64),
     ):
         if all(issubclass(t, kinds_of_label) for t in types):
-            return observed.astype(dtype)
+            return _as_ints(observed, label) if dtype is np.int64 else observed.astype(dtype)
     kinds = sorted(t.__name__ for t in types)
     raise ValueError(
         f"Unknown label type: {label} of Y holds labels of the types {', '.join(kinds)}; labels "
         "of a task must be of one type: ints, bools or strings."
+    )
+
+
+def _as_ints(observed: NDArray, label: str) -> NDArray[np.integer]:
+    """Python's ints as a dtype that holds them all."""
+    low, high = int(min(observed)), int(max(observed))
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return observed.astype(dtype)
+    raise ValueError(
+        f"{label} of Y holds the label {high if high > -low else low}, which no integer of 64 bits "
+        "can hold. Pass such labels as strings."
     )
 
 
@@ -302,7 +565,12 @@ def one_hot(labels: NDArray) -> NDArray[np.float64]:
 
 
 def check_membership(
-    membership: Any, n_tasks: int, *, name: str = "membership", all_tasks: bool = True
+    membership: Any,
+    n_tasks: int,
+    *,
+    name: str = "membership",
+    all_tasks: bool = True,
+    task_names: NDArray[np.object_] | None = None,
 ) -> NDArray[np.float64]:
     """Memberships or serving weights as a float array, or an error.
 
@@ -315,6 +583,8 @@ def check_membership(
         What to call it in messages.
     all_tasks : bool, default=True
         Whether every task must be in some group.
+    task_names : ndarray of shape (n_tasks,) of str, default=None
+        Names of the tasks: the rows of a DataFrame are brought into their order.
 
     Returns
     -------
@@ -329,6 +599,7 @@ def check_membership(
     """
     if hasattr(membership, "detach"):  # torch
         membership = membership.detach().cpu().numpy()
+    membership = by_task_names(membership, task_names, f"The rows of {name}")
     try:
         checked = np.array(membership, dtype=np.float64)
     except (TypeError, ValueError):

@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, StratifiedKFold
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -207,7 +207,7 @@ def test_scores_other_than_f1(data):
         ],
         "accuracy": (near.predict(X[test]) == Y[test]).mean(axis=0),
         "average_precision": None,
-        accuracy_score: (near.predict(X[test]) == Y[test]).mean(axis=0),
+        make_scorer(accuracy_score): (near.predict(X[test]) == Y[test]).mean(axis=0),
     }
     for scoring, values in expected.items():
         found = compare(X, Y, candidates, seeds=1, scoring=scoring)
@@ -760,8 +760,8 @@ def test_a_second_call_goes_on_where_the_first_stopped(data, tmp_path):
     changed[0, 0] = 1 - changed[0, 0]
     assert fits(candidates, Y=changed) == 8
     assert fits(candidates, scoring="accuracy") == 8
-    assert fits(candidates, scoring=lambda y, p: np.mean(y == p)) == 8
-    assert fits(candidates, scoring=lambda y, p: np.mean(y != p)) == 8
+    assert fits(candidates, scoring=lambda e, X, y: np.mean(e.predict(X) == y)) == 8
+    assert fits(candidates, scoring=lambda e, X, y: np.mean(e.predict(X) != y)) == 8
     assert fits(candidates, cv=2) == 16
 
 
@@ -883,7 +883,8 @@ def test_where_no_baseline_can_be_made_that_is_said(data, candidates, message):
         ({"cv": StratifiedKFold(3)}, "The 'cv' parameter of compare cannot split"),
         ({"scoring": "nonsense"}, "The 'scoring' parameter of compare must be 'f1_macro'"),
         ({"scoring": 3}, "must be a str or a callable. Got 3"),
-        ({"scoring": lambda y, p: y.no_such}, "must be able to score a task"),
+        ({"scoring": lambda e, X, y: y.no_such}, "must be able to score a task"),
+        ({"scoring": log_loss}, "make a scorer of it by sklearn.metrics.make_scorer"),
         ({"interval": "wide"}, "The 'interval' parameter of compare must be one of"),
         ({"error_score": 0}, "The 'error_score' parameter of compare"),
         ({"baselines": ["b"]}, "The 'baselines' parameter of compare must hold names"),

@@ -75,7 +75,7 @@ def test_tasks_of_several_kinds_are_grouped_together(small_net):
     Y = np.column_stack([names[y], y == 1, np.where(X[:, 0] > 0, "strong", "light")]).astype(object)
     Y[:20, 1] = None
     net = small_net.set_params(max_epochs=40)
-    clf = GroupedMTLClassifier(net, n_groups=2, random_state=0).fit(X, Y)
+    clf = GroupedMTLClassifier(net, n_groups=2, pos_label="strong", random_state=0).fit(X, Y)
     assert [list(c) for c in clf.classes_] == [
         ["barbera", "barolo", "grignolino"],
         [False, True],

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import f1_score, roc_auc_score
 
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
@@ -49,8 +50,11 @@ def test_f1_of_mixed_tasks_is_that_of_each_task(mixed):
         f1_score(truth[:, 0].astype(str), predicted[:, 0].astype(str), pos_label="yes"),
         f1_score(truth[:, 1].astype(int), predicted[:, 1].astype(int), average="macro"),
     ]
-    np.testing.assert_allclose(multitask_f1_score(truth, predicted, average=None), expected)
-    assert multitask_f1_score(truth, predicted) == pytest.approx(np.mean(expected))
+    for pos_label in ("yes", {0: "yes"}):
+        found = multitask_f1_score(truth, predicted, pos_label=pos_label, average=None)
+        np.testing.assert_allclose(found, expected)
+    found = multitask_f1_score(truth, predicted, pos_label="yes")
+    assert found == pytest.approx(np.mean(expected))
 
 
 def test_f1_of_one_task_is_one_dimensional(binary):
@@ -79,17 +83,89 @@ def test_f1_of_a_task_without_labels_is_nan_and_out_of_the_mean():
     truth = np.array([[1, np.nan], [0, np.nan], [1, np.nan]])
     predicted = np.array([[1, 0], [0, 1], [0, 1]])
     np.testing.assert_allclose(multitask_f1_score(truth, predicted, average=None), [2 / 3, np.nan])
-    assert multitask_f1_score(truth, predicted) == pytest.approx(2 / 3)
-    assert np.isnan(multitask_f1_score(truth[:, 1:], predicted[:, 1:]))
+    with pytest.warns(UndefinedMetricWarning, match="F1 is not defined.* for task 1:"):
+        assert multitask_f1_score(truth, predicted) == pytest.approx(2 / 3)
+    with pytest.warns(UndefinedMetricWarning):
+        assert np.isnan(multitask_f1_score(truth[:, 1:], predicted[:, 1:]))
 
 
-def test_f1_that_is_not_defined_is_zero():
-    np.testing.assert_array_equal(multitask_f1_score([[0], [0]], [[0], [0]], average=None), [0.0])
+def test_f1_that_is_not_defined_is_nan_and_out_of_the_mean():
+    truth, predicted = [[0, 0], [0, 1]], [[0, 0], [0, 1]]
+    np.testing.assert_array_equal(multitask_f1_score(truth, predicted, average=None), [np.nan, 1])
+    with pytest.warns(UndefinedMetricWarning, match="for task 0:"):
+        assert multitask_f1_score(truth, predicted) == 1.0
 
 
-def test_f1_with_given_classes_counts_those_not_met():
+def test_f1_counts_a_class_in_neither_truth_nor_prediction_nowhere():
     classes = [np.array([0, 1, 2])]
-    assert multitask_f1_score([0, 1, 1], [0, 1, 1], classes=classes) == pytest.approx(2 / 3)
+    assert multitask_f1_score([0, 1, 1], [0, 1, 1], classes=classes) == 1.0
+    # A class that is predicted alone counts: that is a mistake.
+    assert multitask_f1_score([0, 1, 1], [0, 1, 2], classes=classes) == pytest.approx(5 / 9)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_f1_knows_the_positive_class_or_says_so(ordered):
+    truth = pd.DataFrame({"risk": ["low", "high", "low", "low"], "b": [0, 1, 1, 0]})
+    predicted = pd.DataFrame({"risk": ["low", "low", "low", "high"], "b": [0, 1, 1, 0]})
+    if ordered:
+        kind = pd.CategoricalDtype(["high", "low"], ordered=True)
+        truth = truth.astype({"risk": kind})
+        assert multitask_f1_score(truth, predicted, average=None)[0] == pytest.approx(2 / 3)
+    else:
+        with pytest.raises(ValueError, match=r"^F1 must know which class of task 0 \('risk'\)"):
+            multitask_f1_score(truth, predicted)
+    found = multitask_f1_score(truth, predicted, pos_label={"risk": "high"}, average=None)
+    np.testing.assert_array_equal(found, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("pos_label", "message"),
+    [
+        ("maybe", "The 'pos_label' parameter must be a class of a binary task. Got 'maybe'"),
+        ({"c": 1}, "The 'pos_label' parameter names 'c', which is no task: ['a', 'b']"),
+        ({"a": "no"}, "The 'pos_label' parameter must be a class of task 0 ('a'), one of [0, 1]"),
+    ],
+)
+def test_positive_classes_that_are_none_are_said(pos_label, message):
+    table = pd.DataFrame({"a": [0, 1], "b": [1, 0]})
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        multitask_f1_score(table, table, pos_label=pos_label)
+
+
+def test_columns_of_two_frames_are_matched_by_name():
+    truth = pd.DataFrame({"a": [0, 1, 1, 0], "b": [1, 1, 0, 1], "c": ["x", "y", "x", "x"]})
+    shuffled = truth[["c", "a", "b"]]
+    kwargs = {"pos_label": {"c": "x"}, "average": None}
+    np.testing.assert_array_equal(multitask_f1_score(truth, shuffled, **kwargs), [1, 1, 1])
+    scores = pd.DataFrame({"b": [0.9, 0.8, 0.1, 0.7], "a": [0.1, 0.9, 0.8, 0.2]})
+    assert multitask_roc_auc_score(truth[["a", "b"]], scores) == 1.0
+    with pytest.raises(ValueError, match=r"Missing: b\. New: z\."):
+        multitask_f1_score(truth[["a", "b"]], truth[["a", "b"]].rename(columns={"b": "z"}))
+    twice = truth[["a", "a"]]
+    with pytest.raises(ValueError, match=r"must have different names\. Got a more than once"):
+        multitask_f1_score(twice, twice)
+
+
+def test_a_prediction_must_stand_where_a_label_does():
+    with pytest.raises(ValueError, match="Got none for sample 1 of task 0"):
+        multitask_f1_score([[0.0], [1.0], [np.nan]], [[0.0], [np.nan], [np.nan]])
+    assert multitask_f1_score([[0.0], [1.0], [np.nan]], [[0.0], [1.0], [np.nan]]) == 1.0
+
+
+@pytest.mark.parametrize("metric", [multitask_f1_score, multitask_roc_auc_score])
+def test_negative_weights_are_refused(metric):
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        metric([0, 1, 1], [0, 1, 0], sample_weight=[1, -1, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_columns"),
+    [([2, 2, 1, 1], 3), (list("ccbb"), 3), ([2, 0, 1, 2], 4), ([3, 2, 0, 1], 3)],
+)
+def test_roc_auc_of_classes_that_are_not_those_of_the_columns_asks_for_them(labels, n_columns):
+    proba = np.full((4, n_columns), 1 / n_columns)
+    with pytest.raises(ValueError, match="give all by the 'classes' parameter"):
+        multitask_roc_auc_score(np.array(labels)[:, None], [proba])
 
 
 def test_f1_of_tensors(binary):
@@ -134,8 +210,10 @@ def test_roc_auc_of_a_task_that_lacks_a_class_is_nan_and_out_of_the_mean():
     np.testing.assert_allclose(
         multitask_roc_auc_score(truth, score, average=None), [0.5, 1, np.nan]
     )
-    assert multitask_roc_auc_score(truth, score) == pytest.approx(0.75)
-    assert np.isnan(multitask_roc_auc_score(truth[:, 2:], score[:, 2:]))
+    with pytest.warns(UndefinedMetricWarning, match="ROC AUC is not defined.* for task 2:"):
+        assert multitask_roc_auc_score(truth, score) == pytest.approx(0.75)
+    with pytest.warns(UndefinedMetricWarning):
+        assert np.isnan(multitask_roc_auc_score(truth[:, 2:], score[:, 2:]))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

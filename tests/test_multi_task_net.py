@@ -203,14 +203,14 @@ def test_default_net_learns_the_digits():
 
 def test_binary_and_multiclass_tasks_are_learned_together(mixed):
     X, Y = mixed
-    net = MultiTaskNet(max_epochs=40, lr=0.01, random_state=0).fit(X, Y)
+    net = MultiTaskNet(max_epochs=40, lr=0.01, pos_label="odd", random_state=0).fit(X, Y)
     predicted = net.predict(X)
     assert predicted.shape == Y.shape
     for t in range(4):
         assert set(predicted[:, t]) <= set(Y[:, t])
         assert {type(v) for v in predicted[:, t].tolist()} == {type(Y[0, t])}
         assert np.mean(predicted[:, t] == Y[:, t]) > 0.95
-    assert net.score(X, Y) == pytest.approx(multitask_f1_score(Y, predicted))
+    assert net.score(X, Y) == pytest.approx(multitask_f1_score(Y, predicted, pos_label="odd"))
     assert [c.tolist() for c in net.classes_] == [
         ["even", "odd"],
         [0, 1, 2],
@@ -279,6 +279,8 @@ def test_one_dimensional_y_gives_one_dimensional_predictions(digits, small_net, 
     column = clone(small_net).fit(X, y[:, None])
     np.testing.assert_array_equal(column.predict(X)[:, 0], net.predict(X))
     names = np.array(["x", "y", "z"])
+    if n_classes == 2:
+        small_net.set_params(pos_label="y")
     named = clone(small_net).fit(X, pd.Series(names[y], name="which"))
     np.testing.assert_array_equal(named.predict(X), names[net.predict(X)])
     assert named.task_names_in_.tolist() == ["which"]
@@ -301,7 +303,7 @@ def test_predictions_are_in_the_labels_of_Y(digits, small_net, encode):
     X, Y = digits
     small_net.set_params(random_state=0)
     expected = clone(small_net).fit(X, Y).predict(X)
-    net = small_net.fit(X, encode(Y))
+    net = small_net.set_params(pos_label=encode(np.array([1])).tolist()[0]).fit(X, encode(Y))
     predicted = net.predict(X)
     np.testing.assert_array_equal(predicted, encode(expected))
     if encode(Y).dtype != object:
@@ -325,7 +327,7 @@ def test_data_frames_give_names_and_the_same_net(digits, small_net):
     frame["task 0"] = frame["task 0"].map({0: "no", 1: "yes"}).astype("category")
     frame["task 1"] = frame["task 1"].astype("boolean")
     features = pd.DataFrame(X, columns=[f"pixel {i}" for i in range(64)])
-    net = small_net.fit(features, frame)
+    net = small_net.set_params(pos_label={"task 0": "yes"}).fit(features, frame)
     assert net.task_names_in_.tolist() == frame.columns.tolist()
     assert net.feature_names_in_.tolist() == features.columns.tolist()
     np.testing.assert_array_equal(net.predict_proba(features), arrays.predict_proba(X))
@@ -333,7 +335,7 @@ def test_data_frames_give_names_and_the_same_net(digits, small_net):
     np.testing.assert_array_equal(predicted[:, 0], np.where(plain[:, 0], "yes", "no"))
     np.testing.assert_array_equal(predicted[:, 1:], plain[:, 1:])
     assert net.score(features, frame) == pytest.approx(arrays.score(X, Y))
-    assert not hasattr(net.fit(X, Y), "task_names_in_")
+    assert not hasattr(net.set_params(pos_label=None).fit(X, Y), "task_names_in_")
 
 
 def test_score_is_the_macro_f1_of_scikit_learn(digits, small_net):
@@ -1112,7 +1114,7 @@ def test_epoch_scoring_by_the_net_scores_tasks_of_every_kind(mixed, small_net, m
         Y = Y[:, 3]
     scoring = EpochScoring(None, name="score", lower_is_better=False)
     small_net.set_params(train_split=ValidSplit(5), callbacks=[scoring])
-    net = small_net.fit(X, Y)
+    net = small_net.set_params(pos_label=None if single else "odd").fit(X, Y)
     assert net.history_[-1, "score"] == pytest.approx(net.score(X[:60], Y[:60]))
 
 
@@ -1143,7 +1145,7 @@ def test_scoring_callbacks_follow_the_labels_of_a_new_fit(digits, small_net):
     scoring = EpochScoring(None, name="score", lower_is_better=False)
     net = small_net.set_params(train_split=ValidSplit(5), callbacks=[scoring]).fit(X, Y)
     for again in (net, clone(net)):
-        again.fit(X, np.where(Y, "yes", "no"))
+        again.set_params(pos_label="yes").fit(X, np.where(Y, "yes", "no"))
         assert again.history_[-1, "score"] > 0
 
 
@@ -1885,7 +1887,7 @@ def test_diverged_training_is_an_error_that_names_the_epoch(digits, small_net):
 def test_labels_not_met_in_fit_count_as_wrong_in_score(mixed, small_net):
     X, Y = mixed
     known = (Y[:, 1] != 2) & (Y[:, 3] != "e")
-    net = small_net.fit(X[known], Y[known])
+    net = small_net.set_params(pos_label="odd").fit(X[known], Y[known])
     predicted = net.predict(X)
     expected = [
         f1_score(Y[:, 0] == "odd", predicted[:, 0] == "odd"),

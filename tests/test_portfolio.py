@@ -555,7 +555,8 @@ def test_labels_of_several_kinds_in_a_data_frame(digits, tiny_net):
     frame.iloc[5::13, 2] = None
     before = frame.copy()
     net = tiny_net.set_params(max_epochs=15)
-    clf = GroupedMTLClassifier.portfolio(net, cv=0.25, random_state=0).fit(X, frame)
+    portfolio = GroupedMTLClassifier.portfolio(net, cv=0.25, pos_label="small", random_state=0)
+    clf = portfolio.fit(X, frame)
     pd.testing.assert_frame_equal(frame, before)
     assert list(clf.task_names_in_) == ["size", "rest", "odd"]
     assert [list(c) for c in clf.classes_] == [
@@ -584,7 +585,8 @@ def test_a_single_target(digits, tiny_net, refit):
     X, Y = digits[0][:240], digits[1][:240]
     y = np.array(["even", "odd"])[Y[:, 12]]
     net = tiny_net.set_params(max_epochs=10)
-    clf = GroupedMTLClassifier.portfolio(net, cv=0.25, refit=refit, random_state=0).fit(X, y)
+    portfolio = GroupedMTLClassifier.portfolio(net, cv=0.25, refit=refit, random_state=0)
+    clf = portfolio.set_params(pos_label="odd").fit(X, y)
     assert clf.membership_.shape == (1, 1)
     assert clf.serving_weights_.shape == (1, 12)  # its group, ten all-tasks nets, a single-task net
     assert len(clf.candidates_) == 12
@@ -595,7 +597,7 @@ def test_a_single_target(digits, tiny_net, refit):
     )
     assert clf.score(X, y) > 0.7
     digit = Y[:, :4].argmax(axis=1) * Y[:, :4].any(axis=1)
-    clf = GroupedMTLClassifier.portfolio(net, cv=0.25, refit=refit, random_state=0).fit(X, digit)
+    clf = portfolio.set_params(pos_label=None).fit(X, digit)
     assert clf.predict_proba(X).shape == (240, 4)
     np.testing.assert_array_equal(clf.predict(X), clf.predict_proba(X).argmax(axis=1))
     assert np.isnan(clf.thresholds_).all()

@@ -87,9 +87,10 @@ def compare(
     scoring : str or callable, default="f1_macro"
         A score of each task, higher for better. "f1_macro" (or "f1") is
         `skgroup.metrics.multitask_f1_score`, "roc_auc" is `multitask_roc_auc_score`. Else a scorer
-        of scikit-learn (a name, or called with an estimator, X and y), or a metric that is called
-        with true and predicted labels (y_true, y_pred); they see the observed labels of one task
-        as 0, ..., k - 1.
+        of scikit-learn (a name, or called with an estimator, X and y), which sees the observed
+        labels of one task as 0, ..., k - 1, the positive class of a binary task as 1. Positive
+        classes are those of the first candidate with a `pos_label`. Where a score is not defined
+        (a test part lacks a class), it is NaN for this task and split alone.
     interval : {"corrected", "seeds"}, default="corrected"
         How the 95 % intervals of paired differences are made. "corrected": Student's t over all
         splits, with variance s² (1/n + n_test/n_train) in place of s²/n, as splits that share
@@ -165,7 +166,7 @@ def compare(
     """
     if Y is None and isinstance(X, Dataset):
         Y = labels_of(X)
-    table = check_tasks(Y)
+    table = check_tasks(Y, pos_label=pos_label_of(candidates))
     _check_n_samples(X, table)
     if interval not in INTERVALS:
         raise ValueError(
@@ -393,6 +394,17 @@ def _fit_and_score(
 
 
 # -- what is compared --------------------------------------------------------------------------
+
+
+def pos_label_of(candidates: Any) -> Any:
+    """The positive classes that the first candidate with any names, or None."""
+    for estimator in candidates.values() if isinstance(candidates, Mapping) else [candidates]:
+        if not hasattr(estimator, "get_params") or isinstance(estimator, type):
+            continue
+        for name, value in estimator.get_params(deep=True).items():
+            if value is not None and name.rpartition("__")[2] == "pos_label":
+                return value
+    return None
 
 
 def _check_no_files(name: str, estimator: Any) -> None:

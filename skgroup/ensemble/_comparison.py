@@ -308,6 +308,11 @@ class Comparison:
         finished = list(means)
         others = [c for c in finished if c not in self.baselines]
         best = self.best_baseline
+        if best is None and np.isfinite(self.seconds).any() and np.isnan(self.overall).all():
+            return (
+                f"{self.scoring} is defined for no task in any split (its test samples lack "
+                "classes), so that nothing can be said: use other splits (cv) or another scoring."
+            )
         if best is None:
             return "No baseline has finished a fit, so that nothing can be said."
         if not finished:
@@ -421,6 +426,14 @@ class Comparison:
             notes.append("Splits are the same for several seeds: this speaks of these splits.")
         if self.lacking:
             notes.append(f"Not compared with {' nor '.join(self.lacking)}.")
+        ran = np.isfinite(self.seconds)
+        undefined = np.flatnonzero(np.isnan(self.values[ran]).any(axis=0))
+        if len(undefined):
+            names = [self.tasks[t] for t in undefined]
+            notes.append(
+                f"{self.scoring} is not defined in some split, and left out there, for "
+                f"{', '.join(names)}."
+            )
         if self.interrupted:
             n_done = int(np.isfinite(self.seconds).sum())
             notes.append(f"Interrupted after {n_done} of {self.seconds.size} fits.")

@@ -24,6 +24,7 @@ from skgroup.ensemble._compare import (
     _check_seeds,
     _seeded,
     _splits,
+    pos_label_of,
 )
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._groupers import steps_of
@@ -63,7 +64,7 @@ def epoch_scores(
         Of the score.
     """
     Y = labels_of(X) if Y is None and isinstance(X, Dataset) else Y
-    table = check_tasks(Y)
+    table = check_tasks(Y, pos_label=pos_label_of(estimators))
     _check_n_samples(X, table)
     scorer = TaskScores(scoring, table, owner)
     splits = [

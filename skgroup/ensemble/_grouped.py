@@ -24,7 +24,7 @@ from skgroup._compat import (
     _fit_context,
     _routing_enabled,
 )
-from skgroup._validation import TaskTable, check_membership, forget_fit
+from skgroup._validation import UNKNOWN, TaskTable, check_membership, forget_fit, task_label
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
 from skgroup.cluster._html import GroupsReprMixin
@@ -103,9 +103,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         "membership" the more the fewer positives the task has; where there is one way alone, how
         much each of its nets counts.
     threshold : float in (0, 1) or "tuned", default=0.5
-        A binary task's second class is predicted where its probability is above this. "tuned"
+        A binary task's positive class is predicted where its probability is above this. "tuned"
         chooses a threshold a task on held-out samples, pulled towards 0.5 where positives are
-        few.
+        few. Where nothing says which class is the positive one, it is 0.5, with a warning.
     threshold_scoring : str or scorer of scikit-learn, default="f1"
         What tuned thresholds maximise. A scorer sees the labels of a task as 0 and 1.
     cv : float, int, splitter, iterable of (train, test) or None, default=0.2
@@ -134,6 +134,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the specialists train: all at once with stacked parameters, one after another, or
         whichever is faster. What they learn is the same to rounding.
+    pos_label : label, dict of label by task, or None, default=None
+        The positive class of binary tasks, which F1, thresholds and class weights speak of; see
+        `MultiTaskNet`. None is what the estimator has.
     n_jobs : int, default=None
         Processes for training the specialists (joblib).
     random_state : int, RandomState or None, default=None
@@ -162,7 +165,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     specialist_tasks_ : list of ndarray of int, one a group
         The tasks that each specialist has a head for.
     thresholds_ : ndarray of shape (n_tasks,)
-        Of binary tasks; NaN for others.
+        Of binary tasks, on the probability of the positive class; NaN for others.
     class_shares_ : dict
         For a task that no net serves (a grouper with `serving_weights_` may leave tasks out of
         all groups): its columns of probabilities, and the shares of its classes in `Y` that are
@@ -261,6 +264,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         specialist_init: str = "fresh",
         specialist_epochs: int | None = None,
         strategy: str = "auto",
+        pos_label: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -279,6 +283,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         self.specialist_init = specialist_init
         self.specialist_epochs = specialist_epochs
         self.strategy = strategy
+        self.pos_label = pos_label
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -403,6 +408,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             If interrupted. After any error an earlier fit stays as it was.
         """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        if self.pos_label is not None:
+            net.set_params(pos_label=self.pos_label)
         data = net._check_data(X, y, sample_weight)
         n_tasks = data.table.n_tasks
         grouper = self._check_grouper(net, n_tasks, data.table.names)
@@ -485,6 +492,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         if not tuned:
             binary = np.asarray(self.task_outputs_) == 1
             self.thresholds_ = np.where(binary, float(self.threshold), np.nan)
+        if self.threshold != 0.5:
+            self._decide_at_half(whole.table)
         n_groups = self.membership_.shape[1]
         self.specialists_ = [net for nets in serving for net in nets[:n_groups]]
         self.specialist_tasks_ = [c.tasks for c in candidates[:n_groups]] * len(serving)
@@ -531,6 +540,20 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         if self.stl_nets:
             try_stack(net, data, single, SINGLE_TASK)
 
+    def _decide_at_half(self, table: TaskTable) -> None:
+        """Thresholds are those of positive classes: tasks of which none is known get 0.5."""
+        unknown = np.flatnonzero(table.positive == UNKNOWN)
+        if len(unknown) == 0:
+            return
+        self.thresholds_[unknown] = 0.5
+        warnings.warn(
+            "Nothing says which class of these tasks is the positive one, so that their threshold "
+            "is 0.5; set the 'pos_label' parameter: "
+            f"{', '.join(task_label(table.names, t) for t in unknown)}.",
+            UserWarning,
+            stacklevel=4,
+        )
+
     def _learn_shares(self, table: TaskTable) -> None:
         """What is predicted of tasks that no net serves: how frequent their classes are."""
         self.class_shares_: dict[int, tuple[slice, NDArray[np.float32]]] = {}
@@ -560,7 +583,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         found = given if self.grouper_ is None else steps_of(self.grouper_)[-1]
         groups = read_groups(found, table.n_tasks, self.min_membership)
         self.membership_ = groups.membership
-        of_task = net._check_task_weight(table.n_tasks)
+        of_task = net._check_task_weight(table.n_tasks, table.names)
         candidates = specialists(groups, of_task, table, seed)
         # Each way to group the tasks counts the same.
         weights, ways = [groups.serving], [groups.clustering]
@@ -616,7 +639,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         if self.grouper is None:
             return self._default_grouper(net, n_tasks)
         if not hasattr(self.grouper, "fit"):
-            return check_membership(self.grouper, n_tasks, name="The given membership")
+            return check_membership(
+                self.grouper, n_tasks, name="The given membership", task_names=task_names
+            )
         grouper = clone(self.grouper)
         steps = list(steps_of(grouper))
         for part in [grouper, *grouper.get_params(deep=True).values()]:

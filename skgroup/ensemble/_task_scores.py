@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 
-from skgroup._validation import MISSING, TaskTable, check_tasks
+from skgroup._compat import knows_all_classes
+from skgroup._validation import MISSING, UNKNOWN, TaskTable, check_tasks, task_label
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 
 __all__ = ["TaskScores"]
@@ -24,14 +28,15 @@ class TaskScores:
     scoring : str or callable
         See `compare`.
     table : TaskTable
-        All of `Y`, whose classes count.
+        All of `Y`, whose classes and positive classes count.
     owner : str, default="compare"
         Whose parameter errors speak of.
 
     Raises
     ------
     ValueError
-        If `scoring` is unknown, or cannot score tasks of these numbers of classes.
+        If `scoring` is unknown, is a metric instead of a scorer, cannot score tasks of these
+        numbers of classes, or needs a positive class where nothing says which it is.
     """
 
     def __init__(self, scoring: Any, table: TaskTable, owner: str = "compare") -> None:
@@ -58,8 +63,17 @@ class TaskScores:
                 f"The 'scoring' parameter of {owner} must be a str or a callable. Got {scoring!r}."
             )
         if callable(self._score):
-            self._of_labels = _takes_labels(self._score)
+            if _takes_labels(self._score):
+                raise ValueError(
+                    f"The 'scoring' parameter of {owner} must be the name of a score or a scorer, "
+                    "called with an estimator, X and y, of which higher is better. Got the metric "
+                    f"{scoring!r}: make a scorer of it by sklearn.metrics.make_scorer(metric), "
+                    "with greater_is_better=False for a loss, and response_method='predict_proba' "
+                    "for a metric of probabilities."
+                )
             self._try(scoring, owner)
+        if self._score == "f1" or (callable(self._score) and self._takes_sides()):
+            self._check_positive(scoring, owner)
 
     def _try(self, scoring: Any, owner: str) -> None:
         for k in sorted({len(c) for c in self.table.classes}):
@@ -74,33 +88,75 @@ class TaskScores:
                 ) from error
             self.needs_proba |= answers.asked_for_proba
 
+    def _takes_sides(self) -> bool:
+        """Whether the score of a binary task changes if its classes change places."""
+        if all(len(c) > 2 for c in self.table.classes):
+            return False
+        truth, said = np.repeat([0, 1], [5, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 0])
+        second = np.array([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.6, 0.35])
+        proba = np.column_stack([1 - second, second])
+        one = self._of_task(truth, _Answers(said, proba, 2))
+        other = self._of_task(1 - truth, _Answers(1 - said, proba[:, ::-1], 2))
+        return not np.isclose(one, other, equal_nan=True)
+
+    def _check_positive(self, scoring: Any, owner: str) -> None:
+        unknown = np.flatnonzero(self.table.positive == UNKNOWN)
+        if len(unknown):
+            t = unknown[0]
+            raise ValueError(
+                f"The 'scoring' parameter of {owner} is {scoring!r}, which must know which class "
+                f"of {task_label(self.table.names, t)} is the positive one, of "
+                f"{self.table.classes[t].tolist()}: set the 'pos_label' parameter of a candidate, "
+                "encode the labels as 0 and 1, or score by 'roc_auc' or 'accuracy'."
+            )
+
     def __call__(self, estimator: Any, X: Any, Y: Any) -> NDArray[np.float64]:
-        """Scores (n_tasks,) of predictions for X; NaN for a task without labels in Y."""
-        classes = self.table.classes
+        """Scores (n_tasks,) of predictions for X; NaN for a task of which Y holds no labels, or
+        not those that the score needs.
+
+        Raises
+        ------
+        Exception
+            That of a scorer, if it raised for every task.
+        """
+        table = check_tasks(Y, classes=self.table.classes, names=self.table.names)
+        table = replace(table, positive=self.table.positive)
         if self._score == "f1":
             predicted = self._labels(estimator.predict(X), Y)
-            return np.asarray(multitask_f1_score(Y, predicted, classes=classes, average=None))
+            return np.asarray(multitask_f1_score(table, predicted, average=None))
         if self._score == "roc_auc":
             proba = self._probabilities(estimator.predict_proba(X))
-            return np.asarray(multitask_roc_auc_score(Y, proba, classes=classes, average=None))
-        truth = check_tasks(Y, classes=classes).codes
-        predicted = check_tasks(self._labels(estimator.predict(X), Y), classes=classes).codes
+            return np.asarray(multitask_roc_auc_score(table, proba, average=None))
+        said = self._labels(estimator.predict(X), Y)
+        predicted = check_tasks(said, classes=table.classes, names=table.names).codes
         of_tasks = self._probabilities(estimator.predict_proba(X)) if self.needs_proba else None
-        scores = np.full(len(classes), np.nan)
-        for t in range(len(classes)):
-            seen = truth[:, t] != MISSING
-            if seen.any():
-                proba_of_task = None if of_tasks is None else of_tasks[t][seen]
-                answers = _Answers(predicted[seen, t], proba_of_task, len(classes[t]))
-                scores[t] = self._of_task(truth[seen, t], answers)
+        scores = np.full(table.n_tasks, np.nan)
+        errors: list[Exception] = []
+        observed = table.codes != MISSING
+        for t in np.flatnonzero(observed.any(axis=0)):
+            seen = observed[:, t]
+            truth, labels = table.codes[seen, t], predicted[seen, t]
+            own = None if of_tasks is None else of_tasks[t][seen]
+            if table.positive[t] == 0:  # a scorer takes 1 for the positive class
+                truth, labels = 1 - truth, 1 - labels
+                own = None if own is None else own[:, ::-1]
+            try:
+                scores[t] = self._of_task(truth, _Answers(labels, own, len(table.classes[t])))
+            except Exception as error:  # by what this part of the data lacks
+                errors.append(error)
+        if errors and len(errors) == observed.any(axis=0).sum():
+            raise errors[0]
         return scores
 
     def _of_task(self, truth: NDArray[np.intp], answers: _Answers) -> float:
-        if self._of_labels:
-            return self._score(truth, answers.labels)
-        return self._score(answers, np.arange(len(truth))[:, None], truth)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # NaN says it
+            scorer = knows_all_classes(self._score, np.arange(answers.n_classes))
+            return scorer(answers, np.arange(len(truth))[:, None], truth)
 
     def _labels(self, predicted: Any, Y: Any) -> Any:
+        if hasattr(predicted, "iloc"):
+            return predicted
         predicted = np.asarray(predicted.toarray() if hasattr(predicted, "toarray") else predicted)
         # One task may come back 1-D.
         return predicted.reshape(np.shape(Y)) if len(self.table.classes) == 1 else predicted
@@ -147,9 +203,7 @@ class _Answers(ClassifierMixin, BaseEstimator):
 def _takes_labels(scoring: Any) -> bool:
     """Whether a callable is a metric (y_true, y_pred) rather than a scorer (estimator, X, y)."""
     positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [
-        p
-        for p in signature(scoring).parameters.values()
-        if p.kind in positional and p.default is Parameter.empty
-    ]
-    return len(needed) == 2
+    parameters = signature(scoring).parameters.values()
+    given = [p.name for p in parameters if p.kind in positional]
+    starred = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
+    return (given[:1] == ["y_true"]) or (len(given) < 3 and not starred)

@@ -30,12 +30,16 @@ def tune_thresholds(
     sample_weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Thresholds (n_tasks,) from held-out probabilities (n_samples, n_outputs), for F1 if
-    `scorer` is None; NaN where a task is not binary."""
+    `scorer` is None; NaN where a task is not binary. They are on probabilities of the positive
+    classes, second classes where nothing says which is positive."""
     outputs = np.asarray(table.task_outputs)
     binary = np.flatnonzero(outputs == 1)
     thresholds = np.full(len(outputs), np.nan)
+    first_is_positive = table.positive[binary] == 0
     p = proba[:, (np.cumsum(outputs) - outputs)[binary]]
+    p = np.where(first_is_positive, 1 - p, p)
     codes = table.codes[:, binary]
+    codes = np.where(first_is_positive & (codes != MISSING), 1 - codes, codes)
     if scorer is None:
         thresholds[binary] = f1_thresholds(p, codes, sample_weight)
     else:
@@ -53,7 +57,7 @@ def f1_thresholds(
     Parameters
     ----------
     proba : ndarray of shape (n_samples, n_tasks)
-        Held-out probabilities of the second class.
+        Held-out probabilities of the positive class.
     codes : ndarray of shape (n_samples, n_tasks)
         1 where that class is the true one, 0 where not, -1 where the label is missing.
     sample_weight : ndarray of shape (n_samples,), default=None

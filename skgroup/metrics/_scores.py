@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 
 from skgroup._compat import _check_sample_weight
-from skgroup._validation import MISSING, TaskTable, _is_missing, check_tasks
+from skgroup._validation import (
+    MISSING,
+    MULTICLASS,
+    UNKNOWN,
+    TaskTable,
+    as_columns,
+    check_tasks,
+    classes_met,
+    task_label,
+)
 
 __all__ = ["multitask_f1_score", "multitask_roc_auc_score"]
 
@@ -20,24 +31,28 @@ def multitask_f1_score(
     Y_pred: Any,
     *,
     classes: Sequence[NDArray] | None = None,
+    pos_label: Any = None,
     average: str | None = "macro",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
     """F1 of every task, or its mean over the tasks.
 
-    A binary task counts with the F1 of its second class, a multiclass task with the unweighted
-    mean of the F1 of its classes. Where a label is missing, its prediction does not count. With
-    binary tasks and no missing label this is scikit-learn's `f1_score(..., average="macro")` of a
-    multilabel indicator.
+    A binary task counts with the F1 of its positive class, a multiclass task with the unweighted
+    mean of the F1 of those of its classes that are met in truth or prediction. Where a label is
+    missing, its prediction does not count. With binary tasks of 0 and 1 and no missing label this
+    is scikit-learn's `f1_score(..., average="macro")` of a multilabel indicator.
 
     Parameters
     ----------
     Y_true : array-like of shape (n_samples, n_tasks) or (n_samples,)
         True labels; NaN or None where a label is missing.
     Y_pred : array-like of the same shape
-        Predicted labels.
+        Predicted labels. Columns of two DataFrames are matched by their names.
     classes : sequence of ndarray, one a task, default=None
         Classes of each task. If None, those met in `Y_true` and `Y_pred`.
+    pos_label : label, dict of label by task, or None, default=None
+        The positive class of binary tasks, of all or by task (column name, or position). None is
+        the last of an ordered categorical, and 1 or True.
     average : {"macro", None}, default="macro"
         The mean over tasks, or all of them.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -45,13 +60,15 @@ def multitask_f1_score(
     Returns
     -------
     score : float, or ndarray of shape (n_tasks,)
-        0 for a task whose score is not defined (its second class neither met nor predicted),
-        NaN (left out of the mean) for one without any label in `Y_true`.
+        NaN for a task whose score is not defined: its positive class is neither met nor
+        predicted, or it has no label in `Y_true`. The mean leaves it out, with an
+        UndefinedMetricWarning.
 
     Raises
     ------
     ValueError
-        If the shapes differ, or a label is not among `classes`.
+        If the shapes or names differ, a label is not among `classes`, a prediction is missing, a
+        weight is negative, or nothing says which class of a binary task is the positive one.
 
     Examples
     --------
@@ -59,8 +76,15 @@ def multitask_f1_score(
     >>> multitask_f1_score([[1, 0], [0, 1], [1, None]], [[1, 1], [0, 1], [0, 0]], average=None)
     array([0.66666667, 0.66666667])
     """
-    true, predicted = _check_pair(Y_true, Y_pred, classes)
-
+    true, predicted = _check_pair(Y_true, Y_pred, classes, pos_label)
+    unknown = np.flatnonzero(true.positive == UNKNOWN)
+    if len(unknown):
+        label = task_label(true.names, unknown[0])
+        raise ValueError(
+            f"F1 must know which class of {label} is the positive one, of "
+            f"{true.classes[unknown[0]].tolist()}: set the 'pos_label' parameter (of the "
+            "estimator, or of the metric) to a label, or to a dict of labels by task."
+        )
     seen = true.codes != MISSING
     n_classes = np.array([len(c) for c in true.classes])
     weight = _weight(sample_weight, true)
@@ -68,20 +92,21 @@ def multitask_f1_score(
     def count(mask: NDArray) -> NDArray:
         return mask.sum(axis=0) if weight is None else weight @ mask
 
-    total = np.zeros(true.n_tasks)
-    for k in range(max(2, n_classes.max())):
-        # Class by class, all tasks that count it at once; of a binary task, the second class.
-        tasks = np.flatnonzero((n_classes > k) & (n_classes > 2) | (k == 1))
+    total, n_met = np.zeros(true.n_tasks), np.zeros(true.n_tasks)
+    multiclass = true.positive == MULTICLASS
+    for k in range(n_classes.max()):
+        # Class by class, all tasks that count it at once; of a binary task, the positive class.
+        tasks = np.flatnonzero((true.positive == k) | multiclass & (n_classes > k))
         if len(tasks) == 0:
             continue
         observed, is_k = seen[:, tasks], true.codes[:, tasks] == k
         said_k = (predicted.codes[:, tasks] == k) & observed
         n_both, n_either = count(is_k & said_k), count(is_k) + count(said_k)
-        total[tasks] += np.divide(
-            2 * n_both, n_either, out=np.zeros(len(tasks)), where=n_either > 0
-        )
-    scores = np.where(seen.any(axis=0), total / np.where(n_classes > 2, n_classes, 1), np.nan)
-    return _averaged(scores, average)
+        met = n_either > 0
+        total[tasks] += np.divide(2 * n_both, n_either, out=np.zeros(len(tasks)), where=met)
+        n_met[tasks] += met
+    scores = np.divide(total, n_met, out=np.full(true.n_tasks, np.nan), where=n_met > 0)
+    return _averaged(scores, average, true, "F1")
 
 
 def multitask_roc_auc_score(
@@ -100,9 +125,10 @@ def multitask_roc_auc_score(
         True labels; NaN or None where a label is missing.
     Y_score : array-like of shape (n_samples, n_tasks), or list of (n_samples, n_classes)
         What `predict_proba` returns. A task of more than two classes counts with the one-vs-rest
-        mean over its classes.
+        mean over its classes. Columns of two DataFrames are matched by their names.
     classes : sequence of ndarray, one a task, default=None
-        Classes of each task. If None, those met in `Y_true`.
+        Classes of each task, in the order of the columns of its probabilities. If None, those
+        met in `Y_true`.
     average : {"macro", None}, default="macro"
         The mean over tasks, or all of them.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -110,12 +136,15 @@ def multitask_roc_auc_score(
     Returns
     -------
     score : float, or ndarray of shape (n_tasks,)
-        NaN for a task where `Y_true` lacks one of the classes; NaN is left out of the mean.
+        NaN for a task where `Y_true` lacks one of the classes. The mean leaves it out, with an
+        UndefinedMetricWarning.
 
     Raises
     ------
     ValueError
-        If the shapes differ, or a label is not among `classes`.
+        If the shapes or names differ, a label is not among `classes`, a weight is negative, or a
+        task has probabilities of another number of classes (give `classes` where `Y_true` may
+        lack some).
 
     Examples
     --------
@@ -123,18 +152,26 @@ def multitask_roc_auc_score(
     >>> multitask_roc_auc_score([[0, 1], [1, 0], [1, 1]], [[0.1, 0.9], [0.8, 0.2], [0.7, 0.1]])
     0.75
     """
-    true = check_tasks(Y_true, classes=_known(classes, Y_true))
+    true = _check_true(Y_true, classes)
     a_task = isinstance(Y_score, list) and all(np.ndim(s) == 2 for s in Y_score)
-    scores = list(Y_score) if a_task else _columns(np.asarray(Y_score), true)
+    scores = [np.asarray(s) for s in Y_score] if a_task else _columns(Y_score, true)
     if len(scores) != true.n_tasks or any(len(s) != len(true.codes) for s in scores):
         found = [np.shape(s) for s in Y_score] if a_task else np.shape(Y_score)
         raise ValueError(
             "Y_true and Y_score must have the same number of samples and tasks. Got "
-            f"{np.shape(Y_true)} and {found}."
+            f"{true.codes.shape} and {found}."
         )
+    for t, (score, of_task) in enumerate(zip(scores, true.classes, strict=True)):
+        width = score.shape[1] if score.ndim == 2 else 2
+        if width != len(of_task):
+            raise ValueError(
+                f"Y_score has probabilities of {width} classes for {task_label(true.names, t)}, "
+                f"but its classes are {of_task.tolist()}. Where Y_true may lack classes, give all "
+                "by the 'classes' parameter."
+            )
 
     def auc(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score = true.codes[seen, t], np.asarray(scores[t])[seen]
+        codes, score = true.codes[seen, t], scores[t][seen]
         n_classes = len(true.classes[t])
         if len(np.unique(codes)) < max(n_classes, 2):
             return np.nan
@@ -144,58 +181,59 @@ def multitask_roc_auc_score(
         indicator = codes[:, None] == np.arange(n_classes)
         return roc_auc_score(indicator, score, average="macro", sample_weight=weight)
 
-    return _averaged(_over_tasks(auc, true, _weight(sample_weight, true)), average)
+    of_tasks = _over_tasks(auc, true, _weight(sample_weight, true))
+    return _averaged(of_tasks, average, true, "ROC AUC")
 
 
-def _columns(score: NDArray, true: TaskTable) -> list[NDArray]:
-    if true.is_1d:
-        return [score]
-    return list(score.T) if score.ndim == 2 else [score]
+def _columns(score: Any, true: TaskTable) -> list[NDArray]:
+    columns, *_ = as_columns(score, names=true.names, what="The columns of Y_score")
+    if true.is_1d and np.ndim(score) == 2:
+        return [np.asarray(score)]
+    return [np.asarray(column, dtype=np.float64) for column in columns]
 
 
-def _known(classes: Sequence[NDArray] | None, *tables: Any) -> list[NDArray]:
-    """The given classes, or those met in the tables."""
-    if classes is not None:
-        return [np.asarray(c) for c in classes]
-    arrays = [np.asarray(table) for table in tables]
-    numeric = all(array.dtype.kind in "biuf" for array in arrays)
-    if not numeric:
-        arrays = [np.asarray(table, dtype=object) for table in tables]
-    joined = np.concatenate(arrays)
-    columns = joined[:, None] if joined.ndim == 1 else joined
-    found = []
-    for column in columns.T:
-        if numeric and ((column == 0) | (column == 1) | (column != column)).all():
-            met = {0, 1}
-        elif numeric:
-            met = set(np.unique(column[column == column]).tolist())
-        else:
-            met = {v for v in column.tolist() if not _is_missing(v)}
-        # One class met says nothing of which it is, so 0/1 labels are taken for what they are.
-        if met <= {0, 1}:
-            met |= {0, 1}
-        if len({isinstance(v, str) for v in met}) > 1:
-            raise ValueError(f"Y_true and Y_pred of a task mix strings and numbers. Got {met}.")
-        found.append(np.array(sorted(met)))
-    return found
+def _check_true(
+    Y_true: Any, classes: Sequence[Any] | None, pos_label: Any = None, *others: list[Any]
+) -> TaskTable:
+    """The true labels, encoded by the given classes, or by those met (in other columns too)."""
+    if isinstance(Y_true, TaskTable):
+        return Y_true
+    if classes is None:
+        columns, *_ = as_columns(Y_true)
+        classes = [classes_met(*of_task) for of_task in zip(columns, *others, strict=True)]
+    return check_tasks(Y_true, classes=[np.asarray(c) for c in classes], pos_label=pos_label)
 
 
 def _check_pair(
-    Y_true: Any, Y_pred: Any, classes: Sequence[NDArray] | None
+    Y_true: Any, Y_pred: Any, classes: Sequence[Any] | None, pos_label: Any
 ) -> tuple[TaskTable, TaskTable]:
-    if np.shape(Y_true) != np.shape(Y_pred):
+    if isinstance(Y_true, TaskTable):
+        names, shape = Y_true.names, Y_true.codes.shape
+    else:
+        columns, names, _ = as_columns(Y_true)
+        shape = (len(columns[0]) if len(columns) else 0, len(columns))
+    said, *_ = as_columns(Y_pred, names=names, what="The columns of Y_pred")
+    found = (len(said[0]) if len(said) else 0, len(said))
+    if shape != found:
+        raise ValueError(f"Y_true and Y_pred must be of the same shape. Got {shape} and {found}.")
+    true = _check_true(Y_true, classes, pos_label, said)
+    predicted = check_tasks(Y_pred, classes=true.classes, names=true.names)
+    unsaid = (predicted.codes == MISSING) & (true.codes != MISSING)
+    if unsaid.any():
+        sample, task = np.argwhere(unsaid)[0]
         raise ValueError(
-            f"Y_true and Y_pred must be of the same shape. Got {np.shape(Y_true)} and "
-            f"{np.shape(Y_pred)}."
+            f"Y_pred must hold a label wherever Y_true does. Got none for sample {sample} of "
+            f"{task_label(true.names, task)}."
         )
-    known = _known(classes, Y_true, Y_pred)
-    return check_tasks(Y_true, classes=known), check_tasks(Y_pred, classes=known)
+    return true, predicted
 
 
 def _weight(sample_weight: Any, true: TaskTable) -> NDArray[np.float64] | None:
     if sample_weight is None:
         return None
-    return _check_sample_weight(sample_weight, true.codes, dtype=np.float64)
+    return _check_sample_weight(
+        sample_weight, true.codes, dtype=np.float64, ensure_non_negative=True
+    )
 
 
 def _over_tasks(
@@ -211,9 +249,20 @@ def _over_tasks(
     return scores
 
 
-def _averaged(scores: NDArray[np.float64], average: str | None) -> float | NDArray[np.float64]:
+def _averaged(
+    scores: NDArray[np.float64], average: str | None, true: TaskTable, name: str
+) -> float | NDArray[np.float64]:
     if average not in ("macro", None):
         raise ValueError(f"The 'average' parameter must be 'macro' or None. Got {average!r}.")
     if average is None:
         return scores
-    return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+    undefined = np.flatnonzero(np.isnan(scores))
+    if len(undefined):
+        warnings.warn(
+            f"{name} is not defined, and left out of the mean, for "
+            f"{', '.join(task_label(true.names, t) for t in undefined)}: classes that it needs are "
+            "not met.",
+            UndefinedMetricWarning,
+            stacklevel=3,
+        )
+    return float(np.nanmean(scores)) if len(undefined) < len(scores) else float("nan")

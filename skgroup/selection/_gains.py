@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context
-from skgroup._validation import MISSING, TaskTable, _task_label, forget_fit
+from skgroup._validation import MISSING, TaskTable, forget_fit, task_label
 from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.selection._hoa import check_masks
@@ -257,7 +257,7 @@ class GroupGains(BaseEstimator):
         scorable = np.stack([self._scorable(data.take(test)) for _, test, _ in parts], axis=1)
         unscored = np.flatnonzero(~scorable.any(axis=1))
         if len(unscored):
-            label = _task_label(data.table.names, int(unscored[0]))
+            label = task_label(data.table.names, int(unscored[0]))
             raise ValueError(
                 f"The 'cv' parameter of GroupGains holds out too few labels of {label} for "
                 f"scoring={self.scoring!r}. Got {self.cv!r}."
@@ -515,7 +515,7 @@ class GroupGains(BaseEstimator):
                 except Exception as error:
                     # It scored an example: what it cannot score is this part, and no more is lost.
                     warnings.warn(
-                        f"{self.scoring!r} cannot score {_task_label(table.names, t)} on a "
+                        f"{self.scoring!r} cannot score {task_label(table.names, t)} on a "
                         f"held-out part, which is left out: {type(error).__name__}: {error}",
                         UndefinedMetricWarning,
                         stacklevel=2,

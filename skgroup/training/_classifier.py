@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
-from skgroup._validation import TaskTable, check_tasks
+from skgroup._validation import MULTICLASS, TaskTable, check_tasks
 from skgroup.metrics import multitask_f1_score
 
 __all__ = ["TaskClassifierMixin", "decode"]
@@ -33,6 +34,7 @@ class TaskClassifierMixin(ClassifierMixin):
     def _learn_tasks(self, table: TaskTable) -> None:
         self.task_classes_: list[NDArray] = table.classes
         self.task_outputs_ = table.task_outputs
+        self.positive_codes_ = table.positive
         self.n_tasks_ = table.n_tasks
         self.single_output_ = table.is_1d
         if table.names is not None:
@@ -85,7 +87,7 @@ class TaskClassifierMixin(ClassifierMixin):
         return of_tasks[0] if self.single_output_ else of_tasks
 
     def predict(self, X: Any) -> NDArray:
-        """The most probable class of every task (the second class of a binary task where its
+        """The most probable class of every task (the positive class of a binary task where its
         probability is above the task's threshold, if the estimator has thresholds of its own).
 
         Parameters
@@ -106,19 +108,26 @@ class TaskClassifierMixin(ClassifierMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
-        thresholds = np.broadcast_to(getattr(self, "thresholds_", 0.5), len(self.task_outputs_))
         if set(self.task_outputs_) == {1}:
-            codes = (proba > thresholds.astype(proba.dtype)).astype(np.intp)
+            codes = self._decide(proba)
         else:
-            codes = np.stack(
-                [
-                    (p[:, 0] > cut).astype(np.intp) if p.shape[1] == 1 else p.argmax(axis=1)
-                    for p, cut in zip(self._split_tasks(proba), thresholds, strict=True)
-                ],
-                axis=1,
-            )
+            parts = self._split_tasks(proba)
+            binary = np.asarray(self.task_outputs_) == 1
+            codes = np.stack([p.argmax(axis=1) for p in parts], axis=1)
+            if binary.any():
+                second = np.hstack([p for p, b in zip(parts, binary, strict=True) if b])
+                codes[:, binary] = self._decide(second, binary)
         labels = decode(codes, self.task_classes_)
         return labels[:, 0] if self.single_output_ else labels
+
+    def _decide(self, second: NDArray, tasks: Any = slice(None)) -> NDArray[np.intp]:
+        """Codes of binary tasks, from the probabilities of their second classes."""
+        n_tasks = len(self.task_outputs_)
+        cut = np.broadcast_to(getattr(self, "thresholds_", 0.5), n_tasks)[tasks]
+        cut = cut.astype(second.dtype)
+        first_is_positive = self.positive_codes_[tasks] == 0
+        is_second = np.where(first_is_positive, 1 - second <= cut, second > cut)
+        return is_second.astype(np.intp)
 
     def _split_tasks(self, proba: NDArray) -> list[NDArray]:
         return np.split(proba, np.cumsum(self.task_outputs_)[:-1], axis=1)
@@ -126,21 +135,36 @@ class TaskClassifierMixin(ClassifierMixin):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Macro F1: the mean over tasks of F1 (see `skgroup.metrics.multitask_f1_score`).
 
+        A task whose F1 is not defined on these samples is left out, with an
+        UndefinedMetricWarning.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             True labels; missing ones do not count. A label that was not met in `fit` is a class
-            of its own that is never predicted.
+            of its own that is never predicted. Columns of a DataFrame are matched by their names
+            with those of `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         score : float
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If a task of `fit` is missing or one is new, or nothing says which class of a binary
+            task is the positive one (`pos_label`).
         """
         predicted = self.predict(X)
-        classes = check_tasks(y, classes=self.task_classes_, add_classes=True).classes
-        return float(multitask_f1_score(y, predicted, classes=classes, sample_weight=sample_weight))
+        names = getattr(self, "task_names_in_", None)
+        table = check_tasks(y, classes=self.task_classes_, names=names, add_classes=True)
+        more = np.array([len(c) for c in table.classes]) > 2  # by a label that fit has not met
+        table = replace(table, positive=np.where(more, MULTICLASS, self.positive_codes_))
+        return float(multitask_f1_score(table, predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

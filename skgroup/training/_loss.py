@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skgroup._validation import TaskTable, _task_label
+from skgroup._validation import UNKNOWN, TaskTable, task_label
 from skgroup.training._layout import OutputLayout
 
 __all__ = ["MultiTaskLoss", "class_weight_table", "multi_task_loss"]
@@ -180,7 +180,7 @@ def class_weight_table(
         if not isinstance(of_task, Mapping):
             raise ValueError(_CLASS_WEIGHT_RULE.format(class_weight))
         known = _fill(weights[t], table.classes[t], of_task)
-        _refuse_unknown(of_task, known, f"class of {_task_label(table.names, t)}")
+        _refuse_unknown(of_task, known, f"class of {task_label(table.names, t)}")
     return weights
 
 
@@ -196,11 +196,15 @@ def _balanced(table: TaskTable, width: int, sample_weight: NDArray | None) -> ND
     n_classes = np.array([len(c) for c in table.classes])
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = counts.sum(axis=1, keepdims=True) / (n_classes[:, None] * counts)
-        positive = counts[:, 0] / counts[:, 1]
     weights[~np.isfinite(weights)] = 1.0  # a class (padding, or all its samples weigh 0) not met
-    binary = n_classes == 2
-    weights[binary, 0] = 1.0
-    weights[binary, 1] = np.where(np.isfinite(positive) & (positive > 0), positive, 1.0)[binary]
+    # Of a binary task the positive class weighs n_negative / n_positive, the other one 1. Where
+    # nothing says which it is, the second stands for it: the ratio of the two is the same.
+    tasks = np.flatnonzero(n_classes == 2)
+    of_class = np.where(table.positive[tasks] == UNKNOWN, 1, table.positive[tasks])
+    n_positive, n_negative = counts[tasks, of_class], counts[tasks, 1 - of_class]
+    met = (n_positive > 0) & (n_negative > 0)
+    weights[tasks, 1 - of_class] = 1.0
+    weights[tasks, of_class] = np.divide(n_negative, n_positive, out=np.ones(len(tasks)), where=met)
     return weights.astype(np.float32)
 
 

@@ -6,6 +6,7 @@ import copy
 import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any
@@ -30,7 +31,7 @@ from skgroup._compat import (
     unchanged_on_error,
     validate_parameter_constraints,
 )
-from skgroup._validation import MISSING, TaskTable, _task_label, check_tasks
+from skgroup._validation import MISSING, TaskTable, by_task_names, check_tasks, task_label
 from skgroup.nn import MLP, LinearHeads
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import (
@@ -93,12 +94,17 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     batch_size : int, default=128
         -1 for all samples in one batch.
     task_weight : array-like of shape (n_tasks,), default=None
-        Weight of each task's loss; all one if None.
+        Weight of each task's loss; all one if None. A Series is matched by the names of the tasks.
     class_weight : {"balanced"}, dict or None, default="balanced"
-        "balanced" weighs the second class of a binary task by n_first / n_second and class k of a
-        multiclass task by n / (n_classes · n_k). A dict `{class: weight}` serves every task, a
-        dict `{task: {class: weight}}` (column name, or position if `Y` has no names) some of
-        them; what is not named weighs 1.
+        "balanced" weighs the positive class of a binary task by n_negative / n_positive (the
+        second class, where nothing says which is positive: the ratio of the two weights is the
+        same) and class k of a multiclass task by n / (n_classes · n_k). A dict `{class: weight}`
+        serves every task, a dict `{task: {class: weight}}` (column name, or position if `Y` has
+        no names) some of them; what is not named weighs 1.
+    pos_label : label, dict of label by task, or None, default=None
+        The positive class of binary tasks, of all or by task (column name, or position if `Y` has
+        no names): what F1, thresholds and class weights speak of. None is the last of an ordered
+        categorical, and 1 or True. `classes_` stays sorted.
     train_split : callable, default=None
         As in skorch, e.g. `skorch.dataset.ValidSplit(0.2)`, for callbacks that need a validation
         loss (`skorch.callbacks.EarlyStopping`). None trains on all samples.
@@ -194,6 +200,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         batch_size: int = 128,
         task_weight: Any = None,
         class_weight: Any = "balanced",
+        pos_label: Any = None,
         train_split: Any = None,
         device: Any = "auto",
         precision: str = "float32",
@@ -212,6 +219,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     ) -> None:
         self.task_weight = task_weight
         self.class_weight = class_weight
+        self.pos_label = pos_label
         self.precision = precision
         self.random_state = random_state
         super().__init__(
@@ -346,7 +354,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if y is None and isinstance(X, Dataset):
             y = labels_of(X)
         X = check_inputs(self, X, reset=reset)
-        table = check_tasks(y, classes=classes)
+        # Further training knows the tasks; names decide which column is which.
+        names = None if reset else getattr(self, "task_names_in_", None)
+        table = check_tasks(y, classes=classes, names=names, pos_label=self.pos_label)
+        if not reset:
+            table = replace(table, positive=self.positive_codes_)
         if n_samples_of(X) != len(table.codes):
             raise ValueError(
                 "X and Y must have the same number of samples. Got X with "
@@ -361,7 +373,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     "sample_weight is refused: Sample weights must contain at least one non-zero "
                     "number."
                 )
-        task_weight = self._check_task_weight(table.n_tasks)
+        task_weight = self._check_task_weight(table.n_tasks, table.names)
         for name, value in self._task_parameters().items():
             if len(value) != table.n_tasks:
                 raise ValueError(
@@ -433,11 +445,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     f"Got {self.device!r}: {str(error).splitlines()[0]}"
                 ) from error
 
-    def _check_task_weight(self, n_tasks: int) -> NDArray[np.float32]:
+    def _check_task_weight(self, n_tasks: int, names: Any = None) -> NDArray[np.float32]:
         if self.task_weight is None:
             return np.ones(n_tasks, dtype=np.float32)
+        given = by_task_names(self.task_weight, names, "The index of 'task_weight'")
         try:
-            weight = np.asarray(self.task_weight, dtype=np.float32)
+            weight = np.asarray(given, dtype=np.float32)
         except (TypeError, ValueError):
             raise ValueError(
                 f"The 'task_weight' parameter must hold numbers. Got {self.task_weight!r}."
@@ -470,7 +483,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             classes = np.unique(table.codes[:, t][table.codes[:, t] != MISSING])
             if len(classes) and not of_task[classes].any():
                 raise ValueError(
-                    f"{rule}, not all 0 for the labels of {_task_label(table.names, t)}. Got "
+                    f"{rule}, not all 0 for the labels of {task_label(table.names, t)}. Got "
                     f"{self.class_weight!r}."
                 )
 
@@ -538,7 +551,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 )
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
-            "task_weight": self._check_task_weight(data.table.n_tasks),
+            "task_weight": self._check_task_weight(data.table.n_tasks, data.table.names),
             "class_weight": data.class_weight,
             "complete": not (data.table.codes == MISSING).any(),
         }
