@@ -11,7 +11,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from skgroup import MultiTaskNet
+from skgroup import MultiTaskNet, TaskGrouper
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._random import draw_seeds
 
@@ -272,3 +272,31 @@ def test_recorder_can_be_used_again(binary):
     assert [mean.shape for mean, _ in runs] == [(130, 15), (90, 15)]
     fresh, _ = _record(_net(Whose()), X[:90], Y[:90], [5])
     np.testing.assert_array_equal(runs[1], fresh[5])
+
+
+def test_maps_of_a_net_that_gives_probabilities_hold_its_probabilities():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)).astype(np.float32)
+    Y = np.column_stack([X[:, 0] > 0, rng.integers(3, size=60)]).astype(int)
+
+    class Probabilities(torch.nn.Module):
+        def __init__(self, n_features, n_outputs):
+            super().__init__()
+            self.layers = torch.nn.Linear(n_features, n_outputs)
+
+        def forward(self, x):
+            z = self.layers(x)
+            return torch.cat([torch.sigmoid(z[:, :1]), torch.softmax(z[:, 1:], dim=1)], dim=1)
+
+    class Likelihood(torch.nn.Module):
+        def forward(self, p, target):
+            codes = target["codes"].long()
+            first = torch.where(codes[:, 0] == 1, p[:, 0], 1 - p[:, 0])
+            return -(first.log() + p[:, 1:].gather(1, codes[:, 1:])[:, 0].log()).mean()
+
+    net = MultiTaskNet(Probabilities, criterion=Likelihood, predict_nonlinearity=None, max_epochs=1)
+    net.set_params(batch_size=-1, lr=1e-30, random_state=0)  # the weights stay as they were
+    grouper = TaskGrouper(net).fit(X, Y)
+    proba = grouper.estimator_.predict_proba(X)
+    true = [p[np.arange(60), Y[:, t]] for t, p in enumerate(proba)]
+    np.testing.assert_allclose(grouper.data_map_[:, 0, :, 0], true, rtol=1e-4)

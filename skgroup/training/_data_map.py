@@ -51,6 +51,8 @@ class DataMapRecorder(Callback):
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
     ) -> None:
         if training:
+            if net.predict_nonlinearity != "auto":  # the output is no logits
+                y_pred = self.layout_.logits(net._probability(self.layout_, y_pred.detach()))
             self.record(batch[1]["index"], y_pred)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

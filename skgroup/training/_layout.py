@@ -12,6 +12,10 @@ from torch.nn import functional as F
 __all__ = ["OutputLayout", "join_outputs"]
 
 
+#: Probabilities that have finite logits in float32.
+_INSIDE = (1e-7, 1 - 1e-7)
+
+
 class OutputLayout:
     """The columns of a net's output: one logit a binary task, k logits a task of k classes.
 
@@ -97,6 +101,13 @@ class OutputLayout:
         multiclass = self._multiclass_log_softmax(logits).exp()
         flat = multiclass.flatten(start_dim=-2)[..., self._kept]
         return torch.cat([binary, flat], dim=-1)[..., self._output_order]
+
+    def logits(self, probability: Tensor) -> Tensor:
+        """Logits (..., n_outputs) that have these probabilities, those of `probability`."""
+        p = probability.clamp(*_INSIDE)
+        binary = torch.zeros(self.n_outputs, dtype=torch.bool, device=p.device)
+        binary[self._binary_columns if not self.all_binary else slice(None)] = True
+        return torch.where(binary, torch.logit(p), torch.log(p))
 
     def expected_probability(self, logits: Tensor) -> Tensor:
         """What the probability of the true label is expected to be, by the net's own beliefs:
