@@ -1,6 +1,10 @@
-"""Warnings of skgroup (its errors are Python's and scikit-learn's own)."""
+"""Warnings and errors of skgroup (most errors are Python's and scikit-learn's own)."""
 
-__all__ = ["TrainingInterruptedWarning"]
+__all__ = ["FileFormatError", "TrainingInterruptedWarning"]
+
+
+class FileFormatError(ValueError):
+    """A file is of another kind than is wanted, of another version, or damaged."""
 
 
 class TrainingInterruptedWarning(UserWarning):

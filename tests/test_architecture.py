@@ -13,6 +13,7 @@ ROOT = Path(skgroup.__file__).parent
 # From top to bottom; a room may import itself and the rooms of the lines above.
 ROOMS = [
     {"_compat", "_validation", "exceptions"},
+    {"store"},
     {"metrics"},
     {"cluster"},
     {"nn"},

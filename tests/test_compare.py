@@ -1,6 +1,9 @@
+import errno
 import json
+import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -32,7 +35,7 @@ import skgroup
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.ensemble import Comparison
 from skgroup.ensemble._fit_store import key_of
-from skgroup.exceptions import TrainingInterruptedWarning
+from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.nn import MLP
 
 pd = pytest.importorskip("pandas")
@@ -713,7 +716,7 @@ class Impatient(Callback):
 
     def on_epoch_begin(self, net, **kwargs):
         if Impatient.trainings == 2 and len(net.history) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)  # one raised here would end training normally
 
 
 @pytest.mark.parametrize("searched", [False, True])
@@ -726,7 +729,8 @@ def test_a_net_that_was_cut_short_does_not_count(data, small_net, tmp_path, sear
     with pytest.warns(TrainingInterruptedWarning, match="comparison was interrupted"):
         found = compare(*data, candidates, seeds=3, results=path)
     assert np.isfinite(found.seconds).sum(axis=1).tolist() == ([1, 0] if searched else [2, 1])
-    assert len(path.read_text().splitlines()) == np.isfinite(found.seconds).sum()
+    _, *lines = path.read_text().splitlines()
+    assert len(lines) == np.isfinite(found.seconds).sum()
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(data, tmp_path):
@@ -773,8 +777,10 @@ def test_a_line_that_was_cut_off_is_written_again(data, tmp_path):
     Counted.fits = 0
     compare(*data, {"a": Counted()}, seeds=3, results=path)
     assert Counted.fits == 1
-    assert len(path.read_text().splitlines()) == 3
-    assert {json.loads(line)["candidate"] for line in path.read_text().splitlines()} == {"a"}
+    assert path.read_bytes().startswith(whole[:-20] + b"\n")  # nothing is taken away
+    Counted.fits = 0
+    compare(*data, {"a": Counted()}, seeds=3, results=path)
+    assert Counted.fits == 0
 
     notes = tmp_path / "notes.txt"
     notes.write_text("my notes\n")
@@ -783,7 +789,97 @@ def test_a_line_that_was_cut_off_is_written_again(data, tmp_path):
     assert notes.read_text() == "my notes\n"
     with pytest.raises(OSError, match="No such file"):
         compare(*data, {"a": Counted()}, results=tmp_path / "no" / "folder")
-    assert Counted.fits == 1
+    assert Counted.fits == 0
+
+
+HEADER = b'{"skgroup": "results of compare", "version": 1}\n'
+RECORD = b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": 1}\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"lr": 0.1, "notes": "three days of work"}',
+        b"do not lose me",
+        b"first\nsecond",
+        pickle.dumps({"a": 1.5}),
+        b"{",
+        b"\n",
+        b"\0" * 50,
+        b"[]\n",
+        b'"a"\n',
+        RECORD,
+        HEADER.replace(b"1", b"2") + RECORD,
+        HEADER.replace(b"results", b"gains") + RECORD,
+        HEADER + b"rubbish\n" + RECORD,
+        HEADER + b"[1]\n",
+        HEADER + b'{"key": ["k"], "scores": [0.5], "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [Infinity], "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [true], "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": 0.5, "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [0.5], "seconds": -1, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [0.5], "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [0.5], "seconds": 1.0}\n',
+    ],
+    ids=repr,
+)
+def test_results_of_another_kind_or_damaged_are_refused_and_stay(data, tmp_path, content):
+    path = tmp_path / "settings.json"
+    path.write_bytes(content)
+    Counted.fits = 0
+    with pytest.raises(FileFormatError, match=r"The 'results' parameter of compare.*settings"):
+        compare(*data, {"a": Counted()}, seeds=1, results=path)
+    assert Counted.fits == 0
+    assert path.read_bytes() == content
+
+
+def test_a_record_with_another_number_of_scores_is_refused(data, tmp_path):
+    path = tmp_path / "fits"
+    compare(*data, {"a": Counted()}, seeds=1, results=path)
+    header, record = path.read_text().splitlines()
+    record = json.dumps({**json.loads(record), "scores": [1.0]})
+    path.write_text(f"{header}\n{record}\n")
+    with pytest.raises(FileFormatError, match=r"must hold 4 scores. Got 1"):
+        compare(*data, {"a": Counted()}, seeds=1, results=path)
+
+
+@pytest.mark.parametrize("results", [3, True, b"fits", ["fits"], "", "a\0b", 1.5, {}])
+def test_results_must_be_a_path(data, results):
+    Counted.fits = 0
+    with pytest.raises((TypeError, ValueError), match="The 'results' parameter of compare must"):
+        compare(*data, {"a": Counted()}, seeds=1, results=results)
+    assert Counted.fits == 0
+
+
+@pytest.mark.parametrize("params", [{"n_jobs": n} for n in (0, 1.5, "2", True, [1])])
+def test_the_number_of_processes_is_an_int(data, params):
+    with pytest.raises(ValueError, match="The 'n_jobs' parameter of compare must be None or"):
+        compare(*data, {"a": Counted()}, seeds=1, **params)
+
+
+@pytest.mark.parametrize("verbose", [-1, "x", 1.5, None])
+def test_verbose_is_an_int(data, verbose):
+    with pytest.raises(ValueError, match="The 'verbose' parameter of compare must be"):
+        compare(*data, {"a": Counted()}, seeds=1, verbose=verbose)
+
+
+def test_finished_results_are_read_where_nothing_can_be_written(data, tmp_path, monkeypatch):
+    path = tmp_path / "fits"
+    first = compare(*data, {"a": Counted()}, seeds=1, results=path)
+    opened = os.open
+
+    def read_only(name, flags, *args, **kwargs):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), name)
+        return opened(name, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", read_only)
+    again = compare(*data, {"a": Counted()}, seeds=1, results=path)
+    np.testing.assert_array_equal(again.values, first.values)
+    Counted.fits = 0
+    with pytest.raises(OSError, match=r"fits could not be written \(Read-only file system\)"):
+        compare(*data, {"a": Counted()}, seeds=2, results=path)
+    assert Counted.fits == 0  # before any training
 
 
 def test_failed_fits_are_tried_again(data, tmp_path):

@@ -101,7 +101,9 @@ def compare(
         holds are not made again; what is a different fit is told by the parameters of the
         candidate, the data, the split, the seed and the scoring. (The code of an estimator's
         class is not looked at, nor more of a Dataset than its first and last sample and its
-        length: take a new file after changing these.) Failed fits are tried again.
+        length: take a new file after changing these.) Failed fits are tried again. Several
+        processes may write to one file at once. A file that `compare` has not written is refused,
+        and stays as it is.
     error_score : "raise" or np.nan, default=np.nan
         What a candidate scores where its fit or its predictions raise an error: NaN, with a
         warning, while the others go on.
@@ -123,6 +125,11 @@ def compare(
     ValueError
         Before any training, if a parameter or the data are not right, as far as that can be seen
         then; if all fits failed.
+    FileFormatError
+        A ValueError: if `results` is a file of something else, or damaged.
+    OSError
+        If `results` cannot be written: before any training, or when the disk is full; what was
+        written stays.
     KeyboardInterrupt
         If interrupted before the first fit has finished. Later, what is finished is returned,
         with a `TrainingInterruptedWarning`; a fit that an interruption cut short does not count.
@@ -176,6 +183,15 @@ def compare(
         raise ValueError(
             "The 'error_score' parameter of compare must be np.nan or 'raise'. Got "
             f"{error_score!r}."
+        )
+    if not (n_jobs is None or (_is_int(n_jobs) and n_jobs != 0)):
+        raise ValueError(
+            "The 'n_jobs' parameter of compare must be None or an int other than 0 (-1: all "
+            f"cores). Got {n_jobs!r}."
+        )
+    if not isinstance(verbose, bool | np.bool_) and not (_is_int(verbose) and verbose >= 0):
+        raise ValueError(
+            f"The 'verbose' parameter of compare must be a bool or an int >= 0. Got {verbose!r}."
         )
     seed_list = _check_seeds(seeds)
     estimators = _check_candidates(candidates, table, baselines)
@@ -304,10 +320,13 @@ def _run(
 
     left = []
     for k, job in enumerate(jobs):
-        if job.key in store.records:
-            keep(job, store.records[job.key])
-        else:
+        record = store.find(job.key, scores.table.n_tasks)
+        if record is None:
             left.append(k)
+        else:
+            keep(job, record)
+    if left:
+        store.begin()
     calls = (
         delayed(_fit_and_score)(
             k,
@@ -563,6 +582,10 @@ def _check_n_samples(X: Any, table: TaskTable) -> None:
             f"X and Y must have the same number of samples. Got X with {n_samples} and Y with "
             f"{len(table.codes)}."
         )
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _check_seeds(seeds: int | Sequence[int], owner: str = "compare") -> list[int]:

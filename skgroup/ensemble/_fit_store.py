@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import math
 from typing import Any
 
+from skgroup.exceptions import FileFormatError
+from skgroup.store import LineFile, path_of
 from skgroup.training._identity import fingerprint, key_of
 
 __all__ = ["FitStore", "fingerprint", "key_of"]
@@ -19,51 +20,90 @@ class FitStore:
     path : path-like or None
         None keeps nothing.
 
+    Attributes
+    ----------
+    records : dict of str to dict
+        The finished fits by their keys.
+
     Raises
     ------
-    ValueError
-        If there is a file that holds other things.
+    TypeError, ValueError
+        If `path` is no path.
+    FileFormatError
+        If there is something else than a file of `compare`, or a record is damaged.
     OSError
-        If the file cannot be written.
+        If the file cannot be read.
     """
 
     def __init__(self, path: Any) -> None:
-        self.path = None if path is None else Path(path)
         self.records: dict[str, dict[str, Any]] = {}
-        if self.path is None:
+        self._file = None
+        if path is None:
             return
-        with self.path.open("a+b") as file:
-            file.seek(0)
-            lines = file.read().splitlines(keepends=True)
-            good = 0
-            for i, line in enumerate(lines):
-                whole = line.endswith(b"\n")
-                if i == len(lines) - 1 and not whole:
-                    break  # an interruption cut it off
-                self._read(line)
-                good += len(line)
-            file.truncate(good)
-
-    def _read(self, line: bytes) -> None:
+        path = path_of(path, "The 'results' parameter of compare")
+        self._path = path
+        self._file = LineFile(path, "results of compare", 1)
         try:
-            record = json.loads(line)
-            key, record["scores"] = record["key"], _floats(record["scores"])
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(
+            for number, record in self._file.read():
+                if not _is_whole(record):
+                    raise FileFormatError(f"Line {number} of {path} is no record of a fit.")
+                nets, *scores = _floats([record["nets"], *record["scores"]])
+                self.records[record["key"]] = {**record, "scores": scores, "nets": nets}
+        except FileFormatError as error:
+            raise FileFormatError(
                 "The 'results' parameter of compare must be the path of a new file or of one that "
-                f"compare has written. {self.path} holds something else."
-            ) from None
-        self.records[key] = record
+                f"compare has written. {error}"
+            ) from error
+
+    def find(self, key: str, n_scores: int) -> dict[str, Any] | None:
+        """The record of a fit; None if there is none.
+
+        Raises
+        ------
+        FileFormatError
+            If it does not hold so many scores.
+        """
+        record = self.records.get(key)
+        if record is not None and len(record["scores"]) != n_scores:
+            raise FileFormatError(
+                f"The 'results' parameter of compare: a record in {self._path} must hold "
+                f"{n_scores} scores. Got {len(record['scores'])}, under the key {key!r}."
+            )
+        return record
+
+    def begin(self) -> None:
+        """Find out whether the file can be written, before there is anything to lose."""
+        if self._file is not None:
+            self._file.begin()
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep a record; its "key" says what of, its "scores" are floats."""
         self.records[record["key"]] = record
-        if self.path is None:
+        if self._file is None:
             return
-        scores = [None if s != s else float(s) for s in record["scores"]]
-        with self.path.open("a") as file:
-            file.write(json.dumps({**record, "scores": scores}) + "\n")
+        scores = [float(s) if math.isfinite(s) else None for s in record["scores"]]
+        nets = record["nets"] if math.isfinite(record["nets"]) else None
+        self._file.append({**record, "scores": scores, "nets": nets})
 
 
-def _floats(scores: list[float | None]) -> list[float]:
-    return [float("nan") if s is None else float(s) for s in scores]
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record holds what `add` wrote."""
+    scores: Any = record.get("scores")
+    seconds: Any = record.get("seconds")
+    return (
+        isinstance(record.get("key"), str)
+        and isinstance(scores, list)
+        and all(score is None or _is_number(score) for score in scores)
+        and _is_number(seconds)
+        and seconds >= 0
+        and "nets" in record
+        and (record["nets"] is None or _is_number(record["nets"]))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _floats(values: list[float | None]) -> list[float]:
+    return [math.nan if value is None else float(value) for value in values]

@@ -20,10 +20,11 @@ from torch.utils.data import Dataset
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context
 from skgroup._validation import MISSING, TaskTable, forget_fit, task_label
-from skgroup.exceptions import TrainingInterruptedWarning
+from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.selection._hoa import check_masks
 from skgroup.selection._mtg_net import all_groups
+from skgroup.store import load_arrays, path_of, save_arrays
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import TaskDataset, n_samples_of
 from skgroup.training._held_out import held_out_splits
@@ -42,6 +43,8 @@ _MOST_TASKS = 10
 _BYTES, _MOST_NETS = 2**28, 32
 #: Probabilities and losses nearer to 0 than this count as this.
 _EPS = float(np.finfo(np.float32).eps)
+#: What `save` writes, and its version.
+_FILE = ("gains of GroupGains", 1)
 _ARRAYS = ("masks_", "gains_", "gains_std_", "scores_", "measured_")
 
 
@@ -549,7 +552,13 @@ class GroupGains(BaseEstimator):
         Parameters
         ----------
         path : str or Path
-            Written as it is; no suffix is added.
+            Written as it is; no suffix is added. A file that is there is replaced by a whole one,
+            or stays as it was.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
         """
         check_is_fitted(self, "gains_")
         names = getattr(self, "task_names_in_", None)
@@ -560,15 +569,10 @@ class GroupGains(BaseEstimator):
             arrays["task_names_in_"] = np.asarray(names, dtype=str)
         if hasattr(self, "n_features_in_"):
             arrays["n_features_in_"] = np.array(self.n_features_in_)
-        with open(path, "wb") as file:
-            np.savez_compressed(
-                file,
-                seed_=np.array(self.seed_),
-                n_trained_=np.array(self.n_trained_),
-                conditions=np.array(list(self.conditions_.items())),
-                texts=np.array(list(texts.items())),
-                **arrays,
-            )
+        arrays["seed_"], arrays["n_trained_"] = np.array(self.seed_), np.array(self.n_trained_)
+        arrays["conditions"] = np.array(list(self.conditions_.items()))
+        arrays["texts"] = np.array(list(texts.items()))
+        save_arrays(path_of(path, "The path of GroupGains.save"), *_FILE, arrays)
 
     @classmethod
     def load(cls, path: Any, estimator: MultiTaskNet | None = None, **params: Any) -> GroupGains:
@@ -593,20 +597,30 @@ class GroupGains(BaseEstimator):
 
         Raises
         ------
+        FileFormatError
+            A ValueError: if the file is not one of `save`, or is damaged.
         ValueError
-            If the file is not one of `save`, or `scoring` is not what was measured.
+            If a parameter is not right, or `scoring` is not what was measured.
+        OSError
+            If there is no file, or it cannot be read.
         """
+        path = path_of(path, "The path of GroupGains.load")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
-            read = {name: found[name] for name in _ARRAYS}
+            found = load_arrays(path, *_FILE)
+            read = _checked_arrays(found)
             texts = dict(found["texts"].tolist())
             conditions = dict(found["conditions"].tolist())
             seed, n_trained = int(found["seed_"]), int(found["n_trained_"])
             scoring, interrupted = texts["scoring"], texts["interrupted"] == "True"
             relative_to = texts["relative_to"]
-        except (KeyError, AttributeError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is no file that GroupGains.save wrote.") from error
+            names = found.get("task_names_in_")
+            n_features = int(found["n_features_in_"]) if "n_features_in_" in found else None
+            if names is not None and names.shape != read["masks_"].shape[1:]:
+                raise ValueError(f"{names.size} names of tasks")
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            raise FileFormatError(
+                f"{path} is no file that GroupGains.save wrote, or is damaged: {error}"
+            ) from error
         gains = cls(estimator, **{"scoring": scoring, "relative_to": relative_to, **params})
         if "scoring" not in params and scoring == "a callable":
             gains.scoring = None
@@ -623,10 +637,10 @@ class GroupGains(BaseEstimator):
         gains.__dict__.update(read)
         gains.seed_, gains.n_trained_, gains.conditions_ = seed, n_trained, conditions
         gains.n_tasks_ = gains.masks_.shape[1]
-        if "task_names_in_" in found:
-            gains.task_names_in_ = found["task_names_in_"].astype(object)
-        if "n_features_in_" in found:
-            gains.n_features_in_ = int(found["n_features_in_"])
+        if names is not None:
+            gains.task_names_in_ = names.astype(object)
+        if n_features is not None:
+            gains.n_features_in_ = n_features
         if gains.relative_to != relative_to:
             gains._summarise()
         return gains
@@ -637,6 +651,19 @@ class GroupGains(BaseEstimator):
         tags.target_tags.multi_output = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _checked_arrays(found: dict[str, NDArray]) -> dict[str, NDArray]:
+    """The measurements of a file, if they fit together."""
+    read = {name: found[name] for name in _ARRAYS}
+    n_groups, n_tasks, n_parts = read["scores_"].shape
+    shapes = {"masks_": (n_groups, n_tasks), "gains_": (n_groups, n_tasks)}
+    shapes |= {"gains_std_": (n_groups, n_tasks), "measured_": (n_groups, n_parts)}
+    for name, array in read.items():
+        kind = "b" if name in ("masks_", "measured_") else "f"
+        if array.shape != shapes.get(name, array.shape) or array.dtype.kind != kind:
+            raise ValueError(f"{name} is of shape {array.shape} and {array.dtype}")
+    return read
 
 
 def held_out_loss(
