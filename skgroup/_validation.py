@@ -348,8 +348,10 @@ def _columns_of(Y: Any) -> tuple[Any, NDArray[np.object_] | None, bool]:
         )
     if isinstance(Y, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(Y)
-        Y = np.asarray(Y.data, dtype=object if mask.any() else None).copy()
-        Y[mask] = None
+        Y = np.asarray(Y.data)
+        if mask.any():
+            Y = Y.astype(object)
+            Y[mask] = None
     if not isinstance(Y, np.ndarray):
         array = _as_objects(Y)
         # Plain lists of one kind get their usual dtype; NumPy would turn [1, "a"] and
