@@ -1,5 +1,6 @@
 """skgroup inside scikit-learn's machinery, on real data."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -14,7 +15,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
+from skgroup.cluster import Clusterings, PointKMeans
 from skgroup.metrics import multitask_roc_auc_score
+from skgroup.relations import LabelCorrelationAffinity
+from skgroup.selection import GroupSelector
 
 pd = pytest.importorskip("pandas")
 
@@ -233,3 +237,28 @@ def test_images_and_a_user_module_go_through(small_net):
     assert clf.predict_proba(images).shape == (200, 15)
     with pytest.raises(ValueError, match="GroupedMTLClassifier was fitted on samples of shape"):
         clf.predict(images[:, :, :7])
+
+
+@pytest.mark.parametrize(
+    ("transformer", "data"),
+    [
+        (TaskGrouper(MultiTaskNet(max_epochs=1)), "tasks"),
+        (TaskGrouper(MultiTaskNet(max_epochs=1), output="isometric"), "tasks"),
+        (LabelCorrelationAffinity(), "tasks"),
+        (FuzzyKMeans(2), "rows"),
+        (PointKMeans(2), "rows"),
+        (Clusterings(n_clusters=[2]), "rows"),
+        (GroupSelector(2), "affinity"),
+    ],
+)
+def test_what_is_handed_out_cannot_change_what_was_learned(transformer, data):
+    X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    inputs = {"tasks": (X, (X[:, :3] > 0).astype(int)), "rows": (np.abs(X[:6]),)}
+    inputs["affinity"] = (np.eye(3),)
+    transformer = clone(transformer)
+    for rows in (transformer.fit_transform(*inputs[data]), transformer.transform(inputs[data][0])):
+        kept = {k: v.copy() for k, v in vars(transformer).items() if isinstance(v, np.ndarray)}
+        with contextlib.suppress(ValueError):  # read-only
+            rows[...] = 7
+        for name, before in kept.items():
+            np.testing.assert_array_equal(vars(transformer)[name], before)

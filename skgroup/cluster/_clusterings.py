@@ -158,7 +158,7 @@ class Clusterings(
         -------
         membership : ndarray of shape (n_tasks, sum(n_clusters))
         """
-        return self.fit(X).membership_
+        return self.fit(X).membership_.copy()
 
 
 def _describes_rows(clusterings: Clusterings) -> bool:

@@ -204,4 +204,4 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         membership : ndarray of shape (n_tasks, n_clusters)
         """
-        return self.fit(X).membership_
+        return self.fit(X).membership_.copy()

@@ -64,7 +64,7 @@ class RelationMixin(TransformerMixin, BaseEstimator):
         Returns
         -------
         rows : ndarray of shape (n_tasks, d)
-            The flattened data maps or their embedding (`TaskGrouper`), or the rows of
+            The flattened data maps (read-only) or their embedding (`TaskGrouper`), or the rows of
             `affinity_`. A DataFrame after `set_output(transform="pandas")`.
 
         Raises

@@ -252,7 +252,11 @@ class TaskGrouper(RelationMixin):
         return rows, n_made == n_points
 
     def _rows(self) -> NDArray:
-        return self.embedding_ if hasattr(self, "embedding_") else self._flat_maps()
+        if hasattr(self, "embedding_"):
+            return self.embedding_.copy()
+        rows = self._flat_maps()  # too large to be copied
+        rows.flags.writeable = False
+        return rows
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: one, or one a task.

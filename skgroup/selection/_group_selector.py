@@ -415,8 +415,10 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
             import pandas as pd
 
             names = getattr(self, "task_names_in_", None)
-            return pd.DataFrame(self.membership_, index=names, columns=self.get_feature_names_out())
-        return self.membership_
+            return pd.DataFrame(
+                self.membership_.copy(), index=names, columns=self.get_feature_names_out()
+            )
+        return self.membership_.copy()
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the groups: "group0", "group1", ...
