@@ -152,7 +152,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     Notes
     -----
     Floats become float32, ints and bools keep their type in memory and become float32 in the
-    batch, value for value (an image of uint8 keeps its range of 0 to 255). Inputs may be a torch
+    batch (an image of uint8 keeps its range of 0 to 255). float32 holds whole numbers exactly up
+    to 2^24: shift or scale larger ones, like times and identifiers. Inputs may be a torch
     `Dataset` too, with `Y` beside it, or yielding `(x, labels)`; samples are then drawn by
     torch's DataLoader (`iterator_train__num_workers`, ...).
 
