@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from joblib import delayed
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
@@ -170,8 +169,10 @@ def _pieces(batches: Iterable[list[Tensor]]) -> Iterator[tuple[slice, list[NDArr
     held: list[list[Tensor]] = []
 
     def piece() -> tuple[slice, list[NDArray[np.float32]]]:
+        # By NumPy: torch's threads, awake again after the last batch, would wait for each other.
         return slice(start, stop), [
-            torch.cat(parts).numpy(force=True) for parts in zip(*held, strict=True)
+            np.concatenate([part.numpy(force=True) for part in parts])
+            for parts in zip(*held, strict=True)
         ]
 
     for batch in batches:

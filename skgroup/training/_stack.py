@@ -199,6 +199,7 @@ def _options(net: MultiTaskNet, iterator: str) -> set[str]:
     return {key for key, value in net.get_params_for(iterator).items() if value is not None}
 
 
+@one_thread()  # of a few samples
 def stack_of(modules: Sequence[nn.Module], X: Any, *, training: bool) -> Stack | str:
     """A stack that computes what the modules do on some of the samples `X`, or why none does."""
     if not isinstance(X, Tensor):
