@@ -165,6 +165,13 @@ def check_tasks(
             for t, column in enumerate(columns)
         ]
         known = [c for _, c in encoded]
+        empty = [task_label(found, t) for t, c in enumerate(known) if len(c) == 0]
+        if empty:
+            have = "has" if len(empty) == 1 else "have"
+            raise ValueError(
+                f"{', '.join(empty)} of Y {have} no label at all; every task needs labels of its "
+                "classes to learn."
+            )
         codes = np.column_stack([code for code, _ in encoded])
         codes = codes.astype(np.int8 if max(map(len, known)) <= np.iinfo(np.int8).max else np.int64)
     positive = positive_codes(known, found, pos_label, ordered)
@@ -453,7 +460,7 @@ def _encode(
         )
     observed = column[~missing]
     if len(observed) == 0 and classes is None:
-        raise ValueError(f"{label} of Y has no label at all; every task needs labels to learn.")
+        return np.full(len(column), MISSING, dtype=np.int64), observed  # `check_tasks` refuses it
     if observed.dtype.kind == "O":
         observed = _homogeneous(observed, label)
     if observed.dtype.kind == "f" and not np.all(observed == np.floor(observed)):

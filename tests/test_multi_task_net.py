@@ -1711,7 +1711,7 @@ def _poisoned(X, value):
         (
             lambda X, Y: (X, np.c_[Y, np.full(600, np.nan)]),
             ValueError,
-            "task 15 of Y has no label at all; every task needs labels to learn.",
+            "task 15 of Y has no label at all; every task needs labels of its classes to learn.",
         ),
         (
             lambda X, Y: (X, Y / 2),

@@ -348,6 +348,9 @@ def test_nets_of_some_tasks_take_their_columns_of_a_validation_set(make):
 def test_a_slice_dataset_serves_as_its_dataset_does():
     dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
     slices = SliceDataset(dataset)
+    grouped = GroupedMTLClassifier(net(), n_groups=2, random_state=0)
+    whole = clone(grouped).fit(dataset, Y).predict_proba(dataset)
+    np.testing.assert_array_equal(grouped.fit(slices, Y).predict_proba(slices), whole)
     expected = net().fit(dataset, Y).predict_proba(dataset)
     np.testing.assert_array_equal(net().fit(slices, Y).predict_proba(slices), expected)
     found = cross_validate(net(), slices, Y, cv=2, error_score="raise")
@@ -442,3 +445,21 @@ def test_a_one_cycle_schedule_that_ends_before_training_is_refused(steps):
 def test_a_one_cycle_schedule_of_all_steps_is_trained():
     schedule = LRScheduler(OneCycleLR, max_lr=0.1, epochs=4, steps_per_epoch=4, step_every="batch")
     assert len(net(callbacks=[schedule]).fit(X, Y).history) == 4
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_training_part_without_a_label_that_counts_is_refused(weighted):
+    labels, weight = Y.astype(float), None
+    if weighted:
+        weight = np.where(np.arange(60) < 12, 1.0, 0.0)
+    else:
+        labels[12:] = np.nan
+    split = ValidSplit(5, stratified=False)  # the first fifth is for validation
+    with pytest.raises(ValueError, match="'train_split' parameter must leave samples with labels"):
+        net(train_split=split).fit(X, labels, sample_weight=weight)
+
+
+def test_all_tasks_without_labels_are_named_at_once():
+    labels = np.column_stack([Y, np.full((60, 2), np.nan)])
+    with pytest.raises(ValueError, match=r"^task 3, task 4 of Y have no label at all; .* classes"):
+        net().fit(X, labels)

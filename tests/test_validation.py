@@ -222,11 +222,12 @@ def test_number_of_tasks_differs_from_the_given_classes():
         ),
         (
             np.array([[0, np.nan], [1, np.nan]]),
-            "task 1 of Y has no label at all; every task needs labels to learn.",
+            "task 1 of Y has no label at all; every task needs labels of its classes to learn.",
         ),
         (
             pd.DataFrame({"a": [None, None], "b": [1, 0]}),
-            "task 0 ('a') of Y has no label at all; every task needs labels to learn.",
+            "task 0 ('a') of Y has no label at all; every task needs labels of its classes to "
+            "learn.",
         ),
         (
             np.array([[0, 0.5], [1, 1.5]]),

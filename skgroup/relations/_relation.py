@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
+from skorch.helper import SliceDataset
 
 from skgroup._compat import _fit_context, _get_output_config, validate_data
 
@@ -73,7 +74,7 @@ class RelationMixin(TransformerMixin, BaseEstimator):
             If called before `fit`.
         """
         check_is_fitted(self)
-        if hasattr(X, "shape"):
+        if hasattr(X, "shape") and not isinstance(X, SliceDataset):  # whose shape is its length
             validate_data(self, X, reset=False, skip_check_array=True)
         rows = self._rows()
         if _get_output_config("transform", self)["dense"] == "pandas":

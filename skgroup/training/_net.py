@@ -834,6 +834,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self.criterion_.complete = False
         if self.train_split:  # else `_prepare` has done so
             self._check_batches(train)
+            if not _observed(train).any():
+                raise ValueError(
+                    "The 'train_split' parameter must leave samples with labels (and weights above "
+                    f"0) to train on. Got {self.train_split!r}, which leaves none of any task."
+                )
             if valid is not None:
                 self._built_iterator(valid, training=False)
                 self._learn_validation(valid)
@@ -856,12 +861,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         A task counts by its mean over the batches that hold labels of it; tasks without any are
         left out, the weight of the others is raised to make up for them.
         """
-        samples = BatchLoader(valid)
-        codes = samples.base.target["codes"]
-        observed = codes >= 0
-        if "weight" in samples.base.target:
-            observed &= samples.base.target["weight"][:, None] > 0
-        observed = observed if samples.index is None else observed[samples.index]
+        observed = _observed(valid)
         if not observed.any():
             for name, callback in self.callbacks_:
                 monitor = getattr(callback, "monitor", None)
@@ -1118,6 +1118,15 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             for name in ("module_", "criterion_"):
                 if isinstance(part := self.__dict__.get(name), nn.Module):
                     self.__dict__[name] = to_device(part, self._device())
+
+
+def _observed(dataset: Any) -> Tensor:
+    """Which labels (n_samples, n_tasks) of a prepared dataset, or of a part of one, count."""
+    samples = BatchLoader(dataset)
+    observed: Tensor = samples.base.target["codes"] >= 0
+    if "weight" in samples.base.target:
+        observed &= samples.base.target["weight"][:, None] > 0
+    return observed if samples.index is None else observed[samples.index]
 
 
 def _is_prepared(dataset: Any) -> bool:
