@@ -18,6 +18,7 @@ __all__ = [
     "UNKNOWN",
     "TaskTable",
     "as_columns",
+    "by_task_key",
     "by_task_names",
     "check_membership",
     "check_tasks",
@@ -216,6 +217,11 @@ def by_task_names(value: Any, names: NDArray[np.object_] | None, what: str) -> A
     return value if order is None else value.iloc[order]
 
 
+def by_task_key(given: Mapping[Any, Any], names: NDArray[np.object_] | None) -> dict[Any, Any]:
+    """A dict by task with names as tasks have them: a column 10 is the task "10"."""
+    return dict(given) if names is None else {str(key): value for key, value in given.items()}
+
+
 def positive_codes(
     classes: Sequence[NDArray],
     names: NDArray[np.object_] | None = None,
@@ -245,7 +251,12 @@ def positive_codes(
     ValueError
         If `pos_label` names no task, or no class of the task (of any binary task).
     """
-    by_task: Mapping[Any, Any] = pos_label if isinstance(pos_label, Mapping) else {}
+    if not isinstance(pos_label, Mapping) and (np.ndim(pos_label) or hasattr(pos_label, "iloc")):
+        raise ValueError(
+            f"The 'pos_label' parameter must be a label or a dict of labels by task. Got "
+            f"{pos_label!r}."
+        )
+    by_task = by_task_key(pos_label, names) if isinstance(pos_label, Mapping) else {}
     keys = list(range(len(classes))) if names is None else list(names)
     for key in by_task:
         if key not in keys:
@@ -311,8 +322,12 @@ def as_columns(
     return columns, found, is_1d
 
 
-def classes_met(*columns: Any) -> NDArray:
-    """The sorted labels that columns of one task hold; 0 and 1 where one of these is all."""
+def classes_met(*columns: Any, pos_label: Any = None) -> NDArray:
+    """The sorted labels that columns of one task hold.
+
+    Where a single one is met, the other class is told by what it is (0 and 1, -1 and 1), by an
+    ordered categorical of two, or by a positive class that is named.
+    """
     arrays = [_plain(column) for column in columns]
     met: set[Any] = set()
     for array in arrays:
@@ -323,6 +338,17 @@ def classes_met(*columns: Any) -> NDArray:
     # One class met says nothing of which it is, so 0/1 labels are taken for what they are.
     if met <= {0, 1}:
         met |= {0, 1}
+    elif met == {-1}:
+        met |= {1}
+    if len(met) < 2:
+        rank = _categories(columns[0])
+        met |= set(rank if rank is not None and len(rank) == 2 and met <= set(rank) else [])
+    if (
+        len(met) < 2
+        and pos_label is not None
+        and isinstance(pos_label, str) == (isinstance(next(iter(met)), str))
+    ):
+        met.add(pos_label)
     if len({isinstance(v, str) for v in met}) > 1:
         raise ValueError(f"Y_true and Y_pred of a task mix strings and numbers. Got {met}.")
     return np.array(sorted(met))

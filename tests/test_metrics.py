@@ -274,3 +274,25 @@ def test_what_cannot_be_scored_is_said(call, message):
 def test_strings_cannot_be_scored_against_numbers():
     with pytest.raises(ValueError, match=r"^Y_true and Y_pred of a task mix strings and numbers\."):
         multitask_f1_score(["a", "b"], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("label", "options"),
+    [
+        (pd.Categorical(["low"] * 3, categories=["low", "high"], ordered=True), {}),
+        (["low"] * 3, {"pos_label": "high"}),
+        (["low"] * 3, {"pos_label": {0: "high"}}),
+        ([-1] * 3, {}),
+        ([2] * 3, {"pos_label": 1}),
+    ],
+)
+def test_f1_of_a_part_without_the_positive_class_is_nan(label, options):
+    table = pd.Series(label)
+    with pytest.warns(UndefinedMetricWarning, match="task 0"):
+        assert np.isnan(multitask_f1_score(table, table, **options))
+
+
+@pytest.mark.parametrize("pos_label", [[1, 0], np.array([1, 0]), pd.Series([1, 0])])
+def test_a_sequence_of_positive_classes_is_refused(pos_label):
+    with pytest.raises(ValueError, match="'pos_label' parameter must be a"):
+        multitask_f1_score([[0, 1], [1, 0]], [[0, 1], [1, 0]], pos_label=pos_label)

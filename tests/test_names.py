@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
@@ -189,3 +190,31 @@ def test_a_scorer_that_fails_for_one_task_loses_that_score_alone():
     assert not found.errors
     assert np.isnan(found.values[:, :, 1]).all()
     assert np.isfinite(found.values[:, :, [0, 2]]).all()
+
+
+def test_a_warm_start_matches_columns_by_name_and_keeps_classes(net):
+    first = clone(net).set_params(warm_start=True).fit(X, Y)
+    again = first.set_params(max_epochs=1, lr=1e-9).fit(X, SHUFFLED)
+    assert again.score(X, Y) > 0.9
+    with pytest.raises(ValueError, match=r"Missing: c\. New: d\."):
+        again.fit(X, Y.rename(columns={"c": "d"}))
+    with pytest.raises(ValueError, match=r"\[0, 1\] for task 0 \('a'\)\. Got \[1, 2\]"):
+        again.fit(X, Y + 1)
+
+
+def test_tasks_named_by_numbers_are_told_by_them(net):
+    numbered = Y.set_axis([10, 20, 30], axis=1)
+    fitted = net.set_params(pos_label={20: 0}, class_weight={20: {0: 3.0}}, max_epochs=1).fit(
+        X, numbered
+    )
+    assert fitted.positive_codes_.tolist() == [1, 0, 1]
+    np.testing.assert_array_equal(fitted.criterion_.weight, [[1, 1], [3, 1], [1, 1]])
+
+
+@pytest.mark.parametrize("scoring", ["recall", "average_precision"])
+def test_compare_leaves_out_scores_of_positives_that_a_test_part_lacks(scoring):
+    table = Y.assign(rare=np.arange(len(Y)) < 3)
+    split = np.arange(80), np.arange(80, 160)
+    candidates = {"tree": MultiOutputClassifier(DecisionTreeClassifier(max_depth=1))}
+    found = compare(X, table.astype(int), candidates, cv=[split], seeds=1, scoring=scoring)
+    assert np.isnan(found.values[0, 0]).tolist() == [False, False, False, True]

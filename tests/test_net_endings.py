@@ -463,3 +463,14 @@ def test_all_tasks_without_labels_are_named_at_once():
     labels = np.column_stack([Y, np.full((60, 2), np.nan)])
     with pytest.raises(ValueError, match=r"^task 3, task 4 of Y have no label at all; .* classes"):
         net().fit(X, labels)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_tasks_whose_labels_all_weigh_nothing_are_refused(grouped):
+    table = np.random.default_rng(0).integers(2, size=(40, 2)).astype(float)
+    table[20:, 1] = np.nan
+    clf = MultiTaskNet(max_epochs=1)
+    if grouped:
+        clf = GroupedMTLClassifier(clf, n_groups=2)
+    with pytest.raises(ValueError, match=r"sample_weight is refused: .* task 1 have none"):
+        clf.fit(np.ones((40, 2)), table, sample_weight=np.arange(40) >= 20)

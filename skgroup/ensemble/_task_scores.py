@@ -149,10 +149,21 @@ class TaskScores:
         return scores
 
     def _of_task(self, truth: NDArray[np.intp], answers: _Answers) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)  # NaN says it
-            scorer = knows_all_classes(self._score, np.arange(answers.n_classes))
-            return scorer(answers, np.arange(len(truth))[:, None], truth)
+        """A scorer's score of a task; NaN where it says that a lack of classes leaves none."""
+        scorer = knows_all_classes(self._score, np.arange(answers.n_classes))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            score = scorer(answers, np.arange(len(truth))[:, None], truth)
+        undefined = False
+        for warning in said:
+            # Of a truth without positives, average precision says so in words of its own.
+            if issubclass(warning.category, UndefinedMetricWarning) or str(
+                warning.message
+            ).startswith("No positive class found"):
+                undefined = True  # NaN says it
+            else:
+                warnings.warn(warning.message, stacklevel=2)
+        return np.nan if undefined and len(np.unique(truth)) == 1 else score
 
     def _labels(self, predicted: Any, Y: Any) -> Any:
         if hasattr(predicted, "iloc"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from skgroup._validation import (
     UNKNOWN,
     TaskTable,
     as_columns,
+    by_task_key,
     check_tasks,
     classes_met,
     task_label,
@@ -199,8 +200,18 @@ def _check_true(
     if isinstance(Y_true, TaskTable):
         return Y_true
     if classes is None:
-        columns, *_ = as_columns(Y_true)
-        classes = [classes_met(*of_task) for of_task in zip(columns, *others, strict=True)]
+        columns, names, _ = as_columns(Y_true)
+        if isinstance(pos_label, Mapping):
+            by_task = by_task_key(pos_label, names)
+            positive = [
+                by_task.get(key) for key in (range(len(columns)) if names is None else names)
+            ]
+        else:
+            positive = [pos_label] * len(columns)
+        classes = [
+            classes_met(*of_task, pos_label=label)
+            for label, *of_task in zip(positive, columns, *others, strict=True)
+        ]
     return check_tasks(Y_true, classes=[np.asarray(c) for c in classes], pos_label=pos_label)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skgroup._validation import UNKNOWN, TaskTable, task_label
+from skgroup._validation import UNKNOWN, TaskTable, by_task_key, task_label
 from skgroup.training._layout import OutputLayout
 
 __all__ = ["MultiTaskLoss", "class_weight_table", "multi_task_loss"]
@@ -174,8 +174,9 @@ def class_weight_table(
         return weights
     names = range(table.n_tasks) if table.names is None else table.names
     index = {name: t for t, name in enumerate(names)}
-    _refuse_unknown(class_weight, set(index), "task")
-    for task, of_task in class_weight.items():
+    by_task = by_task_key(class_weight, table.names)
+    _refuse_unknown(by_task, set(index), "task")
+    for task, of_task in by_task.items():
         t = index[task]
         if not isinstance(of_task, Mapping):
             raise ValueError(_CLASS_WEIGHT_RULE.format(class_weight))

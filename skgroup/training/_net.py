@@ -356,7 +356,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             y = labels_of(X)
         X = check_inputs(self, X, reset=reset)
         # Further training knows the tasks; names decide which column is which.
-        names = None if reset else getattr(self, "task_names_in_", None)
+        goes_on = not reset or (self.warm_start and self.initialized_)
+        names = getattr(self, "task_names_in_", None) if goes_on else None
         table = check_tasks(y, classes=classes, names=names, pos_label=self.pos_label)
         if not reset:
             table = replace(table, positive=self.positive_codes_)
@@ -373,6 +374,13 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 raise ValueError(
                     "sample_weight is refused: Sample weights must contain at least one non-zero "
                     "number."
+                )
+            counts = (table.codes[sample_weight > 0] != MISSING).any(axis=0)
+            if classes is None and not counts.all():
+                empty = ", ".join(task_label(table.names, t) for t in np.flatnonzero(~counts))
+                raise ValueError(
+                    "sample_weight is refused: every task needs labels of samples whose weight is "
+                    f"above 0 to learn its classes. Those of {empty} have none."
                 )
         task_weight = self._check_task_weight(table.n_tasks, table.names)
         for name, value in self._task_parameters().items():
@@ -533,6 +541,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self.seed_ = seed
         if not resume:
             self.__dict__.update(data.inputs)
+            met = getattr(self, "task_classes_", [])
             self._learn_tasks(data.table)
             self.selected_ = data.selected
             shape = shape_of(data.X)
@@ -550,6 +559,14 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     "The 'warm_start' parameter goes on with the module of the earlier fit, which "
                     f"was built for {earlier}. Got X and Y of {self.learned_}."
                 )
+            if self.warm_start and self.initialized_:
+                for t, (of_task, before) in enumerate(zip(self.task_classes_, met, strict=True)):
+                    if not np.array_equal(of_task, before):
+                        raise ValueError(
+                            "The 'warm_start' parameter goes on with the classes of the earlier "
+                            f"fit, which are {before.tolist()} for "
+                            f"{task_label(data.table.names, t)}. Got {of_task.tolist()}."
+                        )
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
             "task_weight": self._check_task_weight(data.table.n_tasks, data.table.names),
