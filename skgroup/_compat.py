@@ -113,7 +113,9 @@ def validate_data(estimator: Any, X: Any, **rules: Any) -> Any:
     """scikit-learn's check of `X`, whose errors name it, and of what it would read as numbers."""
     dtypes = getattr(X, "dtypes", None)
     dtypes = [getattr(X, "dtype", None)] if dtypes is None else list(np.atleast_1d(dtypes))
-    if any(getattr(dtype, "kind", "") in tuple("mM") for dtype in dtypes):
+    # polars' dtypes say by a method what those of NumPy and pandas say by a letter.
+    temporal = [getattr(dtype, "is_temporal", lambda: False)() for dtype in dtypes]
+    if any(temporal) or any(getattr(dtype, "kind", "") in tuple("mM") for dtype in dtypes):
         raise ValueError("X must hold numbers. Got dates or times.")
     if np.ma.is_masked(X):
         raise ValueError("X must have no masked entry.")

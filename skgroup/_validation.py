@@ -368,17 +368,23 @@ def _columns_of(Y: Any) -> tuple[Any, NDArray[np.object_] | None, bool]:
             _names(Y.columns, "The columns of Y"),
             False,
         )
+    if hasattr(Y, "collect"):
+        raise TypeError("Y must be a table in memory. Got a LazyFrame: pass Y.collect().")
     if hasattr(Y, "null_count"):
         return [_from_polars(Y)], _names([Y.name], "The columns of Y") if Y.name else None, True
     if hasattr(Y, "to_pandas"):
         return _columns_of(Y.to_pandas())
-    if hasattr(Y, "detach"):  # torch
-        Y = Y.detach().cpu().numpy()
-    if hasattr(Y, "toarray"):
+    sparse = hasattr(Y, "toarray") or "sparse" in str(getattr(Y, "layout", None))
+    if hasattr(Y, "detach") and not sparse:  # torch
+        Y = Y.detach().cpu()
+        Y = (Y.float() if Y.is_floating_point() and Y.itemsize < 4 else Y).numpy()
+    if sparse:
         raise TypeError(
             "Sparse multilabel indicators are not supported as Y: a zero could be a label or a "
-            "missing one. Pass Y.toarray()."
+            f"missing one. Pass Y.{'toarray' if hasattr(Y, 'toarray') else 'to_dense'}()."
         )
+    if isinstance(Y, np.matrix):
+        Y = np.asarray(Y)
     if isinstance(Y, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(Y)
         Y = np.asarray(Y.data)
@@ -392,6 +398,8 @@ def _columns_of(Y: Any) -> tuple[Any, NDArray[np.object_] | None, bool]:
         kinds = {type(v) for v in array.ravel()}
         plain = len(kinds) == 1 or not kinds & {str, bytes, type(None)}
         Y = np.asarray(Y) if plain and not any(map(_is_collection, array.ravel())) else array
+    if Y.dtype.kind == "T":  # NumPy's strings of variable length
+        Y = Y.astype(object)
     if Y.ndim == 1 and Y.dtype.kind == "O" and all(map(_is_collection, Y)):
         raise ValueError(
             "Y must hold one label a sample and task. Got a list of labels a sample: turn it into "

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -218,3 +219,36 @@ def test_compare_leaves_out_scores_of_positives_that_a_test_part_lacks(scoring):
     candidates = {"tree": MultiOutputClassifier(DecisionTreeClassifier(max_depth=1))}
     found = compare(X, table.astype(int), candidates, cv=[split], seeds=1, scoring=scoring)
     assert np.isnan(found.values[0, 0]).tolist() == [False, False, False, True]
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_labels_of_rarer_containers_are_read_or_refused_by_name():
+    for table in (
+        np.asmatrix(Y.to_numpy()),
+        torch.tensor(Y.to_numpy()).to(torch.bfloat16),
+        torch.tensor(Y.to_numpy()).half(),
+    ):
+        np.testing.assert_array_equal(check_tasks(table).codes, Y)
+    with pytest.raises(TypeError, match=r"Y\.to_dense"):
+        check_tasks(torch.tensor(Y.to_numpy()).to_sparse())
+    strings = getattr(np.dtypes, "StringDType", None)  # since NumPy 2
+    if strings is not None:
+        table = check_tasks(np.array(["no", "yes"], dtype=strings()))
+        assert table.classes[0].tolist() == ["no", "yes"]
+
+
+def test_lazy_tables_and_dates_of_polars_are_refused(net):
+    pl = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match=r"pass Y\.collect"):
+        check_tasks(pl.DataFrame({"a": [0, 1]}).lazy())
+    days = pd.date_range("2020-01-01", periods=len(Y)).to_pydatetime().tolist()
+    with pytest.raises(ValueError, match=r"X must hold numbers\. Got dates"):
+        net.fit(pl.DataFrame({"a": X[:, 0].tolist(), "day": days}), Y)
+
+
+def test_unsigned_integers_beyond_those_of_torch_do_not_wrap(net):
+    large = (Y.to_numpy() * np.uint64(2**63 + 2**62)).astype(np.uint64)
+    fitted = net.set_params(max_epochs=1).fit(large, Y)
+    np.testing.assert_array_equal(
+        fitted.predict_proba(large), fitted.predict_proba(large.astype(np.float32))
+    )

@@ -474,3 +474,15 @@ def test_tasks_whose_labels_all_weigh_nothing_are_refused(grouped):
         clf = GroupedMTLClassifier(clf, n_groups=2)
     with pytest.raises(ValueError, match=r"sample_weight is refused: .* task 1 have none"):
         clf.fit(np.ones((40, 2)), table, sample_weight=np.arange(40) >= 20)
+
+
+def test_a_grouped_classifier_refuses_what_is_no_probability():
+    estimator = MultiTaskNet(predict_nonlinearity=None, max_epochs=1, random_state=0)
+    calls = []
+    estimator.set_params(
+        callbacks=[LRScheduler("LambdaLR", lr_lambda=lambda i: calls.append(i) or 1)]
+    )
+    Y = np.random.default_rng(0).integers(2, size=(40, 3))
+    with pytest.raises(ValueError, match=r"give probabilities in \[0, 1\].*'predict_nonlinearity'"):
+        GroupedMTLClassifier(estimator, n_groups=2).fit(np.ones((40, 2)), Y)
+    assert not calls  # before any training

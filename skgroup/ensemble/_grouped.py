@@ -67,6 +67,8 @@ __all__ = ["GroupedMTLClassifier"]
 
 _DEFAULT_N_GROUPS = 3
 _SEVERAL = (2, 3, 4)
+#: Samples that a `predict_nonlinearity` of the user's is tried on.
+_N_TRIED = 256
 
 
 class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
@@ -519,7 +521,13 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         splits: list[Any],
     ) -> None:
         """Refuse what cannot be built, or leaves no groups, before the grouper trains."""
-        clone(net)._prepare(data, seed=0)
+        tried = clone(net)
+        tried._prepare(data, seed=0)
+        if net.predict_nonlinearity != "auto":
+            some = np.arange(min(_N_TRIED, len(data.table.codes)))
+            proba = tried._flat_proba(TaskDataset(take_samples(data.X, some)))
+            every = Mixture(data.table.task_outputs, [np.arange(data.table.n_tasks)])
+            every.predict([(0, slice(None), proba)], np.ones((data.table.n_tasks, 1)), len(some))
         if self.grouper is not None and hasattr(grouper, "fit"):
             n_samples = len(splits[0][0] if self._trains_once(splits) else data.table.codes)
             try_grouper(grouper, data.table.n_tasks, n_samples, y)

@@ -18,6 +18,8 @@ _MAX_ITER = 1000
 _TOL = 1e-6
 #: Least probability of a true label, so that one sample does not decide alone.
 _FLOOR = 1e-6
+#: How far from [0, 1] sums of float32 probabilities may be.
+_ROUNDING = 1e-3
 
 
 class Mixture:
@@ -57,6 +59,12 @@ class Mixture:
         ]
         for c, rows, proba in pieces:
             mixed[rows, columns[c]] += factors[c] * proba
+        if mixed.size and (mixed.min() < -_ROUNDING or mixed.max() > 1 + _ROUNDING):
+            raise ValueError(
+                "Nets whose predictions are mixed must give probabilities in [0, 1]. Got "
+                f"{mixed.min():.3g} to {mixed.max():.3g}: set the 'predict_nonlinearity' parameter "
+                "of the net (None takes what the module returns, logits too)."
+            )
         # Weights that sum to 1 only to rounding must not carry a probability past 1.
         return np.clip(mixed, 0.0, 1.0, out=mixed)
 

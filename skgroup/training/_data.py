@@ -146,7 +146,8 @@ def _to_tensor(X: np.ndarray) -> Tensor:
     if any(s < 0 for s in X.strides) or X.dtype.byteorder not in "=|":
         X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
     if X.dtype.kind == "u" and X.dtype.itemsize > 1:
-        X = X.astype(np.int64)  # torch indexes few operations of wider unsigned types
+        # torch indexes few operations of wider unsigned types
+        X = X.astype(np.int64 if X.max(initial=0) <= np.iinfo(np.int64).max else np.float32)
     if not X.flags.writeable:
         # torch warns of read-only memory (memory maps of joblib), which nothing here writes to.
         interface = dict(X.__array_interface__, data=(X.__array_interface__["data"][0], False))
