@@ -822,7 +822,7 @@ def test_photographs_are_turned_as_they_say(tmp_path):
     exif[0x0112] = 6  # turn by 90 degrees
     photo.save(tmp_path / "photo.jpg", exif=exif)
     assert ImageFiles([str(tmp_path / "photo.jpg")])[0].shape == (3, 20, 10)
-    with pytest.raises(ValueError, match="files must be a sequence of file names"):
+    with pytest.raises(TypeError, match="must be a sequence of file names"):
         ImageFiles("photo.jpg")
     with pytest.raises(ValueError, match="'transform' parameter must be a callable"):
         ImageFiles(["photo.jpg"], transform=3)

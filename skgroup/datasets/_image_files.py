@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skgroup.store import path_of
+
 __all__ = ["ImageFiles"]
+
+#: Images that `check_samples` reads, spread over all: the cost of a batch.
+_N_READ = 16
 
 
 class ImageFiles(Dataset):
@@ -24,11 +29,11 @@ class ImageFiles(Dataset):
 
     Parameters
     ----------
-    files : array-like of shape (n_samples,) of str
-        Names of the files, in any format that Pillow reads.
+    files : array-like of shape (n_samples,) of str or path-like
+        Names of the files, in any format that Pillow reads. They need not be there yet.
     labels : array-like of shape (n_samples, n_tasks) or (n_samples,), default=None
     folder : path-like, default=""
-        The folder that `files` are in.
+        The folder that `files` are in. "~" is the home of the user, here and in `files`.
     image_size : int or tuple of 2 ints, default=None
         Height and width in pixels (one int: of a square). The largest part in the middle of the
         image that has their ratio is resized. The images stay as they are if None; then they must
@@ -45,10 +50,13 @@ class ImageFiles(Dataset):
 
     Raises
     ------
+    TypeError
+        If `files` or `folder` are no paths.
     ValueError
         If `files` and `labels` differ in number, or `image_size` is not one or two positive ints.
     OSError
-        When an image is asked for whose file is not there or cannot be read.
+        When an image is asked for whose file is not there or cannot be read. Nets find out before
+        they train: see `check_samples`.
 
     Examples
     --------
@@ -74,21 +82,19 @@ class ImageFiles(Dataset):
         image_size: int | tuple[int, int] | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        if isinstance(files, str):
-            raise ValueError(f"files must be a sequence of file names. Got {files!r}.")
         if transform is not None and not callable(transform):
             raise ValueError(
                 f"The 'transform' parameter must be a callable or None. Got {transform!r}."
             )
-        # An array of fixed width: workers of a DataLoader share its memory, not that of a list.
-        self.files = np.asarray(files, dtype=str)
+        self.files = _as_names(files)
         self.labels = None if labels is None else np.asarray(labels)
         if self.labels is not None and len(self.labels) != len(self.files):
             raise ValueError(
                 f"files and labels must be of equal number. Got {len(self.files)} and "
                 f"{len(self.labels)}."
             )
-        self.folder = Path(folder)
+        here = isinstance(folder, str) and not folder
+        self.folder = path_of("." if here else folder, "The 'folder' parameter of ImageFiles")
         self.image_size = _check_size(image_size)
         self.transform = transform
 
@@ -99,11 +105,61 @@ class ImageFiles(Dataset):
         image = self.read(i)
         return image if self.labels is None else (image, self.labels[i])
 
+    def check_samples(self, samples: ArrayLike | None = None) -> None:
+        """Find out, before hours of training, whether images are missing or damaged.
+
+        All files must be there, and some of them, the first and the last too, are read. Nets call
+        this in `fit` and `predict` for the samples that they are given, as they do with
+        `check_samples` of any other Dataset that has such a method.
+
+        Parameters
+        ----------
+        samples : array-like of int, default=None
+            Which; all if None.
+
+        Raises
+        ------
+        FileNotFoundError
+            If files are not there; names the first of them.
+        OSError
+            If one that is read cannot be read as an image.
+        ValueError
+            If those that are read differ in shape, which batches cannot be made of.
+        """
+        chosen = np.arange(len(self)) if samples is None else np.asarray(samples, dtype=np.intp)
+        held: dict[str, set[str]] = {}  # one call a folder, not one a file
+        missing = []
+        for path in map(self._path, self.files[chosen].tolist()):
+            folder, name = os.path.split(path)
+            if folder not in held:
+                there = os.path.isdir(folder or ".")
+                held[folder] = set(os.listdir(folder or ".")) if there else set()
+            if name not in held[folder] and not os.path.exists(path):
+                missing.append(path)
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(chosen)} images are not there: {_first(missing)}."
+            )
+        shapes: dict[tuple[int, ...], str] = {}
+        for i in chosen[np.unique(np.linspace(0, len(chosen) - 1, _N_READ).astype(np.intp))]:
+            image = self.read(i)
+            shapes.setdefault(tuple(image.shape), self._path(self.files[i]))
+        if len(shapes) > 1:
+            (one, first), (other, second), *_ = shapes.items()
+            raise ValueError(
+                f"The images must be of equal shape. {first} is {one}, {second} is {other}: the "
+                "'image_size' parameter of ImageFiles makes them equal."
+            )
+
+    def _path(self, file: str) -> str:
+        """The path of a file."""
+        return os.path.join(self.folder, os.path.expanduser(file))
+
     def read(self, i: int) -> Tensor:
         """Image `i` as it is in the items."""
         from PIL import Image, ImageOps
 
-        file = self.folder / str(self.files[i])
+        file = self._path(str(self.files[i]))
         try:
             with Image.open(file) as opened:
                 if self.image_size is not None:
@@ -114,13 +170,32 @@ class ImageFiles(Dataset):
                 image = ImageOps.exif_transpose(opened).convert("RGB")
         except FileNotFoundError:
             raise
-        except (OSError, SyntaxError) as error:  # Pillow's errors do not always name the file
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            # Pillow's errors do not always name the file.
             raise OSError(f"{file} could not be read ({error}).") from error
         if self.image_size is not None:
             height, width = self.image_size
             image = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
         return pixels if self.transform is None else self.transform(pixels)
+
+
+def _as_names(files: Any) -> NDArray[np.str_]:
+    """Names of files as an array of fixed width: workers of a DataLoader share its memory, not
+    that of a list."""
+    rule = "The 'files' parameter of ImageFiles must be a sequence of file names"
+    if isinstance(files, str | bytes | os.PathLike) or not hasattr(files, "__len__"):
+        raise TypeError(f"{rule}. Got {files!r}.")
+    names = [os.fspath(name) if isinstance(name, os.PathLike) else name for name in files]
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise TypeError(f"{rule}. Got {name!r} at position {i}.")
+    return np.array(names, dtype=str)
+
+
+def _first(files: Sequence[str]) -> str:
+    """Some names, for a message."""
+    return ", ".join(map(str, files[:3])) + (", ..." if len(files) > 3 else "")
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ __all__ = ["check_regular", "path_of", "read_regular"]
 
 
 def path_of(path: Any, name: str) -> Path:
-    """A path from a str or a path-like of str.
+    """A path from a str or a path-like of str, "~" being the home of the user.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def path_of(path: Any, name: str) -> Path:
         raise TypeError(f"{name} must be a path (a str or a pathlib.Path). Got {path!r}.")
     if not text or "\0" in text:
         raise ValueError(f"{name} must be a path. Got {path!r}.")
-    return Path(text)
+    return Path(os.path.expanduser(text))
 
 
 def check_regular(path: Path) -> bool:

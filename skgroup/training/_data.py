@@ -36,7 +36,8 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
 
     Floats become a float32 tensor (shared memory where they are float32 already), ints, bools
     and uint8 images a tensor of their own type, sparse matrices CSR; a dict of arrays becomes a
-    dict of tensors. A torch Dataset is left alone.
+    dict of tensors. A torch Dataset is left alone; if it has a method `check_samples`, this is
+    called with the indices that a Subset takes of it (None: all), to raise what is wrong.
 
     Parameters
     ----------
@@ -73,6 +74,10 @@ class _Sliced(Dataset):
     def __getitem__(self, i: int) -> Any:
         return self.slices[int(i)]
 
+    def check_samples(self, samples: Any = None) -> None:
+        whole = Subset(self.slices.dataset, self.slices.indices_)
+        _check_samples(whole if samples is None else Subset(whole, samples))
+
 
 def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, SliceDataset):
@@ -82,6 +87,7 @@ def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, Dataset):
         if isinstance(X, IterableDataset):
             raise TypeError("X must not be an IterableDataset: samples are drawn by their index.")
+        _check_samples(X)
         _check_shape(estimator, shape_of(X), reset=reset)
         return X
     if isinstance(X, Mapping) and not sparse.issparse(X):  # SciPy's DOK arrays are dicts
@@ -106,6 +112,19 @@ def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
         ) from None
     _check_shape(estimator, tuple(X.shape[1:]), reset=reset)
     return X if sparse.issparse(X) else _to_tensor(X)
+
+
+def _check_samples(X: Any) -> None:
+    """Let a Dataset that can look at its samples do so, those of a subset too."""
+    samples = None
+    while isinstance(X, Subset):
+        inner = np.asarray(X.indices, dtype=np.intp)
+        samples = inner if samples is None else inner[samples]
+        X = X.dataset
+    check = getattr(X, "check_samples", None)
+    if callable(check):
+        with local_seed(0):  # a sample may be drawn at random (augmented)
+            check(samples)
 
 
 def _try_transforms(estimator: Any, X: Any) -> None:
