@@ -27,6 +27,7 @@ __all__ = [
     "match_names",
     "one_hot",
     "positive_codes",
+    "take_tasks",
     "task_label",
 ]
 
@@ -54,6 +55,9 @@ class TaskTable:
     positive : ndarray of shape (n_tasks,) of int
         Code of the positive class of a binary task, `UNKNOWN` where nothing says which of two
         it is; `MULTICLASS` for a task of more classes.
+    constant : ndarray of shape (n_tasks,) of int
+        Code of the only class of a task of which a single one was observed, so that there is
+        nothing to learn; `MISSING` for all others.
     """
 
     codes: NDArray[np.integer]
@@ -61,6 +65,19 @@ class TaskTable:
     names: NDArray[np.object_] | None
     is_1d: bool
     positive: NDArray[np.intp]
+    constant: NDArray[np.intp]
+
+    @property
+    def learnable(self) -> NDArray[np.bool_]:
+        """Which tasks there is something to learn of, (n_tasks,)."""
+        return self.constant == MISSING
+
+    @property
+    def positive_unknown(self) -> NDArray[np.bool_]:
+        """Of which tasks nothing says which of two classes is the positive one, (n_tasks,)."""
+        two = np.array([len(c) for c in self.classes]) == 2
+        unknown: NDArray[np.bool_] = two & (self.positive == UNKNOWN)
+        return unknown
 
     @property
     def n_tasks(self) -> int:
@@ -69,7 +86,7 @@ class TaskTable:
     @property
     def task_outputs(self) -> tuple[int, ...]:
         """Logits a task: 1 for a binary task, k for one of k classes."""
-        return tuple(1 if len(c) == 2 else len(c) for c in self.classes)
+        return tuple(1 if len(c) <= 2 else len(c) for c in self.classes)
 
     def canonical_tasks(self) -> list[int]:
         """The tasks in an order that depends on nothing but their labels, (n_tasks,)."""
@@ -91,7 +108,8 @@ class TaskTable:
         index = np.arange(self.n_tasks)[tasks]
         names = None if self.names is None else self.names[index]
         classes = [self.classes[t] for t in index]
-        return TaskTable(self.codes[:, index], classes, names, False, self.positive[index])
+        positive, constant = self.positive[index], self.constant[index]
+        return TaskTable(self.codes[:, index], classes, names, False, positive, constant)
 
     def take(self, samples: NDArray) -> TaskTable:
         """The table of some samples only; `samples` is an index or boolean array (n_samples,)."""
@@ -104,9 +122,13 @@ def check_tasks(
     classes: Sequence[Any] | None = None,
     names: NDArray[np.object_] | None = None,
     pos_label: Any = None,
+    constant: NDArray[np.intp] | None = None,
     add_classes: bool = False,
 ) -> TaskTable:
     """Encode the task table, or say what is wrong with it.
+
+    A task with a single observed class is warned of, and served by that class: a label among 0,
+    1, False and True has both in `classes`, any other is alone there.
 
     Parameters
     ----------
@@ -122,6 +144,9 @@ def check_tasks(
         brought into this order.
     pos_label : label, dict of label by task, or None, default=None
         The positive class of binary tasks; see `positive_codes`.
+    constant : ndarray of shape (n_tasks,), default=None
+        `TaskTable.constant` where it is known, beside `classes`. If None, the tasks of which one
+        class alone is known.
     add_classes : bool, default=False
         Put labels that are not among `classes` behind them instead.
 
@@ -133,8 +158,8 @@ def check_tasks(
     ------
     ValueError
         If `Y` is None, is empty, has more than two dimensions, holds continuous values, has a
-        task without any label or with a single class, two tasks of one name, or other names than
-        `names`.
+        task without any label, no task with two classes, two tasks of one name, or other names
+        than `names`.
     """
     if isinstance(Y, TaskTable):
         return Y
@@ -154,7 +179,7 @@ def check_tasks(
         isinstance(columns, np.ndarray)
         and columns.dtype.kind in "biuf"
         and (classes is None or _all_zero_one(list(classes)))
-        and (fast := _encode_zero_one(columns.T, require_both=classes is None)) is not None
+        and (fast := _encode_zero_one(columns.T, labelled=classes is None)) is not None
     ):
         known = list(classes or [np.array([0, 1], dtype=columns.dtype) for _ in columns])
         codes = fast
@@ -175,8 +200,72 @@ def check_tasks(
             )
         codes = np.column_stack([code for code, _ in encoded])
         codes = codes.astype(np.int8 if max(map(len, known)) <= np.iinfo(np.int8).max else np.int64)
+    if classes is None:
+        known, constant = _find_constant(codes, known, found, is_1d)
+    elif constant is None:
+        constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
     positive = positive_codes(known, found, pos_label, ordered)
-    return TaskTable(codes, known, found, is_1d, positive)
+    return TaskTable(codes, known, found, is_1d, positive, constant)
+
+
+def _find_constant(
+    codes: NDArray[np.integer],
+    classes: list[NDArray],
+    names: NDArray[np.object_] | None,
+    is_1d: bool,
+) -> tuple[list[NDArray], NDArray[np.intp]]:
+    """Classes of all tasks, and the code of the only class of those that have one, with a warning
+    that names them. The codes of tasks that turn out to be of 0 and 1 are changed in place."""
+    first = codes.max(axis=0).astype(np.intp)
+    single = np.flatnonzero(((codes == MISSING) | (codes == first)).all(axis=0))
+    constant = np.full(len(classes), MISSING, dtype=np.intp)
+    if len(single) == 0:
+        return classes, constant
+    classes = list(classes)
+    only = [classes[t][first[t]] for t in single]
+    said = [
+        f"{task_label(names, t)}: {value!r}"
+        for t, value in zip(single, [v.item() for v in only], strict=True)
+    ]
+    if len(single) == len(classes):
+        raise ValueError(
+            f"Y has a single class (1 class) in {'it' if is_1d else 'every task'}, so that there "
+            "is nothing to learn: a classifier needs at least two classes. Got only "
+            f"{', '.join(said)}."
+        )
+    for t, value in zip(single, only, strict=True):
+        if value.dtype.kind in "biuf" and value in (0, 1):
+            classes[t] = np.array([0, 1], dtype=value.dtype)
+            codes[codes[:, t] != MISSING, t] = int(value)
+            constant[t] = int(value)
+        else:
+            classes[t], constant[t] = np.array([value]), 0
+    warnings.warn(
+        "These tasks of Y have a single observed class, which is predicted for every sample; "
+        f"nothing is learned of them: {', '.join(said)}.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return classes, constant
+
+
+def take_tasks(Y: Any, tasks: NDArray[np.bool_]) -> Any:
+    """Some columns of a table of tasks that `check_tasks` took, of the same type where it is an
+    array or a DataFrame; `tasks` is a boolean array (n_tasks,)."""
+    index = np.flatnonzero(tasks)
+    if hasattr(Y, "iloc"):
+        return Y.iloc[:, index]
+    if hasattr(Y, "get_columns"):
+        return Y[:, index.tolist()]
+    if isinstance(Y, TaskTable):
+        return Y.select(tasks)
+    if hasattr(Y, "to_pandas"):
+        return Y.to_pandas().iloc[:, index]
+    if not isinstance(Y, np.ndarray) and not hasattr(Y, "detach"):
+        # As it was read: NumPy would turn [1, None, "a"] into strings.
+        columns, *_ = _columns_of(Y)
+        Y = np.array(columns).T if isinstance(columns, np.ndarray) else np.column_stack(columns)
+    return Y[:, index]
 
 
 def match_names(
@@ -244,7 +333,8 @@ def positive_codes(
     Returns
     -------
     positive : ndarray of shape (n_tasks,)
-        Codes; `UNKNOWN` where nothing says which of two, `MULTICLASS` where there are more.
+        Codes; `UNKNOWN` where nothing says which of two, or where it is not among the classes;
+        `MULTICLASS` where there are more.
 
     Raises
     ------
@@ -267,17 +357,20 @@ def positive_codes(
         given = by_task.get(keys[t]) if isinstance(pos_label, Mapping) else pos_label
         labels = of_task.tolist()
         there = given is not None and any(_same_label(given, label) for label in labels)
-        if keys[t] in by_task and not there:
+        alone = len(labels) == 1  # the positive class may be nowhere
+        if keys[t] in by_task and not there and not alone:
             raise ValueError(
                 f"The 'pos_label' parameter must be a class of {task_label(names, t)}, one of "
                 f"{labels}. Got {given!r}."
             )
         if len(labels) > 2:
             continue
-        used |= there
+        used |= there or alone
         rank = None if ordered is None or ordered[t] is None else list(ordered[t])
         if there:
             positive[t] = next(k for k, label in enumerate(labels) if _same_label(given, label))
+        elif rank is not None and alone:
+            positive[t] = 0 if labels[0] == rank[-1] else UNKNOWN
         elif rank is not None and all(label in rank for label in labels):
             positive[t] = max(range(len(labels)), key=lambda k: rank.index(labels[k]))
         elif of_task.dtype.kind in "biuf" and 1 in labels:
@@ -463,14 +556,13 @@ def _all_zero_one(classes: list[NDArray]) -> bool:
     return all(c.dtype.kind in "biuf" and np.array_equal(c, [0, 1]) for c in classes)
 
 
-def _encode_zero_one(Y: NDArray, *, require_both: bool) -> NDArray[np.int8] | None:
+def _encode_zero_one(Y: NDArray, *, labelled: bool) -> NDArray[np.int8] | None:
     """Codes of a numeric table of zeros, ones and NaN alone, all columns at once; else None."""
     positive = Y == 1
-    negative = Y == 0
     missing = Y != Y
-    if not (positive | negative | missing).all():
+    if not (positive | (Y == 0) | missing).all():
         return None
-    if require_both and not (positive.any(axis=0) & negative.any(axis=0)).all():
+    if labelled and missing.all(axis=0).any():
         return None  # the way column by column finds the words for what is wrong
     codes = positive.astype(np.int8)
     codes[missing] = MISSING
@@ -508,12 +600,6 @@ def _encode(
     found, inverse = np.unique(observed, return_inverse=True)
     if classes is None:
         classes = found
-        if len(classes) < 2:
-            raise ValueError(
-                f"{label} of Y has a single class (1 class: {found.tolist()[0]!r}); a classifier "
-                "needs at least two classes in every task. Drop the task, or add samples of "
-                "another class."
-            )
         if found.dtype.kind in "iuf" and len(found) > max(20, round(len(observed) / 2)):
             warnings.warn(
                 f"{label} of Y has {len(found)} classes, more than half of its {len(observed)} "

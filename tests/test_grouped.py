@@ -333,7 +333,7 @@ def test_bad_parameters_are_refused_before_training(digits, untrained, make, mes
         (lambda X, Y: (X[:-1], Y), "X and Y must have the same number of samples. Got X with 599"),
         (lambda X, Y: (np.where(X > 0.9, np.nan, X), Y), "Input X contains NaN"),
         (lambda X, Y: (np.where(X > 0.9, np.inf, X), Y), "Input X contains infinity"),
-        (lambda X, Y: (X, np.c_[Y, np.ones(600)]), "task 15 of Y has a single class"),
+        (lambda X, Y: (X, np.ones_like(Y)), "Y has a single class (1 class) in every task"),
         (lambda X, Y: (X, np.c_[Y, np.full(600, np.nan)]), "task 15 of Y has no label at all"),
         (lambda X, Y: (X, np.c_[Y, X[:, 2]]), "regression targets are not supported"),
     ],

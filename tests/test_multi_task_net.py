@@ -1326,8 +1326,8 @@ class Misfit(nn.Module):
 
 
 _LOGITS = (
-    "The module Misfit must return logits of shape (batch, n_outputs) = (2, 10) for the 4 tasks of "
-    "Y. Got shape {}."
+    "The module Misfit must return logits of shape (batch, n_outputs) = (2, 10) for the 4 tasks "
+    "to learn. Got shape {}."
 )
 _LISTS = (
     "The module Misfit must return a list of tensors a task, of shape (batch, 1) or (batch,) for a "
@@ -1379,7 +1379,7 @@ def test_module_that_does_not_fit_the_tasks_is_refused_before_training(mixed, ou
 def test_given_size_that_does_not_fit_the_tasks_is_refused(digits, small_net):
     message = (
         "The module MLP must return logits of shape (batch, n_outputs) = (2, 15) for the 15 tasks "
-        "of Y. Got shape (2, 3)."
+        "to learn. Got shape (2, 3)."
     )
     with _refuses(ValueError, message):
         small_net.set_params(module__n_outputs=3).fit(*digits)
@@ -1697,16 +1697,11 @@ def _poisoned(X, value):
             "X and Y must have the same number of samples. Got X with 100 and Y with 600.",
         ),
         (
-            lambda X, Y: (X, np.c_[Y, np.ones(600)]),
+            lambda X, Y: (X, pd.DataFrame({"a": 1, "b": ["same"] * 600})),
             ValueError,
-            "task 15 of Y has a single class (1 class: 1.0); a classifier needs at least two "
-            "classes in every task. Drop the task, or add samples of another class.",
-        ),
-        (
-            lambda X, Y: (X, pd.DataFrame({"a": Y[:, 0], "b": "same"})),
-            ValueError,
-            "task 1 ('b') of Y has a single class (1 class: 'same'); a classifier needs at "
-            "least two classes in every task. Drop the task, or add samples of another class.",
+            "Y has a single class (1 class) in every task, so that there is nothing to learn: a "
+            "classifier needs at least two classes. Got only task 0 ('a'): 1, task 1 ('b'): "
+            "'same'.",
         ),
         (
             lambda X, Y: (X, np.c_[Y, np.full(600, np.nan)]),

@@ -211,14 +211,14 @@ def test_number_of_tasks_differs_from_the_given_classes():
             "Y must be of shape (n_samples, n_tasks) or (n_samples,). Got shape (2, 2, 2).",
         ),
         (
-            np.array([[0, 1], [1, 1]]),
-            "task 1 of Y has a single class (1 class: 1); a classifier needs at least two classes "
-            "in every task. Drop the task, or add samples of another class.",
+            np.array([[0, 1], [0, 1]]),
+            "Y has a single class (1 class) in every task, so that there is nothing to learn: a "
+            "classifier needs at least two classes. Got only task 0: 0, task 1: 1.",
         ),
         (
-            pd.DataFrame({"a": ["x", "y"], "b": ["z", None]}),
-            "task 1 ('b') of Y has a single class (1 class: 'z'); a classifier needs at least two "
-            "classes in every task. Drop the task, or add samples of another class.",
+            pd.Series(["z", None, "z"], name="b"),
+            "Y has a single class (1 class) in it, so that there is nothing to learn: a classifier "
+            "needs at least two classes. Got only task 0 ('b'): 'z'.",
         ),
         (
             np.array([[0, np.nan], [1, np.nan]]),

@@ -27,7 +27,7 @@ class AllTasks(BaseEstimator):
     Attributes
     ----------
     membership_ : ndarray of shape (n_tasks, n_nets)
-        All 1 / n_nets.
+        All 1 / n_nets; 0 for a task of a single class.
 
     Examples
     --------
@@ -49,7 +49,8 @@ class AllTasks(BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> AllTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
         check_inputs(self, X, reset=True)
-        self.membership_ = np.full((check_tasks(y).n_tasks, int(self.n_nets)), 1 / self.n_nets)
+        learnable = check_tasks(y).learnable
+        self.membership_ = np.tile(learnable[:, None] / self.n_nets, int(self.n_nets))
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -62,7 +63,7 @@ class SingleTasks(BaseEstimator):
     Attributes
     ----------
     membership_ : ndarray of shape (n_tasks, n_tasks)
-        The identity.
+        The identity, without the column of a task of a single class.
 
     Examples
     --------
@@ -78,7 +79,8 @@ class SingleTasks(BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> SingleTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
         check_inputs(self, X, reset=True)
-        self.membership_ = np.eye(check_tasks(y).n_tasks)
+        learnable = check_tasks(y).learnable
+        self.membership_ = np.eye(len(learnable))[:, learnable]
         return self
 
     def __sklearn_tags__(self) -> Any:

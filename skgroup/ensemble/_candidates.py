@@ -149,7 +149,7 @@ def train(
                 base = fitted[0]
 
             def start(net: MultiTaskNet, of_net: TrainingData) -> None:
-                net.load_tasks(base, of_net.tasks)
+                net.load_tasks(base, np.searchsorted(data.tasks, of_net.tasks))
 
         fit(GROUP, of_kind[GROUP], start)
     if of_kind[SINGLE_TASK]:

@@ -650,18 +650,17 @@ def _check_estimator(
             elif isinstance(part, MultiTaskNet):
                 part._check_parameters()
         last = steps_of(estimator)[-1]
-        net = None
-        if isinstance(last, GroupedMTLClassifier):
-            net = MultiTaskNet() if last.estimator is None else clone(last.estimator)
-            grouper = last._check_grouper(net, table.n_tasks, table.names)
-        elif isinstance(last, MultiTaskNet):
-            net = clone(last)
-        if net is not None and last is estimator:  # steps before it change X
-            data = net._check_data(take_samples(X, train), take_samples(Y, train), None)
+        if last is not estimator:  # steps before it change X
+            if isinstance(last, GroupedMTLClassifier):
+                net = MultiTaskNet() if last.estimator is None else clone(last.estimator)
+                last._check_grouper(net, table.n_tasks, table.names)
+        elif isinstance(last, GroupedMTLClassifier | MultiTaskNet):
+            of_train = take_samples(X, train), take_samples(Y, train), None
             if isinstance(last, MultiTaskNet):
-                net._prepare(data, seed=0)
+                net = clone(last)
+                net._prepare(net._check_data(*of_train), seed=0)
             else:
-                last._try(net, grouper, data, take_samples(Y, train), [])
+                last._try(*last._check(*of_train), [])
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:

@@ -24,7 +24,14 @@ from skgroup._compat import (
     _fit_context,
     _routing_enabled,
 )
-from skgroup._validation import UNKNOWN, TaskTable, check_membership, forget_fit, task_label
+from skgroup._validation import (
+    MISSING,
+    TaskTable,
+    check_membership,
+    forget_fit,
+    take_tasks,
+    task_label,
+)
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
 from skgroup.cluster._html import GroupsReprMixin
@@ -45,6 +52,7 @@ from skgroup.ensemble._groupers import (
     check_relation,
     named_steps,
     numbers_of_groups,
+    of_learnable,
     read_groups,
     rows_of_one,
     set_random_state,
@@ -57,7 +65,7 @@ from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
-from skgroup.training._data import TaskDataset, check_inputs, take_samples
+from skgroup.training._data import TaskDataset, check_inputs, labels_of, take_samples
 from skgroup.training._held_out import count_splits, held_out_splits
 from skgroup.training._many import STRATEGIES, predict_in_pieces
 from skgroup.training._random import draw_seeds
@@ -152,7 +160,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     grouper_ : estimator or None
         The fitted grouper; None where memberships were given, or with a single group.
     membership_ : ndarray of shape (n_tasks, n_groups)
-        Memberships as the grouper gives them.
+        Memberships as the grouper gives them; 0 for a task of a single class, of which nothing is
+        learned: it is predicted by that class, and no group holds it.
     serving_weights_ : ndarray of shape (n_tasks, n_candidates)
         How much each candidate net counts in a task's prediction; rows sum to 1. The candidates
         are the specialists, one a group, then the all-tasks nets, then the single-task nets; all
@@ -223,6 +232,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     >>> bool(clf.score(X, Y) > 0.9)
     True
     """
+
+    class_shares_: dict[int, tuple[slice, NDArray[np.float32]]]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
@@ -409,14 +420,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         KeyboardInterrupt
             If interrupted. After any error an earlier fit stays as it was.
         """
-        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        if self.pos_label is not None:
-            net.set_params(pos_label=self.pos_label)
-        data = net._check_data(X, y, sample_weight)
-        n_tasks = data.table.n_tasks
-        grouper = self._check_grouper(net, n_tasks, data.table.names)
-        if self.specialist_init == "relation":
-            check_relation(grouper, net)
+        net, grouper, data, y = self._check(X, y, sample_weight)
+        of_all = data.all_tasks
         state = net.random_state if self.random_state is None else self.random_state
         grouper_seed, specialists_seed, others_seed, split_seed = draw_seeds(state, 4)
         tuned = isinstance(self.threshold, str)
@@ -436,7 +441,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         self._try(net, grouper, data, y, splits)
         forget_fit(self)
         self.__dict__.update(data.inputs)
-        self._learn_tasks(data.table)
+        self._learn_tasks(of_all)
 
         whole = data
         once = self._trains_once(splits)
@@ -453,9 +458,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             if self.grouper is None:
                 # Numbers of each sample and task, which nobody has asked to be kept.
                 del steps_of(self.grouper_)[0].data_map_
-        candidates, prior, ways = self._plan(
-            grouper, net, whole.table, specialists_seed, others_seed
-        )
+        candidates, prior, ways = self._plan(grouper, net, whole, specialists_seed, others_seed)
         mixture = Mixture(whole.table.task_outputs, [c.tasks for c in candidates])
         base = None if self.grouper_ is None else base_net(self.grouper_, fitted=True)
 
@@ -506,7 +509,42 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             names = [f"split {i}: {name}" for i in range(len(serving)) for name in names]
             self.serving_weights_ = np.tile(self.serving_weights_ / len(serving), len(serving))
         self.candidate_names_ = np.array(names, dtype=object)
+        if whole.whole is not None:
+            self._scatter(of_all)
         return self
+
+    def _scatter(self, table: TaskTable) -> None:
+        """From the tasks that are learned to all tasks of `Y`; no group holds the others."""
+        tasks = np.flatnonzero(table.learnable)
+        for name in ("membership_", "serving_weights_"):
+            found = getattr(self, name)
+            setattr(self, name, np.zeros((table.n_tasks, found.shape[1])))
+            getattr(self, name)[tasks] = found
+        of_learned = self.thresholds_
+        at_half = self.threshold if not isinstance(self.threshold, str) else 0.5
+        self.thresholds_ = np.full(table.n_tasks, float(at_half))
+        self.thresholds_[tasks] = of_learned
+        self.specialist_tasks_ = [tasks[own] for own in self.specialist_tasks_]
+        self.candidate_tasks_ = [tasks[own] for own in self.candidate_tasks_]
+        self.class_shares_ = {int(tasks[t]): shares for t, shares in self.class_shares_.items()}
+
+    def _check(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[MultiTaskNet, Any, TrainingData, Any]:
+        """The net, the grouper, the checked data and, for the grouper, the labels of the tasks that
+        are learned."""
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        if self.pos_label is not None:
+            net.set_params(pos_label=self.pos_label)
+        data = net._check_data(X, y, sample_weight)
+        table = data.all_tasks
+        grouper = self._check_grouper(net, table.n_tasks, table.names)
+        if self.specialist_init == "relation":
+            check_relation(grouper, net)
+        if data.whole is not None:
+            grouper = of_learnable(grouper, table)
+            y = take_tasks(labels_of(X) if y is None else y, table.learnable)
+        return net, grouper, data, y
 
     def _trains_once(self, splits: list[Any]) -> bool:
         """Whether all that trains, trains on one part of the samples."""
@@ -550,7 +588,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
 
     def _decide_at_half(self, table: TaskTable) -> None:
         """Thresholds are those of positive classes: tasks of which none is known get 0.5."""
-        unknown = np.flatnonzero(table.positive == UNKNOWN)
+        unknown = np.flatnonzero(table.positive_unknown)
         if len(unknown) == 0:
             return
         self.thresholds_[unknown] = 0.5
@@ -564,7 +602,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
 
     def _learn_shares(self, table: TaskTable) -> None:
         """What is predicted of tasks that no net serves: how frequent their classes are."""
-        self.class_shares_: dict[int, tuple[slice, NDArray[np.float32]]] = {}
+        self.class_shares_ = {}
         unserved = np.flatnonzero(~(self.serving_weights_ > 0).any(axis=1))
         outputs = np.asarray(table.task_outputs)
         first = np.cumsum(outputs) - outputs
@@ -584,14 +622,15 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             )
 
     def _plan(
-        self, given: Any, net: MultiTaskNet, table: TaskTable, seed: int, others_seed: int
+        self, given: Any, net: MultiTaskNet, data: TrainingData, seed: int, others_seed: int
     ) -> tuple[list[Candidate], NDArray[np.float64], NDArray[np.intp]]:
         """The candidates, specialists first; what they count without a look at labels,
         (n_tasks, n_candidates); and which way to group the tasks each belongs to."""
+        table = data.table
         found = given if self.grouper_ is None else steps_of(self.grouper_)[-1]
         groups = read_groups(found, table.n_tasks, self.min_membership)
         self.membership_ = groups.membership
-        of_task = net._check_task_weight(table.n_tasks, table.names)
+        of_task = net._task_weight_of(data)
         candidates = specialists(groups, of_task, table, seed)
         # Each way to group the tasks counts the same.
         weights, ways = [groups.serving], [groups.clustering]
@@ -710,9 +749,11 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "candidates_")
         dataset = TaskDataset(check_inputs(self, X, reset=False))
-        mixture = Mixture(self.task_outputs_, self.candidate_tasks_)
+        learned = np.flatnonzero(self.constant_codes_ == MISSING)
+        own = [np.searchsorted(learned, tasks) for tasks in self.candidate_tasks_]
+        mixture = Mixture(self.task_outputs_, own)
         pieces = predict_in_pieces(self.candidates_, dataset)
-        proba = mixture.predict(pieces, self.serving_weights_, len(dataset))
+        proba = mixture.predict(pieces, self.serving_weights_[learned], len(dataset))
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba

@@ -13,9 +13,10 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from skgroup._compat import argument_named
-from skgroup._validation import check_membership, one_hot
+from skgroup._validation import TaskTable, check_membership, one_hot
 from skgroup.cluster import Clusterings
 from skgroup.relations import TaskGrouper
+from skgroup.selection import GroupSelector
 from skgroup.training import MultiTaskNet
 from skgroup.training._identity import fingerprint, key_of
 from skgroup.training._random import draw_seeds
@@ -28,6 +29,7 @@ __all__ = [
     "check_relation",
     "named_steps",
     "numbers_of_groups",
+    "of_learnable",
     "read_groups",
     "rows_of_one",
     "set_random_state",
@@ -77,6 +79,29 @@ def numbers_of_groups(clusterer: Any, n_tasks: int) -> Iterator[tuple[str, str, 
         yield owner, "n_clusters", int(value)
     elif hasattr(clusterer, "n_groups"):  # of what chooses groups: a limit, or None
         yield owner, "n_groups", min(clusterer.n_groups or n_tasks, n_tasks)
+
+
+def of_learnable(grouper: Any, table: TaskTable) -> Any:
+    """A checked grouper, or memberships, of the tasks that there is something to learn of.
+
+    What parameters say of the other tasks is left out, and groups are as many as these tasks at
+    most.
+    """
+    tasks = np.flatnonzero(table.learnable)
+    if not hasattr(grouper, "fit"):
+        held = grouper[tasks]
+        return held[:, (held > 0).any(axis=0)]
+    for part in [grouper, *grouper.get_params(deep=True).values()]:
+        if isinstance(part, MultiTaskNet | GroupSelector):
+            part.keep_tasks(tasks, table.n_tasks, table.names)
+    last = steps_of(grouper)[-1]
+    for _, name, value in numbers_of_groups(last, table.n_tasks):
+        if value > len(tasks) and not isinstance(last, Clusterings):
+            last.set_params(**{name: len(tasks)})
+    if isinstance(last, Clusterings):
+        fewer = [k for k in last._check()[1] if k <= len(tasks)]
+        last.set_params(n_clusters=fewer or [len(tasks)])
+    return np.ones((1, 1)) if len(tasks) == 1 else grouper
 
 
 def check_relation(grouper: Any, net: MultiTaskNet) -> None:

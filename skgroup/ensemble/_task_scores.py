@@ -14,7 +14,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from skgroup._compat import knows_all_classes
-from skgroup._validation import MISSING, UNKNOWN, TaskTable, check_tasks, task_label
+from skgroup._validation import MISSING, TaskTable, check_tasks, task_label
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 
 __all__ = ["TaskScores"]
@@ -76,7 +76,7 @@ class TaskScores:
             self._check_positive(scoring, owner)
 
     def _try(self, scoring: Any, owner: str) -> None:
-        for k in sorted({len(c) for c in self.table.classes}):
+        for k in sorted({len(c) for c in self.table.classes} - {1}):
             truth = np.tile(np.arange(k), 4)
             answers = _Answers(truth, np.eye(k)[truth] * 0.5 + 0.5 / k, k)
             try:
@@ -90,7 +90,7 @@ class TaskScores:
 
     def _takes_sides(self) -> bool:
         """Whether the score of a binary task changes if its classes change places."""
-        if all(len(c) > 2 for c in self.table.classes):
+        if not any(len(c) == 2 for c in self.table.classes):
             return False
         truth, said = np.repeat([0, 1], [5, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 0])
         second = np.array([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.6, 0.35])
@@ -100,7 +100,7 @@ class TaskScores:
         return not np.isclose(one, other, equal_nan=True)
 
     def _check_positive(self, scoring: Any, owner: str) -> None:
-        unknown = np.flatnonzero(self.table.positive == UNKNOWN)
+        unknown = np.flatnonzero(self.table.positive_unknown)
         if len(unknown):
             t = unknown[0]
             raise ValueError(
@@ -181,7 +181,11 @@ class TaskScores:
             proba = np.asarray(proba)
             alone = len(sizes) == 1 and proba.ndim == 2 and proba.shape[1] == sizes[0]
             parts = [proba] if alone else list(proba.reshape(len(proba), -1).T[:, :, None])
-        parts = [np.hstack([1 - p, p]) if p.shape[1] == 1 else p for p in parts]
+        for t, (p, k) in enumerate(zip(parts, self.table.constant, strict=False)):
+            if k != MISSING:  # of a single class, no estimator need know a second one
+                parts[t] = np.tile(np.eye(sizes[t])[k], (len(p), 1))
+            elif p.shape[1] == 1:
+                parts[t] = np.hstack([1 - p, p])
         found = [p.shape[1] for p in parts]
         if found != sizes:
             raise ValueError(

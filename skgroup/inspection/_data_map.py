@@ -161,8 +161,9 @@ class DataMapDisplay:
         n_tasks, n_snapshots, n_samples, _ = maps.shape
         epochs = np.tile(grouper.snapshot_epochs_[-n_snapshots:], (n_tasks, 1))
         if hasattr(grouper, "estimators_"):  # nets of their own may have stopped early
-            trained = [len(net.history_) for net in grouper.estimators_]
-            epochs = np.minimum(epochs, np.array(trained)[:, None])
+            for t, net in enumerate(grouper.estimators_):
+                own = t if net.selected_ is None else net.selected_[0]
+                epochs[own] = np.minimum(epochs[own], len(net.history_))
         # What the net did not train on is zero for every task.
         left_out = (maps[:, -1] == 0).all(axis=(0, 2))
         missing = np.broadcast_to(left_out, (n_tasks, n_samples))

@@ -15,7 +15,6 @@ from skgroup._compat import _check_sample_weight
 from skgroup._validation import (
     MISSING,
     MULTICLASS,
-    UNKNOWN,
     TaskTable,
     as_columns,
     by_task_key,
@@ -78,7 +77,7 @@ def multitask_f1_score(
     array([0.66666667, 0.66666667])
     """
     true, predicted = _check_pair(Y_true, Y_pred, classes, pos_label)
-    unknown = np.flatnonzero(true.positive == UNKNOWN)
+    unknown = np.flatnonzero(true.positive_unknown)
     if len(unknown):
         label = task_label(true.names, unknown[0])
         raise ValueError(
@@ -163,7 +162,7 @@ def multitask_roc_auc_score(
             f"{true.codes.shape} and {found}."
         )
     for t, (score, of_task) in enumerate(zip(scores, true.classes, strict=True)):
-        width = score.shape[1] if score.ndim == 2 else 2
+        width = score.shape[1] if score.ndim == 2 else min(len(of_task), 2)
         if width != len(of_task):
             raise ValueError(
                 f"Y_score has probabilities of {width} classes for {task_label(true.names, t)}, "

@@ -26,7 +26,7 @@ from skgroup.training._loss import MultiTaskLoss, _counted
 from skgroup.training._progress import EpochProgress
 from skgroup.training._random import draw_seeds
 
-__all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe"]
+__all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe", "with_constant"]
 
 #: Bytes that the work on one batch may take, by default.
 MAX_MEMORY = 2**30
@@ -101,9 +101,7 @@ class NetAffinityMixin(AffinityMixin):
         seed = draw_seeds(state, 1)[0]
         forget_fit(self)
         self.__dict__.update(data.inputs)
-        self.n_tasks_ = data.table.n_tasks
-        if data.table.names is not None:
-            self.task_names_in_ = data.table.names
+        self._learn_names(data.all_tasks)
         net._prepare(data, seed=seed)
         probe = TaskProbe(net, momentum=momentum, max_memory=max_memory)
         recorder = AffinityRecorder(probe, measure, self.every)
@@ -114,7 +112,17 @@ class NetAffinityMixin(AffinityMixin):
             net._train(data, extra_callbacks=[recorder, *progress])
         self.estimator_ = net
         self.n_steps_ = recorder.count_
-        self.affinity_ = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
+        found = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
+        self.affinity_ = with_constant(found, data.all_tasks.learnable)
+
+
+def with_constant(
+    affinity: NDArray[np.float64], learnable: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """An affinity of all tasks; those of a single class do nothing to others, and none to them."""
+    whole = np.zeros((len(learnable),) * 2)
+    whole[np.ix_(learnable, learnable)] = affinity
+    return whole
 
 
 def mean_or_zero(
@@ -150,7 +158,7 @@ class AffinityRecorder(Callback):
         self.probe, self.measure, self.every = probe, measure, every
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        shape = (net.n_tasks_, net.n_tasks_)
+        shape = (len(net.task_outputs_),) * 2
         self.total_, self.count_ = np.zeros(shape), np.zeros(shape, dtype=np.int64)
         self.step_ = 0
 

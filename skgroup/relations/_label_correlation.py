@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from skgroup._compat import _check_sample_weight, _fit_context
 from skgroup._validation import TaskTable, check_tasks, forget_fit
-from skgroup.relations._affinity import AffinityMixin
+from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.training._data import check_inputs, labels_of, n_samples_of
 
 __all__ = ["LabelCorrelationAffinity"]
@@ -32,7 +32,8 @@ class LabelCorrelationAffinity(AffinityMixin):
     ----------
     affinity_ : ndarray of shape (n_tasks, n_tasks)
         Symmetric, with ones on the diagonal. 0, with a warning, for a pair that no sample has
-        both labels of, or where such samples have but one class of a task.
+        both labels of, or where such samples have but one class of a task; 0 for a task of a
+        single class.
     n_tasks_ : int
     task_names_in_ : ndarray of shape (n_tasks,) of str
         Column names, where `Y` was a DataFrame.
@@ -95,10 +96,10 @@ class LabelCorrelationAffinity(AffinityMixin):
             sample_weight = _check_sample_weight(
                 sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
             )
-        self.n_tasks_ = table.n_tasks
-        if table.names is not None:
-            self.task_names_in_ = table.names
-        self.affinity_ = _correlations(table, sample_weight)
+        self._learn_names(table)
+        found = _correlations(table.select(table.learnable), sample_weight)
+        self.affinity_ = with_constant(found, table.learnable)
+        np.fill_diagonal(self.affinity_, 1.0)
         return self
 
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.helper import SliceDataset
 
 from skgroup._compat import _fit_context, _get_output_config, validate_data
+from skgroup._validation import TaskTable
 
 __all__ = ["RelationMixin"]
 
@@ -27,6 +28,11 @@ class RelationMixin(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray:
         raise NotImplementedError
+
+    def _learn_names(self, table: TaskTable) -> None:
+        self.n_tasks_ = table.n_tasks
+        if table.names is not None:
+            self.task_names_in_ = table.names
 
     def _rows(self) -> NDArray:
         raise NotImplementedError

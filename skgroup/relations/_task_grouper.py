@@ -64,12 +64,13 @@ class TaskGrouper(RelationMixin):
     ----------
     data_map_ : ndarray of shape (n_tasks, n_snapshots, n_samples, 2)
         μ and σ of each sample, cumulative since the first epoch; σ is the population standard
-        deviation. With `output="isometric"` of the last snapshot only.
+        deviation. With `output="isometric"` of the last snapshot only. 1 and 0 for a task of a
+        single class, of which no net learns anything.
     snapshot_epochs_ : list of int
         The epochs of the snapshots.
     estimator_ : MultiTaskNet
         The trained net (`source="mtl"`).
-    estimators_ : list of MultiTaskNet, one a task
+    estimators_ : list of MultiTaskNet, one a task that is learned
         The trained nets (`source="stl"`). All start from the same seed, so that what differs
         between their maps is the task.
     embedding_ : ndarray of shape (n_tasks, n_components), n_components <= n_tasks
@@ -172,19 +173,18 @@ class TaskGrouper(RelationMixin):
         seed = draw_seeds(state, 1)[0]
         forget_fit(self)
         self.__dict__.update(data.inputs)
-        self.n_tasks_ = data.table.n_tasks
-        if data.table.names is not None:
-            self.task_names_in_ = data.table.names
+        self._learn_names(data.all_tasks)
+        learnable = data.all_tasks.learnable
 
         single, isometric = self.source == "stl", self.output == "isometric"
         if single:
-            nets = [clone(net).set_params(task_weight=None) for _ in range(self.n_tasks_)]
-            of_nets = [data.select(np.array([t])) for t in range(self.n_tasks_)]
+            nets = [clone(net).set_params(task_weight=None) for _ in range(data.table.n_tasks)]
+            of_nets = [data.select(np.array([t])) for t in range(data.table.n_tasks)]
         else:
             nets, of_nets = [net], [data]
 
         def make_recorder(joint: bool) -> DataMapRecorder:
-            collector = _Embedded() if isometric and joint else _Raw(len(epochs))
+            collector = _Embedded(learnable) if isometric and joint else _Raw(len(epochs))
             return DataMapRecorder(frozenset(epochs), collector)
 
         nets, recorders = fit_many(
@@ -208,7 +208,8 @@ class TaskGrouper(RelationMixin):
             self.embedding_ = embed_gram(maps[0].gram)
             return self
         reached = [m.first(len(self.snapshot_epochs_)) for m in maps]
-        self.data_map_ = reached[0] if len(reached) == 1 else np.concatenate(reached)
+        of_learned = reached[0] if len(reached) == 1 else np.concatenate(reached)
+        self.data_map_ = _with_constant(of_learned, learnable)
         if isometric:
             self.embedding_ = embed_gram(centered_gram(self._flat_maps()))
             self.data_map_ = self.data_map_[:, -1:].copy()
@@ -327,18 +328,30 @@ class _Raw:
 class _Embedded:
     """Adds each snapshot to the Gram matrix and keeps the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, learnable: NDArray[np.bool_]) -> None:
+        self.learnable = learnable
         self.epochs: list[int] = []
         self.gram: Any = 0.0
         self.last: Any = None
 
     def __call__(self, epoch: int, mean: Tensor, std: Tensor) -> None:
         n_samples, n_tasks = mean.shape
-        if self.last is None:
+        if self.last is None or len(self.last) > n_tasks:
             self.last = np.empty((n_tasks, n_samples, 2), dtype=np.float32)
         _write_map(self.last, mean, std)
-        self.gram = self.gram + centered_gram(self.last.reshape(n_tasks, -1))
+        self.last = _with_constant(self.last, self.learnable)
+        self.gram = self.gram + centered_gram(self.last.reshape(len(self.last), -1))
         self.epochs.append(epoch)
+
+
+def _with_constant(maps: NDArray[np.float32], learnable: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Maps (n_learnable, ..., n_samples, 2) and those of the other tasks: always right."""
+    if learnable.all():
+        return maps
+    whole = np.zeros((len(learnable), *maps.shape[1:]), dtype=np.float32)
+    whole[learnable] = maps
+    whole[~learnable, ..., 0] = (maps != 0).any(axis=(0, -1))  # 0 where no net has trained
+    return whole
 
 
 def _write_map(out: NDArray[np.float32], mean: Tensor, std: Tensor) -> None:

@@ -45,7 +45,7 @@ _BYTES, _MOST_NETS = 2**28, 32
 _EPS = float(np.finfo(np.float32).eps)
 #: What `save` writes, and its version.
 _FILE = ("gains of GroupGains", 1)
-_ARRAYS = ("masks_", "gains_", "gains_std_", "scores_", "measured_")
+_ARRAYS = ("masks_", "gains_", "gains_std_", "scores_", "measured_", "learnable_")
 
 
 class GroupGains(BaseEstimator):
@@ -118,6 +118,8 @@ class GroupGains(BaseEstimator):
     n_trained_ : int
         Nets that the last `fit` trained.
     n_tasks_ : int
+    learnable_ : ndarray of bool, of shape (n_tasks,)
+        Which tasks groups are measured of: those of a single class are in none.
     task_names_in_ : ndarray of shape (n_tasks,) of str
         Column names, where `Y` was a DataFrame.
     n_features_in_ : int
@@ -238,8 +240,8 @@ class GroupGains(BaseEstimator):
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         net.set_params(task_weight=None)
         data = net._check_data(X, y, sample_weight)
-        n_tasks = data.table.n_tasks
-        asked = self._asked(n_tasks)
+        n_tasks, learnable = data.all_tasks.n_tasks, data.all_tasks.learnable
+        asked = self._asked(n_tasks, learnable)
         earlier = vars(self).copy()
         before = earlier if self.warm_start and hasattr(self, "scores_") else None
         if before is None:
@@ -257,10 +259,12 @@ class GroupGains(BaseEstimator):
         conditions = self._conditions(net, data, parts)
         if before is not None:
             _check_same(before["conditions_"], conditions)
-        scorable = np.stack([self._scorable(data.take(test)) for _, test, _ in parts], axis=1)
-        unscored = np.flatnonzero(~scorable.any(axis=1))
+        scorable = np.zeros((n_tasks, len(parts)), dtype=bool)
+        for m, (_, test, _) in enumerate(parts):
+            scorable[learnable, m] = self._scorable(data.take(test))
+        unscored = np.flatnonzero(learnable & ~scorable.any(axis=1))
         if len(unscored):
-            label = task_label(data.table.names, int(unscored[0]))
+            label = task_label(data.all_tasks.names, int(unscored[0]))
             raise ValueError(
                 f"The 'cv' parameter of GroupGains holds out too few labels of {label} for "
                 f"scoring={self.scoring!r}. Got {self.cv!r}."
@@ -269,7 +273,7 @@ class GroupGains(BaseEstimator):
             self._try_scoring(data)
         probe = clone(net)
         probe._prepare(data, seed=0)
-        self._learn_references(before, asked, n_tasks, len(parts), data, seed, conditions)
+        self._learn_references(before, asked, len(parts), data, seed, conditions)
         try:
             for m, chunk in self._work(asked, len(parts), probe, data):
                 self._measure(net, data, chunk, m, parts[m], scorable[:, m])
@@ -331,7 +335,19 @@ class GroupGains(BaseEstimator):
 
     # -- what there is to do -------------------------------------------------------------------
 
-    def _asked(self, n_tasks: int) -> NDArray[np.bool_]:
+    def _asked(self, n_tasks: int, learnable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The groups to measure, (n_groups, n_tasks), without tasks of a single class."""
+        if learnable.all():
+            return self._asked_masks(n_tasks)
+        if isinstance(self.masks, str):
+            asked = self._asked_masks(int(learnable.sum()))
+            masks = np.zeros((len(asked), n_tasks), dtype=bool)
+            masks[:, learnable] = asked
+            return masks
+        masks = self._asked_masks(n_tasks) & learnable
+        return np.unique(masks[masks.any(axis=1)], axis=0)
+
+    def _asked_masks(self, n_tasks: int) -> NDArray[np.bool_]:
         name = "The 'masks' parameter of GroupGains"
         if isinstance(self.masks, str):
             if self.masks == "all":
@@ -367,11 +383,12 @@ class GroupGains(BaseEstimator):
         self, net: MultiTaskNet, data: TrainingData, parts: list[tuple[NDArray, NDArray, int]]
     ) -> dict[str, str]:
         """What measured scores depend on, in a form that can be compared and saved."""
+        table = data.all_tasks
         n_splits = len(parts) // self.n_repeats
         scoring = self.scoring if isinstance(self.scoring, str) else _key(self, "scoring")
         return {
             "the data": joblib.hash(
-                (_as_arrays(data.X), data.table.codes, data.table.classes, data.sample_weight)
+                (_as_arrays(data.X), table.codes, table.classes, data.sample_weight)
             ),
             "the 'cv' parameter": joblib.hash(
                 [(train, test) for train, test, _ in parts[:n_splits]]
@@ -395,14 +412,15 @@ class GroupGains(BaseEstimator):
         self,
         before: dict[str, Any] | None,
         asked: NDArray[np.bool_],
-        n_tasks: int,
         n_parts: int,
         data: TrainingData,
         seed: int,
         conditions: dict[str, str],
     ) -> None:
         """Rows for all groups, those measured before filled in."""
-        rows = [asked, _reference(self.relative_to, n_tasks)]
+        table = data.all_tasks
+        n_tasks = table.n_tasks
+        rows = [asked, _reference(self.relative_to, table.learnable)]
         old = 0 if before is None else before["measured_"].shape[1]
         if before is not None:
             rows.insert(0, before["masks_"])
@@ -411,9 +429,9 @@ class GroupGains(BaseEstimator):
         masks = masks[np.sort(first)]
         forget_fit(self)
         self.__dict__.update(data.inputs)
-        self.n_tasks_ = n_tasks
-        if data.table.names is not None:
-            self.task_names_in_ = data.table.names
+        self.n_tasks_, self.learnable_ = n_tasks, table.learnable
+        if table.names is not None:
+            self.task_names_in_ = table.names
         self.seed_, self.conditions_, self.n_trained_ = seed, conditions, 0
         self.scoring_ = self.scoring if isinstance(self.scoring, str) else "a callable"
         self.relative_to_, self.interrupted_ = self.relative_to, True
@@ -428,12 +446,12 @@ class GroupGains(BaseEstimator):
         self, asked: NDArray[np.bool_], n_parts: int, probe: MultiTaskNet, data: TrainingData
     ) -> Iterator[tuple[int, NDArray[np.intp]]]:
         """Which rows to train together on which part; those of the reference first."""
-        reference = _reference(self.relative_to, self.n_tasks_)
+        reference = _reference(self.relative_to, data.all_tasks.learnable)
         n_weights = sum(p.numel() for p in probe.module_.parameters())
         together = self.strategy == "stacked" or (
             self.strategy == "auto" and stack_pays([probe, probe], n_samples_of(data.X))
         )
-        outputs = np.asarray(data.table.task_outputs)
+        outputs = np.asarray(data.all_tasks.task_outputs)
         row_of = {mask.tobytes(): row for row, mask in enumerate(self.masks_)}
         # Multiclass tasks stack only with those of as many classes.
         batches: dict[Any, list[int]] = {}
@@ -468,9 +486,10 @@ class GroupGains(BaseEstimator):
         train, test, seed = part
         of_train = data.take(train, net.class_weight)
         tasks = [np.flatnonzero(self.masks_[row]) for row in rows]
+        place = np.cumsum(data.all_tasks.learnable) - 1  # among the tasks that are learned
         nets, _ = fit_many(
             [clone(net) for _ in rows],
-            [of_train.select(t) for t in tasks],
+            [of_train.select(place[t]) for t in tasks],
             [seed] * len(rows),
             strategy=self.strategy,
             n_jobs=self.n_jobs,
@@ -480,8 +499,9 @@ class GroupGains(BaseEstimator):
         seen = data.take(test)
         proba = predict_many(nets, TaskDataset(seen.X))
         for row, of_net, t in zip(rows, proba, tasks, strict=True):
-            of_tasks = None if of_train.class_weight is None else of_train.class_weight[t]
-            scores = self._score(of_net, seen.select(t), of_tasks)
+            own = place[t]
+            of_tasks = None if of_train.class_weight is None else of_train.class_weight[own]
+            scores = self._score(of_net, seen.select(own), of_tasks)
             self.scores_[row, t, m] = np.where(scorable[t], scores, np.nan)
         self.measured_[rows, m] = True
         self.n_trained_ += len(rows)
@@ -534,7 +554,7 @@ class GroupGains(BaseEstimator):
         sizes = self.masks_.sum(axis=1)
         ref = np.full(self.scores_.shape[1:], np.nan)
         if self.relative_to_ == "all":
-            for row in np.flatnonzero(sizes == self.n_tasks_):
+            for row in np.flatnonzero((self.masks_ == self.learnable_).all(axis=1)):
                 ref = self.scores_[row]
         else:
             rows = np.flatnonzero(sizes == 1)
@@ -657,10 +677,14 @@ def _checked_arrays(found: dict[str, NDArray]) -> dict[str, NDArray]:
     """The measurements of a file, if they fit together."""
     read = {name: found[name] for name in _ARRAYS}
     n_groups, n_tasks, n_parts = read["scores_"].shape
-    shapes = {"masks_": (n_groups, n_tasks), "gains_": (n_groups, n_tasks)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "masks_": (n_groups, n_tasks),
+        "gains_": (n_groups, n_tasks),
+    }
     shapes |= {"gains_std_": (n_groups, n_tasks), "measured_": (n_groups, n_parts)}
+    shapes["learnable_"] = (n_tasks,)
     for name, array in read.items():
-        kind = "b" if name in ("masks_", "measured_") else "f"
+        kind = "b" if name in ("masks_", "measured_", "learnable_") else "f"
         if array.shape != shapes.get(name, array.shape) or array.dtype.kind != kind:
             raise ValueError(f"{name} is of shape {array.shape} and {array.dtype}")
     return read
@@ -703,10 +727,11 @@ def held_out_loss(
     return np.divide(loss.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _reference(relative_to: str, n_tasks: int) -> NDArray[np.bool_]:
+def _reference(relative_to: str, learnable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Masks of the groups that gains are relative to, of tasks that there is a net for."""
     if relative_to == "all":
-        return np.ones((1, n_tasks), dtype=bool)
-    return np.eye(n_tasks, dtype=bool)
+        return learnable[None]
+    return np.eye(len(learnable), dtype=bool)[learnable]
 
 
 def _mean_and_std(values: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

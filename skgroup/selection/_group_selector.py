@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -350,6 +351,31 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         if not listed and callable(self.group_cost):
             self._costs(found)  # whether it gives costs at all
         return found
+
+    def keep_tasks(self, tasks: NDArray[np.intp], n_tasks: int, task_names: Any = None) -> None:
+        """Change the parameters to be those of some of the tasks, in their new positions.
+
+        Parameters
+        ----------
+        tasks : ndarray of int
+            Positions of the tasks that stay.
+        n_tasks : int
+            The number of all tasks.
+        task_names : array-like of shape (n_tasks,) of str, default=None
+        """
+        given = Given(n_tasks, None if task_names is None else as_names(task_names, n_tasks))
+        place = np.full(n_tasks, -1)
+        place[tasks] = np.arange(len(tasks))
+        for name in ("must_link", "cannot_link"):
+            if getattr(self, name) is not None:
+                pairs = place[self._check_pairs(name, given)]
+                self.set_params(**{name: pairs[(pairs >= 0).all(axis=1)].tolist()})
+        if self.serving_tasks is not None:
+            serving = self._check_serving(given)[tasks]
+            self.serving_tasks = serving if serving.any() else None
+        if callable(self.group_cost):
+            self.group_cost = partial(_cost_of_kept, self.group_cost, tasks, n_tasks)
+        self.min_size = min(self.min_size, len(tasks))
 
     def neighbours(self, masks: NDArray[np.bool_], task_names: Any = None) -> NDArray[np.bool_]:
         """Allowed groups that differ from others in a task (or in tasks linked to it).
@@ -892,3 +918,12 @@ def _check_costs(costs: Any) -> NDArray[np.float64]:
             f"{wrong} instead."
         )
     return values
+
+
+def _cost_of_kept(
+    cost: Callable[..., Any], tasks: NDArray[np.intp], n_tasks: int, mask: NDArray[np.bool_]
+) -> Any:
+    """The cost of a group of some tasks, by a function of a mask of all tasks."""
+    whole = np.zeros(n_tasks, dtype=bool)
+    whole[tasks] = mask
+    return cost(whole)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from skgroup._compat import Interval, _fit_context
-from skgroup._validation import TaskTable, forget_fit
+from skgroup._validation import TaskTable, forget_fit, take_tasks
 from skgroup.cluster._html import GroupsReprMixin
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
@@ -51,6 +51,65 @@ class _Grouping(GroupsReprMixin, BaseEstimator):
     random_state: Any
     verbose: int
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Measure how the tasks go together, and choose the groups.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
+        y : array-like of shape (n_samples, n_tasks)
+            The task table `Y`. A task of a single class is in no group.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            Before any training, if a parameter or the data are not right, or no choice of groups
+            keeps the constraints.
+        KeyboardInterrupt
+            If interrupted. After any error an earlier fit stays as it was.
+        """
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        data = net._check_data(X, y, sample_weight)
+        if data.whole is None:
+            self._fit(X, y, sample_weight)
+            return self
+        table = data.whole
+        tasks = np.flatnonzero(table.learnable)
+        of_learnable = clone(self)
+        for part in (of_learnable.estimator, of_learnable.selector):
+            if part is not None:
+                part.keep_tasks(tasks, table.n_tasks, table.names)
+        of_learnable._fit(X, take_tasks(y, table.learnable), sample_weight)
+        forget_fit(self)
+        found = {k: v for k, v in vars(of_learnable).items() if k.endswith("_")}
+        for name in ("membership_", "serving_weights_"):
+            rows = np.zeros((table.n_tasks, found[name].shape[1]))
+            rows[tasks] = found[name]
+            found[name] = rows
+        if "affinity_" in found:
+            affinity = np.zeros((table.n_tasks,) * 2)
+            affinity[np.ix_(tasks, tasks)] = found["affinity_"]
+            found["affinity_"] = affinity
+        found["groups_"] = [tasks[group] for group in found["groups_"]]
+        self.__dict__.update(found)
+        self._learn_names(table)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """`fit`, where there is something to learn of all tasks."""
+        raise NotImplementedError
+
+    def _learn_names(self, table: TaskTable) -> None:
+        self.n_tasks_ = table.n_tasks
+        if table.names is not None:
+            self.task_names_in_ = table.names
+
     def _begin(self, X: Any, y: Any, sample_weight: Any, **fixed: Any) -> GroupSelector:
         """Check everything before anything trains, and forget an earlier fit."""
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
@@ -62,9 +121,7 @@ class _Grouping(GroupsReprMixin, BaseEstimator):
         self._check(selector, data.table)
         forget_fit(self)
         self.__dict__.update(data.inputs)
-        self.n_tasks_ = data.table.n_tasks
-        if data.table.names is not None:
-            self.task_names_in_ = data.table.names
+        self._learn_names(data.table)
         return selector
 
     def _check(self, selector: GroupSelector, table: TaskTable) -> None:
@@ -115,7 +172,7 @@ class TAGGrouping(_Grouping):
     ----------
     affinity_ : ndarray of shape (n_tasks, n_tasks)
     membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
-        As `GroupSelector` has them; `selector_` is the fitted one.
+        As `GroupSelector` has them; `selector_` is the fitted one, of the tasks that are learned.
 
     References
     ----------
@@ -145,8 +202,7 @@ class TAGGrouping(_Grouping):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TAGGrouping:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Measure the affinities of the tasks `y` (n_samples, n_tasks), and choose groups."""
         selector = self._begin(X, y, sample_weight)
         relation = InterTaskAffinity(
@@ -157,7 +213,6 @@ class TAGGrouping(_Grouping):
         ).fit(X, y, sample_weight=sample_weight)
         self.affinity_ = relation.affinity_
         self._select(selector, self.affinity_)
-        return self
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: 1."""
@@ -229,18 +284,16 @@ class ExhaustiveGrouping(_GainGrouping):
     Attributes
     ----------
     gains_ : GroupGains
-        What was measured.
+        What was measured, of the tasks that are learned.
     membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
-        As `GroupSelector` has them; `selector_` is the fitted one.
+        As `GroupSelector` has them; `selector_` is the fitted one, of the tasks that are learned.
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ExhaustiveGrouping:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Measure all groups of the tasks `y` (n_samples, n_tasks), and choose."""
         selector = self._begin(X, y, sample_weight)
         self.gains_ = self._gains("all")._fit(X, y, sample_weight)
         self._select(selector, self.gains_.gains_, masks=self.gains_.masks_)
-        return self
 
     def _check(self, selector: GroupSelector, table: TaskTable) -> None:
         # With more tasks `GroupGains` refuses before it trains.
@@ -275,11 +328,11 @@ class HOAGrouping(_GainGrouping):
     Attributes
     ----------
     gains_ : GroupGains
-        What was measured.
+        What was measured, of the tasks that are learned.
     affinity_ : ndarray of shape (n_tasks, n_tasks)
         [i, j] is the gain of task j in the pair of i and j; 0 on the diagonal.
     membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
-        As `GroupSelector` has them; `selector_` is the fitted one.
+        As `GroupSelector` has them; `selector_` is the fitted one, of the tasks that are learned.
 
     References
     ----------
@@ -287,8 +340,7 @@ class HOAGrouping(_GainGrouping):
        ICML 2020, arXiv:1905.07553.
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HOAGrouping:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Measure single tasks and pairs of the tasks `y` (n_samples, n_tasks), and choose."""
         # Alone, a task gains nothing over itself: what the diagonal says.
         selector = self._begin(X, y, sample_weight, singleton_score="diagonal")
@@ -301,7 +353,6 @@ class HOAGrouping(_GainGrouping):
         self.affinity_[first, second] = gains[pairs][rows, second]
         self.affinity_[second, first] = gains[pairs][rows, first]
         self._select(selector, self.affinity_)
-        return self
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: n (n + 1) / 2 a repeat and split."""
@@ -338,10 +389,10 @@ class MTGNetGrouping(_GainGrouping):
     Attributes
     ----------
     gains_ : GroupGains
-        What was measured.
+        What was measured, of the tasks that are learned.
     predictor_ : MTGNet
     membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
-        As `GroupSelector` has them; `selector_` is the fitted one.
+        As `GroupSelector` has them; `selector_` is the fitted one, of the tasks that are learned.
 
     References
     ----------
@@ -380,8 +431,7 @@ class MTGNetGrouping(_GainGrouping):
         self.groups_per_task = groups_per_task
         self.predictor = predictor
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MTGNetGrouping:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Measure some groups of the tasks `y` (n_samples, n_tasks), predict all, and choose."""
         selector = self._begin(X, y, sample_weight)
         names = getattr(self, "task_names_in_", None)
@@ -405,7 +455,6 @@ class MTGNetGrouping(_GainGrouping):
         few = n_tasks <= _LISTED
         masks = all_groups(n_tasks) if few else self._near_the_best(selector, names)
         self._select(selector, self._gains_of(masks), masks=masks)
-        return self
 
     def _check(self, selector: GroupSelector, table: TaskTable) -> None:
         super()._check(selector, table)

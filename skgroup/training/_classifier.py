@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
-from skgroup._validation import MULTICLASS, TaskTable, check_tasks
+from skgroup._validation import MISSING, MULTICLASS, UNKNOWN, TaskTable, check_tasks
 from skgroup.metrics import multitask_f1_score
 
 __all__ = ["TaskClassifierMixin", "decode"]
@@ -28,13 +29,15 @@ class TaskClassifierMixin(ClassifierMixin):
 
     A subclass calls `_learn_tasks` in `fit` and implements `_flat_proba(X)`, of shape
     (n_samples, n_outputs): the probability of the second class where a task is binary, of each
-    class where it is not, task after task.
+    class where it is not, task after task. Tasks of a single class have no part in it, nor in
+    `task_outputs_`.
     """
 
     def _learn_tasks(self, table: TaskTable) -> None:
         self.task_classes_: list[NDArray] = table.classes
-        self.task_outputs_ = table.task_outputs
+        self.task_outputs_ = table.select(table.learnable).task_outputs
         self.positive_codes_ = table.positive
+        self.constant_codes_ = table.constant
         self.n_tasks_ = table.n_tasks
         self.single_output_ = table.is_1d
         if table.names is not None:
@@ -69,7 +72,9 @@ class TaskClassifierMixin(ClassifierMixin):
         -------
         proba : ndarray of shape (n_samples, n_tasks), list of ndarray, or ndarray
             Probability of the second class, if every task is binary; else a list of
-            (n_samples, n_classes) a task; (n_samples, n_classes) if `y` was 1-D in `fit`.
+            (n_samples, n_classes) a task; (n_samples, n_classes) if `y` was 1-D in `fit`. A task of
+            which `fit` has met a single class counts as binary; if that class is none of 0, 1,
+            False and True, it has no second class, whose probability is 0.
 
         Raises
         ------
@@ -79,11 +84,20 @@ class TaskClassifierMixin(ClassifierMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
-        if not self.single_output_ and set(self.task_outputs_) == {1}:
+        learned = np.flatnonzero(self.constant_codes_ == MISSING)
+        all_binary = set(self.task_outputs_) == {1} and not self.single_output_
+        if all_binary and len(learned) == self.n_tasks_:
             return proba
+        if all_binary:
+            table = np.tile(self.constant_codes_.astype(proba.dtype), (len(proba), 1))
+            table[:, learned] = proba
+            return table
         of_tasks = [
-            np.hstack([1 - p, p]) if p.shape[1] == 1 else p for p in self._split_tasks(proba)
+            np.tile(np.eye(len(c), dtype=proba.dtype)[k], (len(proba), 1))
+            for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
         ]
+        for t, p in zip(learned, self._split_tasks(proba), strict=True):
+            of_tasks[t] = np.hstack([1 - p, p]) if p.shape[1] == 1 else p
         return of_tasks[0] if self.single_output_ else of_tasks
 
     def predict(self, X: Any) -> NDArray:
@@ -108,26 +122,40 @@ class TaskClassifierMixin(ClassifierMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
+        learned = np.flatnonzero(self.constant_codes_ == MISSING)
         if set(self.task_outputs_) == {1}:
-            codes = self._decide(proba)
+            found = self._decide(proba, learned)
         else:
             parts = self._split_tasks(proba)
             binary = np.asarray(self.task_outputs_) == 1
-            codes = np.stack([p.argmax(axis=1) for p in parts], axis=1)
+            found = np.stack([p.argmax(axis=1) for p in parts], axis=1)
             if binary.any():
                 second = np.hstack([p for p, b in zip(parts, binary, strict=True) if b])
-                codes[:, binary] = self._decide(second, binary)
+                found[:, binary] = self._decide(second, learned[binary])
+        codes = found
+        if len(learned) < self.n_tasks_:
+            codes = np.tile(self.constant_codes_, (len(found), 1))
+            codes[:, learned] = found
         labels = decode(codes, self.task_classes_)
         return labels[:, 0] if self.single_output_ else labels
 
-    def _decide(self, second: NDArray, tasks: Any = slice(None)) -> NDArray[np.intp]:
+    def _decide(self, second: NDArray, tasks: NDArray[np.intp]) -> NDArray[np.intp]:
         """Codes of binary tasks, from the probabilities of their second classes."""
-        n_tasks = len(self.task_outputs_)
-        cut = np.broadcast_to(getattr(self, "thresholds_", 0.5), n_tasks)[tasks]
+        cut = np.broadcast_to(getattr(self, "thresholds_", 0.5), self.n_tasks_)[tasks]
         cut = cut.astype(second.dtype)
         first_is_positive = self.positive_codes_[tasks] == 0
         is_second = np.where(first_is_positive, 1 - second <= cut, second > cut)
         return is_second.astype(np.intp)
+
+    def _pos_label_of(self, task: int) -> Any:
+        """The positive class that the parameters give to a task, None if they do not."""
+        given = getattr(self, "pos_label", None)
+        if given is None:
+            given = getattr(getattr(self, "estimator", None), "pos_label", None)
+        if not isinstance(given, Mapping):
+            return given
+        names = getattr(self, "task_names_in_", range(self.n_tasks_))
+        return given.get(names[task])
 
     def _split_tasks(self, proba: NDArray) -> list[NDArray]:
         return np.split(proba, np.cumsum(self.task_outputs_)[:-1], axis=1)
@@ -160,10 +188,23 @@ class TaskClassifierMixin(ClassifierMixin):
             task is the positive one (`pos_label`).
         """
         predicted = self.predict(X)
-        names = getattr(self, "task_names_in_", None)
-        table = check_tasks(y, classes=self.task_classes_, names=names, add_classes=True)
-        more = np.array([len(c) for c in table.classes]) > 2  # by a label that fit has not met
-        table = replace(table, positive=np.where(more, MULTICLASS, self.positive_codes_))
+        table = check_tasks(
+            y,
+            classes=self.task_classes_,
+            names=getattr(self, "task_names_in_", None),
+            constant=self.constant_codes_,
+            add_classes=True,
+        )
+        # A label that fit has not met may make a task one of more classes, or be the positive class
+        # of one that had a single class.
+        n_classes = np.array([len(c) for c in table.classes])
+        positive = self.positive_codes_.copy()
+        alone = np.array([len(c) for c in self.task_classes_]) == 1
+        for t in np.flatnonzero(alone & (n_classes == 2) & (positive == UNKNOWN)):
+            given = self._pos_label_of(int(t))
+            found = np.flatnonzero([given == label for label in table.classes[t].tolist()])
+            positive[t] = found[0] if len(found) else table.positive[t]
+        table = replace(table, positive=np.where(n_classes > 2, MULTICLASS, positive))
         return float(multitask_f1_score(table, predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:

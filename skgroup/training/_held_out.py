@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, ShuffleSplit, check_cv
 
-from skgroup._validation import TaskTable
+from skgroup._validation import MISSING, TaskTable
 
 __all__ = ["count_splits", "held_out_splits"]
 
@@ -108,8 +108,8 @@ def _check_repeatable(cv: Any, name: str) -> None:
 def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:
     codes = table.codes
     for t in table.canonical_tasks():  # the order of the tasks must not matter
-        absent = np.setdiff1d(np.arange(len(table.classes[t])), codes[train, t])
-        for k in absent:
+        met = np.unique(codes[:, t][codes[:, t] != MISSING])
+        for k in np.setdiff1d(met, codes[train, t]):
             # Samples that `cv` names on neither side may be needed too.
             found = test[codes[test, t] == k]
             found = found if len(found) else np.flatnonzero(codes[:, t] == k)

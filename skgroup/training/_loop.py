@@ -220,12 +220,16 @@ def _raised_by_code(error: BaseException) -> bool:
 class BatchLabels:
     """Turns the target of a batch into labels, for skorch's scoring callbacks."""
 
-    def __init__(self, classes: list[NDArray], single: bool) -> None:
+    def __init__(self, classes: list[NDArray], single: bool, constant: NDArray[np.intp]) -> None:
         self.classes = classes
         self.single = single
+        self.constant = constant
 
     def __call__(self, target: dict[str, Tensor]) -> NDArray:
-        codes: NDArray = target["codes"].numpy(force=True)
+        learned: NDArray = target["codes"].numpy(force=True)
+        # Of tasks of a single class, batches hold nothing.
+        codes = np.tile(self.constant, (len(learned), 1))
+        codes[:, self.constant < 0] = learned
         labels = decode(np.maximum(codes, 0), self.classes)
         if (codes < 0).any():
             labels = labels.astype(object)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from inspect import Parameter, signature
@@ -138,8 +138,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
         The labels of each task.
     n_tasks_ : int
+    constant_codes_ : ndarray of shape (n_tasks,)
+        -1; of a task of which a single class was met, and so nothing is learned, the position of
+        that class in `classes_`.
     task_outputs_ : tuple of int
-        Logits of each task.
+        Logits of each task that is learned.
     task_names_in_ : ndarray of shape (n_tasks,) of str
         Column names, where `Y` was a DataFrame.
     n_features_in_ : int
@@ -358,9 +361,15 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         # Further training knows the tasks; names decide which column is which.
         goes_on = not reset or (self.warm_start and self.initialized_)
         names = getattr(self, "task_names_in_", None) if goes_on else None
-        table = check_tasks(y, classes=classes, names=names, pos_label=self.pos_label)
+        constant = None if reset else self.constant_codes_
+        table = check_tasks(
+            y, classes=classes, names=names, pos_label=self.pos_label, constant=constant
+        )
         if not reset:
             table = replace(table, positive=self.positive_codes_)
+            self._check_constant(table)
+        elif not table.learnable.any():
+            raise ValueError(f"The 'classes' of some task must be at least two. Got {classes!r}.")
         if n_samples_of(X) != len(table.codes):
             raise ValueError(
                 "X and Y must have the same number of samples. Got X with "
@@ -402,7 +411,19 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             for name in ("n_features_in_", "feature_names_in_", "input_shape_")
             if hasattr(self, name)
         }
-        return TrainingData(X, table, inputs, sample_weight, class_weight)
+        return TrainingData(X, table, inputs, sample_weight, class_weight).learnable()
+
+    def _check_constant(self, table: TaskTable) -> None:
+        """Refuse labels of another class for tasks that no head was built for."""
+        known = table.constant != MISSING
+        other = known & ((table.codes != table.constant) & (table.codes != MISSING)).any(axis=0)
+        if other.any():
+            t = int(np.flatnonzero(other)[0])
+            raise ValueError(
+                f"{task_label(table.names, t)} of Y holds a second class, but a single one was "
+                "met in fit, so that the net has no head for it. Call fit, or give all classes in "
+                "the first call of partial_fit."
+            )
 
     def _check_parameters(self) -> None:
         constraints = {
@@ -476,6 +497,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
         return weight
 
+    def _task_weight_of(self, data: TrainingData) -> NDArray[np.float32]:
+        """Weights of the tasks that are learned."""
+        table = data.all_tasks
+        return self._check_task_weight(table.n_tasks, table.names)[table.learnable]
+
     def _check_class_weight(
         self, weight: NDArray[np.float32], task_weight: NDArray[np.float32], table: TaskTable
     ) -> None:
@@ -488,13 +514,40 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 f"{rule}, within the range of float32 (times 'task_weight'). Got "
                 f"{self.class_weight!r}."
             )
-        for t, of_task in enumerate(weight):
+        for t in np.flatnonzero(table.learnable):
+            of_task = weight[t]
             classes = np.unique(table.codes[:, t][table.codes[:, t] != MISSING])
             if len(classes) and not of_task[classes].any():
                 raise ValueError(
                     f"{rule}, not all 0 for the labels of {task_label(table.names, t)}. Got "
                     f"{self.class_weight!r}."
                 )
+
+    def keep_tasks(self, tasks: NDArray[np.intp], n_tasks: int, task_names: Any = None) -> None:
+        """Change the parameters to be those of some of the tasks.
+
+        Parameters
+        ----------
+        tasks : ndarray of int
+            Positions of the tasks that stay.
+        n_tasks : int
+            The number of all tasks.
+        task_names : ndarray of shape (n_tasks,) of str, default=None
+        """
+        if self.task_weight is not None:
+            self.task_weight = self._check_task_weight(n_tasks, task_names)[tasks]
+        for name, value in self._task_parameters().items():
+            self.set_params(**{f"module__{name}": [value[t] for t in tasks]})
+        keys = {t: i for i, t in enumerate(tasks)}
+        if task_names is not None:
+            keys = {task_names[t]: task_names[t] for t in tasks}
+        if isinstance(self.pos_label, Mapping):
+            self.pos_label = {keys[t]: v for t, v in self.pos_label.items() if t in keys}
+        by_task = isinstance(self.class_weight, Mapping) and any(
+            isinstance(of_task, Mapping) for of_task in self.class_weight.values()
+        )
+        if by_task:
+            self.class_weight = {keys[t]: v for t, v in self.class_weight.items() if t in keys}
 
     def _task_parameters(self) -> dict[str, Any]:
         """Hyper-parameters of the module that were given with an entry a task."""
@@ -542,7 +595,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if not resume:
             self.__dict__.update(data.inputs)
             met = getattr(self, "task_classes_", [])
-            self._learn_tasks(data.table)
+            learned = getattr(self, "constant_codes_", None)
+            self._learn_tasks(data.all_tasks)
             self.selected_ = data.selected
             shape = shape_of(data.X)
             earlier = getattr(self, "learned_", None)
@@ -565,11 +619,18 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                         raise ValueError(
                             "The 'warm_start' parameter goes on with the classes of the earlier "
                             f"fit, which are {before.tolist()} for "
-                            f"{task_label(data.table.names, t)}. Got {of_task.tolist()}."
+                            f"{task_label(data.all_tasks.names, t)}. Got {of_task.tolist()}."
                         )
+                other = np.flatnonzero((learned == MISSING) != (self.constant_codes_ == MISSING))
+                if len(other):
+                    raise ValueError(
+                        "The 'warm_start' parameter goes on with the tasks that the earlier fit "
+                        "learned: those with a single observed class must be the same. Got "
+                        f"another {task_label(data.all_tasks.names, other[0])}."
+                    )
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
-            "task_weight": self._check_task_weight(data.table.n_tasks, data.table.names),
+            "task_weight": self._task_weight_of(data),
             "class_weight": data.class_weight,
             "complete": not (data.table.codes == MISSING).any(),
         }
@@ -651,7 +712,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if tuple(output.shape) != expected:
             raise ValueError(
                 f"The module {name} must return logits of shape (batch, n_outputs) = {expected} "
-                f"for the {self.n_tasks_} tasks of Y. Got shape {tuple(output.shape)}."
+                f"for the {len(self.task_outputs_)} tasks to learn. Got shape "
+                f"{tuple(output.shape)}."
             )
 
     def load_tasks(self, other: MultiTaskNet, tasks: NDArray[np.intp]) -> None:
@@ -752,7 +814,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         for name, callback in self.callbacks_:
             extractor = getattr(callback, "target_extractor", None)
             if extractor is to_numpy or isinstance(extractor, BatchLabels):
-                callback.target_extractor = BatchLabels(self.task_classes_, self.single_output_)
+                callback.target_extractor = BatchLabels(
+                    self.task_classes_, self.single_output_, self.constant_codes_
+                )
             monitor = getattr(callback, "monitor", None)
             self._check_monitor(name, monitor)
             if isinstance(monitor, str) and monitor.startswith("valid_") and not self.train_split:
@@ -845,7 +909,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         while isinstance(base, Subset):
             base = base.dataset
         if valid is not None and not _is_prepared(base):
-            table = check_tasks(self._own_columns(labels_of(valid)), classes=self.task_classes_)
+            learned = [
+                c
+                for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
+                if k == MISSING
+            ]
+            table = check_tasks(self._own_columns(labels_of(valid)), classes=learned)
             valid = TrainingData(valid, table).dataset()
             if (table.codes == MISSING).any():
                 self.criterion_.complete = False
@@ -1036,7 +1105,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         Returns
         -------
         weights : list of ndarray of shape (n_tasks, n_experts), one a level
-            Means over the samples. Experts stand in the order of `expert_names`.
+            Means over the samples; 0 for a task of a single class, of which nothing is learned.
+            Experts stand in the order of `expert_names`.
 
         Raises
         ------
@@ -1063,7 +1133,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 totals = totals or [torch.zeros_like(mean) for mean in means]
                 for total, mean in zip(totals, means, strict=True):
                     total += mean * n_samples_of(x)
-        return [(total / n_samples_of(dataset)).numpy() for total in totals]
+        learned = self.constant_codes_ == MISSING
+        weights = []
+        for total in totals:
+            weights.append(np.zeros((self.n_tasks_, total.shape[1])))
+            weights[-1][learned] = (total / n_samples_of(dataset)).numpy()
+        return weights
 
     @available_if(_module_has("expert_names"))
     def expert_names(self) -> list[str]:
@@ -1075,7 +1150,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """
         self.check_is_fitted()
         names = getattr(self, "task_names_in_", None)
-        return self.module_.expert_names(None if names is None else list(names))
+        learned = self.constant_codes_ == MISSING
+        return self.module_.expert_names(None if names is None else list(names[learned]))
 
     # -- predicting ----------------------------------------------------------------------------
 

@@ -426,12 +426,12 @@ class _StackedTasks:
     """Labels and weights of the tasks of all nets, padded to the largest number of tasks."""
 
     def __init__(self, nets: Sequence[MultiTaskNet], datasets: Sequence[Any], device: Any) -> None:
-        self.n_tasks = [net.n_tasks_ for net in nets]
-        widest = max(nets, key=lambda net: net.n_tasks_)
+        self.n_tasks = [len(net.task_outputs_) for net in nets]
+        widest = max(nets, key=lambda net: len(net.task_outputs_))
         self.layout = OutputLayout(widest.task_outputs_, device)
         self.task_outputs = [k for net in nets for k in net.task_outputs_]
         width = max(net.criterion_.weight.shape[-1] for net in nets)
-        self.weight = torch.zeros(len(nets), widest.n_tasks_, width, device=device)
+        self.weight = torch.zeros(len(nets), max(self.n_tasks), width, device=device)
         for j, net in enumerate(nets):
             w = net.criterion_.weight
             self.weight[j, : w.shape[0], : w.shape[1]] = w

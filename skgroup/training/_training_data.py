@@ -21,7 +21,8 @@ class TrainingData:
     """Checked inputs, tasks and weights of samples and classes: what nets are trained on.
 
     `inputs` holds what estimators say of their inputs: `n_features_in_`, `feature_names_in_`,
-    `input_shape_`, as far as there are any.
+    `input_shape_`, as far as there are any. `whole` is the table of all tasks of `Y`, where some of
+    them have a single class and so are not in `table`.
     """
 
     X: Any
@@ -30,6 +31,12 @@ class TrainingData:
     sample_weight: NDArray[np.float64] | None = None
     class_weight: NDArray[np.float32] | None = None
     selected: NDArray[np.intp] | None = None
+    whole: TaskTable | None = None
+
+    @property
+    def all_tasks(self) -> TaskTable:
+        """The table of all tasks of `Y`, those of a single class too."""
+        return self.table if self.whole is None else self.whole
 
     @property
     def tasks(self) -> NDArray[np.intp]:
@@ -39,25 +46,34 @@ class TrainingData:
     def select(self, tasks: NDArray) -> TrainingData:
         """The same samples with some of the tasks."""
         if np.array_equal(np.arange(self.table.n_tasks)[tasks], np.arange(self.table.n_tasks)):
-            return self
+            return replace(self, whole=None)
         table = self.table.select(tasks)
         class_weight = self.class_weight
         if class_weight is not None:
             class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
-        selected = self.tasks[tasks]
-        return replace(self, table=table, class_weight=class_weight, selected=selected)
+        return replace(
+            self, table=table, class_weight=class_weight, selected=self.tasks[tasks], whole=None
+        )
+
+    def learnable(self) -> TrainingData:
+        """The same samples with the tasks that there is something to learn of."""
+        learnable = self.table.learnable
+        return self if learnable.all() else replace(self.select(learnable), whole=self.table)
 
     def take(self, samples: NDArray[np.intp], class_weight: Any = None) -> TrainingData:
         """Some of the samples; `class_weight` as `MultiTaskNet` takes it, for these samples."""
-        table = replace(self.table, codes=self.table.codes[samples])
+        table = self.all_tasks.take(samples)
         weight = None if self.sample_weight is None else self.sample_weight[samples]
-        return replace(
+        taken = replace(
             self,
             X=take_samples(self.X, samples),
             table=table,
             sample_weight=weight,
             class_weight=class_weight_table(class_weight, table, weight),
+            whole=None,
+            selected=self.selected if self.whole is None else None,
         )
+        return taken if self.whole is None else taken.learnable()
 
     def dataset(self) -> TaskDataset:
         """Inputs and targets as the batches take them."""
