@@ -398,7 +398,7 @@ def test_a_warm_start_has_heads_for_the_same_tasks(net, data):
     fit(fitted, X, Y[["a", "zero", "b"]])
     with (
         pytest.warns(UserWarning, match=SAID),
-        pytest.raises(ValueError, match="warm_start.*another task 0"),
+        pytest.raises(ValueError, match=r"warm_start.*another task 0"),
     ):
         fitted.fit(X, Y[["a", "zero", "b"]].assign(a=0, zero=Y["a"]))
 
