@@ -30,7 +30,7 @@ from skgroup.ensemble._fit_store import FitStore, key_of
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._groupers import base_net, named_steps, steps_of
 from skgroup.ensemble._task_scores import TaskScores
-from skgroup.exceptions import TrainingInterruptedWarning
+from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, n_samples_of, take_samples
 from skgroup.training._held_out import Split, held_out_splits
@@ -128,8 +128,8 @@ def compare(
     FileFormatError
         A ValueError: if `results` is a file of something else, or damaged.
     OSError
-        If `results` cannot be written: before any training, or when the disk is full; what was
-        written stays.
+        If `results` cannot be written, before any training. Later (a full disk) this is a
+        `NotWrittenWarning`: no fit is lost from what is returned, and what was written stays.
     KeyboardInterrupt
         If interrupted before the first fit has finished. Later, what is finished is returned,
         with a `TrainingInterruptedWarning`; a fit that an interruption cut short does not count.
@@ -236,6 +236,13 @@ def compare(
         raise ValueError(
             f"All {len(jobs)} fits of the comparison failed, the first with: "
             f"{next(iter(filled.errors.values()))}"
+        )
+    if store.unwritten:
+        warnings.warn(
+            f"The 'results' parameter of compare: {len(store.unwritten)} of {n_done} fits are in "
+            f"the comparison that is returned, but not in {results}, which could not be written.",
+            NotWrittenWarning,
+            stacklevel=2,
         )
     if interrupted:
         warnings.warn(
@@ -364,8 +371,8 @@ def _run(
                         "seconds": done.seconds,
                         "nets": done.nets,
                     }
-                    store.add(record)
                     keep(job, record)
+                    store.add(record)
                 bar.set_postfix_str(job.name, refresh=False)
                 bar.update()
         except KeyboardInterrupt:

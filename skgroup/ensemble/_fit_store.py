@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
-from skgroup.exceptions import FileFormatError
+from skgroup.exceptions import FileFormatError, NotWrittenWarning
 from skgroup.store import LineFile, path_of
 from skgroup.training._identity import fingerprint, key_of
 
@@ -24,6 +25,8 @@ class FitStore:
     ----------
     records : dict of str to dict
         The finished fits by their keys.
+    unwritten : list of dict
+        Those that are not in the file, because it could not be written.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class FitStore:
 
     def __init__(self, path: Any) -> None:
         self.records: dict[str, dict[str, Any]] = {}
+        self.unwritten: list[dict[str, Any]] = []
         self._file = None
         if path is None:
             return
@@ -77,13 +81,30 @@ class FitStore:
             self._file.begin()
 
     def add(self, record: dict[str, Any]) -> None:
-        """Keep a record; its "key" says what of, its "scores" are floats."""
+        """Keep a record; its "key" says what of, its "scores" are floats.
+
+        Where the file cannot be written (a full disk) it is kept in memory, with a warning, and
+        written with a later one if that can be.
+        """
         self.records[record["key"]] = record
         if self._file is None:
             return
         scores = [float(s) if math.isfinite(s) else None for s in record["scores"]]
         nets = record["nets"] if math.isfinite(record["nets"]) else None
-        self._file.append({**record, "scores": scores, "nets": nets})
+        first = not self.unwritten
+        self.unwritten.append({**record, "scores": scores, "nets": nets})
+        try:
+            while self.unwritten:
+                self._file.append(self.unwritten[0])
+                del self.unwritten[0]
+        except (OSError, FileFormatError) as error:
+            if first:
+                warnings.warn(
+                    "The 'results' parameter of compare: a fit is kept in memory alone, and "
+                    f"written with a later one if that can be. {error}",
+                    NotWrittenWarning,
+                    stacklevel=4,
+                )
 
 
 def _is_whole(record: dict[str, Any]) -> bool:
