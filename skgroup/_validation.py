@@ -18,6 +18,7 @@ __all__ = [
     "UNKNOWN",
     "TaskTable",
     "as_columns",
+    "by_task_columns",
     "by_task_key",
     "by_task_names",
     "check_membership",
@@ -304,6 +305,16 @@ def by_task_names(value: Any, names: NDArray[np.object_] | None, what: str) -> A
         return value
     order = match_names(_names(index, what), names, what)
     return value if order is None else value.iloc[order]
+
+
+def by_task_columns(value: Any, names: NDArray[np.object_] | None, what: str) -> Any:
+    """A DataFrame with a column a task in the order of `names`; all else as it is."""
+    if names is None or not hasattr(value, "columns"):
+        return value
+    order = match_names(_names(value.columns, what), names, what)
+    if order is None:
+        return value
+    return value.iloc[:, order] if hasattr(value, "iloc") else value[:, order.tolist()]
 
 
 def by_task_key(given: Mapping[Any, Any], names: NDArray[np.object_] | None) -> dict[Any, Any]:

@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
 from skgroup._validation import check_tasks
+from skgroup.selection import GroupGains, GroupSelector, HigherOrderApproximation
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 5)).astype(np.float32)
@@ -251,4 +252,43 @@ def test_unsigned_integers_beyond_those_of_torch_do_not_wrap(net):
     fitted = net.set_params(max_epochs=1).fit(large, Y)
     np.testing.assert_array_equal(
         fitted.predict_proba(large), fitted.predict_proba(large.astype(np.float32))
+    )
+
+
+MASKS = pd.DataFrame(
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], columns=list("abc")
+)
+GAINS = pd.DataFrame(np.arange(18.0).reshape(6, 3) ** 2, columns=list("abc"))
+
+
+def test_masks_and_gains_match_tasks_by_name(net):
+    measured = GroupGains(net.set_params(max_epochs=1), masks=MASKS[["c", "a", "b"]]).fit(X, Y)
+    np.testing.assert_array_equal(measured.masks_, MASKS)
+    with pytest.raises(ValueError, match=r"'masks' parameter.*Missing: c\. New: d\."):
+        measured.set_params(masks=MASKS.rename(columns={"c": "d"})).fit(X, Y)
+
+    expected = HigherOrderApproximation().fit(MASKS, GAINS)
+    shuffled = HigherOrderApproximation().fit(MASKS, GAINS[["c", "a", "b"]])
+    np.testing.assert_array_equal(shuffled.predict(MASKS), expected.predict(MASKS))
+    assert shuffled.score(MASKS, GAINS[["b", "c", "a"]]) == expected.score(MASKS, GAINS)
+
+    same = [GroupSelector(2).fit(GAINS, masks=m) for m in (MASKS, MASKS[["c", "a", "b"]])]
+    assert [g.tolist() for g in same[0].groups_] == [g.tolist() for g in same[1].groups_]
+    np.testing.assert_array_equal(same[0].scores_, same[1].scores_)
+
+
+def test_a_mask_of_serving_tasks_matches_them_by_name():
+    affinity = pd.DataFrame(np.ones((3, 3)), index=list("abc"), columns=list("abc"))
+    mask = pd.Series([True, True, False], index=list("cab"))
+    selector = GroupSelector(1, max_size=2, serving_tasks=mask).fit(affinity)
+    assert [g.tolist() for g in selector.groups_] == [[0, 2]]
+
+
+def test_measured_gains_may_be_a_table_of_polars():
+    pl = pytest.importorskip("polars")
+    table = pl.DataFrame(GAINS[["c", "a", "b"]].to_dict("list"))
+    selector = GroupSelector(2).fit(table, masks=pl.DataFrame(MASKS.to_dict("list")))
+    assert selector.task_names_in_.tolist() == ["c", "a", "b"]
+    np.testing.assert_array_equal(
+        selector.scores_, GroupSelector(2).fit(GAINS, masks=MASKS).scores_[[2, 0, 1]]
     )

@@ -19,7 +19,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context
-from skgroup._validation import MISSING, TaskTable, forget_fit, task_label
+from skgroup._validation import (
+    MISSING,
+    TaskTable,
+    by_task_columns,
+    forget_fit,
+    task_label,
+)
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.selection._hoa import check_masks
@@ -241,7 +247,7 @@ class GroupGains(BaseEstimator):
         net.set_params(task_weight=None)
         data = net._check_data(X, y, sample_weight)
         n_tasks, learnable = data.all_tasks.n_tasks, data.all_tasks.learnable
-        asked = self._asked(n_tasks, learnable)
+        asked = self._asked(n_tasks, learnable, data.all_tasks.names)
         earlier = vars(self).copy()
         before = earlier if self.warm_start and hasattr(self, "scores_") else None
         if before is None:
@@ -335,19 +341,21 @@ class GroupGains(BaseEstimator):
 
     # -- what there is to do -------------------------------------------------------------------
 
-    def _asked(self, n_tasks: int, learnable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _asked(
+        self, n_tasks: int, learnable: NDArray[np.bool_], task_names: Any
+    ) -> NDArray[np.bool_]:
         """The groups to measure, (n_groups, n_tasks), without tasks of a single class."""
         if learnable.all():
-            return self._asked_masks(n_tasks)
+            return self._asked_masks(n_tasks, task_names)
         if isinstance(self.masks, str):
             asked = self._asked_masks(int(learnable.sum()))
             masks = np.zeros((len(asked), n_tasks), dtype=bool)
             masks[:, learnable] = asked
             return masks
-        masks = self._asked_masks(n_tasks) & learnable
+        masks = self._asked_masks(n_tasks, task_names) & learnable
         return np.unique(masks[masks.any(axis=1)], axis=0)
 
-    def _asked_masks(self, n_tasks: int) -> NDArray[np.bool_]:
+    def _asked_masks(self, n_tasks: int, task_names: Any = None) -> NDArray[np.bool_]:
         name = "The 'masks' parameter of GroupGains"
         if isinstance(self.masks, str):
             if self.masks == "all":
@@ -361,7 +369,8 @@ class GroupGains(BaseEstimator):
             one = np.eye(n_tasks, dtype=bool)
             i, j = np.triu_indices(n_tasks, k=1)
             return np.vstack([one, one[i] | one[j]])
-        asked = check_masks(self.masks, n_tasks, name=name)
+        given = by_task_columns(self.masks, task_names, f"The columns of {name[4:]}")
+        asked = check_masks(given, n_tasks, name=name)
         if len(np.unique(asked, axis=0)) < len(asked):
             raise ValueError(f"{name} must hold each group once.")
         return asked

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup._compat import argument_named
+from skgroup._validation import by_task_columns
 from skgroup.selection._solve_rules import Rules
 
 __all__ = ["Given", "as_names", "canonical_order", "permuted", "read"]
@@ -72,6 +73,7 @@ def read(R: Any, masks: Any) -> Given:
     is_predictor = hasattr(R, "predict") and not hasattr(R, "__array__")
     checked = None
     if masks is not None:
+        masks = by_task_columns(masks, _names_of_columns(R), "The columns of masks")
         with argument_named("masks"):
             values = np.asarray(masks)
         if values.ndim != 2 or not values.shape[0] or not np.isin(values, (0, 1)).all():
@@ -100,10 +102,11 @@ def read(R: Any, masks: Any) -> Given:
     names = None
     if hasattr(R, "columns") and hasattr(R, "to_numpy"):
         # Relations name their rows after the tasks.
-        of_rows = checked is None and all(isinstance(label, str) for label in R.index)
+        index = list(getattr(R, "index", []))  # polars has none
+        of_rows = checked is None and index and all(isinstance(label, str) for label in index)
         names = _names(R.index if of_rows else R.columns, "R")
         # Rows in another order than the columns would silently swap tasks.
-        if checked is None and list(R.index) != list(R.columns) and set(R.index) == set(R.columns):
+        if checked is None and index != list(R.columns) and set(index) == set(R.columns):
             raise ValueError("R as a DataFrame must have its rows and columns in one order.")
         R = R.to_numpy()
     elif hasattr(R, "detach"):  # torch
@@ -146,6 +149,15 @@ def read(R: Any, masks: Any) -> Given:
         )
     _check_range(values[checked], values.shape[1], "R")
     return Given(values.shape[1], names, gains=np.where(checked, values, np.nan), masks=checked)
+
+
+def _names_of_columns(R: Any) -> NDArray[np.object_] | None:
+    """What the tasks of measured gains, or of a predictor of them, are called."""
+    if hasattr(R, "predict"):
+        found = getattr(R, "task_names_in_", getattr(R, "feature_names_in_", None))
+    else:
+        found = getattr(R, "columns", None)
+    return None if found is None else _names(found, "R")
 
 
 def _check_range(values: NDArray[np.float64], n_tasks: int, name: str) -> None:

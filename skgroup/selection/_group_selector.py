@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config
-from skgroup._validation import forget_fit
+from skgroup._validation import by_task_names, forget_fit
 from skgroup.cluster._html import GroupsReprMixin
 from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
 from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
@@ -532,7 +532,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
                 raise self._bad(
                     "serving_tasks", f"be of length n_tasks={given.n_tasks} as a mask", tasks
                 )
-            serving = np.array(tasks, dtype=bool)
+            what = "The index of 'serving_tasks'"
+            serving = np.array(by_task_names(self.serving_tasks, given.names, what), dtype=bool)
         else:
             serving[:] = False
             serving[[self._position("serving_tasks", t, given) for t in tasks]] = True

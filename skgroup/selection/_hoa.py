@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import _check_sample_weight, _fit_context, argument_named, validate_data
-from skgroup._validation import forget_fit
+from skgroup._validation import by_task_columns, forget_fit
 
 __all__ = ["GainPredictor", "HigherOrderApproximation", "check_gains", "check_masks"]
 
@@ -48,7 +48,8 @@ class GainPredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a group is empty, a gain of a present task is not finite, or the shapes differ.
         """
         checked = _check_masks(self, masks, reset=True)
-        values = check_gains(gains, checked)
+        names = getattr(self, "feature_names_in_", None)
+        values = check_gains(by_task_columns(gains, names, "The columns of gains"), checked)
         learned = self._fit(checked, values)
         inputs = {name: vars(self)[name] for name in _INPUTS if name in vars(self)}
         forget_fit(self)
@@ -96,7 +97,8 @@ class GainPredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         predicted = self.predict(X)
         present = ~np.isnan(predicted)
-        measured = check_gains(y, present)
+        names = getattr(self, "feature_names_in_", None)
+        measured = check_gains(by_task_columns(y, names, "The columns of y"), present)
         weight = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, present, ensure_non_negative=True)
