@@ -1,6 +1,7 @@
 """Census-Income (KDD), from files and by download."""
 
 import gzip
+import hashlib
 import lzma
 import re
 
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from benchmarks import census_income
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import _census_income, census_income_encoder, fetch_census_income
+from skgroup.exceptions import ChecksumError
 
 pytest.importorskip("pandas")
 
@@ -90,12 +92,20 @@ def test_in_a_pipeline(folder):
     assert clone(clf).fit(X, Y).predict(X).shape == (4, 3)
 
 
+def published(monkeypatch, source, content):
+    """Let a folder be what is published, with the sum of this content."""
+    monkeypatch.setattr(_census_income, "_URL", source.as_uri() + "/")
+    of_content = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(_census_income, "_SUMS", dict.fromkeys(_census_income._SUMS, of_content))
+    return of_content
+
+
 def test_downloads_once(folder, tmp_path, monkeypatch):
     source, home = tmp_path / "source", tmp_path / "home"
     source.mkdir()
     with gzip.open(source / "census-income.data.gz", "wt") as file:
         file.write("\n".join(TRAIN))
-    monkeypatch.setattr(_census_income, "_URL", source.as_uri() + "/")
+    published(monkeypatch, source, "\n".join(TRAIN).encode())
     with pytest.raises(FileNotFoundError, match="download_if_missing=False"):
         fetch_census_income(data_home=home, download_if_missing=False)
     first = fetch_census_income(data_home=home)
@@ -130,12 +140,52 @@ def test_a_download_that_broke_off_is_not_kept(tmp_path, monkeypatch):
     source.mkdir()
     whole = gzip.compress("\n".join(TRAIN).encode())
     (source / "census-income.data.gz").write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setattr(_census_income, "_URL", source.as_uri() + "/")
+    published(monkeypatch, source, gzip.decompress(whole))
     for _ in range(2):
         with pytest.raises(OSError, match=r"census-income\.data could not be downloaded"):
             fetch_census_income(data_home=home)
     (source / "census-income.data.gz").write_bytes(whole)
     assert len(fetch_census_income(data_home=home).data) == 4
+
+
+def test_another_file_than_the_published_is_refused_with_both_sums(tmp_path, monkeypatch):
+    source, home = tmp_path / "source", tmp_path / "home"
+    source.mkdir()
+    good = "\n".join(TRAIN).encode()
+    wanted = published(monkeypatch, source, good)
+    (source / "census-income.data.gz").write_bytes(gzip.compress(good[:-30]))
+    found = hashlib.sha256(good[:-30]).hexdigest()
+    message = f"data.gz is not what was published.* SHA-256 {wanted}. Got SHA-256 {found}"
+    with pytest.raises(ChecksumError, match=message):
+        fetch_census_income(data_home=home)
+    assert not list(home.rglob("*.gz"))
+    # What was spoilt after the download is not used either, and is downloaded anew.
+    kept = home / "census_income" / "census-income.data.gz"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(gzip.compress(good)[:-20])
+    with pytest.raises(ChecksumError, match=f"{kept} is not what .* breaks off"):
+        fetch_census_income(data_home=home, download_if_missing=False)
+    (source / "census-income.data.gz").write_bytes(gzip.compress(good))
+    assert len(fetch_census_income(data_home=home).data) == 4
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip"])
+def test_a_given_file_that_breaks_off_is_named(folder, kind):
+    import pandas as pd
+
+    rows = pd.read_csv(folder / "census-income.test", header=None, skipinitialspace=True)
+    path = folder / f"own.{kind}"
+    pd.concat([rows] * 40).to_csv(path, header=False, index=False)
+    path.write_bytes(path.read_bytes()[:-25])
+    with pytest.raises(ValueError, match=f"own.{kind} is damaged, or breaks off"):
+        fetch_census_income(path=path)
+
+
+@pytest.mark.parametrize("wrong", [3, b"a", ["a"], "", 1.5])
+@pytest.mark.parametrize("name", ["path", "data_home"])
+def test_what_is_no_path_is_refused(name, wrong):
+    with pytest.raises((TypeError, ValueError), match=f"The '{name}' parameter must be a path"):
+        fetch_census_income(**{name: wrong})
 
 
 def test_files_beside_the_table_are_not_taken_for_it(folder):

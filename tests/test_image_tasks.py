@@ -1,7 +1,9 @@
 """CIFAR-10, CIFAR-100 and CelebA as tasks: from files, and through torchvision."""
 
+import hashlib
 import pickle
 import re
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -21,6 +23,7 @@ from skgroup.datasets import (
     fetch_cifar100_tasks,
     make_label_tasks,
 )
+from skgroup.exceptions import ChecksumError
 from skgroup.nn import SmallCNN
 
 pd = pytest.importorskip("pandas")
@@ -621,7 +624,7 @@ def test_celeba_from_data_home(celeba, tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets.CelebA, "download", no_gdown)
     with refuses(
-        OSError, f"CelebA could not be downloaded to {home} ('gdown' is required.). {ways}"
+        OSError, f"CelebA could not be downloaded to {home / 'part'} ('gdown' is required.). {ways}"
     ):
         fetch_celeba_tasks(data_home=tmp_path)
     downloads = []
@@ -637,10 +640,53 @@ def test_celeba_from_data_home(celeba, tmp_path, monkeypatch):
     for _ in range(2):
         tasks = fetch_celeba_tasks(data_home=tmp_path)
         np.testing.assert_array_equal(tasks.target, labels[:16])
-    assert downloads == [home]
+    assert downloads == [home / "part"]
     # What is there needs no torchvision.
     monkeypatch.setitem(sys.modules, "torchvision", None)
     assert colours(fetch_celeba_tasks(data_home=tmp_path).data) == list(range(16))
+
+
+def test_celeba_that_broke_off_while_it_was_unpacked_is_not_taken(celeba, tmp_path, monkeypatch):
+    breaks = [True]
+
+    class Downloaded:
+        def __init__(self, folder, download):
+            images = Path(folder) / "celeba" / "img_align_celeba"
+            assert not images.exists()  # torchvision would take it for whole
+            shutil.copytree(celeba[0] / "celeba", images.parent, dirs_exist_ok=True)
+            if breaks:
+                (images / "000021.jpg").write_bytes(b"half")
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(torchvision.datasets, "CelebA", Downloaded)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_celeba_tasks(data_home=tmp_path)
+    with pytest.raises(FileNotFoundError, match="CelebA is not in"):
+        fetch_celeba_tasks(data_home=tmp_path, download_if_missing=False)
+    breaks.clear()
+    fetch_celeba_tasks(data_home=tmp_path, subset="all").data.check_samples()
+    shutil.rmtree(tmp_path / "celeba" / "celeba" / "img_align_celeba")
+    with pytest.raises(FileExistsError, match=r"celeba is incomplete\. Move it away"):
+        fetch_celeba_tasks(data_home=tmp_path)
+
+
+def test_a_damaged_file_of_torchvision_is_named_with_both_sums(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "test_batch").write_bytes(b"half")
+    found = hashlib.md5(b"half").hexdigest()
+    wanted = "40351d587109b95175f43aff81a1287e"
+    message = f"test_batch is not what was published: it must have the MD5 {wanted}. Got {found}."
+    with pytest.raises(ChecksumError, match=message):
+        fetch_cifar10_tasks(path=tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [3, b"a", ["a"], "", "a\0", 1.5])
+@pytest.mark.parametrize("name", ["path", "data_home"])
+def test_what_is_no_path_is_refused_by_fetchers(name, wrong):
+    for fetch in (fetch_cifar10_tasks, fetch_cifar100_tasks, fetch_celeba_tasks):
+        with pytest.raises((TypeError, ValueError), match=f"The '{name}' parameter must be a path"):
+            fetch(**{name: wrong})
 
 
 @pytest.fixture

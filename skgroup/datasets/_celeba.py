@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from skgroup.datasets._sources import (
     check_choice,
     draw_samples,
     home_of,
+    path_given,
     random_states,
     torchvision_set,
 )
@@ -136,8 +138,9 @@ def fetch_celeba_tasks(
 
 def _find(path: Any, data_home: Any, download_if_missing: bool) -> Path:
     """The folder `celeba`, absolute: the images are wanted after the working folder changed."""
-    if path is not None:
-        root = Path(path).resolve()
+    given = path_given(path)
+    if given is not None:
+        root = given.resolve()
         found = [folder for folder in (root, root / "celeba") if _is_complete(folder)]
         if not found:
             raise FileNotFoundError(f"There is no CelebA at {path}. {_WAYS}")
@@ -148,7 +151,16 @@ def _find(path: Any, data_home: Any, download_if_missing: bool) -> Path:
         missing = f"CelebA is not in {root}, and download_if_missing=False."
         if not download_if_missing:
             raise FileNotFoundError(f"{missing} {_WAYS}")
-        torchvision_set("CelebA", root, download=True, ways=_WAYS, missing=missing)
+        if folder.exists():
+            raise FileExistsError(
+                f"{folder} is incomplete. Move it away, so that CelebA can be downloaded. {_WAYS}"
+            )
+        # What breaks off while it is unpacked must not look complete, to torchvision neither;
+        # archives that were downloaded before are used again.
+        part = root / "part"
+        shutil.rmtree(part / "celeba" / _IMAGES, ignore_errors=True)
+        torchvision_set("CelebA", part, download=True, ways=_WAYS, missing=missing)
+        os.replace(part / "celeba", folder)
     return folder
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
+import lzma
+import zipfile
 import zlib
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Bunch
 
-from skgroup.datasets._sources import check_choice, home_of
+from skgroup.datasets._sources import check_choice, check_sum, download_gz, home_of, path_given
+from skgroup.exceptions import ChecksumError
 
 __all__ = ["census_income_encoder", "fetch_census_income"]
 
 _URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/census-income-mld/"
 _FILES = {"train": "census-income.data", "test": "census-income.test"}
+#: SHA-256 of what the gzipped files hold.
+_SUMS = {
+    "census-income.data": "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
+    "census-income.test": "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
+}
 #: The columns of the files, in order; numbers are marked by a star.
 _COLUMNS = """
     age*, class of worker, detailed industry recode, detailed occupation recode, education,
@@ -82,9 +86,12 @@ def fetch_census_income(
     Raises
     ------
     ValueError
-        If `subset` is not known, or a file is not that of Census-Income.
+        If `subset` is not known, or a file is not that of Census-Income, or damaged.
     OSError
-        If there is no file, and it cannot be downloaded or must not be.
+        If there is no file, and it cannot be downloaded or must not be; a `ChecksumError` if
+        what is downloaded, or was before, is not what was published.
+    TypeError
+        If `path` or `data_home` is no path.
 
     See Also
     --------
@@ -108,8 +115,9 @@ def fetch_census_income(
     >>> clf.fit(X, Y).score(X_test, Y_test)  # doctest: +SKIP
     """
     check_choice("subset", subset, _FILES)
+    path = path_given(path)
     if path is not None:
-        file = _given(Path(path).expanduser(), _FILES[subset])
+        file = _given(path, _FILES[subset])
     else:
         file = _downloaded(_FILES[subset], data_home, download_if_missing)
     rows = _read(file)
@@ -152,6 +160,13 @@ def census_income_encoder() -> ColumnTransformer:
 
 
 def _read(file: Path) -> Any:
+    try:
+        return _read_rows(file)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} is damaged, or breaks off ({error}).") from error
+
+
+def _read_rows(file: Path) -> Any:
     import pandas as pd
 
     try:
@@ -191,25 +206,25 @@ def _given(path: Path, name: str) -> Path:
 
 
 def _downloaded(name: str, data_home: Any, download_if_missing: bool) -> Path:
-    home = home_of("census_income", data_home)
-    file = home / f"{name}.gz"
-    if file.exists():
-        return file
+    file = home_of("census_income", data_home) / f"{name}.gz"
     ways = (
         f"Give the folder that holds {name} as 'path', or let fetch_census_income download it "
         f"from {_URL}."
     )
+    damaged = None
+    if file.exists():
+        try:
+            check_sum(file.read_bytes(), _SUMS[name], file)
+            return file
+        except ChecksumError as error:
+            damaged = error
     if not download_if_missing:
+        if damaged is not None:
+            raise ChecksumError(f"{damaged} download_if_missing=False. {ways}") from damaged
         raise FileNotFoundError(f"{file} is not there, and download_if_missing=False. {ways}")
-    home.mkdir(parents=True, exist_ok=True)
-    part = home / f"{file.name}.part"  # what breaks off must not look complete
     try:
-        with urlopen(_URL + file.name, timeout=60) as source, part.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        with gzip.open(part) as written:  # read to its end, where its checksum is
-            while written.read(2**20):
-                pass
-    except (OSError, EOFError, HTTPException, zlib.error) as error:
-        raise OSError(f"{name} could not be downloaded ({error}). {ways}") from error
-    part.replace(file)
+        download_gz(_URL + file.name, file, _SUMS[name])
+    except OSError as error:
+        kind = ChecksumError if isinstance(error, ChecksumError) else OSError
+        raise kind(f"{name} could not be downloaded ({error}). {ways}") from error
     return file

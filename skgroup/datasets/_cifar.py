@@ -17,6 +17,7 @@ from skgroup.datasets._sources import (
     check_choice,
     draw_samples,
     home_of,
+    path_given,
     random_states,
     torchvision_set,
 )
@@ -313,10 +314,11 @@ def _read(
     source: _Source, subset: str, path: Any, data_home: Any, download_if_missing: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images, channels first or last, and classes of a subset."""
-    if path is not None and Path(path).is_file():
-        return _read_npz(source, subset, Path(path))
+    path = path_given(path)
+    if path is not None and path.is_file():
+        return _read_npz(source, subset, path)
     if path is not None:
-        root = Path(path)
+        root = path
         # The folder itself is as clear as the one around it.
         root = root.parent if root.name == source.folder else root
         download = False

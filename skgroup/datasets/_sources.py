@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import warnings
+import zlib
 from collections.abc import Collection
+from http.client import HTTPException
 from numbers import Integral
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import check_random_state, check_scalar
 
-__all__ = ["check_choice", "draw_samples", "home_of", "random_states", "torchvision_set"]
+from skgroup.exceptions import ChecksumError
+from skgroup.store import path_of, replaced_file
+
+__all__ = [
+    "check_choice",
+    "check_sum",
+    "download_gz",
+    "draw_samples",
+    "home_of",
+    "path_given",
+    "random_states",
+    "torchvision_set",
+]
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
@@ -27,7 +45,53 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 def home_of(name: str, data_home: Any) -> Path:
     """The folder that a data set is downloaded to."""
+    if data_home is not None:
+        data_home = path_of(data_home, "The 'data_home' parameter")
     return Path(get_data_home(data_home)) / name
+
+
+def path_given(path: Any) -> Path | None:
+    """The 'path' parameter as a Path; None if it is None."""
+    return None if path is None else path_of(path, "The 'path' parameter")
+
+
+def check_sum(data: bytes, sha256: str, file: Any) -> None:
+    """Compare what a gzipped file holds with what was published.
+
+    Raises
+    ------
+    ChecksumError
+        If it is something else, or breaks off.
+    """
+    try:
+        with gzip.open(io.BytesIO(data)) as content:
+            found = f"SHA-256 {hashlib.file_digest(content, 'sha256').hexdigest()}"
+    except (OSError, EOFError, zlib.error) as error:
+        found = f"none, as it is damaged or breaks off ({error})"
+    if found != f"SHA-256 {sha256}":
+        raise ChecksumError(
+            f"{file} is not what was published: its content must have the SHA-256 {sha256}. Got "
+            f"{found}."
+        )
+
+
+def download_gz(url: str, file: Path, sha256: str) -> None:
+    """Download a gzipped file; it is there whole and as it was published, or not at all.
+
+    Raises
+    ------
+    OSError
+        If that cannot be done; a ChecksumError if what came is something else.
+    """
+    try:
+        with urlopen(url, timeout=60) as source:
+            data = source.read()
+    except HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    check_sum(data, sha256, url)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(file) as target:
+        target.write(data)
 
 
 def torchvision_set(
@@ -60,9 +124,29 @@ def torchvision_set(
             warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
             return getattr(datasets, name)(root, download=download, **options)
     except (OSError, RuntimeError, ImportError) as error:
+        _check_sums(getattr(datasets, name), root, ways)
         if not download:
             raise FileNotFoundError(f"{missing} {ways}") from error
         raise OSError(f"{name} could not be downloaded to {root} ({error}). {ways}") from error
+
+
+def _check_sums(kind: Any, root: Path, ways: str) -> None:
+    """Raise a ChecksumError if a file of a set of torchvision is there, but a different one."""
+    folder = root / str(getattr(kind, "base_folder", ""))
+    sums = [(folder / file, md5) for _, md5, file in getattr(kind, "file_list", [])]
+    for name in ("train_list", "test_list"):
+        sums += [(folder / file, md5) for file, md5 in getattr(kind, name, [])]
+    if hasattr(kind, "tgz_md5"):
+        sums.append((root / kind.filename, kind.tgz_md5))
+    for file, md5 in sums:
+        if md5 is None or not file.is_file():
+            continue
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "md5").hexdigest()
+        if found != md5:
+            raise ChecksumError(
+                f"{file} is not what was published: it must have the MD5 {md5}. Got {found}. {ways}"
+            )
 
 
 def random_states(
