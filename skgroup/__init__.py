@@ -1,7 +1,8 @@
 """Which tasks should be learned together? Multi-task grouping as scikit-learn estimators."""
 
 from skgroup.cluster import FuzzyKMeans
-from skgroup.ensemble import GroupedMTLClassifier, compare
+from skgroup.comparison import compare
+from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 

@@ -33,8 +33,8 @@ from torch import nn
 
 import skgroup
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
-from skgroup.ensemble import Comparison
-from skgroup.ensemble._fit_store import key_of
+from skgroup.comparison import Comparison
+from skgroup.comparison._fit_store import key_of
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.nn import MLP
 
@@ -184,10 +184,10 @@ def test_a_seed_sets_every_random_state_and_the_splitter(data):
     net = MultiTaskNet(random_state=7)
     grouper = make_pipeline(TaskGrouper(net, random_state=7), FuzzyKMeans(2, random_state=7))
     clf = make_pipeline(StandardScaler(), GroupedMTLClassifier(net, grouper, random_state=7))
-    seeded = skgroup.ensemble._compare._seeded(clf, 1)
+    seeded = skgroup.comparison._compare._seeded(clf, 1)
     states = [v for k, v in seeded.get_params().items() if k.endswith("random_state")]
     assert len(states) == len(set(states)) == 5
-    again = skgroup.ensemble._compare._seeded(clf, 1).get_params()
+    again = skgroup.comparison._compare._seeded(clf, 1).get_params()
     assert [v for k, v in again.items() if k.endswith("random_state")] == states
     assert clf[-1].random_state == 7
 
@@ -328,7 +328,7 @@ def test_an_estimator_alone_is_compared_with_baselines(data, small_net):
 
 def test_what_groups_no_tasks_is_a_baseline(data, small_net):
     def groups(clf, n_tasks=4):
-        return skgroup.ensemble._compare._kind(clf, n_tasks) == "grouped"
+        return skgroup.comparison._compare._kind(clf, n_tasks) == "grouped"
 
     ways = GroupedMTLClassifier
     for plain in [
@@ -896,7 +896,7 @@ import numpy as np, torch
 from functools import partial
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.nn import MLP
-from skgroup.ensemble._fit_store import key_of
+from skgroup.comparison._fit_store import key_of
 torch.manual_seed(0)
 module = torch.nn.Linear(3, 2)
 net = MultiTaskNet(module=module, callbacks__print_log=None, module__hidden_units=(3,))

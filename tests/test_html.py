@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier
+from skgroup._html import groups_to_html
 from skgroup.cluster import Clusterings
-from skgroup.cluster._html import groups_to_html
 from skgroup.ensemble import AllTasks
 from skgroup.selection import GroupSelector
 

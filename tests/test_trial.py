@@ -23,7 +23,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.cluster import Clusterings, FuzzyKMeans, PointKMeans
-from skgroup.ensemble import AllTasks, SingleTasks, compare
+from skgroup.comparison import compare
+from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.nn import MLP
 from skgroup.relations import InterTaskAffinity, LabelCorrelationAffinity
 from skgroup.selection import GroupGains, GroupSelector, TAGGrouping

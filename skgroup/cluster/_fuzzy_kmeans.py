@@ -27,6 +27,7 @@ from skgroup._compat import (
     argument_named,
     validate_data,
 )
+from skgroup._html import GroupsReprMixin
 from skgroup.cluster._gram import (
     Mixtures,
     centered_gram,
@@ -37,7 +38,6 @@ from skgroup.cluster._gram import (
     refine_small,
     squared_distances,
 )
-from skgroup.cluster._html import GroupsReprMixin
 
 # Centres of more numbers than this wait until they are asked for.
 _EAGER = 2**22

@@ -24,6 +24,7 @@ from skgroup._compat import (
     _fit_context,
     _routing_enabled,
 )
+from skgroup._html import GroupsReprMixin
 from skgroup._validation import (
     MISSING,
     TaskTable,
@@ -34,7 +35,6 @@ from skgroup._validation import (
 )
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
-from skgroup.cluster._html import GroupsReprMixin
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._candidates import (
     ALL_TASKS,

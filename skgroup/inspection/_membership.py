@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup._html import GroupsReprMixin, group_names
 from skgroup._validation import one_hot
-from skgroup.cluster._html import GroupsReprMixin, group_names
 from skgroup.inspection._heat_map import (
     HeatMap,
     as_matrix,

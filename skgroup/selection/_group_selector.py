@@ -19,8 +19,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config
+from skgroup._html import GroupsReprMixin
 from skgroup._validation import by_task_names, forget_fit
-from skgroup.cluster._html import GroupsReprMixin
 from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
 from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
 from skgroup.selection._solve_rules import Rules, mean_scores

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from skgroup._compat import Interval, _fit_context
+from skgroup._html import GroupsReprMixin
 from skgroup._validation import TaskTable, forget_fit, take_tasks
-from skgroup.cluster._html import GroupsReprMixin
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._validation import check_tasks
-from skgroup.ensemble._compare import (
+from skgroup.comparison._compare import (
     _check_estimator,
     _check_n_samples,
     _check_seeds,
@@ -26,9 +26,9 @@ from skgroup.ensemble._compare import (
     _splits,
     pos_label_of,
 )
+from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._groupers import steps_of
-from skgroup.ensemble._task_scores import TaskScores
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
 from skgroup.training._random import open_seed

@@ -24,12 +24,12 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._validation import TaskTable, check_tasks
+from skgroup.comparison._comparison import INTERVALS, Comparison
+from skgroup.comparison._fit_store import FitStore, key_of
+from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
-from skgroup.ensemble._comparison import INTERVALS, Comparison
-from skgroup.ensemble._fit_store import FitStore, key_of
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._groupers import base_net, named_steps, steps_of
-from skgroup.ensemble._task_scores import TaskScores
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, n_samples_of, take_samples
