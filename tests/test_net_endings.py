@@ -486,3 +486,17 @@ def test_a_grouped_classifier_refuses_what_is_no_probability():
     with pytest.raises(ValueError, match=r"give probabilities in \[0, 1\].*'predict_nonlinearity'"):
         GroupedMTLClassifier(estimator, n_groups=2).fit(np.ones((40, 2)), Y)
     assert not calls  # before any training
+
+
+def test_tasks_that_a_split_leaves_without_training_labels_are_named():
+    Y = np.random.default_rng(0).integers(2, size=(40, 2)).astype(float)
+    Y[:2, 1], Y[2:, 1] = (0, 1), np.nan
+    net = MultiTaskNet(train_split=ValidSplit([(np.arange(2, 40), np.arange(2))]), max_epochs=1)
+    with pytest.warns(UserWarning, match="no labels to train on of task 1, which"):
+        net.fit(np.ones((40, 2)), Y)
+    constant = np.column_stack([np.zeros(40), Y])
+    with (
+        pytest.warns(UserWarning, match="task 0"),  # the one class of it
+        pytest.warns(UserWarning, match="no labels to train on of task 2, which"),
+    ):
+        net.fit(np.ones((40, 2)), constant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -920,10 +921,21 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self.criterion_.complete = False
         if self.train_split:  # else `_prepare` has done so
             self._check_batches(train)
-            if not _observed(train).any():
+            counted = _observed(train).any(dim=0)
+            if not counted.any():
                 raise ValueError(
                     "The 'train_split' parameter must leave samples with labels (and weights above "
                     f"0) to train on. Got {self.train_split!r}, which leaves none of any task."
+                )
+            if not counted.all():
+                names = getattr(self, "task_names_in_", None)
+                tasks = np.flatnonzero(self.constant_codes_ == MISSING)[~counted.numpy()]
+                left = ", ".join(task_label(names, t) for t in tasks)
+                warnings.warn(
+                    f"The 'train_split' parameter leaves no labels to train on of {left}, which "
+                    f"this net does not learn. Got {self.train_split!r}.",
+                    UserWarning,
+                    stacklevel=2,
                 )
             if valid is not None:
                 self._built_iterator(valid, training=False)
