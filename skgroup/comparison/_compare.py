@@ -23,13 +23,14 @@ from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from skgroup._estimators import named_steps, parts_of, steps_of
 from skgroup._validation import TaskTable, check_tasks
 from skgroup.comparison._comparison import INTERVALS, Comparison
 from skgroup.comparison._fit_store import FitStore, key_of
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._grouped import GroupedMTLClassifier
-from skgroup.ensemble._groupers import base_net, named_steps, steps_of
+from skgroup.ensemble._groupers import base_net
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, n_samples_of, take_samples
@@ -435,7 +436,7 @@ def pos_label_of(candidates: Any) -> Any:
 
 def _check_no_files(name: str, estimator: Any) -> None:
     """Refuse callbacks that keep files, which fits in several processes would share."""
-    for part in [estimator, *estimator.get_params(deep=True).values()]:
+    for part in parts_of(estimator):
         if not isinstance(part, NeuralNet):
             continue
         callbacks = part.callbacks if isinstance(part.callbacks, list | tuple) else []
@@ -560,7 +561,7 @@ def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
 
 def _kind(estimator: Any, n_tasks: int) -> str:
     """What a candidate is: "grouped", "STL", "MTL" or "other"."""
-    parts = [estimator, *estimator.get_params(deep=True).values()]
+    parts = parts_of(estimator)
     kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLClassifier)]
     if None in kinds:
         return "grouped"
@@ -651,8 +652,8 @@ def _check_estimator(
 ) -> None:
     """What can be seen of a candidate before any candidate trains."""
     try:
-        for part in [estimator, *estimator.get_params(deep=True).values()]:
-            if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
+        for part in parts_of(estimator):
+            if hasattr(part, "_parameter_constraints"):
                 part._validate_params()
             elif isinstance(part, MultiTaskNet):
                 part._check_parameters()
@@ -695,7 +696,7 @@ def _count_nets(estimator: Any, n_tasks: int) -> float:
         return 1
     if not hasattr(estimator, "get_params"):  # "passthrough"
         return 0
-    parts = estimator.get_params(deep=True).values()
+    parts = parts_of(estimator)
     # How often a meta-estimator trains its nets is its own affair.
     return math.nan if any(isinstance(p, NeuralNet | GroupedMTLClassifier) for p in parts) else 0
 

@@ -17,6 +17,7 @@ from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from skgroup._estimators import parts_of, steps_of
 from skgroup._validation import check_tasks
 from skgroup.comparison._compare import (
     _check_estimator,
@@ -28,7 +29,6 @@ from skgroup.comparison._compare import (
 )
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble._grouped import GroupedMTLClassifier
-from skgroup.ensemble._groupers import steps_of
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
 from skgroup.training._random import open_seed
@@ -160,24 +160,19 @@ def _keep_states(name: str, estimator: Any, most: int, owner: str) -> Any:
             f"The estimators of {owner} must be MultiTaskNet, GroupedMTLClassifier or pipelines "
             f"that end in one, as others have no epochs. Got {estimator!r} as {name!r}."
         )
-    for part in _parts(cloned):
+    for part in parts_of(cloned):
         params = part.get_params(deep=False)
         if hasattr(part, "count_nets") and params.get("estimator", part) is None:
             part.set_params(estimator=MultiTaskNet())  # which it stands for
         if params.get("strategy") == "stacked":
             part.set_params(strategy="auto")  # the results are the same; a stack keeps no states
-    for net in _parts(cloned):
+    for net in parts_of(cloned):
         if isinstance(net, MultiTaskNet):
             # Not by set_params, which would build the net's other callbacks without its data.
             if isinstance(net.callbacks, str):  # "disable"
                 net.callbacks, net.callbacks__print_log = [], None
             net.callbacks = [*(net.callbacks or []), (_KEPT, _States(most))]
     return cloned
-
-
-def _parts(estimator: Any) -> list[Any]:
-    parts = [estimator, *estimator.get_params(deep=True).values()]
-    return [p for p in parts if hasattr(p, "get_params") and not isinstance(p, type)]
 
 
 def _fit_and_score(

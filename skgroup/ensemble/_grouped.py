@@ -24,6 +24,7 @@ from skgroup._compat import (
     _fit_context,
     _routing_enabled,
 )
+from skgroup._estimators import named_steps, parts_of, steps_of
 from skgroup._html import GroupsReprMixin
 from skgroup._validation import (
     MISSING,
@@ -50,13 +51,11 @@ from skgroup.ensemble._groupers import (
     base_net,
     check_n_groups,
     check_relation,
-    named_steps,
     numbers_of_groups,
     of_learnable,
     read_groups,
     rows_of_one,
     set_random_state,
-    steps_of,
 )
 from skgroup.ensemble._serving import Mixture, learn_mixture
 from skgroup.ensemble._threshold import decides, tune_thresholds
@@ -691,8 +690,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             )
         grouper = clone(self.grouper)
         steps = list(steps_of(grouper))
-        for part in [grouper, *grouper.get_params(deep=True).values()]:
-            if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
+        for part in parts_of(grouper):
+            if hasattr(part, "_parameter_constraints"):
                 part._validate_params()
         if isinstance(steps[-1], GroupSelector):
             steps[-1].check(n_tasks, task_names)

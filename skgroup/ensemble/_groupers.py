@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from torch import nn
 
 from skgroup._compat import argument_named
+from skgroup._estimators import parts_of, steps_of
 from skgroup._validation import TaskTable, check_membership, one_hot
 from skgroup.cluster import Clusterings
 from skgroup.relations import TaskGrouper
@@ -27,27 +27,12 @@ __all__ = [
     "check_groups",
     "check_n_groups",
     "check_relation",
-    "named_steps",
     "numbers_of_groups",
     "of_learnable",
     "read_groups",
     "rows_of_one",
     "set_random_state",
-    "steps_of",
 ]
-
-
-def named_steps(grouper: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Estimators of a grouper, those of nested pipelines too, with the prefix of their names."""
-    if not isinstance(grouper, Pipeline):
-        yield prefix, grouper
-        return
-    for name, step in grouper.steps:
-        yield from named_steps(step, f"{prefix}{name}__")
-
-
-def steps_of(grouper: Any) -> list[Any]:
-    return [step for _, step in named_steps(grouper)]
 
 
 def set_random_state(grouper: Any, seed: int) -> None:
@@ -91,7 +76,7 @@ def of_learnable(grouper: Any, table: TaskTable) -> Any:
     if not hasattr(grouper, "fit"):
         held = grouper[tasks]
         return held[:, (held > 0).any(axis=0)]
-    for part in [grouper, *grouper.get_params(deep=True).values()]:
+    for part in parts_of(grouper):
         if isinstance(part, MultiTaskNet | GroupSelector):
             part.keep_tasks(tasks, table.n_tasks, table.names)
     last = steps_of(grouper)[-1]

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
+from skgroup._estimators import steps_of
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._groupers import (
     check_groups,
     numbers_of_groups,
     read_groups,
     set_random_state,
-    steps_of,
 )
 from skgroup.relations._relation import RelationMixin
 from skgroup.selection import GroupGains, GroupSelector

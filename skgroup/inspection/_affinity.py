@@ -10,17 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import (
     HeatMap,
     as_matrix,
     check_names,
     diverging_limit,
     figure_size,
-    find_fitted,
     labels_of,
     make_panels,
     short,
-    task_names_of,
     write_heat_maps,
 )
 

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skgroup._validation import MISSING, check_tasks
+from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import (
     check_count,
     check_names,
-    find_fitted,
     make_panels,
     open_figure,
     short,
-    task_names_of,
 )
 
 __all__ = ["DataMapDisplay"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import (
     HeatMap,
     as_matrix,
@@ -15,12 +16,10 @@ from skgroup.inspection._heat_map import (
     check_names,
     diverging_limit,
     figure_size,
-    find_fitted,
     format_of,
     labels_of,
     make_panels,
     short,
-    task_names_of,
     write_heat_maps,
 )
 

@@ -1,4 +1,4 @@
-"""What the displays share: checks of names and estimators, panels, and heat maps with names."""
+"""What the displays share: checks of names, panels, and heat maps with names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
     "HeatMap",
@@ -18,7 +17,6 @@ __all__ = [
     "check_names",
     "diverging_limit",
     "figure_size",
-    "find_fitted",
     "format_of",
     "import_pyplot",
     "labels_of",
@@ -26,7 +24,6 @@ __all__ = [
     "make_panels",
     "open_figure",
     "short",
-    "task_names_of",
     "write_heat_maps",
 ]
 
@@ -94,35 +91,6 @@ def check_names(
         got = repr(names) if isinstance(names, str) else f"{len(names)} names"
         raise ValueError(f"{name} must name the {n} {what}s, one name each. Got {got}.")
     return [str(i) for i in names]
-
-
-def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
-    """The part of a fitted estimator that has one of the attributes, and which it has.
-
-    The parts are the estimator itself, the steps of a pipeline, last first, the `grouper_` of a
-    classifier, and the `best_estimator_` of a search.
-    """
-    check_is_fitted(estimator)
-    for part in _parts(estimator):
-        for attribute in attributes:
-            if hasattr(part, attribute):
-                return part, attribute
-    return None
-
-
-def task_names_of(estimator: Any) -> Sequence[str] | None:
-    """Names of the tasks that an estimator, or a part of it, saw in `fit`; None if it saw none."""
-    return next((p.task_names_in_ for p in _parts(estimator) if hasattr(p, "task_names_in_")), None)
-
-
-def _parts(estimator: Any) -> Iterator[Any]:
-    yield estimator
-    if hasattr(estimator, "steps"):
-        for _, step in reversed(estimator.steps):
-            yield from _parts(step)
-    for inner in ("grouper_", "best_estimator_"):
-        if hasattr(estimator, inner):
-            yield from _parts(getattr(estimator, inner))
 
 
 # -- panels ------------------------------------------------------------------------------------

@@ -10,15 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from skgroup._html import GroupsReprMixin, group_names
 from skgroup._validation import one_hot
+from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import (
     HeatMap,
     as_matrix,
     check_names,
     figure_size,
-    find_fitted,
     make_panels,
     short,
-    task_names_of,
     write_heat_maps,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from skgroup._compat import Interval, _fit_context
+from skgroup._estimators import steps_of
 from skgroup._html import GroupsReprMixin
 from skgroup._validation import TaskTable, forget_fit, take_tasks
 from skgroup.relations import InterTaskAffinity
@@ -550,7 +551,7 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
                 f"{name!r} of groupings classifies; describe_cost counts what finding groups "
                 "costs. Pass its grouper, or use GroupedMTLClassifier.count_nets."
             )
-        steps = list(_steps(grouping))
+        steps = steps_of(grouping)
         if not any(hasattr(step, "count_nets") for step in steps):
             raise TypeError(
                 f"{name!r} of groupings must hold a step that finds relations or groups from "
@@ -572,12 +573,3 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
                 nets, epochs = nets + n, epochs + n * net.max_epochs
         rows.append({"name": name, "nets": nets, "epochs": epochs})
     return rows
-
-
-def _steps(grouping: Any) -> Iterator[Any]:
-    """The steps of a pipeline, and of pipelines inside."""
-    for _, step in getattr(grouping, "steps", [("", grouping)]):
-        if hasattr(step, "steps"):
-            yield from _steps(step)
-        else:
-            yield step

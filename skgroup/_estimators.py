@@ -1,0 +1,33 @@
+"""What estimators are made of: steps of pipelines, and whatever their parameters hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+__all__ = ["named_steps", "parts_of", "steps_of"]
+
+
+def named_steps(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Steps of a pipeline, and of pipelines inside, with the prefix of their parameters' names.
+
+    What is no pipeline is its own only step.
+    """
+    if not isinstance(estimator, Pipeline):
+        yield prefix, estimator
+        return
+    for name, step in estimator.steps:
+        yield from named_steps(step, f"{prefix}{name}__")
+
+
+def steps_of(estimator: Any) -> list[Any]:
+    """Steps of a pipeline, and of pipelines inside; of anything else, itself."""
+    return [step for _, step in named_steps(estimator)]
+
+
+def parts_of(estimator: Any) -> list[Any]:
+    """An estimator and all estimators among its parameters, nested ones too."""
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return [part for part in parts if hasattr(part, "get_params") and not isinstance(part, type)]

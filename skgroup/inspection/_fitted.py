@@ -1,0 +1,39 @@
+"""What displays look up in fitted estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from skgroup._estimators import steps_of
+
+__all__ = ["find_fitted", "task_names_of"]
+
+
+def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
+    """The part of a fitted estimator that has one of the attributes, and which it has.
+
+    The parts are the estimator itself, the steps of a pipeline, last first, the `grouper_` of a
+    classifier, and the `best_estimator_` of a search.
+    """
+    check_is_fitted(estimator)
+    for part in _parts(estimator):
+        for attribute in attributes:
+            if hasattr(part, attribute):
+                return part, attribute
+    return None
+
+
+def task_names_of(estimator: Any) -> Sequence[str] | None:
+    """Names of the tasks that an estimator, or a part of it, saw in `fit`; None if it saw none."""
+    return next((p.task_names_in_ for p in _parts(estimator) if hasattr(p, "task_names_in_")), None)
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    for step in reversed(steps_of(estimator)):
+        yield step
+        for inner in ("grouper_", "best_estimator_"):
+            if hasattr(step, inner):
+                yield from _parts(getattr(step, inner))
