@@ -102,7 +102,7 @@ def argument_named(name: str) -> Iterator[None]:
     """Say which argument is refused, where a check of scikit-learn's or NumPy's does not."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         if re.search(rf"\b{name}\b", str(error).split("\n")[0]):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state, check_scalar
+
+from skgroup._compat import argument_named
 
 __all__ = ["load_digit_tasks", "make_class_tasks", "make_label_tasks"]
 
@@ -123,11 +125,13 @@ def make_label_tasks(
         add(name, codes == k)
     # A label means itself even if another class has it for a name.
     position = {name: k for k, name in enumerate(names)} | position
-    for name, members in (unions or {}).items():
+    for name, members in _by_name(unions, "unions"):
         if isinstance(members, str) or not isinstance(members, Collection | np.ndarray):
             raise ValueError(
                 f"The union {name!r} must be a collection of classes. Got {members!r}."
             )
+        if not all(isinstance(member, Hashable) for member in members):
+            raise ValueError(f"The union {name!r} must hold classes. Got {members!r}.")
         chosen = {position.get(member, -1) for member in members}
         if -1 in chosen or not 0 < len(chosen) < len(known):
             got = [m.item() if isinstance(m, np.generic) else m for m in members]
@@ -139,21 +143,22 @@ def make_label_tasks(
     if parity:
         numbers = known if known.dtype.kind in "iu" else np.arange(len(known))
         add("odd-numbered", numbers[codes] % 2 == 1)
-    for name, given in (extra or {}).items():
-        column = np.asarray(given)
+    for name, given in _by_name(extra, "extra"):
+        rule = f"The extra task {name!r} must be 0 or 1 for each of {len(codes)} samples"
+        column = _as_array(given, rule)
         if column.shape != codes.shape or not np.isin(column, [0, 1]).all():
-            raise ValueError(
-                f"The extra task {name!r} must be 0 or 1 for each of {len(codes)} samples. Got "
-                f"shape {column.shape}, values {np.unique(column)[:5].tolist()}."
-            )
+            held = list(dict.fromkeys(column.ravel().tolist()))[:5]
+            raise ValueError(f"{rule}. Got shape {column.shape}, values {held}.")
         add(name, column == 1)
-    for name, of in (complements or {}).items():
-        if of not in tasks:
+    for name, of in _by_name(complements, "complements"):
+        if not isinstance(of, str) or of not in tasks:
             raise ValueError(
                 f"The complement {name!r} must be that of a task. Got {of!r}, tasks are "
                 f"{list(tasks)}."
             )
         add(name, ~tasks[of])
+    if isinstance(n_random, bool):
+        raise TypeError(f"n_random must be an instance of int, not bool. Got {n_random}.")
     check_scalar(n_random, "n_random", Integral, min_val=0)
     noise = check_random_state(random_state).randint(2, size=(n_random, len(codes))) == 1
     for k, column in enumerate(noise):
@@ -326,24 +331,56 @@ def as_table(target: NDArray, names: Sequence[str], as_frame: bool) -> Any:
 
 def _as_labels(labels: Any, name: str) -> NDArray:
     """Labels as an array of ints, bools or strings."""
-    array = np.asarray(labels)
+    rule = f"{name} must be one-dimensional and hold ints, bools or strings, none of them missing"
+    if np.ma.is_masked(labels):
+        raise ValueError(f"{rule}. Got a masked entry.")
+    if isinstance(labels, list | tuple):  # NumPy would turn ints beside strings into strings
+        kinds = {_kind_of(label) for label in labels}
+        if len(kinds) > 1 and kinds <= {bool, int, str}:
+            raise ValueError(f"{rule}, all of one kind. Got {sorted(k.__name__ for k in kinds)}.")
+    array = _as_array(labels, rule)
     if array.dtype.kind in "OT":  # pandas has strings, and ints that may be missing, as objects
         for kind, dtype in ((str, str), (Integral, np.int64)):
             if all(isinstance(label, kind) for label in array.flat):
-                array = array.astype(dtype)
+                with argument_named(name):
+                    array = array.astype(dtype)
     elif array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
         array = array.astype(np.int64)
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "biuU":
-        raise ValueError(
-            f"{name} must be one-dimensional and hold ints, bools or strings, none of them "
-            f"missing. Got shape {array.shape} of {array.dtype}."
-        )
+        raise ValueError(f"{rule}. Got shape {array.shape} of {array.dtype}.")
     return array
+
+
+def _kind_of(label: Any) -> type:
+    for kind, types in ((bool, bool | np.bool_), (int, Integral), (str, str)):
+        if isinstance(label, types):
+            return kind
+    return type(label)
+
+
+def _as_array(values: Any, rule: str) -> NDArray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:  # rows of different length
+        raise ValueError(f"{rule}. Got {values!r}.") from error
+
+
+def _by_name(given: Any, name: str) -> Iterable[tuple[str, Any]]:
+    """The items of a parameter that is a dict by names of tasks, or None."""
+    if given is None:
+        return []
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise ValueError(f"{name} must be a dict of names of tasks, or None. Got {given!r}.")
+    return given.items()
 
 
 def _class_names(names: Sequence[str] | None, classes: NDArray) -> list[str]:
     if names is None:
         return [label if isinstance(label, str) else f"class {label}" for label in classes.tolist()]
+    if isinstance(names, str) or not hasattr(names, "__len__"):
+        raise ValueError(f"class_names must be a sequence of str, or None. Got {names!r}.")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be strings. Got {list(names)}.")
     if len(names) != len(classes):
         raise ValueError(
             f"class_names must be as many as the classes, {len(classes)}. Got {len(names)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,9 @@ def check_names(
     """One name each, "task 0", ... if None, or an error."""
     if names is None:
         return [f"{what} {i}" for i in range(n)]
-    if isinstance(names, str) or len(names) != n:
-        got = repr(names) if isinstance(names, str) else f"{len(names)} names"
+    if isinstance(names, str) or not hasattr(names, "__len__") or len(names) != n:
+        listed = hasattr(names, "__len__") and not isinstance(names, str)
+        got = f"{len(names)} names" if listed else repr(names)
         raise ValueError(f"{name} must name the {n} {what}s, one name each. Got {got}.")
     return [str(i) for i in names]
 
@@ -189,7 +191,8 @@ def diverging_limit(values: NDArray, vmax: float | None) -> float:
     """The value that has the darkest colour: `vmax`, or the size that 99 % of the values stay
     within, so that a single extreme one does not make all others pale."""
     if vmax is not None:
-        if not (np.isfinite(vmax) and vmax > 0):
+        real = isinstance(vmax, Real) and not isinstance(vmax, bool)
+        if not (real and np.isfinite(vmax) and vmax > 0):
             raise ValueError(f"vmax must be positive and finite, or None. Got {vmax!r}.")
         return float(vmax)
     sizes = np.abs(values[np.isfinite(values)])
@@ -331,6 +334,8 @@ def write_heat_maps(
 ) -> None:
     """Name the rows and columns of heat maps with the same colours, draw a bar of the colours,
     and write the values where there is room."""
+    if values is not None and not isinstance(values, bool | np.bool_):
+        raise ValueError(f"values must be a bool, or None. Got {values!r}.")
     ax = maps[0].ax
     figure = open_figure(ax)
     low, high = maps[0].limits

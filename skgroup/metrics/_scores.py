@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 
-from skgroup._compat import _check_sample_weight
+from skgroup._compat import _check_sample_weight, argument_named
 from skgroup._validation import (
     MISSING,
     MULTICLASS,
@@ -154,7 +154,8 @@ def multitask_roc_auc_score(
     """
     true = _check_true(Y_true, classes)
     a_task = isinstance(Y_score, list) and all(np.ndim(s) == 2 for s in Y_score)
-    scores = [np.asarray(s) for s in Y_score] if a_task else _columns(Y_score, true)
+    with argument_named("Y_score"):
+        scores = [_numbers(s) for s in Y_score] if a_task else _columns(Y_score, true)
     if len(scores) != true.n_tasks or any(len(s) != len(true.codes) for s in scores):
         found = [np.shape(s) for s in Y_score] if a_task else np.shape(Y_score)
         raise ValueError(
@@ -188,8 +189,15 @@ def multitask_roc_auc_score(
 def _columns(score: Any, true: TaskTable) -> list[NDArray]:
     columns, *_ = as_columns(score, names=true.names, what="The columns of Y_score")
     if true.is_1d and np.ndim(score) == 2:
-        return [np.asarray(score)]
-    return [np.asarray(column, dtype=np.float64) for column in columns]
+        return [_numbers(score)]
+    return [_numbers(column) for column in columns]
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    array = np.asarray(values)
+    if array.dtype.kind in "mMc":
+        raise ValueError(f"Y_score must hold real numbers. Got {array.dtype}.")
+    return array.astype(np.float64)
 
 
 def _check_true(
