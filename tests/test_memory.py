@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from skgroup.nn import SmallCNN
 from skgroup.relations import GradientCosineAffinity, InterTaskAffinity
 from skgroup.training import _many
 from skgroup.training._data import TaskDataset
+from skgroup.training._many import _pieces
 
 
 @pytest.fixture
@@ -115,3 +117,21 @@ def test_a_given_grouper_keeps_its_maps_and_finds_the_same_groups(digits, small_
     assert kept.grouper_[0].data_map_.shape == (15, 4, 600, 2)
     np.testing.assert_allclose(default.membership_, kept.membership_, atol=1e-4)
     np.testing.assert_allclose(default.predict_proba(X), kept.predict_proba(X), atol=1e-3)
+
+
+def test_pieces_hold_no_batch(monkeypatch):
+    monkeypatch.setattr("skgroup.training._many._PIECE", 8)
+    alive = []
+
+    def batches():
+        for n_rows in (1, 2, 3, 5, 1):
+            assert sum(batch() is not None for batch in alive) <= 1  # the latest
+            proba = torch.arange(float(n_rows))[:, None]
+            alive.append(weakref.ref(proba))
+            yield [proba]
+            del proba
+
+    pieces = list(_pieces(batches()))
+    assert [(rows.start, rows.stop) for rows, _ in pieces] == [(0, 6), (6, 12)]
+    found = np.concatenate([part[:, 0] for _, (part,) in pieces])
+    np.testing.assert_array_equal(found, [0, 0, 1, 0, 1, 2, 0, 1, 2, 3, 4, 0])

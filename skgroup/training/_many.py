@@ -165,25 +165,26 @@ _PIECE = 2**20
 
 def _pieces(batches: Iterable[list[Tensor]]) -> Iterator[tuple[slice, list[NDArray[np.float32]]]]:
     """Batches of several nets, put together to pieces, with the rows that these are."""
-    start = stop = size = 0
-    held: list[list[Tensor]] = []
-
-    def piece() -> tuple[slice, list[NDArray[np.float32]]]:
-        # By NumPy: torch's threads, awake again after the last batch, would wait for each other.
-        return slice(start, stop), [
-            np.concatenate([part.numpy(force=True) for part in parts])
-            for parts in zip(*held, strict=True)
-        ]
-
+    start = stop = 0
+    piece: list[NDArray[np.float32]] = []
     for batch in batches:
-        held.append(batch)
-        stop += len(batch[0])
-        size += sum(proba.numel() for proba in batch)
-        if size >= _PIECE:
-            yield piece()
-            held, start, size = [], stop, 0
-    if held:
-        yield piece()
+        n_rows = len(batch[0])
+        if not piece:
+            # One block for each net: many small ones would keep apart what was freed between them.
+            width = max(1, sum(proba.shape[1] for proba in batch))
+            most = max(n_rows, _PIECE // width)
+            piece = [np.empty((most, proba.shape[1]), dtype=np.float32) for proba in batch]
+        elif stop - start + n_rows > len(piece[0]):
+            yield slice(start, stop), [rows[: stop - start] for rows in piece]
+            start = stop
+            most = max(n_rows, len(piece[0]))
+            piece = [np.empty((most, rows.shape[1]), dtype=np.float32) for rows in piece]
+        for rows, proba in zip(piece, batch, strict=True):
+            # By NumPy: torch's threads, awake after the last batch, would wait for each other.
+            rows[stop - start : stop - start + n_rows] = proba.numpy(force=True)
+        stop += n_rows
+    if piece:
+        yield slice(start, stop), [rows[: stop - start] for rows in piece]
 
 
 def _own_files(net: MultiTaskNet, position: int) -> None:
