@@ -301,7 +301,7 @@ RANDOM, MULTICLASS = "the module draws random numbers", "multiclass tasks differ
             MULTICLASS,
         ),
         (
-            GroupedMTLClassifier(net(train_split=lambda d, y: (d, d)), SOFT),
+            GroupedMTLClassifier(net(train_split=lambda d: (d, d)), SOFT),
             Y,
             "specialists",
             "the net has callbacks, a validation split",

@@ -29,6 +29,7 @@ from skgroup._compat import (
     Options,
     StrOptions,
     _check_sample_weight,
+    _routing_enabled,
     unchanged_on_error,
     validate_parameter_constraints,
 )
@@ -48,6 +49,13 @@ from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._loss import MultiTaskLoss, class_weight_table, multi_task_loss
 from skgroup.training._random import draw_seeds, local_seed
+from skgroup.training._rehearsal import (
+    check_callbacks,
+    largest_sample,
+    trial_batch,
+    try_callbacks,
+    try_step,
+)
 from skgroup.training._threads import threads_for
 from skgroup.training._training_data import TrainingData
 
@@ -280,7 +288,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         with unchanged_on_error(self):
             data = self._check_data(X, y, sample_weight)
             self.seed_ = draw_seeds(self.random_state, 1)[0]
-            self._prepare(data)
+            self._prepare(data, fit_params=fit_params)
             interruption = self._train_or_undo(data, **fit_params)
         if interruption is not None:
             raise interruption
@@ -318,7 +326,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
             if first:
                 self.seed_ = draw_seeds(self.random_state, 1)[0]
-            self._prepare(data, resume=not first)
+            self._prepare(data, resume=not first, fit_params=fit_params)
             interruption = self._train_or_undo(data, **fit_params)
         if interruption is not None:
             raise interruption
@@ -412,7 +420,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             for name in ("n_features_in_", "feature_names_in_", "input_shape_")
             if hasattr(self, name)
         }
-        return TrainingData(X, table, inputs, sample_weight, class_weight).learnable()
+        largest = largest_sample(X)
+        data = TrainingData(X, table, inputs, sample_weight, class_weight, largest=largest)
+        return data.learnable()
 
     def _check_constant(self, table: TaskTable) -> None:
         """Refuse labels of another class for tasks that no head was built for."""
@@ -454,6 +464,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
                 f"callable that builds one. Got {self.module!r}."
             )
+        if not self.compile and self.get_params_for("compile"):
+            raise ValueError(
+                "The 'compile' parameter must be True where options 'compile__...' are given. Got "
+                f"compile={self.compile!r} with {self.get_params_for('compile')}."
+            )
         if self.dataset is not TaskDataset or self.get_params_for("dataset"):
             raise ValueError(
                 "The 'dataset' parameter must be left as it is: give a torch Dataset as X instead. "
@@ -469,7 +484,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 )
         if self.device is not None:
             try:
-                torch.empty(0, device=torch.device(self._device()))
+                torch.zeros(1, device=torch.device(self._device())).item()
             except (TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
                 raise ValueError(
                     f"The 'device' parameter must be 'auto', None or a device that torch has here. "
@@ -588,9 +603,15 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self.__dict__.pop("valid_weight_", None)
 
     def _prepare(
-        self, data: TrainingData, *, seed: int | None = None, resume: bool = False
+        self,
+        data: TrainingData,
+        *,
+        seed: int | None = None,
+        resume: bool = False,
+        fit_params: dict[str, Any] | None = None,
     ) -> None:
-        """Learn the tasks, build module, criterion and optimizer, try the module on a batch."""
+        """Learn the tasks, build module, criterion and optimizer, try everything on little."""
+        fit_params = fit_params or {}
         if seed is not None:
             self.seed_ = seed
         if not resume:
@@ -638,10 +659,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         with local_seed(self.seed_):
             if resume or (self.warm_start and self.initialized_):
                 self._initialize_criterion(reason="")
-                self._try_module(data)
+                self._try_module(data, fit_params)
             else:
                 self.initialize()
-                self._try_module(data)
+                self._try_module(data, fit_params)
                 if not isinstance(self.module, nn.Module):
                     source = torch.from_numpy(data.table.canonical_outputs())
                     places = torch.tensor(data.table.canonical_tasks()).argsort()
@@ -650,23 +671,32 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                             part.reorder_outputs(source)
                         if hasattr(part, "reorder_tasks"):
                             part.reorder_tasks(places)
-            if not self.train_split:  # else it is seen when the samples are split
-                self._check_batches(data.dataset())
-            self._built_iterator(data.dataset(), training=False)
+            self._rehearse(data, fit_params)
 
-    def _try_module(self, data: TrainingData) -> None:
+    def _rehearse(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
+        """Try what a step, the batches and the callbacks will do."""
+        dataset = data.dataset()
+        self._set_training(False)
+        with local_seed(self.seed_), self._device_resolved():
+            try_step(self, dataset, trial_batch(dataset, data.largest), **fit_params)
+            split_params = {} if _routing_enabled() else fit_params
+            train, valid = self.get_split_datasets(dataset, None, **split_params)
+            self.__dict__.pop("valid_weight_", None)
+            n_batches = self._check_batches(train)
+            self._built_iterator(dataset if valid is None else valid, training=False)
+            try_callbacks(self, train, valid, n_batches)
+
+    def _try_module(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
         """Run the module on two samples, so that a wrong output shows before training."""
-        batch = next(
-            iter(BatchLoader(Subset(data.dataset(), range(min(2, len(data.table.codes)))), 2))
-        )
+        batch = trial_batch(data.dataset(), data.largest)
         self._set_training(False)
         name = type(self.module_).__name__
         try:
-            output = self._run_module(batch[0])
+            output = self._run_module(batch[0], **fit_params)
         except Exception as error:  # whatever a module of the user's may raise
             raise ValueError(
-                f"The module {name}, built with {self._module_arguments()}, cannot run on the "
-                f"first samples of X, of shape {shape_of(data.X)}: {type(error).__name__}: {error}"
+                f"The module {name}, built with {self._module_arguments()}, cannot run on "
+                f"samples of X, of shape {shape_of(data.X)}: {type(error).__name__}: {error}"
             ) from error
         parts = output if isinstance(output, list | tuple) else [output]
         if not all(isinstance(part, Tensor) for part in parts):
@@ -790,7 +820,25 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Build the criterion with the weights that it asks for."""
         learned = _wanted(self.criterion, getattr(self, "loss_weights_", {}))
         kwargs = {**learned, **self.get_params_for("criterion")}
-        self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        with _named_in_errors("criterion", self.criterion, kwargs):
+            self.criterion_ = self.initialized_instance(self.criterion, kwargs)
+        if not callable(self.criterion_):
+            raise ValueError(
+                "The 'criterion' parameter must be a class of torch.nn.Module, an instance or a "
+                f"callable that builds one. Got {self.criterion!r}, which gives "
+                f"{self.criterion_!r}."
+            )
+        return self
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the optimizer of all parameters that are trained."""
+        with _named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
+            super().initialize_optimizer(*args, **kwargs)
+        if not callable(getattr(self.optimizer_, "step", None)):
+            raise ValueError(
+                "The 'optimizer' parameter must be a class of torch.optim.Optimizer. Got "
+                f"{self.optimizer!r}, which gives {self.optimizer_!r}."
+            )
         return self
 
     def initialize(self) -> Any:
@@ -809,7 +857,23 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def initialize_callbacks(self) -> Any:
         """Build the callbacks; scores are given labels, not the codes that batches hold."""
-        super().initialize_callbacks()
+        known = {name for name, _ in self._named_callbacks()}
+        for key, value in vars(self).items():
+            _, name, *parameter = [*key.split("__", 2), ""][:3] if "__" in key else ("", "")
+            if not key.startswith("callbacks__"):
+                continue
+            if name not in known:
+                raise ValueError(
+                    f"The '{key}' parameter must name a callback of the net, one of "
+                    f"{sorted(known)}. Got {value!r} for {name!r}."
+                )
+            if not any(parameter) and value is not None and not hasattr(value, "on_epoch_end"):
+                raise ValueError(
+                    f"The '{key}' parameter must be a Callback of skorch or None. Got {value!r}."
+                )
+        with _named_in_errors("callbacks", self.callbacks, self.get_params_for("callbacks")):
+            super().initialize_callbacks()
+        check_callbacks(self)
         if not hasattr(self, "task_classes_"):
             return self  # by set_params; `fit` builds them anew
         for name, callback in self.callbacks_:
@@ -819,14 +883,17 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     self.task_classes_, self.single_output_, self.constant_codes_
                 )
             monitor = getattr(callback, "monitor", None)
-            self._check_monitor(name, monitor)
             if isinstance(monitor, str) and monitor.startswith("valid_") and not self.train_split:
                 raise ValueError(
                     f"The callback {name} monitors {monitor!r}, so the 'train_split' parameter "
                     "must set samples aside, e.g. skorch.dataset.ValidSplit(5). Got "
                     f"{self.train_split!r}."
                 )
+            self._check_monitor(name, monitor)
         return self
+
+    def _named_callbacks(self) -> list[tuple[str, Any]]:
+        return [] if self.callbacks == "disable" else list(self._uniquely_named_callbacks())
 
     def _check_monitor(self, name: str, monitor: Any) -> None:
         """Refuse a key of the history that nobody writes, as far as all who write are known."""
@@ -834,15 +901,22 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         others = any(not type(cb).__module__.startswith("skorch.") for cb in callbacks)
         if not isinstance(monitor, str) or others or type(self) is not MultiTaskNet:
             return
-        known: set[Any] = {"epoch", "dur", "train_loss", "valid_loss", "train_batch_count"}
-        known |= {"valid_batch_count"}
-        known |= {getattr(cb, "name_", None) or getattr(cb, "name", None) for cb in callbacks}
+        # Those behind it write too late.
+        callbacks = callbacks[: [one for one, _ in self.callbacks_].index(name)]
+        known: set[Any] = {"epoch", "dur", "train_loss", "train_batch_count"}
+        known |= {"valid_loss", "valid_batch_count"} if self.train_split else set()
+        known |= {
+            getattr(cb, "name_", None) or getattr(cb, "name", None)
+            for cb in callbacks
+            if getattr(cb, "on_train", True) or self.train_split
+        }
         known |= {getattr(cb, "event_name", None) for cb in callbacks}
         names = sorted(str(key) for key in known if key)
         if monitor not in names and monitor.removesuffix("_best") not in names:
             raise ValueError(
-                f"The callback {name} must monitor what the history holds: one of {names}, or with "
-                f"'_best' behind it. Got monitor={monitor!r}."
+                f"The callback {name} must monitor what the history holds when it is called: one "
+                f"of {names}, or with '_best' behind it. Got monitor={monitor!r}; a scoring must "
+                "stand before it, and have 'on_train' or a 'train_split'."
             )
 
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
@@ -857,6 +931,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Set parameters; see scikit-learn. `callbacks` are built by the next `fit`."""
         if "callbacks" in params:  # skorch would build those from before
             self.callbacks = params.pop("callbacks")
+            # What was set of others goes with them.
+            kept = {f"callbacks__{name}" for name, _ in self._default_callbacks}
+            for key in list(vars(self)):
+                if key.startswith("callbacks__") and "__".join(key.split("__")[:2]) not in kept:
+                    delattr(self, key)
         return super().set_params(**params)
 
     def _get_param_names(self) -> list[str]:
@@ -905,42 +984,62 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Training and validation part; a validation set of the user's gets its labels encoded."""
         if y is None and _is_prepared(X) and getattr(self.train_split, "stratified", False):
             y = X.target["codes"][:, 0].numpy()
-        train, valid = super().get_split_datasets(X, y, **fit_params)
-        base = valid
-        while isinstance(base, Subset):
-            base = base.dataset
-        if valid is not None and not _is_prepared(base):
+        rule = (
+            "The 'train_split' parameter must be None or called as train_split(dataset), and "
+            "return a part of it to train on and one, None or another Dataset to validate on. "
+            f"Got {self.train_split!r}"
+        )
+        try:
+            train, valid = super().get_split_datasets(X, y, **fit_params)
+        except Exception as error:  # whatever a split of the user's may raise
+            raise ValueError(f"{rule}: {type(error).__name__}: {error}") from error
+        if not self.train_split:
+            return train, valid
+        if not _is_prepared(_base_of(train)):
+            raise ValueError(f"{rule}, which returns {train!r} to train on.")
+        if valid is not None and not _is_prepared(_base_of(valid)):
+            valid = self._prepared_validation(valid, rule)
+        self._check_batches(train)
+        counted = _observed(train).any(dim=0)
+        if not counted.any():
+            raise ValueError(
+                "The 'train_split' parameter must leave samples with labels (and weights above "
+                f"0) to train on. Got {self.train_split!r}, which leaves none of any task."
+            )
+        if not counted.all():
+            names = getattr(self, "task_names_in_", None)
+            tasks = np.flatnonzero(self.constant_codes_ == MISSING)[~counted.numpy()]
+            left = ", ".join(task_label(names, t) for t in tasks)
+            warnings.warn(
+                f"The 'train_split' parameter leaves no labels to train on of {left}, which "
+                f"this net does not learn. Got {self.train_split!r}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if valid is not None:
+            if not len(valid):
+                raise ValueError(f"{rule}, which returns no sample to validate on.")
+            self._built_iterator(valid, training=False)
+            self._learn_validation(valid)
+        return train, valid
+
+    def _prepared_validation(self, valid: Any, rule: str) -> Any:
+        """A validation set of the user's, checked against what the net was built for."""
+        try:
             learned = [
                 c
                 for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
                 if k == MISSING
             ]
             table = check_tasks(self._own_columns(labels_of(valid)), classes=learned)
-            valid = TrainingData(valid, table).dataset()
-            if (table.codes == MISSING).any():
-                self.criterion_.complete = False
-        if self.train_split:  # else `_prepare` has done so
-            self._check_batches(train)
-            counted = _observed(train).any(dim=0)
-            if not counted.any():
-                raise ValueError(
-                    "The 'train_split' parameter must leave samples with labels (and weights above "
-                    f"0) to train on. Got {self.train_split!r}, which leaves none of any task."
-                )
-            if not counted.all():
-                names = getattr(self, "task_names_in_", None)
-                tasks = np.flatnonzero(self.constant_codes_ == MISSING)[~counted.numpy()]
-                left = ", ".join(task_label(names, t) for t in tasks)
-                warnings.warn(
-                    f"The 'train_split' parameter leaves no labels to train on of {left}, which "
-                    f"this net does not learn. Got {self.train_split!r}.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            if valid is not None:
-                self._built_iterator(valid, training=False)
-                self._learn_validation(valid)
-        return train, valid
+            valid = TrainingData(check_inputs(self, valid, reset=False), table).dataset()
+        except Exception as error:  # whatever a Dataset of the user's may raise
+            raise ValueError(
+                f"{rule}, whose samples to validate on are not like those of X and Y: {error}"
+            ) from error
+        if (table.codes == MISSING).any():
+            self.criterion_.complete = False
+        return valid
 
     def _own_columns(self, labels: NDArray) -> NDArray:
         """Of the labels of all tasks, those of the tasks that this net is for."""
@@ -985,10 +1084,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """The iterator over the batches of a dataset; what cannot be built is named."""
         name = "iterator_train" if training else "iterator_valid"
         options = self.get_params_for(name)
-        size = options.get("batch_size", self.batch_size)
-        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        size: Any = options.get("batch_size", self.batch_size)
+        whole = not isinstance(size, bool) and isinstance(size, Integral)
         # None is how torch's DataLoader leaves batches to a sampler.
-        if size is not None and not (whole and (size > 0 or size == -1)):
+        by_sampler = size is None and options.keys() & {"sampler", "batch_sampler"}
+        if not by_sampler and not (whole and (size > 0 or size == -1)):
             raise ValueError(
                 f"The '{name}__batch_size' parameter must be an int >= 1, or -1 for all samples. "
                 f"Got {size!r}."
@@ -997,6 +1097,23 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             if not isinstance(options.get(key, False), bool | np.bool_):
                 raise ValueError(
                     f"The '{name}__{key}' parameter must be True or False. Got {options[key]!r}."
+                )
+            if options.get(key, False) and not training:
+                raise ValueError(
+                    f"The '{name}__{key}' parameter must be False, for predictions to be one a "
+                    f"sample of X, in their order. Got {options[key]!r}."
+                )
+        generator = options.get("generator")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise ValueError(
+                f"The '{name}__generator' parameter must be a torch.Generator or None. Got "
+                f"{generator!r}."
+            )
+        for key in ("sampler", "batch_sampler"):
+            if not isinstance(options.get(key) or (), Iterable):
+                raise ValueError(
+                    f"The '{name}__{key}' parameter must be a Sampler of torch or another iterable "
+                    f"of positions. Got {options[key]!r}."
                 )
         try:
             return self.get_iterator(dataset, training=training)
@@ -1007,8 +1124,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 f"with the options '{name}__...'. Got {getattr(self, name)!r} with {given}: {error}"
             ) from error
 
-    def _check_batches(self, dataset: Any) -> None:
-        """Refuse an epoch without a batch, and a last one that the module cannot take."""
+    def _check_batches(self, dataset: Any) -> int | None:
+        """How many batches an epoch has, None if not known; refuse an epoch without a batch, and a
+        last one that the module cannot take."""
         iterator = self._built_iterator(dataset, training=True)
         try:
             n_batches: int | None = len(iterator)
@@ -1021,26 +1139,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 f"and {self.get_params_for('iterator_train')}: with drop_last, 'batch_size' must "
                 "be at most the number of samples; a sampler must draw some."
             )
-        if n_batches is not None:
-            self._check_schedulers(n_batches)
         self._try_last_batch(dataset)
-
-    def _check_schedulers(self, n_batches: int) -> None:
-        """Refuse a one-cycle schedule that ends before training, which would raise at its end."""
-        for name, callback in self.callbacks_:
-            policy = getattr(callback, "policy", None)
-            if getattr(policy, "__name__", policy) != "OneCycleLR":
-                continue
-            given = vars(callback)
-            total = given.get("total_steps")
-            total = total or (given.get("epochs") or 0) * (given.get("steps_per_epoch") or 0)
-            steps = self.max_epochs * (n_batches if callback.step_every == "batch" else 1)
-            if 0 < total < steps:
-                raise ValueError(
-                    f"The callback {name} must schedule all steps of training: OneCycleLR ends "
-                    f"after {total}, but max_epochs={self.max_epochs} makes {steps} (a grouped "
-                    "classifier may train its nets for other epochs: 'specialist_epochs', 'cv')."
-                )
+        return n_batches
 
     def _try_last_batch(self, dataset: Any) -> None:
         """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
@@ -1196,7 +1296,20 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             return layout.probability(output)
         if self.predict_nonlinearity is None:
             return output
-        proba = self.predict_nonlinearity(output)
+        return self._try_nonlinearity(output)
+
+    def _try_nonlinearity(self, output: Tensor) -> Tensor:
+        """What a `predict_nonlinearity` of the user's gives; ValueError if it is not right."""
+        if self.predict_nonlinearity in ("auto", None):
+            return output
+        try:
+            proba = self.predict_nonlinearity(output)
+        except Exception as error:  # whatever a callable of the user's may raise
+            raise ValueError(
+                "The 'predict_nonlinearity' parameter must take a tensor of the shape (batch, "
+                f"n_outputs) = {tuple(output.shape)}. Got {self.predict_nonlinearity!r}, which "
+                f"raises {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(proba, Tensor) or proba.shape != output.shape:
             raise ValueError(
                 "The 'predict_nonlinearity' parameter must return a tensor of the shape "
@@ -1225,6 +1338,19 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     self.__dict__[name] = to_device(part, self._device())
 
 
+@contextmanager
+def _named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterator[None]:
+    """Say which part of a net cannot be built, and with what."""
+    try:
+        yield
+    except Exception as error:  # whatever a class of the user's may raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"The '{name}' parameter cannot be built. Got {factory!r} with {kwargs}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 def _observed(dataset: Any) -> Tensor:
     """Which labels (n_samples, n_tasks) of a prepared dataset, or of a part of one, count."""
     samples = BatchLoader(dataset)
@@ -1232,6 +1358,12 @@ def _observed(dataset: Any) -> Tensor:
     if "weight" in samples.base.target:
         observed &= samples.base.target["weight"][:, None] > 0
     return observed if samples.index is None else observed[samples.index]
+
+
+def _base_of(dataset: Any) -> Any:
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
 
 
 def _is_prepared(dataset: Any) -> bool:

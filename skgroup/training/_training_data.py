@@ -22,7 +22,8 @@ class TrainingData:
 
     `inputs` holds what estimators say of their inputs: `n_features_in_`, `feature_names_in_`,
     `input_shape_`, as far as there are any. `whole` is the table of all tasks of `Y`, where some of
-    them have a single class and so are not in `table`.
+    them have a single class and so are not in `table`. `largest` is the sample with the largest
+    number, to be among those that a net is tried on; 0 where it is not known.
     """
 
     X: Any
@@ -32,6 +33,7 @@ class TrainingData:
     class_weight: NDArray[np.float32] | None = None
     selected: NDArray[np.intp] | None = None
     whole: TaskTable | None = None
+    largest: int = 0
 
     @property
     def all_tasks(self) -> TaskTable:
@@ -67,6 +69,7 @@ class TrainingData:
         taken = replace(
             self,
             X=take_samples(self.X, samples),
+            largest=0,
             table=table,
             sample_weight=weight,
             class_weight=class_weight_table(class_weight, table, weight),

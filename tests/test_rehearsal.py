@@ -1,0 +1,135 @@
+"""What training will use is tried before any step: criteria, splits, batches and callbacks."""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import BatchScoring, EarlyStopping, EpochScoring, Freezer, LRScheduler
+from skorch.dataset import ValidSplit
+from skorch.helper import predefined_split
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.data import TensorDataset
+
+from skgroup import MultiTaskNet
+from skgroup.nn import MLP
+
+X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+Y = np.column_stack([X[:, 0] > 0, X[:, 1] > 0]).astype(int)
+
+
+@pytest.fixture
+def no_training():
+    handle = register_optimizer_step_pre_hook(lambda *args: pytest.fail("training began"))
+    yield
+    handle.remove()
+
+
+def net(**params):
+    return MultiTaskNet(module__hidden_units=(4,), max_epochs=3, random_state=0, **params)
+
+
+class Nan(MLP):
+    def forward(self, x):
+        return super().forward(x) * torch.nan
+
+
+class NoLoss(torch.nn.Module):
+    def forward(self, logits, target):
+        return "none"
+
+
+class Constant(torch.nn.Module):
+    def forward(self, logits, target):
+        return torch.zeros(())
+
+
+def narrow():
+    return predefined_split(TensorDataset(torch.zeros(9, 3), torch.from_numpy(Y[:9])))
+
+
+def scored(scoring, **params):
+    return {"callbacks": [EpochScoring(scoring, name="own", on_train=True, **params)]}
+
+
+def scheduled(policy, **params):
+    return {"callbacks": [LRScheduler(policy, **params)]}
+
+
+REFUSED = [
+    ({"module": Nan}, "module Nan must give finite logits"),
+    ({"criterion": NoLoss}, "'criterion' parameter .* returns a str"),
+    ({"criterion": Constant}, "'criterion' parameter .* no gradient"),
+    ({"criterion": torch.nn.BCELoss}, "'criterion' parameter .* raises"),
+    ({"optimizer": lambda *args, **kwargs: 3}, "'optimizer' parameter"),
+    ({"optimizer__foo": 3}, "'optimizer' parameter"),
+    ({"predict_nonlinearity": lambda z: z[:, :1]}, "'predict_nonlinearity' parameter must return"),
+    ({"predict_nonlinearity": lambda: 1}, "'predict_nonlinearity' parameter must take"),
+    ({"train_split": ValidSplit}, "'train_split' parameter"),
+    ({"train_split": lambda d: (d, d, d)}, "'train_split' parameter"),
+    ({"train_split": lambda d: (3, d)}, "'train_split' parameter"),
+    ({"train_split": narrow()}, "'train_split' parameter .* samples of shape|features"),
+    ({"iterator_valid__drop_last": True}, "'iterator_valid__drop_last' parameter must be False"),
+    ({"iterator_train__batch_size": None}, "'iterator_train__batch_size' parameter"),
+    ({"iterator_train__sampler": 3}, "'iterator_train__sampler' parameter"),
+    ({"iterator_train__generator": 3}, "'iterator_train__generator' parameter"),
+    ({"device": "meta"}, "'device' parameter"),
+    ({"compile__mode": "default"}, "'compile' parameter"),
+    ({"callbacks__foo": 3}, "'callbacks__foo' parameter must name a callback"),
+    ({"callbacks__foo__bar": 3}, "'callbacks__foo__bar' parameter must name a callback"),
+    ({"callbacks__print_log": 3}, "'callbacks__print_log' parameter must be a Callback"),
+    ({"callbacks": [EarlyStopping(None)]}, "'monitor' parameter of the callback EarlyStopping"),
+    ({"callbacks": [EarlyStopping("train_loss", patience="a")]}, "'patience' parameter"),
+    ({"callbacks": [EarlyStopping("f1"), EpochScoring("f1", name="f1", on_train=True)]}, "monitor"),
+    ({"callbacks": [BatchScoring("foo", on_train=True)]}, "callback BatchScoring must have"),
+    ({"callbacks": [Freezer("foo*")]}, "callback Freezer must name parameters"),
+    (scored("foo"), "must have a 'scoring'"),
+    (scored(lambda net, X, y: None), "which returns None"),
+    (scored(lambda net, X, y: "x"), "which returns 'x'"),
+    (scored(lambda net, X, y: 1 / 0), "raises ZeroDivisionError"),
+    (scheduled("foo"), "'callbacks' parameter cannot be built"),
+    (scheduled(LambdaLR), "cannot build its schedule LambdaLR"),
+    (scheduled(LambdaLR, lr_lambda=lambda e: [1.0, 0.5][e]), "fails at step 2: IndexError"),
+    (scheduled(LambdaLR, lr_lambda=lambda e: 1.0, step_every="foo"), "'step_every' parameter"),
+]
+
+
+@pytest.mark.usefixtures("no_training", "assert_global_random_state_untouched")
+@pytest.mark.parametrize(("params", "message"), REFUSED)
+def test_what_would_fail_in_training_is_refused_by_name_before_it(params, message):
+    refused = net(**params)
+    with pytest.raises((ValueError, TypeError), match=message):
+        refused.fit(X, Y)
+    assert not refused.__sklearn_is_fitted__()
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("value", [1e38, 1e25])
+def test_one_value_that_is_beyond_float32_in_products_is_refused(value):
+    far = X.copy()
+    far[30, 2] = value
+    with pytest.raises(ValueError, match="X may need scaling"):
+        net().fit(far, Y)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        scored("f1_macro"),
+        scored(lambda net, X, y: net.history[-1, "train_loss"]),
+        scheduled(LambdaLR, lr_lambda=lambda e: [1.0, 0.5, 0.2, 0.1][e]),
+        {"callbacks": [Freezer("heads*")]},
+        {"callbacks": [EpochScoring("f1_macro", name="f1", on_train=True), EarlyStopping("f1")]},
+        {"train_split": ValidSplit(4), "callbacks": [EarlyStopping(patience=9)]},
+    ],
+)
+def test_what_trains_is_not_refused(params):
+    assert len(net(**params).fit(X, Y).history) == 3
+
+
+def test_arguments_of_forward_are_those_of_the_trial_too():
+    class Scaled(MLP):
+        def forward(self, x, scale):
+            return super().forward(x) * scale
+
+    fitted = MultiTaskNet(Scaled, max_epochs=1).partial_fit(X, Y, scale=2.0)
+    assert len(fitted.history) == 1
