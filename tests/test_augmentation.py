@@ -161,7 +161,7 @@ def test_training_is_augmented_and_nothing_else(images, changes):
     training, rest = (torch.cat(Watched.seen[k]) for k in (True, False))
     assert len(training) == 2 * 48
     assert not training[..., 4:].any()
-    assert len(rest) == 2 + 2 * 12 + 60
+    assert len(rest) == 2 + 2 + 2 * 12 + 60
     assert (rest[..., 4:].amax(dim=(1, 2, 3)) > 0).all()
     np.testing.assert_array_equal(rest[-60:].numpy(force=True), X)
 
@@ -171,7 +171,7 @@ def test_a_transform_of_the_other_iterator_serves_validation_and_prediction(imag
     net = MultiTaskNet(Watched, train_split=ValidSplit(5), max_epochs=1, random_state=0)
     expected = net.fit(X, Y).predict_proba(dark(torch.from_numpy(X)))
     net.set_params(iterator_valid__transform=dark).fit(X, Y)
-    assert not torch.cat(Watched.seen[False][1:])[..., 4:].any()
+    assert not torch.cat(Watched.seen[False][2:])[..., 4:].any()
     assert torch.cat(Watched.seen[True])[..., 4:].any()
     np.testing.assert_allclose(net.predict_proba(X), expected, atol=1e-6)
 

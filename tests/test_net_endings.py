@@ -13,6 +13,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LoadInitState,
 from skorch.dataset import ValidSplit
 from skorch.helper import SliceDataset, predefined_split
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
@@ -479,12 +480,11 @@ def test_tasks_whose_labels_all_weigh_nothing_are_refused(grouped):
 def test_a_grouped_classifier_refuses_what_is_no_probability():
     estimator = MultiTaskNet(predict_nonlinearity=None, max_epochs=1, random_state=0)
     calls = []
-    estimator.set_params(
-        callbacks=[LRScheduler("LambdaLR", lr_lambda=lambda i: calls.append(i) or 1)]
-    )
+    handle = register_optimizer_step_pre_hook(lambda *args: calls.append(args))
     Y = np.random.default_rng(0).integers(2, size=(40, 3))
     with pytest.raises(ValueError, match=r"give probabilities in \[0, 1\].*'predict_nonlinearity'"):
         GroupedMTLClassifier(estimator, n_groups=2).fit(np.ones((40, 2)), Y)
+    handle.remove()
     assert not calls  # before any training
 
 
