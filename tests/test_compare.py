@@ -184,10 +184,10 @@ def test_a_seed_sets_every_random_state_and_the_splitter(data):
     net = MultiTaskNet(random_state=7)
     grouper = make_pipeline(TaskGrouper(net, random_state=7), FuzzyKMeans(2, random_state=7))
     clf = make_pipeline(StandardScaler(), GroupedMTLClassifier(net, grouper, random_state=7))
-    seeded = skgroup.comparison._compare._seeded(clf, 1)
+    seeded = skgroup.comparison._candidates.seeded(clf, 1)
     states = [v for k, v in seeded.get_params().items() if k.endswith("random_state")]
     assert len(states) == len(set(states)) == 5
-    again = skgroup.comparison._compare._seeded(clf, 1).get_params()
+    again = skgroup.comparison._candidates.seeded(clf, 1).get_params()
     assert [v for k, v in again.items() if k.endswith("random_state")] == states
     assert clf[-1].random_state == 7
 
@@ -328,7 +328,7 @@ def test_an_estimator_alone_is_compared_with_baselines(data, small_net):
 
 def test_what_groups_no_tasks_is_a_baseline(data, small_net):
     def groups(clf, n_tasks=4):
-        return skgroup.comparison._compare._kind(clf, n_tasks) == "grouped"
+        return skgroup.comparison._kinds.kind_of(clf, n_tasks) == "grouped"
 
     ways = GroupedMTLClassifier
     for plain in [

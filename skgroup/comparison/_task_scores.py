@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from inspect import Parameter, signature
 from typing import Any
 
@@ -41,6 +40,7 @@ class TaskScores:
 
     def __init__(self, scoring: Any, table: TaskTable, owner: str = "compare") -> None:
         self.table = table
+        self.scoring = scoring
         self.needs_proba = False
         if isinstance(scoring, str):
             self.name = {"f1": "F1", "f1_macro": "F1", "roc_auc": "ROC AUC"}.get(scoring, scoring)
@@ -92,11 +92,11 @@ class TaskScores:
         """Whether the score of a binary task changes if its classes change places."""
         if not any(len(c) == 2 for c in self.table.classes):
             return False
-        truth, said = np.repeat([0, 1], [5, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 0])
+        truth, answer = np.repeat([0, 1], [5, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 0])
         second = np.array([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.6, 0.35])
         proba = np.column_stack([1 - second, second])
-        one = self._of_task(truth, _Answers(said, proba, 2))
-        other = self._of_task(1 - truth, _Answers(1 - said, proba[:, ::-1], 2))
+        one = self._of_task(truth, _Answers(answer, proba, 2))
+        other = self._of_task(1 - truth, _Answers(1 - answer, proba[:, ::-1], 2))
         return not np.isclose(one, other, equal_nan=True)
 
     def _check_positive(self, scoring: Any, owner: str) -> None:
@@ -110,52 +110,61 @@ class TaskScores:
                 "encode the labels as 0 and 1, or score by 'roc_auc' or 'accuracy'."
             )
 
-    def __call__(self, estimator: Any, X: Any, Y: Any) -> NDArray[np.float64]:
-        """Scores (n_tasks,) of predictions for X; NaN for a task of which Y holds no labels, or
-        not those that the score needs.
+    def __call__(self, estimator: Any, X: Any, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Score the predictions for some samples.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+        X : inputs of these samples
+        samples : ndarray of int
+            Their positions in the table.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_tasks,)
+            NaN for a task of which the samples hold no labels, or not those that the score needs.
 
         Raises
         ------
         Exception
             That of a scorer, if it raised for every task.
         """
-        table = check_tasks(Y, classes=self.table.classes, names=self.table.names)
-        table = replace(table, positive=self.table.positive)
-        if self._score == "f1":
-            predicted = self._labels(estimator.predict(X), Y)
-            return np.asarray(multitask_f1_score(table, predicted, average=None))
+        table = self.table.take(samples)
+        proba = self._probabilities(estimator.predict_proba(X)) if self.needs_proba else None
         if self._score == "roc_auc":
-            proba = self._probabilities(estimator.predict_proba(X))
             return np.asarray(multitask_roc_auc_score(table, proba, average=None))
-        said = self._labels(estimator.predict(X), Y)
-        predicted = check_tasks(said, classes=table.classes, names=table.names).codes
-        of_tasks = self._probabilities(estimator.predict_proba(X)) if self.needs_proba else None
+        predicted = self._labels(estimator.predict(X), len(samples))
+        if self._score == "f1":
+            return np.asarray(multitask_f1_score(table, predicted, average=None))
+        codes = check_tasks(predicted, classes=table.classes, names=table.names).codes
+        observed = table.codes != MISSING
+        tasks = np.flatnonzero(observed.any(axis=0))
         scores = np.full(table.n_tasks, np.nan)
         errors: list[Exception] = []
-        observed = table.codes != MISSING
-        for t in np.flatnonzero(observed.any(axis=0)):
+        for t in tasks:
             seen = observed[:, t]
-            truth, labels = table.codes[seen, t], predicted[seen, t]
-            own = None if of_tasks is None else of_tasks[t][seen]
+            truth, answer = table.codes[seen, t], codes[seen, t]
+            shares = None if proba is None else proba[t][seen]
             if table.positive[t] == 0:  # a scorer takes 1 for the positive class
-                truth, labels = 1 - truth, 1 - labels
-                own = None if own is None else own[:, ::-1]
+                truth, answer = 1 - truth, 1 - answer
+                shares = None if shares is None else shares[:, ::-1]
             try:
-                scores[t] = self._of_task(truth, _Answers(labels, own, len(table.classes[t])))
-            except Exception as error:  # by what this part of the data lacks
+                scores[t] = self._of_task(truth, _Answers(answer, shares, len(table.classes[t])))
+            except Exception as error:  # by what these samples lack
                 errors.append(error)
-        if errors and len(errors) == observed.any(axis=0).sum():
+        if errors and len(errors) == len(tasks):
             raise errors[0]
         return scores
 
     def _of_task(self, truth: NDArray[np.intp], answers: _Answers) -> float:
         """A scorer's score of a task; NaN where it says that a lack of classes leaves none."""
         scorer = knows_all_classes(self._score, np.arange(answers.n_classes))
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             score = scorer(answers, np.arange(len(truth))[:, None], truth)
         undefined = False
-        for warning in said:
+        for warning in caught:
             # Of a truth without positives, average precision says so in words of its own.
             if issubclass(warning.category, UndefinedMetricWarning) or str(
                 warning.message
@@ -165,12 +174,14 @@ class TaskScores:
                 warnings.warn(warning.message, stacklevel=2)
         return np.nan if undefined and len(np.unique(truth)) == 1 else score
 
-    def _labels(self, predicted: Any, Y: Any) -> Any:
+    def _labels(self, predicted: Any, n_samples: int) -> Any:
         if hasattr(predicted, "iloc"):
             return predicted
         predicted = np.asarray(predicted.toarray() if hasattr(predicted, "toarray") else predicted)
+        if self.table.n_tasks > 1:
+            return predicted
         # One task may come back 1-D.
-        return predicted.reshape(np.shape(Y)) if len(self.table.classes) == 1 else predicted
+        return predicted.reshape((n_samples,) if self.table.is_1d else (n_samples, 1))
 
     def _probabilities(self, proba: Any) -> list[NDArray[np.float64]]:
         """Probabilities (n_samples, n_classes) a task, of the forms that classifiers give."""
@@ -186,10 +197,10 @@ class TaskScores:
                 parts[t] = np.tile(np.eye(sizes[t])[k], (len(p), 1))
             elif p.shape[1] == 1:
                 parts[t] = np.hstack([1 - p, p])
-        found = [p.shape[1] for p in parts]
-        if found != sizes:
+        given = [p.shape[1] for p in parts]
+        if given != sizes:
             raise ValueError(
-                f"predict_proba must give probabilities of {sizes} classes a task. Got {found}."
+                f"predict_proba must give probabilities of {sizes} classes a task. Got {given}."
             )
         return parts
 

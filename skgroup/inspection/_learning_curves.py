@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
-from skgroup.comparison._epoch_scores import epoch_scores
+from skgroup.comparison.epochs import epoch_scores
 from skgroup.inspection._heat_map import import_pyplot, lay_out, open_figure, short
 
 __all__ = ["LearningCurvesDisplay"]

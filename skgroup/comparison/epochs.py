@@ -19,23 +19,22 @@ from tqdm.auto import tqdm
 
 from skgroup._estimators import parts_of, steps_of
 from skgroup._validation import check_tasks
-from skgroup.comparison._compare import (
-    _check_estimator,
-    _check_n_samples,
-    _check_seeds,
-    _seeded,
-    _splits,
+from skgroup.comparison._candidates import (
+    check_n_samples,
     pos_label_of,
+    seeded,
+    try_candidate,
 )
+from skgroup.comparison._splits import SeededSplit, check_seeds, draw_splits
 from skgroup.comparison._task_scores import TaskScores
-from skgroup.ensemble._grouped import GroupedMTLClassifier
+from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
 from skgroup.training._random import open_seed
 
 __all__ = ["epoch_scores"]
 
-_KEPT = "kept for epoch_scores"
+_KEEPER = "kept for epoch_scores"
 
 
 def epoch_scores(
@@ -65,32 +64,27 @@ def epoch_scores(
     """
     Y = labels_of(X) if Y is None and isinstance(X, Dataset) else Y
     table = check_tasks(Y, pos_label=pos_label_of(estimators))
-    _check_n_samples(X, table)
+    check_n_samples(X, table)
     scorer = TaskScores(scoring, table, owner)
-    splits = [
-        (seed, *split)
-        for seed in _check_seeds(seeds, owner)
-        for split in _splits(cv, table, seed, owner)
-    ]
-    kept = {name: _keep_states(name, e, n_epochs, owner) for name, e in estimators.items()}
-    for name, estimator in kept.items():
-        _check_estimator(name, estimator, X, Y, table, splits[0][1], scorer, owner)
-    found: dict[str, dict[int, _Curve]] = {}
+    splits = draw_splits(cv, table, check_seeds(seeds, owner), owner)
+    keeping = {name: _keep_states(name, e, n_epochs, owner) for name, e in estimators.items()}
+    for name, estimator in keeping.items():
+        try_candidate(name, estimator, X, Y, table, splits[0].train, scorer, owner)
+    curves: dict[str, dict[int, _Curve]] = {}
     last_error: Exception | None = None
-    bar = tqdm(total=len(splits) * len(kept), unit="fit", disable=not verbose)
-    with bar:
-        for row, (seed, train, test) in enumerate(splits):
-            parts = {"train": train, "test": test}
-            for part in [p for p in parts if score_type not in (p, "both")]:
-                del parts[part]
-            for name, estimator in kept.items():
+    with tqdm(total=len(splits) * len(keeping), unit="fit", disable=not verbose) as bar:
+        for row, split in enumerate(splits):
+            parts = {"train": split.train, "test": split.test}
+            if score_type != "both":
+                parts = {score_type: parts[score_type]}
+            for name, estimator in keeping.items():
                 bar.set_postfix_str(name)
                 try:
-                    of_parts = _fit_and_score(estimator, seed, X, Y, train, parts, scorer)
+                    of_parts = _fit_and_score(estimator, split, X, Y, parts, scorer)
                 except Exception as error:
                     last_error = error
                     warnings.warn(
-                        f"{name!r} failed with seed {seed}, which is left out of its curve, "
+                        f"{name!r} failed with seed {split.seed}, which is left out of its curve, "
                         f"with {type(error).__name__}: {error}",
                         FitFailedWarning,
                         stacklevel=3,
@@ -98,20 +92,11 @@ def epoch_scores(
                 else:
                     for part, curve in of_parts.items():
                         key = f"{name} ({part})" if score_type == "both" else name
-                        found.setdefault(key, {})[row] = curve
+                        curves.setdefault(key, {})[row] = curve
                 bar.update()
-    if not found:
+    if not curves:
         raise ValueError(f"All fits of {owner} failed.") from last_error
-    grids = {name: _grid([*curves.values()]) for name, curves in found.items()}
-    epochs = np.unique(np.concatenate([*grids.values()]))
-    arrays = {}
-    for name, curves in found.items():
-        own = np.isin(epochs, grids[name])
-        arrays[name] = np.full((len(splits), len(epochs)), np.nan)
-        for row, curve in curves.items():
-            ends = max(curve.scores)
-            arrays[name][row, own] = [curve.scores[min(epoch, ends)] for epoch in epochs[own]]
-    return arrays, epochs, scorer.name
+    return *_as_arrays(curves, len(splits)), scorer.name
 
 
 @dataclass
@@ -120,6 +105,22 @@ class _Curve:
 
     stride: int
     scores: dict[int, float]
+
+
+def _as_arrays(
+    curves: dict[str, dict[int, _Curve]], n_splits: int
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.intp]]:
+    """Scores (n_splits, n_epochs) by name, at the epochs of any of the curves, and the epochs."""
+    grids = {name: _grid([*of_name.values()]) for name, of_name in curves.items()}
+    epochs = np.unique(np.concatenate([*grids.values()]))
+    arrays = {}
+    for name, of_name in curves.items():
+        on_grid = np.isin(epochs, grids[name])
+        arrays[name] = np.full((n_splits, len(epochs)), np.nan)
+        for row, curve in of_name.items():
+            end = max(curve.scores)
+            arrays[name][row, on_grid] = [curve.scores[min(e, end)] for e in epochs[on_grid]]
+    return arrays, epochs
 
 
 class _States(Callback):
@@ -171,40 +172,39 @@ def _keep_states(name: str, estimator: Any, most: int, owner: str) -> Any:
             # Not by set_params, which would build the net's other callbacks without its data.
             if isinstance(net.callbacks, str):  # "disable"
                 net.callbacks, net.callbacks__print_log = [], None
-            net.callbacks = [*(net.callbacks or []), (_KEPT, _States(most))]
+            net.callbacks = [*(net.callbacks or []), (_KEEPER, _States(most))]
     return cloned
 
 
 def _fit_and_score(
     estimator: Any,
-    seed: int,
+    split: SeededSplit,
     X: Any,
     Y: Any,
-    train: NDArray[np.intp],
     parts: dict[str, NDArray[np.intp]],
     scorer: TaskScores,
 ) -> dict[str, _Curve]:
     """Of each part of the samples, the scores after the epochs that were kept."""
-    fitted = _seeded(estimator, seed)
-    with open_seed(seed):
-        fitted.fit(take_samples(X, train), take_samples(Y, train))
+    fitted = seeded(estimator, split.seed)
+    with open_seed(split.seed):
+        fitted.fit(take_samples(X, split.train), take_samples(Y, split.train))
     last = steps_of(fitted)[-1]
     nets = [last] if isinstance(last, MultiTaskNet) else last.candidates_
     ends = [_state(net) for net in nets]
-    kept = [dict(net.callbacks_)[_KEPT] for net in nets]
+    keepers = [dict(net.callbacks_)[_KEEPER] for net in nets]
     n_epochs = max(len(net.history_) for net in nets)
-    stride = max(k.stride for k in kept)
-    data = {part: (take_samples(X, own), take_samples(Y, own)) for part, own in parts.items()}
-    found = {part: _Curve(stride, {}) for part in parts}
+    stride = max(keeper.stride for keeper in keepers)
+    inputs = {part: take_samples(X, samples) for part, samples in parts.items()}
+    curves = {part: _Curve(stride, {}) for part in parts}
     for epoch in [*range(stride, n_epochs, stride), n_epochs]:
-        for net, end, own in zip(nets, ends, kept, strict=True):
+        for net, end, keeper in zip(nets, ends, keepers, strict=True):
             trains_on = epoch < len(net.history_)
-            net.module_.load_state_dict(own.states[epoch] if trains_on else end)
-        for part, of_part in data.items():
-            with open_seed(seed):  # modules may draw random numbers
-                scores = scorer(fitted, *of_part)
-            found[part].scores[epoch] = float(np.nanmean(scores))
-    return found
+            net.module_.load_state_dict(keeper.states[epoch] if trains_on else end)
+        for part, samples in parts.items():
+            with open_seed(split.seed):  # modules may draw random numbers
+                scores = scorer(fitted, inputs[part], samples)
+            curves[part].scores[epoch] = float(np.nanmean(scores))
+    return curves
 
 
 def _grid(curves: list[_Curve]) -> list[int]:

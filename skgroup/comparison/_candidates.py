@@ -1,0 +1,187 @@
+"""Candidates by name, and what can be seen of them before any of them trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone, is_clusterer, is_regressor
+from skorch import NeuralNet
+from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
+
+from skgroup._estimators import parts_of, steps_of
+from skgroup._validation import TaskTable
+from skgroup.comparison._kinds import kind_of, make_baselines
+from skgroup.comparison._task_scores import TaskScores
+from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.training import MultiTaskNet
+from skgroup.training._data import n_samples_of, take_samples
+from skgroup.training._random import draw_seeds
+
+__all__ = [
+    "check_baselines",
+    "check_candidates",
+    "check_n_samples",
+    "check_no_files",
+    "pos_label_of",
+    "seeded",
+    "try_candidate",
+]
+
+_RULE = "The 'candidates' parameter of compare must be a dict of names to classifiers"
+
+
+def check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[str, Any]:
+    """Unfitted clones by name, with baselines if there is none (and none is among `baselines`)."""
+    given = _by_name(candidates, table.n_tasks)
+    if not given:
+        raise ValueError(f"{_RULE}. Got an empty one.")
+    clones = {name: _check_candidate(name, estimator) for name, estimator in given.items()}
+    names = [baselines] if isinstance(baselines, str) else baselines
+    if names is not None and not (
+        isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
+    ):
+        raise ValueError(
+            "The 'baselines' parameter of compare must be a name of a candidate, a list of them "
+            f"or None. Got {baselines!r}."
+        )
+    complete = names is not None and set(names) <= set(clones)
+    if complete or any(kind_of(e, table.n_tasks) != "grouped" for e in clones.values()):
+        return clones
+    made = make_baselines(clones, table)
+    taken = [name for name in made if name in clones]
+    if taken:
+        raise ValueError(
+            f"{_RULE}; {taken[0]!r} must be another name, as baselines are added to the dict and "
+            "this is what one of them is called."
+        )
+    return made | clones
+
+
+def _by_name(candidates: Any, n_tasks: int) -> Mapping[Any, Any]:
+    if isinstance(candidates, Mapping):
+        return candidates
+    if isinstance(candidates, type):
+        raise ValueError(
+            "The 'candidates' parameter of compare must be an estimator or a dict of them. Got "
+            f"the class {candidates.__name__}; a call makes an estimator of it."
+        )
+    if candidates is None:
+        candidates = MultiTaskNet()
+    if isinstance(candidates, MultiTaskNet):
+        candidates = GroupedMTLClassifier(candidates)
+    groups = hasattr(candidates, "get_params") and kind_of(candidates, n_tasks) == "grouped"
+    return {"grouped" if groups else type(candidates).__name__: candidates}
+
+
+def _check_candidate(name: Any, estimator: Any) -> Any:
+    """An unfitted clone."""
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{_RULE}, the names non-empty strings. Got the name {name!r}.")
+    lacks = [m for m in ("get_params", "fit", "predict") if not hasattr(estimator, m)]
+    if isinstance(estimator, type) or lacks or is_clusterer(estimator):
+        raise ValueError(
+            f"{_RULE}, with fit and predict. Got {estimator!r} as {name!r}. A grouper becomes a "
+            "classifier by GroupedMTLClassifier(net, grouper), a class by a call."
+        )
+    if is_regressor(estimator):
+        raise ValueError(f"{_RULE}. Got the regressor {estimator!r} as {name!r}.")
+    try:
+        return clone(estimator)
+    except Exception as error:
+        raise ValueError(f"{_RULE} that can be cloned. Got {name!r}: {error}") from error
+
+
+def check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[str]:
+    """The names of baselines, in the order of the candidates."""
+    given = [baselines] if isinstance(baselines, str) else list(baselines)
+    unknown = [name for name in given if name not in names]
+    if unknown or not given:
+        raise ValueError(
+            "The 'baselines' parameter of compare must hold names of candidates. Got "
+            f"{unknown[0] if unknown else given!r}; the candidates are {names}."
+        )
+    return [name for name in names if name in given]
+
+
+def check_no_files(name: str, estimator: Any) -> None:
+    """Refuse callbacks that keep files, which fits in several processes would share."""
+    for net in parts_of(estimator):
+        if not isinstance(net, NeuralNet):
+            continue
+        callbacks = net.callbacks if isinstance(net.callbacks, list | tuple) else []
+        for given in callbacks:
+            callback = given[-1] if isinstance(given, tuple) else given
+            kind = callback if isinstance(callback, type) else type(callback)
+            if issubclass(kind, Checkpoint | TrainEndCheckpoint | LoadInitState):
+                raise ValueError(
+                    "The 'n_jobs' parameter of compare must be None or 1 where callbacks keep "
+                    "files, as fits that run at the same time would read each other's. Got "
+                    f"{kind.__name__} in the callbacks of candidate {name!r}."
+                )
+
+
+def check_n_samples(X: Any, table: TaskTable) -> None:
+    n_samples = n_samples_of(X)
+    if n_samples != len(table.codes):
+        raise ValueError(
+            f"X and Y must have the same number of samples. Got X with {n_samples} and Y with "
+            f"{len(table.codes)}."
+        )
+
+
+def pos_label_of(candidates: Any) -> Any:
+    """The positive classes that the first candidate with any names, or None."""
+    for estimator in candidates.values() if isinstance(candidates, Mapping) else [candidates]:
+        if not hasattr(estimator, "get_params") or isinstance(estimator, type):
+            continue
+        for name, value in estimator.get_params(deep=True).items():
+            if value is not None and name.rpartition("__")[2] == "pos_label":
+                return value
+    return None
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """A clone whose every `random_state` comes from the seed; the outermost one first, so that it
+    is the same for all candidates."""
+    cloned = clone(estimator)
+    names = [n for n in cloned.get_params(deep=True) if f"__{n}".endswith("__random_state")]
+    names.sort(key=lambda name: (name.count("__"), name))
+    return cloned.set_params(**dict(zip(names, draw_seeds(seed, len(names)), strict=True)))
+
+
+def try_candidate(
+    name: str,
+    estimator: Any,
+    X: Any,
+    Y: Any,
+    table: TaskTable,
+    train: NDArray[np.intp],
+    scores: TaskScores,
+    owner: str,
+) -> None:
+    """Raise what can be seen to go wrong with a candidate before any candidate trains."""
+    try:
+        for part in parts_of(estimator):
+            if hasattr(part, "_parameter_constraints"):
+                part._validate_params()
+            elif isinstance(part, MultiTaskNet):
+                part._check_parameters()
+        last = steps_of(estimator)[-1]
+        if last is not estimator:  # steps before it change X
+            if isinstance(last, GroupedMTLClassifier):
+                net = MultiTaskNet() if last.estimator is None else clone(last.estimator)
+                last._check_grouper(net, table.n_tasks, table.names)
+        elif isinstance(last, GroupedMTLClassifier | MultiTaskNet):
+            of_train = take_samples(X, train), take_samples(Y, train), None
+            if isinstance(last, MultiTaskNet):
+                net = clone(last)
+                net._prepare(net._check_data(*of_train), seed=0)
+            else:
+                last._try(*last._check(*of_train), [])
+        if scores.needs_proba and not hasattr(estimator, "predict_proba"):
+            raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
+    except Exception as error:
+        raise ValueError(f"Candidate {name!r} of {owner} cannot be fitted: {error}") from error

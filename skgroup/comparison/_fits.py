@@ -1,0 +1,218 @@
+"""All fits of a comparison: those that a file has, and those that are made."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from joblib import delayed
+from numpy.typing import NDArray
+from sklearn.exceptions import FitFailedWarning
+from tqdm.auto import tqdm
+
+from skgroup.comparison._candidates import seeded
+from skgroup.comparison._costs import count_nets
+from skgroup.comparison._fit_store import FitStore, key_of
+from skgroup.comparison._splits import SeededSplit
+from skgroup.comparison._task_scores import TaskScores
+from skgroup.training._data import take_samples
+from skgroup.training._processes import in_parallel
+from skgroup.training._random import open_seed
+
+__all__ = ["Fit", "Outcomes", "list_fits", "run_fits"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit: a candidate, unfitted, and its split.
+
+    Attributes
+    ----------
+    key : str
+        What the fit is told by in a file.
+    place : tuple of int
+        Positions of the candidate and of the split.
+    name : str
+        Of the candidate.
+    estimator : estimator
+    split : SeededSplit
+    """
+
+    key: str
+    place: tuple[int, int]
+    name: str
+    estimator: Any
+    split: SeededSplit
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Scores, costs and errors of fits so far; see the attributes of `Comparison`."""
+
+    values: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    nets: NDArray[np.float64]
+    errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, n_candidates: int, n_splits: int, n_tasks: int) -> Outcomes:
+        shape = n_candidates, n_splits
+        values, seconds, nets = (np.full(s, np.nan) for s in ((*shape, n_tasks), shape, shape))
+        return cls(values, seconds, nets)
+
+    @property
+    def n_finished(self) -> int:
+        return int(np.isfinite(self.seconds).sum())
+
+    def add(self, fit: Fit, record: Mapping[str, Any]) -> None:
+        self.values[fit.place] = record["scores"]
+        self.seconds[fit.place] = record["seconds"]
+        self.nets[fit.place] = record["nets"]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a fit: scores, an error, or (with neither) an interruption."""
+
+    fit: int
+    scores: list[float] | None = None
+    seconds: float = math.nan
+    nets: float = math.nan
+    error: str | None = None
+
+
+def list_fits(
+    estimators: Mapping[str, Any],
+    splits: list[SeededSplit],
+    X: Any,
+    scores: TaskScores,
+    *,
+    stored: bool,
+) -> list[Fit]:
+    """A fit of each candidate on each split; with a key of what is fitted on what, if `stored`.
+
+    Raises
+    ------
+    ValueError
+        If fits cannot be told apart.
+    """
+    table = scores.table
+    of_data = _key("X", X, table.codes, table.classes, scores.scoring) if stored else ""
+    fits = []
+    for s, split in enumerate(splits):
+        for i, (name, estimator) in enumerate(estimators.items()):
+            key = f"{s}-{i}"
+            if stored:
+                of_seed = seeded(estimator, split.seed)
+                key = _key(
+                    f"candidate {name!r}", of_seed, split.seed, split.train, split.test, of_data
+                )
+            fits.append(Fit(key, (i, s), name, estimator, split))
+    return fits
+
+
+def _key(what: str, *parts: Any) -> str:
+    try:
+        return key_of(*parts)
+    except TypeError as error:
+        raise ValueError(
+            f"The 'results' parameter of compare must be None where fits cannot be told apart: "
+            f"{what} cannot be pickled ({error})."
+        ) from error
+
+
+def run_fits(
+    fits: list[Fit],
+    outcomes: Outcomes,
+    store: FitStore,
+    X: Any,
+    Y: Any,
+    scores: TaskScores,
+    *,
+    error_score: Any,
+    n_jobs: int | None,
+    verbose: int,
+) -> bool:
+    """Make the fits that the store lacks; whether the user interrupted."""
+    left = []
+    for f, fit in enumerate(fits):
+        record = store.find(fit.key, scores.table.n_tasks)
+        if record is None:
+            left.append(f)
+        else:
+            outcomes.add(fit, record)
+    if left:
+        store.begin()
+    calls = (delayed(_fit_and_score)(f, fits[f], X, Y, scores, error_score) for f in left)
+    bar = tqdm(total=len(fits), initial=len(fits) - len(left), unit="fit", disable=not verbose)
+    with bar:
+        try:
+            made = in_parallel(calls, n_jobs, ordered=False)
+            for outcome in made:
+                fit = fits[outcome.fit]
+                if outcome.error is not None:
+                    _report(fit, outcome.error, outcomes)
+                elif outcome.scores is None:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # joblib tells of tasks left undone
+                        made.close()
+                    return True
+                else:
+                    record = _record(fit, outcome)
+                    outcomes.add(fit, record)
+                    store.add(record)
+                bar.set_postfix_str(fit.name, refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _record(fit: Fit, outcome: _Outcome) -> dict[str, Any]:
+    return {
+        "key": fit.key,
+        "candidate": fit.name,
+        "seed": fit.split.seed,
+        "fold": fit.split.fold,
+        "scores": outcome.scores,
+        "seconds": outcome.seconds,
+        "nets": outcome.nets,
+    }
+
+
+def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
+    seed, fold = fit.split.seed, fit.split.fold
+    outcomes.errors[fit.name, seed, fold] = error
+    warnings.warn(
+        f"Candidate {fit.name!r} failed in fold {fold} of seed {seed}, which counts as a score of "
+        f"NaN, with {error}",
+        FitFailedWarning,
+        stacklevel=4,
+    )
+
+
+def _fit_and_score(
+    number: int, fit: Fit, X: Any, Y: Any, scores: TaskScores, error_score: Any
+) -> _Outcome:
+    split = fit.split
+    try:
+        estimator = seeded(fit.estimator, split.seed)
+        # What has no random_state of its own draws from the global generators.
+        with open_seed(split.seed):
+            start = time.perf_counter()
+            estimator = estimator.fit(take_samples(X, split.train), take_samples(Y, split.train))
+            seconds = time.perf_counter() - start
+            of_tasks = scores(estimator, take_samples(X, split.test), split.test)
+        nets = count_nets(estimator, scores.table.n_tasks)
+        return _Outcome(number, of_tasks.tolist(), seconds, nets)
+    except KeyboardInterrupt:
+        return _Outcome(number)
+    except Exception as error:
+        if error_score == "raise":
+            raise
+        return _Outcome(number, error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,86 @@
+"""What candidates are, and the baselines that are made like a candidate but for its groups."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.multioutput import MultiOutputClassifier
+from skorch import NeuralNet
+
+from skgroup._estimators import parts_of, steps_of
+from skgroup._validation import TaskTable
+from skgroup.comparison._costs import count_nets
+from skgroup.ensemble import AllTasks, GroupedMTLClassifier, SingleTasks
+
+__all__ = ["kind_of", "make_baselines"]
+
+
+def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, Any]:
+    """MTL, STL and the MTL ensemble that are like the first candidate but for the groups."""
+    for template in candidates.values():
+        if isinstance(steps_of(template)[-1], GroupedMTLClassifier):
+            break
+    else:
+        raise ValueError(
+            "The 'candidates' parameter of compare must hold a baseline, something that does not "
+            "group the tasks, or a GroupedMTLClassifier to make one of. Got "
+            f"{list(candidates)} (a meta-estimator needs baselines of yours)."
+        )
+
+    def like(grouper: Any) -> Any:
+        copied = clone(template)
+        steps_of(copied)[-1].set_params(
+            grouper=grouper,
+            n_groups=None,
+            n_mtl_nets=0,
+            stl_nets=False,
+            serving="membership",
+            min_membership=0.0,
+            specialist_init="fresh",
+            specialist_epochs=None,
+        )
+        return copied
+
+    made = {"MTL": like(AllTasks())}
+    if table.n_tasks > 1:
+        made["STL"] = like(SingleTasks())
+    # Where thresholds are tuned, each net of the ensemble is trained on several parts.
+    wanted, each = (count_nets(e, table.n_tasks) for e in (template, made["MTL"]))
+    if not math.isnan(wanted) and (n_nets := int(wanted // each)) > 1:
+        made[f"MTL ensemble, {n_nets} nets"] = like(AllTasks(n_nets))
+    return made
+
+
+def kind_of(estimator: Any, n_tasks: int) -> str:
+    """What a candidate is: "grouped", "STL", "MTL" or "other"."""
+    parts = parts_of(estimator)
+    kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLClassifier)]
+    if None in kinds:
+        return "grouped"
+    if kinds:
+        return str(kinds[0])
+    if not any(isinstance(part, NeuralNet) for part in parts):
+        return "other"
+    return "STL" if any(isinstance(part, MultiOutputClassifier) for part in parts) else "MTL"
+
+
+def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
+    """What a classifier is that does not group: "STL", or "MTL" with one net or several (and with
+    single-task nets beside them); None if it groups."""
+    if clf.grouper is None:
+        one = n_tasks == 1 or (isinstance(clf.n_groups, Integral) and clf.n_groups == 1)
+        return "MTL" if one else None
+    if isinstance(clf.grouper, AllTasks | SingleTasks):
+        return "STL" if isinstance(clf.grouper, SingleTasks) else "MTL"
+    if hasattr(clf.grouper, "fit"):
+        return None
+    membership = np.asarray(clf.grouper, dtype=np.float64)
+    if membership.ndim != 2:
+        return None  # which fit, and the check before it, find a word for
+    if ((membership > 0).sum(axis=0) == 1).all() and ((membership > 0).sum(axis=1) == 1).all():
+        return "STL"
+    return "MTL" if (membership == membership[:1]).all() else None
