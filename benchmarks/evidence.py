@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.real_data import PROBLEMS
 from skgroup import GroupedMTLClassifier
-from skgroup.comparison._comparison import paired_interval
+from skgroup.comparison.intervals import paired_interval
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 
 PORTFOLIOS = ("portfolio", "portfolio, one split")

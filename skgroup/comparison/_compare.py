@@ -20,12 +20,13 @@ from skgroup.comparison._candidates import (
     pos_label_of,
     try_candidate,
 )
-from skgroup.comparison._comparison import INTERVALS, Comparison
+from skgroup.comparison._comparison import Comparison
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
 from skgroup.comparison._kinds import kind_of
 from skgroup.comparison._splits import check_seeds, draw_splits, number_splits
 from skgroup.comparison._task_scores import TaskScores
+from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.training._data import labels_of
 

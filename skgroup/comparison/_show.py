@@ -1,0 +1,129 @@
+"""A comparison as text and as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from skgroup.comparison._figures import Figures, mean_of_known
+
+__all__ = ["as_html", "as_text", "write_nets"]
+
+_HEAD = ["candidate", "score ± sd", "to the best baseline (95 %)", "nets", "seconds", "time ratio"]
+
+
+def as_text(figures: Figures, verdict: str) -> str:
+    cells = [_HEAD, *_cells(figures)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return "\n".join([_title(figures), "", *lines, "* baseline", "", verdict, *_notes(figures)])
+
+
+def as_html(figures: Figures, verdict: str) -> str:
+    of_tasks = [
+        [mean_of_known(figures.values[i, :, t]) for i in range(len(figures.candidates))]
+        for t in range(len(figures.tasks))
+    ]
+    rows = []
+    for task, means in zip(figures.tasks, of_tasks, strict=True):
+        best = np.nanmax(means) if np.isfinite(means).any() else np.nan
+        shown = ["" if np.isnan(m) else f"{m:.3f}" for m in means]
+        marked = [f"<b>{x}</b>" if m == best else x for m, x in zip(means, shown, strict=True)]
+        rows.append([escape(task), *marked])
+    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(figures))
+    return (
+        f"<div><p><b>{escape(verdict)}</b></p><p>{escape(_title(figures))}</p>"
+        f"{_table(_HEAD, [[escape(cell) for cell in row] for row in _cells(figures)])}"
+        f"<p>* baseline</p>{notes}<details><summary>Each task</summary>"
+        f"{_table(['task', *map(escape, figures.candidates)], rows)}</details></div>"
+    )
+
+
+def _title(figures: Figures) -> str:
+    n_seeds = len(np.unique(figures.seeds))
+    n_splits = len(figures.seeds) // n_seeds
+    return (
+        f"Test {figures.scoring}, mean over {len(figures.tasks)} tasks, of {n_seeds} "
+        f"seed{'s' * (n_seeds != 1)}, {n_splits} split{'s' * (n_splits != 1)} each"
+    )
+
+
+def _notes(figures: Figures) -> list[str]:
+    notes = []
+    if figures.same_splits:
+        notes.append("Splits are the same for several seeds: this speaks of these splits.")
+    if figures.lacking:
+        notes.append(f"Not compared with {' nor '.join(figures.lacking)}.")
+    ran = np.isfinite(figures.seconds)
+    undefined = np.flatnonzero(np.isnan(figures.values[ran]).any(axis=0))
+    if len(undefined):
+        names = [figures.tasks[t] for t in undefined]
+        notes.append(
+            f"{figures.scoring} is not defined in some split, and left out there, for "
+            f"{', '.join(names)}."
+        )
+    if figures.interrupted:
+        n_done = figures.n_finished
+        notes.append(f"Interrupted after {n_done} of {figures.seconds.size} fits.")
+    if len({figures.summary(candidate)["n_splits"] for candidate in figures.candidates}) > 1:
+        notes.append(
+            "Scores are of the splits that each has finished, differences of those that both have."
+        )
+    failed: dict[str, list[str]] = {}
+    for (candidate, _, _), error in figures.errors.items():
+        failed.setdefault(candidate, []).append(error)
+    notes += [
+        f"“{candidate}” failed in {len(errors)} of {len(figures.seeds)} fits, first with "
+        f"{errors[0]}"
+        for candidate, errors in failed.items()
+    ]
+    return notes
+
+
+def _cells(figures: Figures) -> list[list[str]]:
+    """The rows of the overall table, as text."""
+    rows = []
+    for candidate in figures.candidates:
+        row = figures.summary(candidate)
+        if candidate == figures.best_baseline:
+            difference = "best baseline"
+        elif np.isnan(row["difference"]):
+            difference = ""
+        elif np.isnan(row["low"]):
+            difference = f"{row['difference']:+.3f}"
+        else:
+            difference = f"{row['difference']:+.3f} ({row['low']:+.3f}, {row['high']:+.3f})"
+        rows.append(
+            [
+                candidate + (" *" if candidate in figures.baselines else ""),
+                _score(row["mean"], row["sd"])
+                or ("failed" if candidate in figures.failed else "not run"),
+                difference,
+                write_nets(row["nets"]),
+                "" if np.isnan(row["seconds"]) else f"{row['seconds']:.3g}",
+                "" if np.isnan(row["time_ratio"]) else f"{row['time_ratio']:.2g}",
+            ]
+        )
+    return rows
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """HTML of cells that are escaped already."""
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _score(mean: float, sd: float) -> str:
+    if np.isnan(mean):
+        return ""
+    return f"{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}")
+
+
+def write_nets(number: float) -> str:
+    """A number of nets, nothing for NaN."""
+    return "" if np.isnan(number) else f"{round(number, 1):g}"

@@ -1,0 +1,151 @@
+"""The verdict: which candidate to use, in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skgroup.comparison._figures import Figures, mean_of_known
+from skgroup.comparison._show import write_nets
+
+__all__ = ["write_verdict"]
+
+#: With fewer splits, intervals are so wide that nearly nothing can be told apart.
+_FEW = 4
+#: A fit is clearly cheaper than another if it takes at most this share of its time.
+_CHEAPER = 0.8
+
+
+def write_verdict(figures: Figures) -> str:
+    """See `Comparison.verdict`."""
+    means, n_units = _means_of_finished(figures)
+    sentence = _if_nothing_can_be_said(figures, means, n_units) or _advise(figures, means, n_units)
+    if not figures.interrupted:
+        return sentence
+    return f"After {figures.n_finished} of {figures.seconds.size} fits: {sentence}"
+
+
+def _means_of_finished(figures: Figures) -> tuple[dict[str, float], int]:
+    """Scores of the candidates whose fits have not failed, on the splits that all of them have
+    finished, and how many independent splits (or seeds) these are."""
+    scores = dict(zip(figures.candidates, figures.overall, strict=True))
+    scores = {c: s for c, s in scores.items() if np.isfinite(s).any() and c not in figures.failed}
+    if not scores:
+        return {}, 0
+    common = np.isfinite(list(scores.values())).all(axis=0)
+    n_units = len(np.unique(figures.units[common]))
+    common = common if common.any() else np.ones_like(common)
+    return {c: mean_of_known(s[common]) for c, s in scores.items()}, n_units
+
+
+def _if_nothing_can_be_said(figures: Figures, means: dict[str, float], n_units: int) -> str | None:
+    if figures.best_baseline is None:
+        if figures.n_finished and np.isnan(figures.overall).all():
+            return (
+                f"{figures.scoring} is defined for no task in any split (its test samples lack "
+                "classes), so that nothing can be said: use other splits (cv) or another scoring."
+            )
+        return "No baseline has finished a fit, so that nothing can be said."
+    if not means:
+        return "No candidate has finished all its fits, so that nothing is advised."
+    if n_units > 1:
+        return None
+    more = "let 'cv' draw more" if figures.same_splits else "raise 'seeds'"
+    if figures.interrupted and len(np.unique(figures.units)) > 1:
+        more = "let more fits finish"
+    top = max(means, key=means.__getitem__)
+    return (
+        f"“{top}” has the highest score, {means[top]:.3f}, but one {_unit(figures)} cannot tell "
+        f"merit from chance: {more}."
+    )
+
+
+def _advise(figures: Figures, means: dict[str, float], n_units: int) -> str:
+    best = figures.best_baseline
+    assert best is not None
+    others = [c for c in means if c not in figures.baselines]
+    subject = "Grouping" if set(others) <= set(figures.grouped) else "What is no baseline"
+    helping = [c for c in others if figures.paired(c, best).low > 0]
+    if helping:
+        return f"{subject} helps here: {_of_helping(figures, means, helping, others, n_units)}"
+    use, advice = _of_all(figures, means, n_units)
+    if not others:
+        alone = set(figures.candidates) == set(figures.baselines)
+        which = "were compared" if alone else "have finished their fits"
+        return f"Only baselines {which}: {advice}."
+    level = use in others and n_units >= _FEW and figures.paired(use, best).high >= 0
+    if level and figures.seconds_of(use) <= _CHEAPER * figures.seconds_of(best):
+        return f"{subject} does not clearly score more here, but costs less: {advice}."
+    leader = max(others, key=means.__getitem__)
+    difference = f"“{leader}” is {_difference(figures, leader, best)}"
+    clearly = "" if all(figures.paired(c, best).high < 0 for c in others) else " clearly"
+    return f"{subject} does not{clearly} help here ({difference}): {advice}."
+
+
+def _of_helping(
+    figures: Figures, means: dict[str, float], helping: list[str], others: list[str], n_units: int
+) -> str:
+    """Which of the candidates that help to use, and what limits that."""
+    first = max(helping, key=means.__getitem__)
+    use = first if n_units < _FEW else _cheapest(figures, helping, first)
+    reasons = [_difference(figures, use, str(figures.best_baseline))]
+    if use != first:
+        reasons.append(f"the cheapest of those within a standard error of “{first}”")
+    if len(others) > 1:
+        reasons.append(f"of {len(others)} candidates tried, for which no interval allows")
+    if figures.lacking:
+        reasons.append(f"not compared with {' nor '.join(figures.lacking)}")
+    return f"use “{use}” ({_cost(figures, use)}), {'; '.join(reasons)}."
+
+
+def _of_all(figures: Figures, means: dict[str, float], n_units: int) -> tuple[str, str]:
+    """The candidate to use where none helps, and why."""
+    top = max(means, key=means.__getitem__)
+    use = top if n_units < _FEW else _cheapest(figures, list(means), top)
+    if n_units < _FEW:
+        why = (
+            f"the highest score; {n_units} {_unit(figures)}s are too few to advise anything cheaper"
+        )
+    elif use != top:
+        why = f"the cheapest of those within a standard error of the best, “{top}”"
+    elif any(figures.seconds_of(c) < figures.seconds_of(use) for c in means):
+        why = "the highest score, and nothing clearly cheaper is within a standard error of it"
+    else:
+        why = "the best and the cheapest"
+    if figures.errors and n_units >= _FEW:
+        why += " (of those whose fits have not failed)"
+    return use, f"use “{use}” ({_cost(figures, use)}), {why}"
+
+
+def _cheapest(figures: Figures, candidates: list[str], top: str) -> str:
+    """The one with the shortest fits of those that score about as much as `top`; `top` if none is
+    clearly cheaper."""
+    near = [top]
+    for candidate in candidates:
+        p = figures.paired(candidate, top)
+        about = p.difference + p.error >= 0
+        beaten = any(figures.paired(candidate, other).high < 0 for other in candidates)
+        cheaper = figures.seconds_of(candidate) <= _CHEAPER * figures.seconds_of(top)
+        if about and not beaten and cheaper:
+            near.append(candidate)
+    return min(near, key=lambda c: (figures.seconds_of(c), c))
+
+
+def _difference(figures: Figures, candidate: str, best: str) -> str:
+    p = figures.paired(candidate, best)
+    side = "above" if p.difference >= 0 else "below"
+    return (
+        f"{abs(p.difference):.3f} {side} the best baseline, “{best}” (95 % interval of the "
+        f"difference {p.low:+.3f} to {p.high:+.3f})"
+    )
+
+
+def _cost(figures: Figures, candidate: str) -> str:
+    nets = write_nets(figures.nets_of(candidate))
+    seconds = f"{figures.seconds_of(candidate):.2g} s a fit"
+    if nets in ("", "0"):
+        return seconds
+    return f"{nets} net{'' if nets == '1' else 's'}, {seconds}"
+
+
+def _unit(figures: Figures) -> str:
+    return "seed" if figures.interval == "seeds" else "split"
