@@ -16,8 +16,8 @@ from sklearn.exceptions import FitFailedWarning
 from tqdm.auto import tqdm
 
 from skgroup.comparison._candidates import seeded
-from skgroup.comparison._costs import count_nets
 from skgroup.comparison._fit_store import FitStore, key_of
+from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._splits import SeededSplit
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.training._data import take_samples
@@ -208,7 +208,7 @@ def _fit_and_score(
             estimator = estimator.fit(take_samples(X, split.train), take_samples(Y, split.train))
             seconds = time.perf_counter() - start
             of_tasks = scores(estimator, take_samples(X, split.test), split.test)
-        nets = count_nets(estimator, scores.table.n_tasks)
+        nets = nets_of(estimator, scores.table.n_tasks)
         return _Outcome(number, of_tasks.tolist(), seconds, nets)
     except KeyboardInterrupt:
         return _Outcome(number)

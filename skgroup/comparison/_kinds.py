@@ -13,10 +13,10 @@ from skorch import NeuralNet
 
 from skgroup._estimators import parts_of, steps_of
 from skgroup._validation import TaskTable
-from skgroup.comparison._costs import count_nets
 from skgroup.ensemble import AllTasks, GroupedMTLClassifier, SingleTasks
+from skgroup.training.costs import count_nets
 
-__all__ = ["kind_of", "make_baselines"]
+__all__ = ["kind_of", "make_baselines", "nets_of"]
 
 
 def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, Any]:
@@ -49,10 +49,18 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
     if table.n_tasks > 1:
         made["STL"] = like(SingleTasks())
     # Where thresholds are tuned, each net of the ensemble is trained on several parts.
-    wanted, each = (count_nets(e, table.n_tasks) for e in (template, made["MTL"]))
-    if not math.isnan(wanted) and (n_nets := int(wanted // each)) > 1:
+    of_template, of_one = (nets_of(e, table.n_tasks) for e in (template, made["MTL"]))
+    if not math.isnan(of_template) and (n_nets := int(of_template // of_one)) > 1:
         made[f"MTL ensemble, {n_nets} nets"] = like(AllTasks(n_nets))
     return made
+
+
+def nets_of(estimator: Any, n_tasks: int) -> float:
+    """Nets that `fit` trains, or has trained; NaN if it is not known."""
+    try:
+        return count_nets(estimator, n_tasks)
+    except ValueError:  # the number of groups is known only after fit
+        return math.nan
 
 
 def kind_of(estimator: Any, n_tasks: int) -> str:

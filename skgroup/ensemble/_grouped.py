@@ -69,6 +69,7 @@ from skgroup.training._held_out import count_splits, held_out_splits
 from skgroup.training._many import STRATEGIES, predict_in_pieces
 from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
+from skgroup.training.costs import count_nets
 
 __all__ = ["GroupedMTLClassifier"]
 
@@ -352,12 +353,14 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             "relation": nets that find the groups; "held-out": nets trained without held-out
             samples, to learn serving weights or thresholds, and trained again; "candidates": nets
             that serve (and what they start from), those of the relation that serve not counted
-            again; "total". At most so many where the grouper chooses at most `n_groups`.
+            again; "total". At most so many where the grouper chooses at most `n_groups`. Where the
+            grouper does not say how many groups it finds, those of the last `fit` count.
 
         Raises
         ------
         ValueError
-            If a parameter is not right, or if the grouper does not say how many groups it finds.
+            If a parameter is not right, if a step of the grouper holds a net and does not say how
+            many it trains, or, before `fit`, if the grouper does not say how many groups it finds.
         """
         self._validate_params()
         if not isinstance(n_tasks, Integral) or n_tasks < 1:
@@ -366,14 +369,22 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         grouper = self._check_grouper(net, int(n_tasks))
         n_relation, last, n_groups = 0, None, 0
         if hasattr(grouper, "fit"):
-            *_, last = steps = steps_of(grouper)
-            n_relation = sum(s.count_nets(n_tasks) for s in steps if hasattr(s, "count_nets"))
+            last = steps_of(grouper)[-1]
+            of_grouper = count_nets(grouper, n_tasks)
+            if np.isnan(of_grouper):
+                raise ValueError(
+                    "How many nets the 'grouper' parameter of GroupedMTLClassifier trains must be "
+                    f"said by a method count_nets of its steps. Got {grouper!r}."
+                )
+            n_relation = int(of_grouper)
         if last is None:
             n_groups = grouper.shape[1]
         elif isinstance(last, AllTasks | SingleTasks):
             n_groups = n_tasks if isinstance(last, SingleTasks) else last.n_nets
         else:
             n_groups = sum(value for _, _, value in numbers_of_groups(last, n_tasks))
+        if not n_groups:
+            n_groups = np.shape(getattr(self, "membership_", np.empty((0, 0))))[1]
         if not n_groups:
             raise ValueError(
                 f"The number of groups that {type(last).__name__} finds is known only after fit."
