@@ -127,3 +127,9 @@ def _check_sample_weight(sample_weight: Any, X: Any, **rules: Any) -> Any:
     """scikit-learn's check of sample weights, whose errors name them."""
     with argument_named("sample_weight"):
         return _sklearn_check_sample_weight(sample_weight, X, **rules)
+
+
+def forget_fit(estimator: Any) -> None:
+    """Delete what an earlier `fit` left, so that nothing of it outlives the next one."""
+    for name in [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]:
+        delattr(estimator, name)

@@ -12,8 +12,9 @@ import skgroup
 ROOT = Path(skgroup.__file__).parent
 # From top to bottom; a room may import itself and the rooms of the lines above.
 ROOMS = [
-    {"_compat", "_estimators", "_html", "_validation", "exceptions"},
+    {"_compat", "_estimators", "_html", "exceptions"},
     {"store"},
+    {"tasks"},
     {"metrics"},
     {"cluster"},
     {"nn"},

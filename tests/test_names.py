@@ -10,8 +10,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
-from skgroup._validation import check_tasks
 from skgroup.selection import GroupGains, GroupSelector, HigherOrderApproximation
+from skgroup.tasks import check_tasks
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 5)).astype(np.float32)

@@ -18,10 +18,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import HasMethods, _fit_context, validate_data
+from skgroup._compat import HasMethods, _fit_context, forget_fit, validate_data
 from skgroup._html import GroupsReprMixin
-from skgroup._validation import check_membership, forget_fit, one_hot
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
+from skgroup.cluster.memberships import check_membership, one_hot
 
 __all__ = ["Clusterings", "check_numbers"]
 

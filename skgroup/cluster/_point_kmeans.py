@@ -12,8 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import Interval, _fit_context, validate_data
-from skgroup._validation import forget_fit
+from skgroup._compat import Interval, _fit_context, forget_fit, validate_data
 
 __all__ = ["PointKMeans"]
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from skgroup._validation import TaskTable, check_tasks
 from skgroup.comparison._candidates import (
     check_baselines,
     check_candidates,
@@ -28,6 +27,7 @@ from skgroup.comparison._splits import check_seeds, draw_splits, number_splits
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
+from skgroup.tasks import TaskTable, check_tasks
 from skgroup.training._data import labels_of
 
 __all__ = ["compare"]

@@ -12,8 +12,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from skorch import NeuralNet
 
 from skgroup._estimators import parts_of, steps_of
-from skgroup._validation import TaskTable
 from skgroup.ensemble import AllTasks, GroupedMTLClassifier, SingleTasks
+from skgroup.tasks import TaskTable
 from skgroup.training.costs import count_nets
 
 __all__ = ["kind_of", "make_baselines", "nets_of"]

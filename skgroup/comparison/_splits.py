@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup._validation import TaskTable
+from skgroup.tasks import TaskTable
 from skgroup.training._held_out import held_out_splits
 
 __all__ = ["SeededSplit", "check_seeds", "draw_splits", "number_splits"]

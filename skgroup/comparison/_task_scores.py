@@ -13,8 +13,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from skgroup._compat import knows_all_classes
-from skgroup._validation import MISSING, TaskTable, check_tasks, task_label
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
+from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
 
 __all__ = ["TaskScores"]
 

@@ -18,7 +18,6 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._estimators import parts_of, steps_of
-from skgroup._validation import check_tasks
 from skgroup.comparison._candidates import (
     check_n_samples,
     pos_label_of,
@@ -28,6 +27,7 @@ from skgroup.comparison._candidates import (
 from skgroup.comparison._splits import SeededSplit, check_seeds, draw_splits
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.tasks import check_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
 from skgroup.training._random import open_seed

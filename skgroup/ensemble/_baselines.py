@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skgroup._compat import Interval, _fit_context
-from skgroup._validation import check_tasks
+from skgroup.tasks import check_tasks
 from skgroup.training._data import check_inputs
 
 __all__ = ["AllTasks", "SingleTasks"]

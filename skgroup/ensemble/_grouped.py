@@ -23,19 +23,13 @@ from skgroup._compat import (
     StrOptions,
     _fit_context,
     _routing_enabled,
+    forget_fit,
 )
 from skgroup._estimators import named_steps, parts_of, steps_of
 from skgroup._html import GroupsReprMixin
-from skgroup._validation import (
-    MISSING,
-    TaskTable,
-    check_membership,
-    forget_fit,
-    take_tasks,
-    task_label,
-)
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
+from skgroup.cluster.memberships import check_membership
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._candidates import (
     ALL_TASKS,
@@ -62,6 +56,7 @@ from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.ensemble._trial import known_groups, may_be_kept, try_grouper, try_nets, try_stack
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
+from skgroup.tasks import MISSING, TaskTable, take_tasks, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, labels_of, take_samples

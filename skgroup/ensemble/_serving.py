@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup._validation import MISSING, TaskTable
+from skgroup.tasks import MISSING, TaskTable
 
 __all__ = ["Mixture", "learn_mixture", "learn_serving_weights"]
 

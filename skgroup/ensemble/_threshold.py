@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from skgroup._validation import MISSING, TaskTable
+from skgroup.tasks import MISSING, TaskTable
 
 __all__ = ["decides", "f1_thresholds", "scorer_thresholds", "tune_thresholds"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skgroup._validation import MISSING, check_tasks
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import (
     check_count,
@@ -17,6 +16,7 @@ from skgroup.inspection._heat_map import (
     open_figure,
     short,
 )
+from skgroup.tasks import MISSING, check_tasks
 
 __all__ = ["DataMapDisplay"]
 

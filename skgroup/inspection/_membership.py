@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skgroup._html import GroupsReprMixin, group_names
-from skgroup._validation import one_hot
+from skgroup.cluster.memberships import one_hot
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import (
     HeatMap,

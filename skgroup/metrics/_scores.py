@@ -12,7 +12,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 
 from skgroup._compat import _check_sample_weight, argument_named
-from skgroup._validation import (
+from skgroup.tasks import (
     MISSING,
     MULTICLASS,
     TaskTable,

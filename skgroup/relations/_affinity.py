@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from tqdm.auto import tqdm
 
-from skgroup._validation import forget_fit
+from skgroup._compat import forget_fit
 from skgroup.nn import LinearHeads
 from skgroup.relations._relation import RelationMixin
 from skgroup.training import MultiTaskNet

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from skgroup._compat import _check_sample_weight, _fit_context
-from skgroup._validation import TaskTable, check_tasks, forget_fit
+from skgroup._compat import _check_sample_weight, _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
+from skgroup.tasks import TaskTable, check_tasks
 from skgroup.training._data import check_inputs, labels_of, n_samples_of
 
 __all__ = ["LabelCorrelationAffinity"]

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.helper import SliceDataset
 
 from skgroup._compat import _fit_context, _get_output_config, validate_data
-from skgroup._validation import TaskTable
+from skgroup.tasks import TaskTable
 
 __all__ = ["RelationMixin"]
 

@@ -16,8 +16,8 @@ from skgroup._compat import (
     Options,
     StrOptions,
     _fit_context,
+    forget_fit,
 )
-from skgroup._validation import forget_fit
 from skgroup.cluster._gram import centered_gram, embed_gram
 from skgroup.relations._relation import RelationMixin
 from skgroup.training import MultiTaskNet

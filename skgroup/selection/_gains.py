@@ -18,19 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context
-from skgroup._validation import (
-    MISSING,
-    TaskTable,
-    by_task_columns,
-    forget_fit,
-    task_label,
-)
+from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.selection._hoa import check_masks
 from skgroup.selection._mtg_net import all_groups
 from skgroup.store import load_arrays, path_of, save_arrays
+from skgroup.tasks import MISSING, TaskTable, by_task_columns, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import TaskDataset, n_samples_of
 from skgroup.training._held_out import held_out_splits

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup._compat import argument_named
-from skgroup._validation import by_task_columns
 from skgroup.selection._solve_rules import Rules
+from skgroup.tasks import by_task_columns
 
 __all__ = ["Given", "as_names", "canonical_order", "permuted", "read"]
 

@@ -18,14 +18,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config
+from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config, forget_fit
 from skgroup._html import GroupsReprMixin
-from skgroup._validation import by_task_names, forget_fit
 from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
 from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
 from skgroup.selection._solve_rules import Rules, mean_scores
 from skgroup.selection._solve_scale import WHOLE, Scale, shares_of_budget
 from skgroup.selection._solve_search import MOST_LISTED, Problem, near, relaxed_bound, search
+from skgroup.tasks import by_task_names
 
 __all__ = ["GroupSelector"]
 

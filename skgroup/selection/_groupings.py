@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
-from skgroup._compat import Interval, _fit_context
+from skgroup._compat import Interval, _fit_context, forget_fit
 from skgroup._estimators import steps_of
 from skgroup._html import GroupsReprMixin
-from skgroup._validation import TaskTable, forget_fit, take_tasks
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._mtg_net import MTGNet, all_groups
+from skgroup.tasks import TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training._held_out import count_splits
 

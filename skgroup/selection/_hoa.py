@@ -10,8 +10,14 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import _check_sample_weight, _fit_context, argument_named, validate_data
-from skgroup._validation import by_task_columns, forget_fit
+from skgroup._compat import (
+    _check_sample_weight,
+    _fit_context,
+    argument_named,
+    forget_fit,
+    validate_data,
+)
+from skgroup.tasks import by_task_columns
 
 __all__ = ["GainPredictor", "HigherOrderApproximation", "check_gains", "check_masks"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
-from skgroup._validation import MISSING, MULTICLASS, UNKNOWN, TaskTable, check_tasks
 from skgroup.metrics import multitask_f1_score
+from skgroup.tasks import MISSING, MULTICLASS, UNKNOWN, TaskTable, check_tasks
 
 __all__ = ["TaskClassifierMixin", "decode"]
 

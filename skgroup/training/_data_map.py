@@ -9,7 +9,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from skgroup.training._layout import OutputLayout
+from skgroup.tasks import OutputLayout
 
 __all__ = ["DataMapRecorder"]
 

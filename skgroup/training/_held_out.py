@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, ShuffleSplit, check_cv
 
-from skgroup._validation import MISSING, TaskTable
+from skgroup.tasks import MISSING, TaskTable
 
 __all__ = ["count_splits", "held_out_splits"]
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skgroup._validation import UNKNOWN, TaskTable, by_task_key, task_label
-from skgroup.training._layout import OutputLayout
+from skgroup.tasks import UNKNOWN, OutputLayout, TaskTable, by_task_key, task_label
 
 __all__ = ["MultiTaskLoss", "class_weight_table", "multi_task_loss"]
 

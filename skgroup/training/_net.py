@@ -33,8 +33,16 @@ from skgroup._compat import (
     unchanged_on_error,
     validate_parameter_constraints,
 )
-from skgroup._validation import MISSING, TaskTable, by_task_names, check_tasks, task_label
 from skgroup.nn import MLP, LinearHeads
+from skgroup.tasks import (
+    MISSING,
+    OutputLayout,
+    TaskTable,
+    by_task_names,
+    check_tasks,
+    join_outputs,
+    task_label,
+)
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import (
     BatchLoader,
@@ -45,7 +53,6 @@ from skgroup.training._data import (
     n_samples_of,
     shape_of,
 )
-from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._loss import MultiTaskLoss, class_weight_table, multi_task_loss
 from skgroup.training._random import draw_seeds, local_seed

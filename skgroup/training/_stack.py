@@ -15,9 +15,9 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from skgroup.nn import LinearHeads
+from skgroup.tasks import OutputLayout, join_outputs
 from skgroup.training._data import BatchLoader, TaskDataset, as_float
 from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._layout import OutputLayout, join_outputs
 from skgroup.training._loss import MultiTaskLoss, multi_task_loss
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._random import local_seed

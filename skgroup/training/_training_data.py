@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skgroup._validation import TaskTable
+from skgroup.tasks import TaskTable
 from skgroup.training._data import TaskDataset, take_samples
 from skgroup.training._loss import class_weight_table
 

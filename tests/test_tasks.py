@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from skgroup._validation import check_membership, check_tasks, one_hot
+from skgroup.cluster.memberships import check_membership, one_hot
+from skgroup.tasks import check_tasks
 
 
 def _assert_table(table, codes, classes):

@@ -1,0 +1,33 @@
+"""What a task is: the table `Y`, its checks and names, and its place in the outputs of a net."""
+
+from skgroup.tasks._check import check_tasks
+from skgroup.tasks._containers import as_columns, take_tasks
+from skgroup.tasks._layout import OutputLayout, join_outputs
+from skgroup.tasks._names import (
+    by_task_columns,
+    by_task_key,
+    by_task_names,
+    match_names,
+    task_label,
+)
+from skgroup.tasks._positive import classes_met, positive_codes
+from skgroup.tasks._table import MISSING, MULTICLASS, UNKNOWN, TaskTable
+
+__all__ = [
+    "MISSING",
+    "MULTICLASS",
+    "UNKNOWN",
+    "OutputLayout",
+    "TaskTable",
+    "as_columns",
+    "by_task_columns",
+    "by_task_key",
+    "by_task_names",
+    "check_tasks",
+    "classes_met",
+    "join_outputs",
+    "match_names",
+    "positive_codes",
+    "take_tasks",
+    "task_label",
+]

@@ -1,0 +1,151 @@
+"""The check of the task table: what is wrong with `Y` is said before anything trains."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skgroup.tasks._containers import as_columns, column_to_array
+from skgroup.tasks._encoding import all_zero_one, encode, encode_zero_one
+from skgroup.tasks._names import task_label
+from skgroup.tasks._positive import categories_of, positive_codes
+from skgroup.tasks._table import MISSING, TaskTable
+
+__all__ = ["check_tasks"]
+
+
+def check_tasks(
+    Y: Any,
+    *,
+    classes: Sequence[Any] | None = None,
+    names: NDArray[np.object_] | None = None,
+    pos_label: Any = None,
+    constant: NDArray[np.intp] | None = None,
+    add_classes: bool = False,
+) -> TaskTable:
+    """Encode the task table, or say what is wrong with it.
+
+    A task with a single observed class is warned of, and served by that class: a label among 0,
+    1, False and True has both in `classes`, any other is alone there.
+
+    Parameters
+    ----------
+    Y : array-like, masked array, DataFrame, tensor or TaskTable, (n_samples, n_tasks) or \
+            (n_samples,)
+        Labels: ints, bools or strings; NaN, None or a mask where a label is missing. A TaskTable
+        is taken as it is.
+    classes : list of ndarray, default=None
+        The classes of each task where they are known (scoring, further training). Then a
+        column may lack a class, and a label that is not among them is an error.
+    names : ndarray of shape (n_tasks,) of str, default=None
+        The names of the tasks where they are known. Where `Y` has names too, its columns are
+        brought into this order.
+    pos_label : label, dict of label by task, or None, default=None
+        The positive class of binary tasks; see `positive_codes`.
+    constant : ndarray of shape (n_tasks,), default=None
+        `TaskTable.constant` where it is known, beside `classes`. If None, the tasks of which one
+        class alone is known.
+    add_classes : bool, default=False
+        Put labels that are not among `classes` behind them instead.
+
+    Returns
+    -------
+    table : TaskTable
+
+    Raises
+    ------
+    ValueError
+        If `Y` is None, is empty, has more than two dimensions, holds continuous values, has a
+        task without any label, no task with two classes, two tasks of one name, or other names
+        than `names`.
+    """
+    if isinstance(Y, TaskTable):
+        return Y
+    if Y is None:
+        raise ValueError("requires y to be passed, but the target y is None.")
+    columns, found, is_1d = as_columns(Y, names=names)
+    if len(columns) == 0:
+        raise ValueError("Y has 0 tasks (columns); at least one is required.")
+    if len(columns[0]) == 0:
+        raise ValueError("Y has 0 samples; at least one is required.")
+    if classes is not None and len(classes) != len(columns):
+        raise ValueError(f"Y has {len(columns)} tasks, but {len(classes)} were seen in fit.")
+    ordered = [categories_of(column) for column in columns]
+    columns = columns if isinstance(columns, np.ndarray) else [column_to_array(c) for c in columns]
+    codes: NDArray[np.integer]
+    if (
+        isinstance(columns, np.ndarray)
+        and columns.dtype.kind in "biuf"
+        and (classes is None or all_zero_one(list(classes)))
+        and (fast := encode_zero_one(columns.T, labelled=classes is None)) is not None
+    ):
+        known = list(classes or [np.array([0, 1], dtype=columns.dtype) for _ in columns])
+        codes = fast
+    else:
+        encoded = [
+            encode(
+                column, task_label(found, t), None if classes is None else classes[t], add_classes
+            )
+            for t, column in enumerate(columns)
+        ]
+        known = [c for _, c in encoded]
+        empty = [task_label(found, t) for t, c in enumerate(known) if len(c) == 0]
+        if empty:
+            have = "has" if len(empty) == 1 else "have"
+            raise ValueError(
+                f"{', '.join(empty)} of Y {have} no label at all; every task needs labels of its "
+                "classes to learn."
+            )
+        codes = np.column_stack([code for code, _ in encoded])
+        codes = codes.astype(np.int8 if max(map(len, known)) <= np.iinfo(np.int8).max else np.int64)
+    if classes is None:
+        known, constant = _find_constant(codes, known, found, is_1d)
+    elif constant is None:
+        constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
+    positive = positive_codes(known, found, pos_label, ordered)
+    return TaskTable(codes, known, found, is_1d, positive, constant)
+
+
+def _find_constant(
+    codes: NDArray[np.integer],
+    classes: list[NDArray],
+    names: NDArray[np.object_] | None,
+    is_1d: bool,
+) -> tuple[list[NDArray], NDArray[np.intp]]:
+    """Classes of all tasks, and the code of the only class of those that have one, with a warning
+    that names them. The codes of tasks that turn out to be of 0 and 1 are changed in place."""
+    first = codes.max(axis=0).astype(np.intp)
+    single = np.flatnonzero(((codes == MISSING) | (codes == first)).all(axis=0))
+    constant = np.full(len(classes), MISSING, dtype=np.intp)
+    if len(single) == 0:
+        return classes, constant
+    classes = list(classes)
+    only = [classes[t][first[t]] for t in single]
+    said = [
+        f"{task_label(names, t)}: {value!r}"
+        for t, value in zip(single, [v.item() for v in only], strict=True)
+    ]
+    if len(single) == len(classes):
+        raise ValueError(
+            f"Y has a single class (1 class) in {'it' if is_1d else 'every task'}, so that there "
+            "is nothing to learn: a classifier needs at least two classes. Got only "
+            f"{', '.join(said)}."
+        )
+    for t, value in zip(single, only, strict=True):
+        if value.dtype.kind in "biuf" and value in (0, 1):
+            classes[t] = np.array([0, 1], dtype=value.dtype)
+            codes[codes[:, t] != MISSING, t] = int(value)
+            constant[t] = int(value)
+        else:
+            classes[t], constant[t] = np.array([value]), 0
+    warnings.warn(
+        "These tasks of Y have a single observed class, which is predicted for every sample; "
+        f"nothing is learned of them: {', '.join(said)}.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return classes, constant

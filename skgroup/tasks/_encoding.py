@@ -1,0 +1,118 @@
+"""Labels as codes: the positions of labels in the sorted classes of their task."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skgroup.tasks._containers import missing_in
+from skgroup.tasks._table import MISSING
+
+__all__ = ["all_zero_one", "encode", "encode_zero_one"]
+
+
+def all_zero_one(classes: list[NDArray]) -> bool:
+    return all(c.dtype.kind in "biuf" and np.array_equal(c, [0, 1]) for c in classes)
+
+
+def encode_zero_one(Y: NDArray, *, labelled: bool) -> NDArray[np.int8] | None:
+    """Codes of a numeric table of zeros, ones and NaN alone, all columns at once; else None."""
+    positive = Y == 1
+    missing = Y != Y
+    if not (positive | (Y == 0) | missing).all():
+        return None
+    if labelled and missing.all(axis=0).any():
+        return None  # the way column by column finds the words for what is wrong
+    codes = positive.astype(np.int8)
+    codes[missing] = MISSING
+    return codes
+
+
+def encode(
+    column: NDArray, label: str, classes: NDArray | None, add_classes: bool
+) -> tuple[NDArray, NDArray]:
+    """Codes and classes of one task."""
+    if column.dtype.kind == "O":
+        missing = missing_in(column)
+    elif column.dtype.kind == "f":
+        missing = np.isnan(column)
+    elif column.dtype.kind in "biuUS":
+        missing = np.zeros(len(column), dtype=bool)
+    else:
+        raise ValueError(
+            f"Unknown label type: {column.dtype}. Labels of {label} of Y must be ints, bools or "
+            "strings."
+        )
+    observed = column[~missing]
+    if len(observed) == 0 and classes is None:
+        return np.full(len(column), MISSING, dtype=np.int64), observed  # `check_tasks` refuses it
+    if observed.dtype.kind == "O":
+        observed = _homogeneous(observed, label)
+    if observed.dtype.kind == "f" and not np.all(observed == np.floor(observed)):
+        value = observed[observed != np.floor(observed)][0]
+        raise ValueError(
+            f"Unknown label type: continuous. {label} of Y holds {value}, which is no class "
+            "label; regression targets are not supported."
+        )
+    if observed.dtype.kind == "f" and np.isinf(observed).any():
+        raise ValueError(f"{label} of Y holds infinity, which is no class label.")
+    found, inverse = np.unique(observed, return_inverse=True)
+    if classes is None:
+        classes = found
+        if found.dtype.kind in "iuf" and len(found) > max(20, round(len(observed) / 2)):
+            warnings.warn(
+                f"{label} of Y has {len(found)} classes, more than half of its {len(observed)} "
+                "labels. It could be a regression target instead of classes.",
+                UserWarning,
+                stacklevel=2,
+            )
+        position = np.arange(len(found))
+    else:
+        unknown = found[~np.isin(found, classes)]
+        alike = (found.dtype.kind == "U") == (classes.dtype.kind == "U")
+        if len(unknown) and add_classes and alike:
+            classes = np.append(classes, unknown)
+        elif len(unknown):
+            raise ValueError(
+                f"{label} of Y holds the label {unknown.tolist()[0]!r}, which is not among the "
+                f"classes seen in fit: {classes.tolist()}."
+            )
+        order = np.argsort(classes)  # given classes may stand in any order
+        position = order[np.searchsorted(classes, found, sorter=order)]
+    codes = np.full(len(column), MISSING, dtype=np.int64)
+    codes[~missing] = position[inverse.ravel()] if len(found) else MISSING
+    return codes, classes
+
+
+def _homogeneous(observed: NDArray, label: str) -> NDArray:
+    """Objects as an array of one dtype (bool, number or str), or an error that says why not."""
+    types = set(map(type, observed))
+    # Anything else that NumPy could read as a number ("1" beside 2) would come back changed.
+    for kinds_of_label, dtype in (
+        ((bool, np.bool_), bool),
+        ((int, np.integer), np.int64),
+        ((str,), str),
+        ((Real, np.bool_), np.float64),
+    ):
+        if all(issubclass(t, kinds_of_label) for t in types):
+            return _as_ints(observed, label) if dtype is np.int64 else observed.astype(dtype)
+    kinds = sorted(t.__name__ for t in types)
+    raise ValueError(
+        f"Unknown label type: {label} of Y holds labels of the types {', '.join(kinds)}; labels "
+        "of a task must be of one type: ints, bools or strings."
+    )
+
+
+def _as_ints(observed: NDArray, label: str) -> NDArray[np.integer]:
+    """Python's ints as a dtype that holds them all."""
+    low, high = int(min(observed)), int(max(observed))
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return observed.astype(dtype)
+    raise ValueError(
+        f"{label} of Y holds the label {high if high > -low else low}, which no integer of 64 bits "
+        "can hold. Pass such labels as strings."
+    )

@@ -1,0 +1,85 @@
+"""Tasks by their names: the columns of a second table, rows and keys of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "by_task_columns",
+    "by_task_key",
+    "by_task_names",
+    "match_names",
+    "names_of",
+    "task_label",
+]
+
+
+def match_names(
+    found: NDArray[np.object_], names: NDArray[np.object_] | None, what: str
+) -> NDArray[np.intp] | None:
+    """Where each of the tasks `names` stands in `found`, (n_tasks,); None where positions count.
+
+    Positions count where there are no names to match, and where those of `found` are the
+    numbers that pandas gives to what has no names.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing or new.
+    """
+    if names is None:
+        return None
+    place = {name: t for t, name in enumerate(found)}
+    missing = [name for name in names if name not in place]
+    new = [name for name in found if name not in set(names)]
+    if not missing and not new:
+        return np.array([place[name] for name in names], dtype=np.intp)
+    if found.tolist() == [str(t) for t in range(len(names))]:
+        return None
+    raise ValueError(
+        f"{what} must be the tasks that were seen in fit."
+        + (f" Missing: {', '.join(missing)}." if missing else "")
+        + (f" New: {', '.join(new)}." if new else "")
+    )
+
+
+def by_task_names(value: Any, names: NDArray[np.object_] | None, what: str) -> Any:
+    """A Series or DataFrame with a row a task in the order of `names`; all else as it is."""
+    index = getattr(value, "index", None)
+    if names is None or callable(index) or not hasattr(value, "iloc"):
+        return value
+    order = match_names(names_of(index, what), names, what)
+    return value if order is None else value.iloc[order]
+
+
+def by_task_columns(value: Any, names: NDArray[np.object_] | None, what: str) -> Any:
+    """A DataFrame with a column a task in the order of `names`; all else as it is."""
+    if names is None or not hasattr(value, "columns"):
+        return value
+    order = match_names(names_of(value.columns, what), names, what)
+    if order is None:
+        return value
+    return value.iloc[:, order] if hasattr(value, "iloc") else value[:, order.tolist()]
+
+
+def by_task_key(given: Mapping[Any, Any], names: NDArray[np.object_] | None) -> dict[Any, Any]:
+    """A dict by task with names as tasks have them: a column 10 is the task "10"."""
+    return dict(given) if names is None else {str(key): value for key, value in given.items()}
+
+
+def names_of(columns: Any, what: str) -> NDArray[np.object_]:
+    names = np.array([str(c) for c in columns], dtype=object)
+    unique, counts = np.unique(names.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            f"{what} must have different names. Got {', '.join(unique[counts > 1])} more than once."
+        )
+    return names
+
+
+def task_label(names: NDArray[np.object_] | None, task: Any) -> str:
+    return f"task {task}" if names is None else f"task {task} ({names[task]!r})"

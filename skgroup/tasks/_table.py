@@ -1,0 +1,95 @@
+"""The task table `Y`, encoded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MISSING", "MULTICLASS", "UNKNOWN", "TaskTable"]
+
+#: The code of a missing label.
+MISSING = -1
+#: In place of the code of a positive class: two classes, and nothing says which; more than two.
+UNKNOWN = -1
+MULTICLASS = -2
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """The task table `Y`, encoded.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_samples, n_tasks)
+        Position of each label in the classes of its task; -1 where it is missing.
+    classes : list of ndarray of shape (n_classes,), one a task
+        Sorted labels of each task, of their own dtype.
+    names : ndarray of shape (n_tasks,) of str, or None
+        Column names, where `Y` was a DataFrame (or a Series).
+    is_1d : bool
+        Whether `Y` was one-dimensional: a single task.
+    positive : ndarray of shape (n_tasks,) of int
+        Code of the positive class of a binary task, `UNKNOWN` where nothing says which of two
+        it is; `MULTICLASS` for a task of more classes.
+    constant : ndarray of shape (n_tasks,) of int
+        Code of the only class of a task of which a single one was observed, so that there is
+        nothing to learn; `MISSING` for all others.
+    """
+
+    codes: NDArray[np.integer]
+    classes: list[NDArray]
+    names: NDArray[np.object_] | None
+    is_1d: bool
+    positive: NDArray[np.intp]
+    constant: NDArray[np.intp]
+
+    @property
+    def learnable(self) -> NDArray[np.bool_]:
+        """Which tasks there is something to learn of, (n_tasks,)."""
+        return self.constant == MISSING
+
+    @property
+    def positive_unknown(self) -> NDArray[np.bool_]:
+        """Of which tasks nothing says which of two classes is the positive one, (n_tasks,)."""
+        two = np.array([len(c) for c in self.classes]) == 2
+        unknown: NDArray[np.bool_] = two & (self.positive == UNKNOWN)
+        return unknown
+
+    @property
+    def n_tasks(self) -> int:
+        return self.codes.shape[1]
+
+    @property
+    def task_outputs(self) -> tuple[int, ...]:
+        """Logits a task: 1 for a binary task, k for one of k classes."""
+        return tuple(1 if len(c) <= 2 else len(c) for c in self.classes)
+
+    def canonical_tasks(self) -> list[int]:
+        """The tasks in an order that depends on nothing but their labels, (n_tasks,)."""
+        outputs = self.task_outputs
+        digests = [hashlib.blake2b(column.tobytes()).digest() for column in self.codes.T]
+        return sorted(range(self.n_tasks), key=lambda t: (outputs[t], digests[t]))
+
+    def canonical_outputs(self) -> NDArray[np.intp]:
+        """For each logit, its position if the tasks stood in their canonical order:
+        (n_outputs,), a permutation."""
+        outputs = np.asarray(self.task_outputs)
+        order = self.canonical_tasks()
+        start = np.empty(self.n_tasks, dtype=np.intp)
+        start[order] = np.cumsum(outputs[order]) - outputs[order]
+        return np.concatenate([s + np.arange(k) for s, k in zip(start, outputs, strict=True)])
+
+    def select(self, tasks: NDArray) -> TaskTable:
+        """The table of some tasks only; `tasks` is an index or boolean array (n_tasks,)."""
+        index = np.arange(self.n_tasks)[tasks]
+        names = None if self.names is None else self.names[index]
+        classes = [self.classes[t] for t in index]
+        positive, constant = self.positive[index], self.constant[index]
+        return TaskTable(self.codes[:, index], classes, names, False, positive, constant)
+
+    def take(self, samples: NDArray) -> TaskTable:
+        """The table of some samples only; `samples` is an index or boolean array (n_samples,)."""
+        return replace(self, codes=self.codes[samples])
