@@ -56,7 +56,7 @@ from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.ensemble._trial import known_groups, may_be_kept, try_grouper, try_nets, try_stack
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import MISSING, TaskTable, take_tasks, task_label
+from skgroup.tasks import BINARY, MISSING, TaskTable, take_tasks, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, labels_of, take_samples
@@ -497,11 +497,11 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
                 )
                 self.thresholds_ = tune_thresholds(mixed, seen.table, scorer, seen.sample_weight)
                 # What no net serves has one probability for all samples.
-                unserved = [t for t in self.class_shares_ if self.task_outputs_[t] == 1]
+                unserved = [t for t in self.class_shares_ if seen.table.layout.kinds[t] is BINARY]
                 self.thresholds_[unserved] = 0.5
         if not tuned:
-            binary = np.asarray(self.task_outputs_) == 1
-            self.thresholds_ = np.where(binary, float(self.threshold), np.nan)
+            self.thresholds_ = np.full(whole.table.n_tasks, np.nan)
+            self.thresholds_[whole.table.layout.tasks_of(BINARY)] = float(self.threshold)
         if self.threshold != 0.5:
             self._decide_at_half(whole.table)
         n_groups = self.membership_.shape[1]
@@ -609,14 +609,11 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         """What is predicted of tasks that no net serves: how frequent their classes are."""
         self.class_shares_ = {}
         unserved = np.flatnonzero(~(self.serving_weights_ > 0).any(axis=1))
-        outputs = np.asarray(table.task_outputs)
-        first = np.cumsum(outputs) - outputs
+        layout = table.layout
         for t in unserved:
-            codes = table.codes[:, t]
-            counts = np.bincount(codes[codes >= 0], minlength=len(table.classes[t]))
-            shares = (counts / counts.sum()).astype(np.float32)
-            columns = slice(first[t], first[t] + outputs[t])
-            self.class_shares_[int(t)] = (columns, shares[-outputs[t] :])
+            columns = layout.columns_of([int(t)])
+            shares = layout.kinds[t].shares(table.codes[:, t], len(table.classes[t]))
+            self.class_shares_[int(t)] = (slice(columns[0], columns[-1] + 1), shares)
         if len(unserved):
             names = unserved if table.names is None else table.names[unserved]
             warnings.warn(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.tasks import MISSING, TaskTable
+from skgroup.tasks import MISSING, OutputLayout, TaskTable
 
 __all__ = ["Mixture", "learn_mixture", "learn_serving_weights"]
 
@@ -36,8 +36,7 @@ class Mixture:
     def __init__(
         self, task_outputs: tuple[int, ...], candidate_tasks: list[NDArray[np.intp]]
     ) -> None:
-        self.outputs = np.asarray(task_outputs)
-        self.first = np.cumsum(self.outputs) - self.outputs
+        self.layout = OutputLayout(task_outputs)
         self.tasks = candidate_tasks
 
     def predict(
@@ -51,7 +50,7 @@ class Mixture:
         `pieces` holds, some rows at a time, those of each candidate for its own tasks; `weights`
         is (n_tasks, n_candidates).
         """
-        task_of_output = np.repeat(np.arange(len(self.outputs)), self.outputs)
+        task_of_output = self.layout.task_of_output
         mixed = np.zeros((n_samples, len(task_of_output)), dtype=np.float32)
         columns = [np.flatnonzero(np.isin(task_of_output, tasks)) for tasks in self.tasks]
         factors = [
@@ -70,7 +69,7 @@ class Mixture:
 
     def served_by(self) -> NDArray[np.intp]:
         """The candidates that predict each task (n_tasks, width); -1 where there are fewer."""
-        n_tasks = len(self.outputs)
+        n_tasks = self.layout.n_tasks
         width = int(np.bincount(np.concatenate(self.tasks), minlength=n_tasks).max())
         candidates = np.full((n_tasks, width), -1)
         n_found = np.zeros(n_tasks, dtype=np.intp)
@@ -97,12 +96,8 @@ class Mixture:
         for c, rows, proba in pieces:
             tasks, seen = self.tasks[c], codes[rows][:, self.tasks[c]]
             slots = (served_by[tasks] == c).argmax(axis=1)
-            outputs = self.outputs[tasks]
-            of_tasks = np.maximum(seen, 0)
-            # A binary task has one column, of its second class.
-            column = np.cumsum(outputs) - outputs + np.where(outputs == 1, 0, of_tasks)
-            p = np.take_along_axis(proba, column, axis=1)
-            p = np.where((outputs == 1) & (of_tasks == 0), 1 - p, p)
+            layout = OutputLayout([self.layout.task_outputs[t] for t in tasks])
+            p = layout.likelihood(proba, seen)
             p = np.where(seen == MISSING, 1, p).T
             if within is None:
                 true[tasks, rows, slots] = p

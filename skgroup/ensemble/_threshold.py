@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from skgroup.tasks import MISSING, TaskTable
+from skgroup.tasks import BINARY, MISSING, TaskTable
 
 __all__ = ["decides", "f1_thresholds", "scorer_thresholds", "tune_thresholds"]
 
@@ -32,11 +32,11 @@ def tune_thresholds(
     """Thresholds (n_tasks,) from held-out probabilities (n_samples, n_outputs), for F1 if
     `scorer` is None; NaN where a task is not binary. They are on probabilities of the positive
     classes, second classes where nothing says which is positive."""
-    outputs = np.asarray(table.task_outputs)
-    binary = np.flatnonzero(outputs == 1)
-    thresholds = np.full(len(outputs), np.nan)
+    layout = table.layout
+    binary = layout.tasks_of(BINARY)
+    thresholds = np.full(layout.n_tasks, np.nan)
     first_is_positive = table.positive[binary] == 0
-    p = proba[:, (np.cumsum(outputs) - outputs)[binary]]
+    p = proba[:, layout.starts[binary]]
     p = np.where(first_is_positive, 1 - p, p)
     codes = table.codes[:, binary]
     codes = np.where(first_is_positive & (codes != MISSING), 1 - codes, codes)

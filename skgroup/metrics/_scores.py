@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from skgroup._compat import _check_sample_weight, argument_named
 from skgroup.tasks import (
     MISSING,
-    MULTICLASS,
+    NO_POSITIVE,
     TaskTable,
     as_columns,
     by_task_key,
@@ -93,7 +93,7 @@ def multitask_f1_score(
         return mask.sum(axis=0) if weight is None else weight @ mask
 
     total, n_met = np.zeros(true.n_tasks), np.zeros(true.n_tasks)
-    multiclass = true.positive == MULTICLASS
+    multiclass = true.positive == NO_POSITIVE
     for k in range(n_classes.max()):
         # Class by class, all tasks that count it at once; of a binary task, the positive class.
         tasks = np.flatnonzero((true.positive == k) | multiclass & (n_classes > k))

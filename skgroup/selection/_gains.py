@@ -24,7 +24,7 @@ from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.selection._hoa import check_masks
 from skgroup.selection._mtg_net import all_groups
 from skgroup.store import load_arrays, path_of, save_arrays
-from skgroup.tasks import MISSING, TaskTable, by_task_columns, task_label
+from skgroup.tasks import MISSING, OutputLayout, TaskTable, by_task_columns, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import TaskDataset, n_samples_of
 from skgroup.training._held_out import held_out_splits
@@ -463,7 +463,8 @@ class GroupGains(BaseEstimator):
                 row = row_of.pop(mask.tobytes(), None)
                 if row is not None:
                     own = outputs[mask]
-                    kind = (len(own),) if (own == 1).all() else tuple(own.tolist())
+                    alike = OutputLayout(own).only is not None
+                    kind = (len(own),) if alike else tuple(own.tolist())
                     batches.setdefault((not first, len(own), kind), []).append(row)
         for m in range(n_parts):
             for (_, size, _), rows in sorted(batches.items()):
@@ -516,18 +517,16 @@ class GroupGains(BaseEstimator):
         table, weight = seen.table, seen.sample_weight
         if self.scoring == "loss":
             return held_out_loss(proba, table, class_weight, weight)
-        parts = np.split(proba, np.cumsum(table.task_outputs)[:-1], axis=1)
-        of_classes = [np.hstack([1 - p, p]) if p.shape[1] == 1 else p for p in parts]
+        of_classes = table.layout.of_classes(proba)
         classes = [np.arange(len(c)) for c in table.classes]
         labels = np.where(table.codes == MISSING, np.nan, table.codes)
         kwargs: dict[str, Any] = {"classes": classes, "average": None, "sample_weight": weight}
         if self.scoring == "roc_auc":
             return np.asarray(multitask_roc_auc_score(labels, of_classes, **kwargs))
         if self.scoring == "f1":
-            predicted = np.column_stack(
-                [p[:, 0] > 0.5 if p.shape[1] == 1 else p.argmax(axis=1) for p in parts]
-            )
-            return np.asarray(multitask_f1_score(labels, predicted.astype(np.intp), **kwargs))
+            half = np.full(table.n_tasks, 0.5)
+            predicted = table.layout.decide(proba, half, np.zeros(table.n_tasks, dtype=bool))
+            return np.asarray(multitask_f1_score(labels, predicted, **kwargs))
         scores = np.full(table.n_tasks, np.nan)
         for t, p in enumerate(of_classes):  # a callable sees one task
             known = table.codes[:, t] != MISSING
@@ -715,17 +714,14 @@ def held_out_loss(
         probability of the true label, c_b its class weight, s_b the sample weight; NaN without
         any.
     """
-    outputs = np.asarray(table.task_outputs)
     codes = np.maximum(table.codes, 0).astype(np.intp)
-    columns = np.cumsum(outputs) - outputs + np.where(outputs == 1, 0, codes)
-    p = np.take_along_axis(proba, columns, axis=1).astype(np.float64)
-    p = np.where((outputs == 1) & (codes == 0), 1 - p, p)
+    p = table.layout.likelihood(proba, codes).astype(np.float64)
     weight = (table.codes != MISSING).astype(np.float64)
     if sample_weight is not None:
         weight *= sample_weight[:, None]
     loss = -np.log(np.clip(p, _EPS, 1 - _EPS)) * weight
     if class_weight is not None:
-        loss *= class_weight[np.arange(len(outputs)), codes]
+        loss *= class_weight[np.arange(table.n_tasks), codes]
     total = weight.sum(axis=0)
     return np.divide(loss.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
 

@@ -1,5 +1,6 @@
 """What a task is: the table `Y`, its checks and names, and its place in the outputs of a net."""
 
+from skgroup.tasks._binary import BINARY
 from skgroup.tasks._check import check_tasks
 from skgroup.tasks._containers import as_columns, take_tasks
 from skgroup.tasks._layout import OutputLayout, join_outputs
@@ -11,11 +12,12 @@ from skgroup.tasks._names import (
     task_label,
 )
 from skgroup.tasks._positive import classes_met, positive_codes
-from skgroup.tasks._table import MISSING, MULTICLASS, UNKNOWN, TaskTable
+from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable
 
 __all__ = [
+    "BINARY",
     "MISSING",
-    "MULTICLASS",
+    "NO_POSITIVE",
     "UNKNOWN",
     "OutputLayout",
     "TaskTable",

@@ -1,66 +1,131 @@
-"""Where each task's logits stand in a net's output, and the probabilities they mean."""
+"""Where each task stands in a net's output, and what its outputs mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-__all__ = ["OutputLayout", "join_outputs"]
+from skgroup.tasks._binary import BINARY
+from skgroup.tasks._kind import Kind
+from skgroup.tasks._multiclass import MULTICLASS
 
+__all__ = ["KINDS", "OutputLayout", "join_outputs", "kind_of"]
+
+#: All kinds of tasks.
+KINDS: tuple[Kind, ...] = (BINARY, MULTICLASS)
 
 #: Probabilities that have finite logits in float32.
 _INSIDE = (1e-7, 1 - 1e-7)
 
 
+def kind_of(n_classes: int) -> Kind:
+    """The kind of a task of so many classes; a single one counts as binary."""
+    return BINARY if n_classes <= 2 else MULTICLASS
+
+
+class _Block:
+    """The tasks of one kind, and their columns among the outputs."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        tasks: NDArray[np.intp],
+        starts: NDArray[np.intp],
+        sizes: NDArray[np.intp],
+        device: torch.device | str,
+    ) -> None:
+        self.kind, self.tasks = kind, tasks
+        self.device_tasks = torch.from_numpy(tasks).to(device)
+        self.padding: Tensor | None = None
+        self.columns = starts[tasks]
+        if not kind.single_output:
+            # Tasks of fewer outputs are filled up to the widest.
+            offset = np.arange(sizes[tasks].max())
+            padding = offset >= sizes[tasks, None]
+            self.columns = np.where(padding, 0, self.columns[:, None] + offset)
+            self.padding = torch.from_numpy(padding).to(device)
+            self.kept = torch.from_numpy(np.flatnonzero(~padding)).to(device)
+        self.device_columns = torch.from_numpy(self.columns).to(device)
+
+    def of_tensor(self, outputs: Tensor) -> Tensor:
+        block = outputs[..., self.device_columns]
+        return block if self.padding is None else block.masked_fill(self.padding, -torch.inf)
+
+    def of_array(self, outputs: NDArray) -> NDArray:
+        block = outputs[..., self.columns]
+        if self.padding is not None:
+            block[..., self.padding.numpy(force=True)] = -np.inf
+        return block
+
+    def flat(self, block: Tensor) -> Tensor:
+        """The outputs of the block, without what it was filled up with."""
+        return block if self.padding is None else block.flatten(start_dim=-2)[..., self.kept]
+
+
 class OutputLayout:
-    """The columns of a net's output: one logit a binary task, k logits a task of k classes.
+    """The columns of a net's output: one a binary task, k a task of k classes.
 
     Every method takes all tasks at once; leading dimensions (a stack of nets) are allowed.
 
     Parameters
     ----------
     task_outputs : sequence of int, one a task
-        Number of logits of each task.
+        Number of outputs of each task.
     device : torch.device or str, default="cpu"
         Where the index tensors live.
+
+    Attributes
+    ----------
+    starts : ndarray of shape (n_tasks,)
+        The first column of each task.
+    kinds : list of Kind, one a task
     """
 
     def __init__(self, task_outputs: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.task_outputs = tuple(task_outputs)
         self.n_tasks = len(self.task_outputs)
         self.n_outputs = sum(self.task_outputs)
-        sizes = torch.tensor(self.task_outputs)
-        starts = torch.cumsum(sizes, 0) - sizes
-        binary = sizes == 1
-        self.all_binary = bool(binary.all())
-        if self.all_binary:
-            return
-        multiclass = ~binary
-        width = int(sizes.max())
-        # Multiclass tasks are padded to the widest; padded entries are masked with -inf.
-        columns = starts[multiclass, None] + torch.arange(width)
-        padding = torch.arange(width) >= sizes[multiclass, None]
-        self._binary = torch.nonzero(binary).flatten().to(device)
-        self._multiclass = torch.nonzero(multiclass).flatten().to(device)
-        self._binary_columns = starts[binary].to(device)
-        self._columns = columns.clamp(max=self.n_outputs - 1).to(device)
-        self._padding = padding.to(device)
-        # Back from (tasks, padded classes) to output columns.
-        self._kept = (~padding).flatten().nonzero().flatten().to(device)
-        self._output_order = torch.argsort(
-            torch.cat([starts[binary], columns[~padding].flatten()])
-        ).to(device)
-        self._task_order = torch.argsort(
-            torch.cat([torch.nonzero(binary).flatten(), torch.nonzero(multiclass).flatten()])
-        ).to(device)
+        sizes = np.asarray(self.task_outputs, dtype=np.intp)
+        self.starts = np.cumsum(sizes) - sizes
+        self.kinds = [BINARY if k == 1 else MULTICLASS for k in self.task_outputs]
+        blocks = [
+            _Block(kind, self.tasks_of(kind), self.starts, sizes, device)
+            for kind in KINDS
+            if kind in self.kinds
+        ]
+        self._blocks = blocks
+        #: The kind of all tasks, where that has a single output: then outputs are the block.
+        self.only: Kind | None = None
+        if len(blocks) == 1 and blocks[0].kind.single_output:
+            self.only = blocks[0].kind
+        elif blocks:
+            columns = torch.cat([b.flat(b.device_columns) for b in blocks])
+            self._output_order = torch.argsort(columns).to(device)
+            self._task_order = torch.argsort(torch.cat([b.device_tasks for b in blocks])).to(device)
 
-    def _multiclass_log_softmax(self, logits: Tensor) -> Tensor:
-        padded = logits[..., self._columns].masked_fill(self._padding, -torch.inf)
-        return F.log_softmax(padded, dim=-1)
+    def tasks_of(self, kind: Kind) -> NDArray[np.intp]:
+        """The tasks of a kind."""
+        return np.array([t for t, k in enumerate(self.kinds) if k is kind], dtype=np.intp)
+
+    def columns_of(self, tasks: Iterable[int] | NDArray[np.intp]) -> NDArray[np.intp]:
+        """The columns of some tasks, task after task."""
+        return np.concatenate([self.starts[t] + np.arange(self.task_outputs[t]) for t in tasks])
+
+    @property
+    def task_of_output(self) -> NDArray[np.intp]:
+        """The task of each column, (n_outputs,)."""
+        return np.repeat(np.arange(self.n_tasks), self.task_outputs)
+
+    # -- training: tensors of logits -----------------------------------------------------------
+
+    def _in_order(self, of_kind: Callable[[_Block], Tensor]) -> Tensor:
+        """What each kind says of its tasks, brought into the order of the tasks."""
+        return torch.cat([of_kind(b) for b in self._blocks], dim=-1)[..., self._task_order]
 
     def true_log_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Log-probability of the true label.
@@ -76,55 +141,81 @@ class OutputLayout:
         Tensor of shape (..., n_tasks)
             A finite value that depends on no logit where the label is missing.
         """
-        if self.all_binary:
-            return _signed_log_sigmoid(logits, codes)
-        binary = _signed_log_sigmoid(logits[..., self._binary_columns], codes[..., self._binary])
-        code = codes[..., self._multiclass, None].long()
-        log_probability = self._multiclass_log_softmax(logits)
-        picked = torch.gather(log_probability, -1, code.clamp(min=0)).squeeze(-1)
-        picked = picked.masked_fill(code.squeeze(-1) < 0, 0.0)
-        return torch.cat([binary, picked], dim=-1)[..., self._task_order]
+        if self.only is not None:
+            return self.only.log_likelihood(logits, codes)
+        return self._in_order(
+            lambda b: b.kind.log_likelihood(b.of_tensor(logits), codes[..., b.device_tasks])
+        )
+
+    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+        """Weighted sum over samples and tasks of −log p of the true labels, (...,).
+
+        `weight` (..., batch, n_tasks) is 0 where a label is missing.
+        """
+        if self.only is not None:
+            return self.only.loss(logits, codes, weight)
+        return -(weight * self.true_log_probability(logits, codes)).sum((-2, -1))
 
     def true_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Probability of the true label, (..., n_tasks); see `true_log_probability`."""
-        if self.all_binary:
-            # p where the code is 1 and 1 - p where it is 0, in one pass each and in place.
-            return torch.sigmoid(logits).add_(codes).sub_(1).abs_()
-        return self.true_log_probability(logits, codes).exp()
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """Probabilities of shape (..., n_outputs): of the second class where a task is binary,
-        of each class where it is not."""
-        if self.all_binary:
-            return torch.sigmoid(logits)
-        binary = torch.sigmoid(logits[..., self._binary_columns])
-        multiclass = self._multiclass_log_softmax(logits).exp()
-        flat = multiclass.flatten(start_dim=-2)[..., self._kept]
-        return torch.cat([binary, flat], dim=-1)[..., self._output_order]
-
-    def logits(self, probability: Tensor) -> Tensor:
-        """Logits (..., n_outputs) that have these probabilities, those of `probability`."""
-        p = probability.clamp(*_INSIDE)
-        binary = torch.zeros(self.n_outputs, dtype=torch.bool, device=p.device)
-        binary[self._binary_columns if not self.all_binary else slice(None)] = True
-        return torch.where(binary, torch.logit(p), torch.log(p))
+        if self.only is not None:
+            return self.only.confidence(logits, codes)
+        return self._in_order(
+            lambda b: b.kind.confidence(b.of_tensor(logits), codes[..., b.device_tasks])
+        )
 
     def expected_probability(self, logits: Tensor) -> Tensor:
         """What the probability of the true label is expected to be, by the net's own beliefs:
         Σ_k p_k² of each task, of shape (..., n_tasks)."""
-        if self.all_binary:
-            p = torch.sigmoid(logits)
-            return p * p + (1 - p) * (1 - p)
-        p = torch.sigmoid(logits[..., self._binary_columns])
-        binary = p * p + (1 - p) * (1 - p)
-        multiclass = (2 * self._multiclass_log_softmax(logits)).exp().sum(-1)
-        return torch.cat([binary, multiclass], dim=-1)[..., self._task_order]
+        if self.only is not None:
+            return self.only.expected_confidence(logits)
+        return self._in_order(lambda b: b.kind.expected_confidence(b.of_tensor(logits)))
 
+    def probability(self, logits: Tensor) -> Tensor:
+        """Probabilities of shape (..., n_outputs): of the second class where a task is binary,
+        of each class where it is not."""
+        if self.only is not None:
+            return self.only.probability(logits)
+        of_kinds = [b.flat(b.kind.probability(b.of_tensor(logits))) for b in self._blocks]
+        return torch.cat(of_kinds, dim=-1)[..., self._output_order]
 
-def _signed_log_sigmoid(logits: Tensor, codes: Tensor) -> Tensor:
-    # +1 for the second class, -1 for the first, 0 (no gradient) for a missing label.
-    sign = torch.where(codes < 0, 0, 2 * codes - 1)
-    return F.logsigmoid(logits * sign)
+    def logits(self, probability: Tensor) -> Tensor:
+        """Logits (..., n_outputs) that have these probabilities, those of `probability`."""
+        p = probability.clamp(*_INSIDE)
+        if self.only is not None:
+            return self.only.logits(p)
+        of_kinds = [b.kind.logits(b.flat(p[..., b.device_columns])) for b in self._blocks]
+        return torch.cat(of_kinds, dim=-1)[..., self._output_order]
+
+    # -- serving: arrays of probabilities ------------------------------------------------------
+
+    def likelihood(self, probability: NDArray, codes: NDArray[np.integer]) -> NDArray:
+        """Probabilities of the true labels (n_samples, n_tasks) from probabilities (n_samples,
+        n_outputs); of the first class where a label is missing."""
+        found = np.empty(codes.shape, dtype=probability.dtype)
+        for b in self._blocks:
+            of_tasks = codes[:, b.tasks].astype(np.intp)
+            found[:, b.tasks] = b.kind.likelihood(b.of_array(probability), of_tasks)
+        return found
+
+    def decide(
+        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
+    ) -> NDArray[np.intp]:
+        """Predicted codes (n_samples, n_tasks) from probabilities (n_samples, n_outputs).
+
+        `threshold` (n_tasks,), of binary tasks, is on the probability of the positive class.
+        """
+        codes = np.empty((len(probability), self.n_tasks), dtype=np.intp)
+        for b in self._blocks:
+            codes[:, b.tasks] = b.kind.decide(
+                b.of_array(probability), threshold[b.tasks], first_is_positive[b.tasks]
+            )
+        return codes
+
+    def of_classes(self, probability: NDArray) -> list[NDArray]:
+        """Probabilities (n_samples, n_classes) of each task."""
+        parts = np.split(probability, self.starts[1:], axis=1)
+        return [kind.of_classes(part) for kind, part in zip(self.kinds, parts, strict=True)]
 
 
 def join_outputs(output: Any) -> Tensor:

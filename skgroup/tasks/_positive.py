@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skgroup.tasks._containers import column_to_array, is_missing
 from skgroup.tasks._names import by_task_key, task_label
-from skgroup.tasks._table import MULTICLASS, UNKNOWN
+from skgroup.tasks._table import NO_POSITIVE, UNKNOWN
 
 __all__ = ["categories_of", "classes_met", "positive_codes"]
 
@@ -38,7 +38,7 @@ def positive_codes(
     -------
     positive : ndarray of shape (n_tasks,)
         Codes; `UNKNOWN` where nothing says which of two, or where it is not among the classes;
-        `MULTICLASS` where there are more.
+        `NO_POSITIVE` where there are more.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def positive_codes(
     for key in by_task:
         if key not in keys:
             raise ValueError(f"The 'pos_label' parameter names {key!r}, which is no task: {keys}.")
-    positive = np.full(len(classes), MULTICLASS, dtype=np.intp)
+    positive = np.full(len(classes), NO_POSITIVE, dtype=np.intp)
     used = False
     for t, of_task in enumerate(classes):
         given = by_task.get(keys[t]) if isinstance(pos_label, Mapping) else pos_label
@@ -82,7 +82,7 @@ def positive_codes(
         else:
             positive[t] = UNKNOWN
     for_all = pos_label is not None and not isinstance(pos_label, Mapping)
-    if for_all and not used and (positive != MULTICLASS).any():
+    if for_all and not used and (positive != NO_POSITIVE).any():
         raise ValueError(
             f"The 'pos_label' parameter must be a class of a binary task. Got {pos_label!r}, "
             f"but the classes are {[c.tolist() for c in classes]}."

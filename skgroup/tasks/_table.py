@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MISSING", "MULTICLASS", "UNKNOWN", "TaskTable"]
+from skgroup.tasks._layout import OutputLayout, kind_of
+
+__all__ = ["MISSING", "NO_POSITIVE", "UNKNOWN", "TaskTable"]
 
 #: The code of a missing label.
 MISSING = -1
-#: In place of the code of a positive class: two classes, and nothing says which; more than two.
+#: In place of the code of a positive class: nothing says which of two it is; there are more than
+#: two classes.
 UNKNOWN = -1
-MULTICLASS = -2
+NO_POSITIVE = -2
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class TaskTable:
         Whether `Y` was one-dimensional: a single task.
     positive : ndarray of shape (n_tasks,) of int
         Code of the positive class of a binary task, `UNKNOWN` where nothing says which of two
-        it is; `MULTICLASS` for a task of more classes.
+        it is; `NO_POSITIVE` for a task of more classes.
     constant : ndarray of shape (n_tasks,) of int
         Code of the only class of a task of which a single one was observed, so that there is
         nothing to learn; `MISSING` for all others.
@@ -63,9 +66,14 @@ class TaskTable:
         return self.codes.shape[1]
 
     @property
+    def layout(self) -> OutputLayout:
+        """Where each task stands in the outputs of a net."""
+        return OutputLayout(self.task_outputs)
+
+    @property
     def task_outputs(self) -> tuple[int, ...]:
         """Logits a task: 1 for a binary task, k for one of k classes."""
-        return tuple(1 if len(c) <= 2 else len(c) for c in self.classes)
+        return tuple(kind_of(len(c)).n_outputs(len(c)) for c in self.classes)
 
     def canonical_tasks(self) -> list[int]:
         """The tasks in an order that depends on nothing but their labels, (n_tasks,)."""
@@ -79,7 +87,7 @@ class TaskTable:
         outputs = np.asarray(self.task_outputs)
         order = self.canonical_tasks()
         start = np.empty(self.n_tasks, dtype=np.intp)
-        start[order] = np.cumsum(outputs[order]) - outputs[order]
+        start[order] = OutputLayout(outputs[order].tolist()).starts
         return np.concatenate([s + np.arange(k) for s, k in zip(start, outputs, strict=True)])
 
     def select(self, tasks: NDArray) -> TaskTable:

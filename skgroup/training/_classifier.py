@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
 from skgroup.metrics import multitask_f1_score
-from skgroup.tasks import MISSING, MULTICLASS, UNKNOWN, TaskTable, check_tasks
+from skgroup.tasks import (
+    MISSING,
+    NO_POSITIVE,
+    UNKNOWN,
+    OutputLayout,
+    TaskTable,
+    by_task_key,
+    check_tasks,
+)
 
 __all__ = ["TaskClassifierMixin", "decode"]
 
@@ -85,10 +93,10 @@ class TaskClassifierMixin(ClassifierMixin):
         """
         proba = self._flat_proba(X)
         learned = np.flatnonzero(self.constant_codes_ == MISSING)
-        all_binary = set(self.task_outputs_) == {1} and not self.single_output_
-        if all_binary and len(learned) == self.n_tasks_:
-            return proba
-        if all_binary:
+        layout = OutputLayout(self.task_outputs_)
+        if layout.only is not None and not self.single_output_:
+            if len(learned) == self.n_tasks_:
+                return proba
             table = np.tile(self.constant_codes_.astype(proba.dtype), (len(proba), 1))
             table[:, learned] = proba
             return table
@@ -96,8 +104,8 @@ class TaskClassifierMixin(ClassifierMixin):
             np.tile(np.eye(len(c), dtype=proba.dtype)[k], (len(proba), 1))
             for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
         ]
-        for t, p in zip(learned, self._split_tasks(proba), strict=True):
-            of_tasks[t] = np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+        for t, of_classes in zip(learned, layout.of_classes(proba), strict=True):
+            of_tasks[t] = of_classes
         return of_tasks[0] if self.single_output_ else of_tasks
 
     def predict(self, X: Any) -> NDArray:
@@ -123,29 +131,14 @@ class TaskClassifierMixin(ClassifierMixin):
         """
         proba = self._flat_proba(X)
         learned = np.flatnonzero(self.constant_codes_ == MISSING)
-        if set(self.task_outputs_) == {1}:
-            found = self._decide(proba, learned)
-        else:
-            parts = self._split_tasks(proba)
-            binary = np.asarray(self.task_outputs_) == 1
-            found = np.stack([p.argmax(axis=1) for p in parts], axis=1)
-            if binary.any():
-                second = np.hstack([p for p, b in zip(parts, binary, strict=True) if b])
-                found[:, binary] = self._decide(second, learned[binary])
-        codes = found
-        if len(learned) < self.n_tasks_:
-            codes = np.tile(self.constant_codes_, (len(found), 1))
-            codes[:, learned] = found
+        threshold = np.broadcast_to(getattr(self, "thresholds_", 0.5), self.n_tasks_)[learned]
+        first_is_positive = self.positive_codes_[learned] == 0
+        codes = np.tile(self.constant_codes_, (len(proba), 1))
+        codes[:, learned] = OutputLayout(self.task_outputs_).decide(
+            proba, threshold, first_is_positive
+        )
         labels = decode(codes, self.task_classes_)
         return labels[:, 0] if self.single_output_ else labels
-
-    def _decide(self, second: NDArray, tasks: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Codes of binary tasks, from the probabilities of their second classes."""
-        cut = np.broadcast_to(getattr(self, "thresholds_", 0.5), self.n_tasks_)[tasks]
-        cut = cut.astype(second.dtype)
-        first_is_positive = self.positive_codes_[tasks] == 0
-        is_second = np.where(first_is_positive, 1 - second <= cut, second > cut)
-        return is_second.astype(np.intp)
 
     def _pos_label_of(self, task: int) -> Any:
         """The positive class that the parameters give to a task, None if they do not."""
@@ -154,11 +147,8 @@ class TaskClassifierMixin(ClassifierMixin):
             given = getattr(getattr(self, "estimator", None), "pos_label", None)
         if not isinstance(given, Mapping):
             return given
-        names = getattr(self, "task_names_in_", range(self.n_tasks_))
-        return given.get(names[task])
-
-    def _split_tasks(self, proba: NDArray) -> list[NDArray]:
-        return np.split(proba, np.cumsum(self.task_outputs_)[:-1], axis=1)
+        names = getattr(self, "task_names_in_", None)
+        return by_task_key(given, names).get(task if names is None else names[task])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Macro F1: the mean over tasks of F1 (see `skgroup.metrics.multitask_f1_score`).
@@ -204,7 +194,7 @@ class TaskClassifierMixin(ClassifierMixin):
             given = self._pos_label_of(int(t))
             found = np.flatnonzero([given == label for label in table.classes[t].tolist()])
             positive[t] = found[0] if len(found) else table.positive[t]
-        table = replace(table, positive=np.where(n_classes > 2, MULTICLASS, positive))
+        table = replace(table, positive=np.where(n_classes > 2, NO_POSITIVE, positive))
         return float(multitask_f1_score(table, predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:

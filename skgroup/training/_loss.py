@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skgroup.tasks import UNKNOWN, OutputLayout, TaskTable, by_task_key, task_label
 
@@ -102,25 +101,15 @@ def multi_task_loss(
     Tensor of shape (...)
     """
     codes = target["codes"]
-    positive = codes > 0
     counted = _counted(None if complete else codes >= 0, target.get("weight"))
-    if layout.all_binary:
-        of_label = torch.where(positive, weight[..., None, :, 1], weight[..., None, :, 0])
+    if weight.shape[-1] == 2:
+        of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
     else:
         of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
         of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
     if counted is not None:
         of_label = of_label * counted
-    if layout.all_binary and logits.dim() == 2:
-        loss = F.binary_cross_entropy_with_logits(
-            logits, positive.to(logits.dtype), of_label, reduction="sum"
-        )
-    elif layout.all_binary:
-        loss = F.binary_cross_entropy_with_logits(
-            logits, positive.to(logits.dtype), of_label, reduction="none"
-        ).sum((-2, -1))
-    else:
-        loss = -(of_label * layout.true_log_probability(logits, codes)).sum((-2, -1))
+    loss = layout.loss(logits, codes, of_label)
     return loss / codes.shape[-2] if counted is None else loss
 
 

@@ -38,6 +38,7 @@ from skgroup.tasks import (
     MISSING,
     OutputLayout,
     TaskTable,
+    by_task_key,
     by_task_names,
     check_tasks,
     join_outputs,
@@ -565,12 +566,14 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if task_names is not None:
             keys = {task_names[t]: task_names[t] for t in tasks}
         if isinstance(self.pos_label, Mapping):
-            self.pos_label = {keys[t]: v for t, v in self.pos_label.items() if t in keys}
+            given = by_task_key(self.pos_label, task_names)
+            self.pos_label = {keys[t]: value for t, value in given.items() if t in keys}
         by_task = isinstance(self.class_weight, Mapping) and any(
             isinstance(of_task, Mapping) for of_task in self.class_weight.values()
         )
         if by_task:
-            self.class_weight = {keys[t]: v for t, v in self.class_weight.items() if t in keys}
+            given = by_task_key(self.class_weight, task_names)
+            self.class_weight = {keys[t]: value for t, value in given.items() if t in keys}
 
     def _task_parameters(self) -> dict[str, Any]:
         """Hyper-parameters of the module that were given with an entry a task."""
@@ -770,9 +773,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             If the modules differ, or some tasks are left out and the module does not say which
             weights are theirs (by `skgroup.nn.LinearHeads`, or parts with a `take_tasks`).
         """
-        outputs = np.asarray(other.task_outputs_)
-        starts = np.cumsum(outputs) - outputs
-        kept = np.concatenate([starts[t] + np.arange(outputs[t]) for t in tasks])
+        kept = OutputLayout(other.task_outputs_).columns_of(tasks)
         state = other.module_.state_dict()
         for name, part in other.module_.named_modules():
             if isinstance(part, LinearHeads):

@@ -468,8 +468,10 @@ class _StackedTasks:
     def logits_side_by_side(self, logits: Tensor) -> Tensor:
         if self.layout.n_outputs == 1:
             return logits.detach()[..., 0].T
+        if self.layout.only is None:  # all of the same tasks
+            return torch.cat(list(logits.detach()), dim=1)
         kept = zip(logits.detach(), self.n_tasks, strict=True)
-        return torch.cat([own[:, :n] if self.layout.all_binary else own for own, n in kept], dim=1)
+        return torch.cat([of_net[:, :n] for of_net, n in kept], dim=1)
 
 
 def take(rows: Tensor, index: Tensor) -> Tensor:

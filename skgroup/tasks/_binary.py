@@ -1,0 +1,70 @@
+"""Binary tasks: two classes, one output, the logit of the second class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from skgroup.tasks._kind import Kind, shares_of_classes
+
+__all__ = ["BINARY"]
+
+
+class Binary(Kind):
+    """Tasks of two classes: the output is the logit, or probability, of the second class."""
+
+    name = "binary"
+    single_output = True
+
+    def n_outputs(self, n_classes: int) -> int:
+        return 1
+
+    def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
+        # +1 for the second class, -1 for the first, 0 (no gradient) for a missing label.
+        sign = torch.where(codes < 0, 0, 2 * codes - 1)
+        return F.logsigmoid(logits * sign)
+
+    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+        is_second = (codes > 0).to(logits.dtype)
+        if logits.dim() == 2:
+            return F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="sum")
+        loss = F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="none")
+        return loss.sum((-2, -1))
+
+    def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
+        # p where the code is 1 and 1 - p where it is 0, in one pass each and in place.
+        return torch.sigmoid(logits).add_(codes).sub_(1).abs_()
+
+    def expected_confidence(self, logits: Tensor) -> Tensor:
+        p = torch.sigmoid(logits)
+        return p * p + (1 - p) * (1 - p)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits)
+
+    def logits(self, probability: Tensor) -> Tensor:
+        return torch.logit(probability)
+
+    def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
+        return np.where(codes > 0, probability, 1 - probability)
+
+    def decide(
+        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
+    ) -> NDArray[np.intp]:
+        threshold = threshold.astype(probability.dtype)
+        is_second = np.where(
+            first_is_positive, 1 - probability <= threshold, probability > threshold
+        )
+        return is_second.astype(np.intp)
+
+    def of_classes(self, probability: NDArray) -> NDArray:
+        return np.hstack([1 - probability, probability])
+
+    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
+        return shares_of_classes(codes, n_classes)[1:]
+
+
+BINARY = Binary()

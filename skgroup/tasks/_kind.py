@@ -1,0 +1,90 @@
+"""What a kind of task answers for; each kind is a file beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Kind"]
+
+
+class Kind(ABC):
+    """A kind of task; every method takes all tasks of the kind at once.
+
+    What a net puts out for them comes as one block: of shape (..., n_tasks) where a task of the
+    kind has a single output, else (..., n_tasks, width), filled up with -inf for tasks of fewer
+    outputs. Codes (..., n_tasks) are positions of labels in the classes of their task, -1 where a
+    label is missing. Tensors are logits in training, arrays are probabilities afterwards.
+
+    Attributes
+    ----------
+    name : str
+        As in `task_types`.
+    single_output : bool
+        Whether a net has one output for each task of the kind.
+    """
+
+    name: str
+    single_output: bool
+
+    @abstractmethod
+    def n_outputs(self, n_classes: int) -> int:
+        """Outputs of a net for a task of so many classes."""
+
+    # -- training: tensors of logits -----------------------------------------------------------
+
+    @abstractmethod
+    def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
+        """Log-probability of the true labels, (..., n_tasks); where a label is missing, a finite
+        value that depends on no logit."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+        """Cross-entropy summed over samples and tasks, (...,), with weights (..., batch, n_tasks)
+        that are 0 where a label is missing."""
+
+    @abstractmethod
+    def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
+        """What a data map records, (..., n_tasks): the probability of the true label."""
+
+    @abstractmethod
+    def expected_confidence(self, logits: Tensor) -> Tensor:
+        """The confidence to be expected if the net's own beliefs hold, (..., n_tasks)."""
+
+    @abstractmethod
+    def probability(self, logits: Tensor) -> Tensor:
+        """Probabilities, of the shape of the logits."""
+
+    @abstractmethod
+    def logits(self, probability: Tensor) -> Tensor:
+        """Logits that have these probabilities."""
+
+    # -- serving: arrays of probabilities ------------------------------------------------------
+
+    @abstractmethod
+    def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
+        """Probability of the true labels (n_samples, n_tasks); of code 0 where one is missing."""
+
+    @abstractmethod
+    def decide(
+        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
+    ) -> NDArray[np.intp]:
+        """Predicted codes (n_samples, n_tasks), by thresholds (n_tasks,) on positive classes."""
+
+    @abstractmethod
+    def of_classes(self, probability: NDArray) -> NDArray:
+        """Probabilities of all classes (n_samples, n_classes) from the outputs of one task."""
+
+    @abstractmethod
+    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
+        """How frequent the classes of one task are, as outputs: what serves a task that no net
+        serves."""
+
+
+def shares_of_classes(codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
+    """Shares (n_classes,) of the classes among observed codes."""
+    counts = np.bincount(codes[codes >= 0], minlength=n_classes)
+    return (counts / counts.sum()).astype(np.float32)

@@ -1,0 +1,62 @@
+"""Multiclass tasks: k classes, k outputs, softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from skgroup.tasks._kind import Kind, shares_of_classes
+
+__all__ = ["MULTICLASS"]
+
+
+class Multiclass(Kind):
+    """Tasks of more than two classes: an output a class."""
+
+    name = "multiclass"
+    single_output = False
+
+    def n_outputs(self, n_classes: int) -> int:
+        return n_classes
+
+    def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
+        code = codes[..., None].long()
+        log_probability = F.log_softmax(logits, dim=-1)
+        picked = torch.gather(log_probability, -1, code.clamp(min=0)).squeeze(-1)
+        return picked.masked_fill(code.squeeze(-1) < 0, 0.0)
+
+    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+        return -(weight * self.log_likelihood(logits, codes)).sum((-2, -1))
+
+    def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
+        return self.log_likelihood(logits, codes).exp()
+
+    def expected_confidence(self, logits: Tensor) -> Tensor:
+        return (2 * F.log_softmax(logits, dim=-1)).exp().sum(-1)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        return F.log_softmax(logits, dim=-1).exp()
+
+    def logits(self, probability: Tensor) -> Tensor:
+        return torch.log(probability)
+
+    def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
+        code = np.maximum(codes, 0)[..., None]
+        return np.take_along_axis(probability, code, axis=-1)[..., 0]
+
+    def decide(
+        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
+    ) -> NDArray[np.intp]:
+        return probability.argmax(axis=-1)
+
+    def of_classes(self, probability: NDArray) -> NDArray:
+        return probability
+
+    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
+        return shares_of_classes(codes, n_classes)
+
+
+MULTICLASS = Multiclass()
