@@ -189,29 +189,7 @@ def compare(
     interrupted = run_fits(
         fits, outcomes, store, X, Y, scores, error_score=error_score, n_jobs=n_jobs, verbose=verbose
     )
-    n_finished = outcomes.n_finished
-    if not n_finished:
-        if interrupted:
-            raise KeyboardInterrupt
-        raise ValueError(
-            f"All {len(fits)} fits of the comparison failed, the first with: "
-            f"{next(iter(outcomes.errors.values()))}"
-        )
-    if store.unwritten:
-        warnings.warn(
-            f"The 'results' parameter of compare: {len(store.unwritten)} of {n_finished} fits are "
-            f"in the comparison that is returned, but not in {results}, which could not be "
-            "written.",
-            NotWrittenWarning,
-            stacklevel=2,
-        )
-    if interrupted:
-        warnings.warn(
-            f"The comparison was interrupted after {n_finished} of {len(fits)} fits; it holds what "
-            "was finished.",
-            TrainingInterruptedWarning,
-            stacklevel=2,
-        )
+    _check_outcomes(outcomes, len(fits), store, results, interrupted=interrupted)
     return Comparison(
         candidates=names,
         baselines=baselines,
@@ -251,6 +229,35 @@ def _check_options(interval: Any, error_score: Any, n_jobs: Any, verbose: Any) -
     if not isinstance(verbose, bool | np.bool_) and not (_is_int(verbose) and verbose >= 0):
         raise ValueError(
             f"The 'verbose' parameter of compare must be a bool or an int >= 0. Got {verbose!r}."
+        )
+
+
+def _check_outcomes(
+    outcomes: Outcomes, n_fits: int, store: FitStore, results: Any, *, interrupted: bool
+) -> None:
+    """Say what is missing; an error where everything is."""
+    n_finished = outcomes.n_finished
+    if not n_finished:
+        if interrupted:
+            raise KeyboardInterrupt
+        raise ValueError(
+            f"All {n_fits} fits of the comparison failed, the first with: "
+            f"{next(iter(outcomes.errors.values()))}"
+        )
+    if store.unwritten:
+        warnings.warn(
+            f"The 'results' parameter of compare: {len(store.unwritten)} of {n_finished} fits are "
+            f"in the comparison that is returned, but not in {results}, which could not be "
+            "written.",
+            NotWrittenWarning,
+            stacklevel=3,
+        )
+    if interrupted:
+        warnings.warn(
+            f"The comparison was interrupted after {n_finished} of {n_fits} fits; it holds what "
+            "was finished.",
+            TrainingInterruptedWarning,
+            stacklevel=3,
         )
 
 

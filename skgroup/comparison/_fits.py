@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -75,17 +74,6 @@ class Outcomes:
         self.nets[fit.place] = record["nets"]
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What came of a fit: scores, an error, or (with neither) an interruption."""
-
-    fit: int
-    scores: list[float] | None = None
-    seconds: float = math.nan
-    nets: float = math.nan
-    error: str | None = None
-
-
 def list_fits(
     estimators: Mapping[str, Any],
     splits: list[SeededSplit],
@@ -153,36 +141,22 @@ def run_fits(
     with bar:
         try:
             made = in_parallel(calls, n_jobs, ordered=False)
-            for outcome in made:
-                fit = fits[outcome.fit]
-                if outcome.error is not None:
-                    _report(fit, outcome.error, outcomes)
-                elif outcome.scores is None:
+            for f, record, error in made:
+                if error is not None:
+                    _report(fits[f], error, outcomes)
+                elif record is not None:
+                    outcomes.add(fits[f], record)
+                    store.add(record)
+                else:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")  # joblib tells of tasks left undone
                         made.close()
                     return True
-                else:
-                    record = _record(fit, outcome)
-                    outcomes.add(fit, record)
-                    store.add(record)
-                bar.set_postfix_str(fit.name, refresh=False)
+                bar.set_postfix_str(fits[f].name, refresh=False)
                 bar.update()
         except KeyboardInterrupt:
             return True
     return False
-
-
-def _record(fit: Fit, outcome: _Outcome) -> dict[str, Any]:
-    return {
-        "key": fit.key,
-        "candidate": fit.name,
-        "seed": fit.split.seed,
-        "fold": fit.split.fold,
-        "scores": outcome.scores,
-        "seconds": outcome.seconds,
-        "nets": outcome.nets,
-    }
 
 
 def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
@@ -198,7 +172,8 @@ def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
 
 def _fit_and_score(
     number: int, fit: Fit, X: Any, Y: Any, scores: TaskScores, error_score: Any
-) -> _Outcome:
+) -> tuple[int, dict[str, Any] | None, str | None]:
+    """The number of the fit, and its record or an error; neither if the user interrupted."""
     split = fit.split
     try:
         estimator = seeded(fit.estimator, split.seed)
@@ -208,11 +183,19 @@ def _fit_and_score(
             estimator = estimator.fit(take_samples(X, split.train), take_samples(Y, split.train))
             seconds = time.perf_counter() - start
             of_tasks = scores(estimator, take_samples(X, split.test), split.test)
-        nets = nets_of(estimator, scores.table.n_tasks)
-        return _Outcome(number, of_tasks.tolist(), seconds, nets)
+        record = {
+            "key": fit.key,
+            "candidate": fit.name,
+            "seed": split.seed,
+            "fold": split.fold,
+            "scores": of_tasks.tolist(),
+            "seconds": seconds,
+            "nets": nets_of(estimator, scores.table.n_tasks),
+        }
+        return number, record, None
     except KeyboardInterrupt:
-        return _Outcome(number)
+        return number, None, None
     except Exception as error:
         if error_score == "raise":
             raise
-        return _Outcome(number, error=f"{type(error).__name__}: {error}")
+        return number, None, f"{type(error).__name__}: {error}"
