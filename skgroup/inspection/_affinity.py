@@ -10,18 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from skgroup.inspection._checks import as_matrix, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
-from skgroup.inspection._heat_map import (
-    HeatMap,
-    as_matrix,
-    check_names,
-    diverging_limit,
-    figure_size,
-    labels_of,
-    make_panels,
-    short,
-    write_heat_maps,
-)
+from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, write_heat_maps
+from skgroup.inspection._panels import make_panels
+from skgroup.inspection._writing import labels_of, short
 
 __all__ = ["AffinityDisplay"]
 

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup.inspection._checks import check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
-from skgroup.inspection._heat_map import (
-    check_count,
-    check_names,
-    make_panels,
-    open_figure,
-    short,
-)
+from skgroup.inspection._panels import make_panels, open_figure
+from skgroup.inspection._writing import short
 from skgroup.tasks import MISSING, check_tasks
 
 __all__ = ["DataMapDisplay"]

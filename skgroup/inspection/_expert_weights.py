@@ -9,16 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup.inspection._heat_map import (
-    HeatMap,
-    as_matrix,
-    check_names,
-    figure_size,
-    labels_of,
-    make_panels,
-    short,
-    write_heat_maps,
-)
+from skgroup.inspection._checks import as_matrix, check_names
+from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
+from skgroup.inspection._panels import make_panels
+from skgroup.inspection._writing import labels_of, short
 
 __all__ = ["ExpertWeightsDisplay"]
 

@@ -8,20 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup.inspection._checks import as_matrix, check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
-from skgroup.inspection._heat_map import (
-    HeatMap,
-    as_matrix,
-    check_count,
-    check_names,
-    diverging_limit,
-    figure_size,
-    format_of,
-    labels_of,
-    make_panels,
-    short,
-    write_heat_maps,
-)
+from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, write_heat_maps
+from skgroup.inspection._panels import make_panels
+from skgroup.inspection._writing import format_of, labels_of, short
 
 __all__ = ["GainsDisplay"]
 

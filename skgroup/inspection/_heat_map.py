@@ -1,159 +1,31 @@
-"""What the displays share: checks of names, panels, and heat maps with names."""
+"""Heat maps with names."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = [
-    "HeatMap",
-    "as_matrix",
-    "check_count",
-    "check_names",
-    "diverging_limit",
-    "figure_size",
-    "format_of",
-    "import_pyplot",
-    "labels_of",
-    "lay_out",
-    "make_panels",
-    "open_figure",
-    "short",
-    "write_heat_maps",
-]
+from skgroup.inspection._panels import lay_out, open_figure
+from skgroup.inspection._writing import text_width
+
+__all__ = ["HeatMap", "diverging_limit", "figure_size", "write_heat_maps"]
 
 #: Sizes of letters, in points: what is read with ease, and the least for names and for values.
 _LARGE, _SMALL, _SMALL_VALUE = 9.0, 4.3, 5.0
-#: Longer names are cut in the middle.
-_LONGEST = 30
 #: Width of a letter and height of a line, in sizes of the letters. The width is that of wide
 #: letters, so that nothing overlaps.
 _WIDTH, _LINE = 0.62, 1.15
-#: Widths of what numbers are written with.
-_MINUS = "\N{MINUS SIGN}"
-_WIDTHS = {".": 0.32, _MINUS: 0.84, "+": 0.84}
 #: The largest figures, width and height in inches.
 _MOST_WIDE, _MOST_HIGH = 10.0, 17.5
 #: Colour of a written zero, so that the others stand out.
 _NOTHING = "0.4"
 #: Columns up to which the bar of colours stands at the right; above the map, it leaves them room.
 _MOST_BESIDE = 24
-
-
-def import_pyplot(owner: str) -> Any:
-    """matplotlib.pyplot, or an error that says how to get it."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{owner} needs matplotlib. Install it with: pip install skgroup[plot]"
-        ) from error
-    return plt
-
-
-# -- checks ------------------------------------------------------------------------------------
-
-
-def as_matrix(values: ArrayLike, name: str, shape: str) -> NDArray[np.float64]:
-    """A 2-D array of numbers that is not empty, or an error that names it and its `shape`."""
-    if hasattr(values, "detach"):  # torch
-        values = values.detach().cpu().numpy()
-    try:
-        matrix = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an array of numbers. Got {values!r}.") from None
-    if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"{name} must be of shape {shape}, not empty. Got shape {matrix.shape}.")
-    return matrix
-
-
-def check_count(value: int | None, least: int, name: str) -> int:
-    """A whole number of at least `least`, or an error; of None, more than there can be."""
-    if value is None:
-        return sys.maxsize
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be an int of at least {least}, or None. Got {value!r}.")
-    return int(value)
-
-
-def check_names(
-    names: Sequence[str] | None, n: int, *, name: str = "task_names", what: str = "task"
-) -> list[str]:
-    """One name each, "task 0", ... if None, or an error."""
-    if names is None:
-        return [f"{what} {i}" for i in range(n)]
-    if isinstance(names, str) or not hasattr(names, "__len__") or len(names) != n:
-        listed = hasattr(names, "__len__") and not isinstance(names, str)
-        got = f"{len(names)} names" if listed else repr(names)
-        raise ValueError(f"{name} must name the {n} {what}s, one name each. Got {got}.")
-    return [str(i) for i in names]
-
-
-# -- panels ------------------------------------------------------------------------------------
-
-
-def make_panels(
-    owner: str, ax: Any, n_panels: int, n_columns: int, size: tuple[float, float]
-) -> NDArray[np.object_]:
-    """Axes for some panels, (n_panels,).
-
-    Parameters
-    ----------
-    owner : str
-        The display, for messages.
-    ax : matplotlib Axes, array-like of n_panels Axes, or None
-        None makes a figure of this `size`. A single Axes gives its place to all panels.
-    """
-    plt = import_pyplot(owner)
-    n_rows = -(-n_panels // n_columns)
-    if ax is None:
-        _, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
-        return _used(axes, n_panels)
-    if not hasattr(ax, "imshow"):
-        given = np.asarray(ax, dtype=object).ravel()
-        if len(given) != n_panels or not all(hasattr(a, "imshow") for a in given):
-            raise ValueError(
-                f"ax must be an Axes, or {n_panels} of them, one a panel. Got {len(given)}."
-            )
-        return given
-    if n_panels == 1:
-        return np.array([ax], dtype=object)
-    place = ax.get_subplotspec()
-    if place is None:
-        raise ValueError(
-            f"ax must be an Axes of a grid of subplots to give its place to {n_panels} panels; "
-            "else pass one Axes a panel."
-        )
-    ax.set_axis_off()
-    axes = place.subgridspec(n_rows, n_columns).subplots(squeeze=False)
-    return _used(axes, n_panels)
-
-
-def _used(axes: NDArray[np.object_], n_panels: int) -> NDArray[np.object_]:
-    for spare in axes.ravel()[n_panels:]:
-        spare.set_visible(False)
-    return axes.ravel()[:n_panels]
-
-
-def open_figure(ax: Any) -> Any:
-    """The whole figure that an Axes is in, which may be in a subfigure."""
-    figure = ax.figure
-    while not hasattr(figure, "draw_without_rendering"):
-        figure = figure.figure
-    return figure
-
-
-def lay_out(figure: Any) -> None:
-    """Give the Axes of a whole figure the places that they will be drawn at."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
 
 
 def figure_size(
@@ -174,17 +46,6 @@ def figure_size(
     width = left + (1.4 if beside else 0.4) + max(cell[0] * n_columns, 1.2)
     height = n_panels * (0.6 + max(cell[1] * n_rows, 1.2)) + below + (0.2 if beside else 1.0)
     return min(width, _MOST_WIDE), min(height, _MOST_HIGH)
-
-
-# -- heat maps ---------------------------------------------------------------------------------
-
-
-def short(name: str, longest: int = _LONGEST) -> str:
-    """A name, cut in the middle if it is long."""
-    if len(name) <= longest:
-        return name
-    head = longest * 2 // 3
-    return name[:head] + "…" + name[len(name) - (longest - head - 1) :]
 
 
 def diverging_limit(values: NDArray, vmax: float | None) -> float:
@@ -303,7 +164,7 @@ class HeatMap:
         if self.labels is None or values is False:
             return
         width, height = self.cell()
-        longest = max(map(_text_width, self.labels.ravel()))
+        longest = max(map(text_width, self.labels.ravel()))
         if longest == 0:
             return
         size = min(_LARGE, height / _LINE, 0.85 * width / longest)
@@ -389,32 +250,3 @@ def _luminance(rgba: NDArray) -> NDArray[np.float64]:
     c = rgba[..., :3]
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     return linear @ np.array([0.2126, 0.7152, 0.0722])
-
-
-# -- numbers -----------------------------------------------------------------------------------
-
-
-def format_of(limit: float) -> Callable[[float], str]:
-    """How to write numbers of sizes up to about `limit`, with two digits that count."""
-    digits = int(np.clip(1 - np.floor(np.log10(limit)), 0, 9)) if limit > 0 else 2
-
-    def write(value: float) -> str:
-        if np.isnan(value):
-            return ""
-        text = f"{value:.{digits}f}" if digits <= 4 else f"{value:.1e}" if value else "0"
-        if float(text) == 0:
-            text = text.lstrip("-")
-        return text.replace("-", _MINUS)
-
-    return write
-
-
-def labels_of(values: NDArray, limit: float) -> NDArray[np.str_]:
-    """Numbers written for cells, nothing for NaN."""
-    write = format_of(limit)
-    labels = [write(v) for v in values.ravel()]
-    return np.array(labels, dtype=str).reshape(values.shape)
-
-
-def _text_width(text: str) -> float:
-    return sum(_WIDTHS.get(letter, 0.64) for letter in text)

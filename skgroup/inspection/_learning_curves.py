@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
 from skgroup.comparison.epochs import epoch_scores
-from skgroup.inspection._heat_map import import_pyplot, lay_out, open_figure, short
+from skgroup.inspection._panels import import_pyplot, lay_out, open_figure
+from skgroup.inspection._writing import short
 
 __all__ = ["LearningCurvesDisplay"]
 

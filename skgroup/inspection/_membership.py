@@ -10,16 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from skgroup._html import GroupsReprMixin, group_names
 from skgroup.cluster.memberships import one_hot
+from skgroup.inspection._checks import as_matrix, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
-from skgroup.inspection._heat_map import (
-    HeatMap,
-    as_matrix,
-    check_names,
-    figure_size,
-    make_panels,
-    short,
-    write_heat_maps,
-)
+from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
+from skgroup.inspection._panels import make_panels
+from skgroup.inspection._writing import short
 
 __all__ = ["MembershipDisplay"]
 
