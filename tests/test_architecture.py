@@ -12,7 +12,7 @@ import skgroup
 ROOT = Path(skgroup.__file__).parent
 # From top to bottom; a room may import itself and the rooms of the lines above.
 ROOMS = [
-    {"_compat", "_estimators", "_html", "exceptions"},
+    {"_compat", "_estimators", "_html", "_random", "exceptions"},
     {"store"},
     {"tasks"},
     {"metrics"},

@@ -34,9 +34,9 @@ from torch import nn
 import skgroup
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.comparison import Comparison
-from skgroup.comparison._fit_store import key_of
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.nn import MLP
+from skgroup.store import key_of
 
 pd = pytest.importorskip("pandas")
 
@@ -896,7 +896,7 @@ import numpy as np, torch
 from functools import partial
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.nn import MLP
-from skgroup.comparison._fit_store import key_of
+from skgroup.store import key_of
 torch.manual_seed(0)
 module = torch.nn.Linear(3, 2)
 net = MultiTaskNet(module=module, callbacks__print_log=None, module__hidden_units=(3,))

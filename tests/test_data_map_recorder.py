@@ -12,8 +12,8 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skgroup import MultiTaskNet, TaskGrouper
+from skgroup._random import draw_seeds
 from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._random import draw_seeds
 
 
 class Witness(nn.Module):

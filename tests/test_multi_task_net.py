@@ -24,13 +24,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
+from skgroup._random import draw_seeds, local_seed
 from skgroup.datasets import load_digit_tasks
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.nn import MLP, SmallCNN
 from skgroup.tasks import OutputLayout
 from skgroup.training._data import BatchLoader, TaskDataset
 from skgroup.training._loss import MultiTaskLoss
-from skgroup.training._random import draw_seeds, local_seed
 
 
 @pytest.fixture(scope="module")

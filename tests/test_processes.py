@@ -17,7 +17,7 @@ from skorch.callbacks import Callback, Checkpoint, LoadInitState, TrainEndCheckp
 from skorch.dataset import ValidSplit
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
-from skgroup.training._random import local_seed, open_seed
+from skgroup._random import local_seed, open_seed
 from skgroup.training._threads import one_thread
 
 

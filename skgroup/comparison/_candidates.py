@@ -12,13 +12,13 @@ from skorch import NeuralNet
 from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 
 from skgroup._estimators import parts_of, steps_of
+from skgroup._random import draw_seeds
 from skgroup.comparison._kinds import kind_of, make_baselines
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import n_samples_of, take_samples
-from skgroup.training._random import draw_seeds
 
 __all__ = [
     "check_baselines",

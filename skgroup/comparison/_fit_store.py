@@ -8,9 +8,8 @@ from typing import Any
 
 from skgroup.exceptions import FileFormatError, NotWrittenWarning
 from skgroup.store import LineFile, path_of
-from skgroup.training._identity import fingerprint, key_of
 
-__all__ = ["FitStore", "fingerprint", "key_of"]
+__all__ = ["FitStore"]
 
 
 class FitStore:

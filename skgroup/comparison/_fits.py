@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from sklearn.exceptions import FitFailedWarning
 from tqdm.auto import tqdm
 
+from skgroup._random import open_seed
 from skgroup.comparison._candidates import seeded
-from skgroup.comparison._fit_store import FitStore, key_of
+from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._splits import SeededSplit
 from skgroup.comparison._task_scores import TaskScores
+from skgroup.store import key_of
 from skgroup.training._data import take_samples
 from skgroup.training._processes import in_parallel
-from skgroup.training._random import open_seed
 
 __all__ = ["Fit", "Outcomes", "list_fits", "run_fits"]
 

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._estimators import parts_of, steps_of
+from skgroup._random import open_seed
 from skgroup.comparison._candidates import (
     check_n_samples,
     pos_label_of,
@@ -30,7 +31,6 @@ from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.tasks import check_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import labels_of, take_samples
-from skgroup.training._random import open_seed
 
 __all__ = ["epoch_scores"]
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from skgroup._random import draw_seeds
 from skgroup.ensemble._groupers import Groups
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training._many import fit_many
-from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
 
 __all__ = [

@@ -27,6 +27,7 @@ from skgroup._compat import (
 )
 from skgroup._estimators import named_steps, parts_of, steps_of
 from skgroup._html import GroupsReprMixin
+from skgroup._random import draw_seeds
 from skgroup.cluster import Clusterings, FuzzyKMeans
 from skgroup.cluster._clusterings import check_numbers
 from skgroup.cluster.memberships import check_membership
@@ -62,7 +63,6 @@ from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, labels_of, take_samples
 from skgroup.training._held_out import count_splits, held_out_splits
 from skgroup.training._many import STRATEGIES, predict_in_pieces
-from skgroup.training._random import draw_seeds
 from skgroup.training._training_data import TrainingData
 from skgroup.training.costs import count_nets
 

@@ -13,14 +13,14 @@ from torch import nn
 
 from skgroup._compat import argument_named
 from skgroup._estimators import parts_of, steps_of
+from skgroup._random import draw_seeds
 from skgroup.cluster import Clusterings
 from skgroup.cluster.memberships import check_membership, one_hot
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
+from skgroup.store import fingerprint, key_of
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
-from skgroup.training._identity import fingerprint, key_of
-from skgroup.training._random import draw_seeds
 
 __all__ = [
     "Groups",

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skgroup._estimators import steps_of
+from skgroup._random import local_seed
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._groupers import (
     check_groups,
@@ -23,7 +24,6 @@ from skgroup.selection import GroupGains, GroupSelector
 from skgroup.selection._given import read
 from skgroup.selection._hoa import GainPredictor
 from skgroup.training import MultiTaskNet
-from skgroup.training._random import local_seed
 from skgroup.training._stack import stack_or_reason
 from skgroup.training._training_data import TrainingData
 

@@ -18,12 +18,12 @@ from skgroup._compat import (
     _fit_context,
     forget_fit,
 )
+from skgroup._random import draw_seeds
 from skgroup.cluster._gram import centered_gram, embed_gram
 from skgroup.relations._relation import RelationMixin
 from skgroup.training import MultiTaskNet
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._many import STRATEGIES, fit_many
-from skgroup.training._random import draw_seeds
 
 __all__ = ["TaskGrouper"]
 

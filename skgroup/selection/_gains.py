@@ -19,18 +19,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
+from skgroup._random import draw_seeds, local_seed
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.selection._hoa import check_masks
 from skgroup.selection._mtg_net import all_groups
-from skgroup.store import load_arrays, path_of, save_arrays
+from skgroup.store import fingerprint, key_of, load_arrays, path_of, save_arrays
 from skgroup.tasks import MISSING, OutputLayout, TaskTable, by_task_columns, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import TaskDataset, n_samples_of
 from skgroup.training._held_out import held_out_splits
-from skgroup.training._identity import fingerprint, key_of
 from skgroup.training._many import STRATEGIES, fit_many, predict_many
-from skgroup.training._random import draw_seeds, local_seed
 from skgroup.training._stack import stack_pays
 from skgroup.training._training_data import TrainingData
 

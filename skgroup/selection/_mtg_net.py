@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skgroup._compat import Interval
+from skgroup._random import draw_seeds, local_seed
 from skgroup.selection._hoa import GainPredictor, check_gains, check_masks
-from skgroup.training._random import draw_seeds, local_seed
 
 __all__ = ["MTGNet"]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skgroup._compat import _safe_indexing, validate_data
-from skgroup.training._random import local_seed
+from skgroup._random import local_seed
 
 __all__ = [
     "BatchLoader",

@@ -18,10 +18,10 @@ from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len
 from torch import Tensor
 
+from skgroup._random import local_seed
 from skgroup.training._classifier import decode
 from skgroup.training._data import BatchLoader, TaskDataset
 from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._random import local_seed
 
 __all__ = ["BatchLabels", "StopTraining", "TrainingLoop"]
 

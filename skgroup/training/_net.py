@@ -33,6 +33,7 @@ from skgroup._compat import (
     unchanged_on_error,
     validate_parameter_constraints,
 )
+from skgroup._random import draw_seeds, local_seed
 from skgroup.nn import MLP, LinearHeads
 from skgroup.tasks import (
     MISSING,
@@ -56,7 +57,6 @@ from skgroup.training._data import (
 )
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._loss import MultiTaskLoss, class_weight_table, multi_task_loss
-from skgroup.training._random import draw_seeds, local_seed
 from skgroup.training._rehearsal import (
     check_callbacks,
     largest_sample,

@@ -16,7 +16,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from skgroup.training._random import local_seed
+from skgroup._random import local_seed
 
 __all__ = ["fingerprint", "key_of"]
 
