@@ -15,8 +15,8 @@ from skorch.callbacks import Callback
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.ensemble._serving import _PRIOR_SAMPLES, Mixture, learn_serving_weights
 from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
+from skgroup.metrics.splits import held_out_splits
 from skgroup.tasks import check_tasks
-from skgroup.training._held_out import held_out_splits
 
 PULL = 10
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.metrics.splits import held_out_splits
 from skgroup.tasks import TaskTable
-from skgroup.training._held_out import held_out_splits
 
 __all__ = ["SeededSplit", "check_seeds", "draw_splits", "number_splits"]
 

@@ -55,13 +55,13 @@ from skgroup.ensemble._groupers import (
 from skgroup.ensemble._serving import Mixture, learn_mixture
 from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.ensemble._trial import known_groups, may_be_kept, try_grouper, try_nets, try_stack
+from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
 from skgroup.tasks import BINARY, MISSING, TaskTable, take_tasks, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._classifier import TaskClassifierMixin
 from skgroup.training._data import TaskDataset, check_inputs, labels_of, take_samples
-from skgroup.training._held_out import count_splits, held_out_splits
 from skgroup.training._many import STRATEGIES, predict_in_pieces
 from skgroup.training._training_data import TrainingData
 from skgroup.training.costs import count_nets

@@ -1,4 +1,4 @@
-"""Scores of predictions over many tasks."""
+"""Scores of predictions over many tasks, and splits of the samples."""
 
 from skgroup.metrics._scores import multitask_f1_score, multitask_roc_auc_score
 

@@ -22,13 +22,13 @@ from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_cont
 from skgroup._random import draw_seeds, local_seed
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
+from skgroup.metrics.splits import held_out_splits
 from skgroup.selection._hoa import check_masks
 from skgroup.selection._mtg_net import all_groups
 from skgroup.store import fingerprint, key_of, load_arrays, path_of, save_arrays
 from skgroup.tasks import MISSING, OutputLayout, TaskTable, by_task_columns, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training._data import TaskDataset, n_samples_of
-from skgroup.training._held_out import held_out_splits
 from skgroup.training._many import STRATEGIES, fit_many, predict_many
 from skgroup.training._stack import stack_pays
 from skgroup.training._training_data import TrainingData

@@ -13,13 +13,13 @@ from sklearn.base import BaseEstimator, clone
 from skgroup._compat import Interval, _fit_context, forget_fit
 from skgroup._estimators import steps_of
 from skgroup._html import GroupsReprMixin
+from skgroup.metrics.splits import count_splits
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._mtg_net import MTGNet, all_groups
 from skgroup.tasks import TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
-from skgroup.training._held_out import count_splits
 
 __all__ = [
     "ExhaustiveGrouping",

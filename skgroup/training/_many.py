@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 from skgroup.training._data import TaskDataset
 from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._net import MultiTaskNet
-from skgroup.training._processes import in_parallel
 from skgroup.training._progress import EpochProgress
 from skgroup.training._stack import (
     Stack,
@@ -27,6 +26,7 @@ from skgroup.training._stack import (
     training_pays,
 )
 from skgroup.training._training_data import TrainingData
+from skgroup.training.processes import in_parallel
 
 __all__ = ["STRATEGIES", "fit_many", "predict_in_pieces", "predict_many"]
 

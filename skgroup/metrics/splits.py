@@ -1,4 +1,4 @@
-"""Which samples are held out from the nets, to judge the nets on them."""
+"""Splits of a table of tasks: every training part holds every class of every task."""
 
 from __future__ import annotations
 
