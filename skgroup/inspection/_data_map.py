@@ -11,6 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from skgroup.inspection._checks import check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._panels import make_panels, open_figure
+from skgroup.inspection._snapshots import (
+    check_correctness,
+    check_maps,
+    check_ranges,
+    check_snapshot,
+    coarse_correctness,
+    epochs_of,
+    positions_of,
+)
 from skgroup.inspection._writing import short
 from skgroup.tasks import MISSING, check_tasks
 
@@ -154,11 +163,7 @@ class DataMapDisplay:
         grouper = found[0]
         maps = grouper.data_map_
         n_tasks, n_snapshots, n_samples, _ = maps.shape
-        epochs = np.tile(grouper.snapshot_epochs_[-n_snapshots:], (n_tasks, 1))
-        if hasattr(grouper, "estimators_"):  # nets of their own may have stopped early
-            for t, net in enumerate(grouper.estimators_):
-                own = t if net.selected_ is None else net.selected_[0]
-                epochs[own] = np.minimum(epochs[own], len(net.history_))
+        epochs = epochs_of(grouper, n_tasks, n_snapshots)
         # What the net did not train on is zero for every task.
         left_out = (maps[:, -1] == 0).all(axis=(0, 2))
         missing = np.broadcast_to(left_out, (n_tasks, n_samples))
@@ -227,17 +232,7 @@ class DataMapDisplay:
             If a shape does not fit, a task or snapshot is not there, or a confidence is outside
             of [0, 1] or a variability outside of [0, 0.5].
         """
-        try:
-            maps = np.asarray(data_map, dtype=float)
-        except (TypeError, ValueError):
-            raise ValueError(f"data_map must be an array of numbers. Got {data_map!r}.") from None
-        if maps.ndim == 2:
-            maps = maps[None, None]
-        if maps.ndim != 4 or maps.shape[3] != 2 or not maps.size:
-            raise ValueError(
-                "data_map must be of shape (n_samples, 2) or (n_tasks, n_snapshots, n_samples, 2), "
-                f"not empty. Got shape {np.shape(data_map)}."
-            )
+        maps = check_maps(data_map)
         epochs = None
         if snapshot_epochs is not None:
             given = np.asarray(snapshot_epochs)
@@ -271,22 +266,11 @@ class DataMapDisplay:
     ) -> DataMapDisplay:
         n_tasks, n_snapshots, n_samples, _ = maps.shape
         names = check_names(task_names, n_tasks)
-        tasks = _positions(task, names)
-        if not isinstance(snapshot, int | np.integer) or not -n_snapshots <= snapshot < n_snapshots:
-            raise ValueError(
-                f"snapshot must be the position of one of {n_snapshots} snapshots, in "
-                f"[{-n_snapshots}, {n_snapshots - 1}]. Got {snapshot!r}."
-            )
-        snapshot = int(snapshot) % n_snapshots
+        tasks = positions_of(task, names)
+        snapshot = check_snapshot(snapshot, n_snapshots)
         shown = maps[tasks, snapshot].astype(float)
         mean, spread = shown[..., 0], shown[..., 1]
-        slack = 1e-5  # of float32
-        for name, values, top in (("confidence", mean, 1.0), ("variability", spread, 0.5)):
-            if ((values < -slack) | (values > top + slack)).any():
-                raise ValueError(
-                    f"data_map must hold a {name} in [0, {top}]. Got one of "
-                    f"{values[(values < -slack) | (values > top + slack)][0]}."
-                )
+        check_ranges(mean, spread)
         out = np.isnan(shown).any(axis=2)
         if missing is not None:
             out |= missing[tasks]
@@ -294,22 +278,10 @@ class DataMapDisplay:
         label = "correctness"
         right: NDArray[np.floating] | None = None
         if correctness is not None:
-            right = np.asarray(correctness, dtype=float)
-            if right.shape == (n_samples,) and len(tasks) == 1:
-                right = right[None]
-            elif right.shape == (n_tasks, n_samples):
-                right = right[tasks]
-            else:
-                raise ValueError(
-                    f"correctness must be of shape (n_tasks, n_samples) = ({n_tasks}, {n_samples})"
-                    + (f" or ({n_samples},)" if len(tasks) == 1 else "")
-                    + f". Got shape {right.shape}."
-                )
-            if not ((right >= 0) & (right <= 1) | np.isnan(right)).all():
-                raise ValueError("correctness must be in [0, 1].")
+            right = check_correctness(correctness, tasks, n_tasks, n_samples)
         elif epochs is not None:
             until = epochs[tasks, : snapshot + 1]
-            right = _coarse_correctness(maps[tasks, : snapshot + 1, :, 0], until)
+            right = coarse_correctness(maps[tasks, : snapshot + 1, :, 0], until)
             if not (np.diff(until, prepend=0) <= 1).all():
                 n_spans = snapshot + 1
                 label += f" (in {n_spans} span{'s' if n_spans > 1 else ''} of epochs)"
@@ -349,57 +321,24 @@ class DataMapDisplay:
         most = check_count(max_samples, 1, "max_samples")
         n_tasks, n_samples = self.confidence.shape
         names = check_names(self.task_names, n_tasks)
-        # Many panels are best near square, few in one row.
-        n_columns = min(n_tasks, 4 if n_tasks <= 16 else 5 if n_tasks <= 30 else _MOST_COLUMNS)
-        if hasattr(ax, "get_window_extent"):  # one place for all: panels as square as it allows
-            place = ax.get_window_extent()
-            n_columns = int(
-                np.clip(round((n_tasks * place.width / place.height) ** 0.5), 1, n_tasks)
-            )
-        n_rows = -(-n_tasks // n_columns)
-        side = 4.2 if n_tasks == 1 else min(2.6, (_MOST_WIDE - 1.2) / n_columns)
-        size = (n_columns * side + 1.2, n_rows * (side + 0.15) + 0.4)
-        axes = make_panels("DataMapDisplay", ax, n_tasks, n_columns, size)
+        axes, n_columns = _make_panels(ax, n_tasks)
         # A sample has the same place in the shuffled order of every panel.
         order = np.random.default_rng(random_state).permutation(n_samples)
         points = 72 / open_figure(axes[0]).dpi
+        # Panels of a grid share their labels, but not their axes, which would take quadratic
+        # time; Axes that were given may stand anywhere.
+        alone = ax is not None and not hasattr(ax, "imshow")
         image = None
         for t, panel in enumerate(axes):
             kept = order[~np.isnan(self.confidence[t, order])]
             drawn = kept[:most]
             room = panel.get_window_extent().width * points
-            # Points of many samples are smaller, and so are those of small panels.
-            area = float(np.clip(0.2 * room**2 / max(len(drawn), 1), 1.0, 20.0))
-            options: dict[str, Any] = {"color": "C0"}
-            if self.correctness is not None:
-                options = {
-                    "c": self.correctness[t, drawn],
-                    "cmap": "coolwarm_r",
-                    "vmin": 0.0,
-                    "vmax": 1.0,
-                    "plotnonfinite": True,
-                }
-            image = panel.scatter(
-                self.variability[t, drawn],
-                self.confidence[t, drawn],
-                s=area,
-                linewidths=0,
-                alpha=0.8,
-                rasterized=True,
-                **options,
-            )
-            panel.set_xlim(-0.02, 0.52)
-            panel.set_ylim(-0.03, 1.03)
-            font = float(np.clip(room / 17, 4.5, 11.0))
-            title = short(names[t], max(8, int(room / (0.62 * font))))
-            panel.set_title(title, fontsize=font, parse_math=False)
+            image = self._draw_points(panel, t, drawn, room)
+            font = _write_title(panel, names[t], room)
             if room >= _REGIONS:
                 _name_regions(panel)
                 if len(drawn) < len(kept):
                     panel.set_title(f"{len(drawn):,} of {len(kept):,}", loc="right", fontsize=8)
-            # Panels of a grid share their labels, but not their axes, which would take quadratic
-            # time; Axes that were given may stand anywhere.
-            alone = ax is not None and not hasattr(ax, "imshow")
             bottom = alone or t + n_columns >= n_tasks
             left = alone or t % n_columns == 0
             panel.tick_params(labelsize=min(9.0, font), labelbottom=bottom, labelleft=left)
@@ -412,7 +351,7 @@ class DataMapDisplay:
                 image,
                 ax=list(axes) if n_tasks > 1 else axes[0],
                 label=self.correctness_label,
-                shrink=min(1.0, 3.0 / n_rows),
+                shrink=min(1.0, 3.0 / -(-n_tasks // n_columns)),
                 aspect=25,
                 anchor=(0.0, 1.0),
                 panchor=False,
@@ -421,36 +360,49 @@ class DataMapDisplay:
         self.axes_, self.ax_, self.figure_ = axes, axes[0], axes[0].figure
         return self
 
+    def _draw_points(self, panel: Any, task: int, samples: NDArray[np.intp], room: float) -> Any:
+        # Points of many samples are smaller, and so are those of small panels.
+        area = float(np.clip(0.2 * room**2 / max(len(samples), 1), 1.0, 20.0))
+        options: dict[str, Any] = {"color": "C0"}
+        if self.correctness is not None:
+            options = {
+                "c": self.correctness[task, samples],
+                "cmap": "coolwarm_r",
+                "vmin": 0.0,
+                "vmax": 1.0,
+                "plotnonfinite": True,
+            }
+        image = panel.scatter(
+            self.variability[task, samples],
+            self.confidence[task, samples],
+            s=area,
+            linewidths=0,
+            alpha=0.8,
+            rasterized=True,
+            **options,
+        )
+        panel.set_xlim(-0.02, 0.52)
+        panel.set_ylim(-0.03, 1.03)
+        return image
 
-def _positions(task: Any, names: list[str]) -> list[int]:
-    """Positions of tasks that are given as positions or names, one or several."""
-    tasks = list(task) if np.iterable(task) and not isinstance(task, str) else [task]
-    found = []
-    for t in tasks:
-        if isinstance(t, int | np.integer) and not isinstance(t, bool) and 0 <= t < len(names):
-            found.append(int(t))
-        elif isinstance(t, str) and names.count(t) == 1:
-            found.append(names.index(t))
-        else:
-            known = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-            raise ValueError(
-                f"task must be a position in [0, {len(names) - 1}] or one of the names {known}; or "
-                f"a list of them. Got {t!r}."
-            )
-    if not found:
-        raise ValueError("task must be at least one task. Got an empty list.")
-    return found
+
+def _make_panels(ax: Any, n_tasks: int) -> tuple[NDArray[np.object_], int]:
+    """A panel a task, and how many stand in a row."""
+    # Many panels are best near square, few in one row.
+    n_columns = min(n_tasks, 4 if n_tasks <= 16 else 5 if n_tasks <= 30 else _MOST_COLUMNS)
+    if hasattr(ax, "get_window_extent"):  # one place for all: panels as square as it allows
+        place = ax.get_window_extent()
+        n_columns = int(np.clip(round((n_tasks * place.width / place.height) ** 0.5), 1, n_tasks))
+    side = 4.2 if n_tasks == 1 else min(2.6, (_MOST_WIDE - 1.2) / n_columns)
+    size = (n_columns * side + 1.2, -(-n_tasks // n_columns) * (side + 0.15) + 0.4)
+    return make_panels("DataMapDisplay", ax, n_tasks, n_columns, size), n_columns
 
 
-def _coarse_correctness(
-    mean: NDArray[np.floating], epochs: NDArray[np.integer]
-) -> NDArray[np.floating]:
-    """Share of epochs in spans of a mean probability above 1/2, (n_tasks, n_samples), from
-    means (n_tasks, n_snapshots, n_samples) at epochs (n_tasks, n_snapshots)."""
-    total = mean.astype(float) * epochs[:, :, None]
-    spans = np.diff(epochs, axis=1, prepend=0)[:, :, None]  # 0 where a net had stopped before
-    above = np.diff(total, axis=1, prepend=0) > spans / 2
-    return np.asarray((above * spans).sum(axis=1) / epochs[:, -1:])
+def _write_title(panel: Any, name: str, room: float) -> float:
+    """Write the name of a task as large as it fits; the size of its letters."""
+    font = float(np.clip(room / 17, 4.5, 11.0))
+    panel.set_title(short(name, max(8, int(room / (0.62 * font)))), fontsize=font, parse_math=False)
+    return font
 
 
 def _name_regions(panel: Any) -> None:

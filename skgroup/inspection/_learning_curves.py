@@ -9,19 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.isotonic import isotonic_regression
 
 from skgroup.comparison.epochs import epoch_scores
-from skgroup.inspection._panels import import_pyplot, lay_out, open_figure
-from skgroup.inspection._writing import short
+from skgroup.inspection._lines import looks_of, name_lines
+from skgroup.inspection._panels import import_pyplot
 
 __all__ = ["LearningCurvesDisplay"]
 
-#: Okabe and Ito's colours, which differ for the colour-blind too, without the yellow and the
-#: black: the one is pale on white, the other is for references.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-#: Styles of the first, second, ... method of the same colour.
-_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 #: Methods up to which lines are named at their ends.
 _MOST_DIRECT = 8
 
@@ -228,36 +222,7 @@ class LearningCurvesDisplay:
             If there is no method, shapes do not fit, epochs do not rise, or another parameter is
             not as described.
         """
-        if not isinstance(scores, Mapping) or not scores:
-            raise ValueError(
-                f"scores must be a dict of at least one method. Got {type(scores).__name__}"
-                + (" without any." if isinstance(scores, Mapping) else ".")
-            )
-        checked: dict[str, NDArray[np.float64]] = {}
-        for name, values in scores.items():
-            try:
-                array = np.atleast_2d(np.array(values, dtype=np.float64))
-            except (TypeError, ValueError):
-                raise ValueError(f"scores of {name!r} must be an array of numbers.") from None
-            if array.ndim != 2 or not array.size:
-                raise ValueError(
-                    f"scores of {name!r} must be of shape (n_seeds, n_epochs), not empty. Got "
-                    f"shape {array.shape}."
-                )
-            if np.isinf(array).any():
-                raise ValueError(f"scores of {name!r} must not be infinite.")
-            checked[str(name)] = array
-        lengths = {name: array.shape[1] for name, array in checked.items()}
-        n_epochs = next(iter(lengths.values()))
-        at = np.arange(1, n_epochs + 1) if epochs is None else np.asarray(epochs)
-        if at.ndim != 1 or at.dtype.kind not in "iuf" or not (np.diff(at) > 0).all():
-            raise ValueError(f"epochs must be rising numbers of shape (n_epochs,). Got {epochs!r}.")
-        for name, length in lengths.items():
-            if length != len(at):
-                raise ValueError(
-                    f"scores must have a score at each of {len(at)} epochs, NaN where there is "
-                    f"none. Got {length} of {name!r}."
-                )
+        checked, at = _check_scores(scores, epochs)
         display = cls(checked, epochs=at, score_name=score_name)
         return display.plot(ax, reference=reference, labels=labels)
 
@@ -297,22 +262,7 @@ class LearningCurvesDisplay:
             If a column is missing, the frame is empty or has several rows of the same method,
             seed and epoch, or another parameter is not as described.
         """
-        columns = [method, seed, epoch, score]
-        absent = [c for c in columns if c not in frame.columns]
-        if absent:
-            raise ValueError(
-                f"frame must have the columns {columns}. It lacks {absent}; it has "
-                f"{list(frame.columns)}."
-            )
-        if not len(frame):
-            raise ValueError("frame must have at least one row. It is empty.")
-        keys = [method, seed, epoch]
-        double = frame.duplicated(keys)
-        if double.any():
-            first = ", ".join(f"{key} {frame.loc[double, key].iloc[0]}" for key in keys)
-            raise ValueError(
-                f"frame must have one row a {method}, {seed} and {epoch}. Got several of {first}."
-            )
+        _check_frame(frame, [method, seed, epoch], score)
         epochs = np.sort(frame[epoch].unique())
         scores = {
             str(name): rows.pivot(index=seed, columns=epoch, values=score)
@@ -366,7 +316,7 @@ class LearningCurvesDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
         self.mean_, self.std_ = {}, {}
-        looks = _looks(list(self.scores))
+        looks = looks_of(list(self.scores))
         for name, scores in self.scores.items():
             color, style = looks[name]
             with warnings.catch_warnings():
@@ -403,7 +353,7 @@ class LearningCurvesDisplay:
         ax.spines[["top", "right"]].set_visible(False)
         ax.margins(x=0.01)
         if direct:
-            self._name_lines(ax, lines)
+            name_lines(ax, self.mean_, lines)
         else:
             columns = -(-(len(self.scores) + len(lines)) // 22)
             ax.legend(
@@ -411,56 +361,6 @@ class LearningCurvesDisplay:
             )
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-    def _name_lines(self, ax: Any, lines: dict[str, float]) -> None:
-        """Names to the right of the ends of lines, moved apart where they would overlap."""
-        ends: list[tuple[str, float, str]] = [(name, y, "0.3") for name, y in lines.items()]
-        looks = _looks(list(self.mean_))
-        for name, mean in self.mean_.items():
-            known = mean[~np.isnan(mean)]
-            if len(known):
-                ends.append((name, float(known[-1]), looks[name][0]))
-        if not ends:
-            return
-        figure = open_figure(ax)
-        lay_out(figure)
-        high = ax.get_window_extent().height * 72 / figure.dpi
-        size = float(np.clip(high / (1.4 * len(ends)), 4.5, 9.0))
-        low, top = ax.get_ylim()
-        wanted = np.array([(y - low) / (top - low) for _, y, _ in ends])
-        places = _apart(wanted, 1.35 * size / high)
-        for (name, y, color), place in zip(ends, places, strict=True):
-            ax.annotate(
-                short(name),
-                xy=(1.0, y),
-                xycoords=ax.get_yaxis_transform(),
-                xytext=(1.035, place),
-                textcoords="axes fraction",
-                color=_darker(color),
-                fontsize=size,
-                va="center",
-                arrowprops={
-                    "arrowstyle": "-",
-                    "color": color,
-                    "linewidth": 0.6,
-                    "shrinkA": 0,
-                    "relpos": (0.0, 0.5),
-                },
-            )
-
-
-def _looks(names: list[str]) -> dict[str, tuple[str, Any]]:
-    """Colour and style of each line; of a method's two parts the same colour."""
-    train, test = " (train)", " (test)"
-    methods = list(dict.fromkeys(name.removesuffix(train).removesuffix(test) for name in names))
-    both = {m for m in methods if m + train in names and m + test in names}
-    looks = {}
-    for name in names:
-        i = methods.index(name.removesuffix(train).removesuffix(test))
-        dashed = name.endswith(train) and methods[i] in both
-        style = _STYLES[(i // len(_COLORS) + dashed) % len(_STYLES)]
-        looks[name] = _COLORS[i % len(_COLORS)], style
-    return looks
 
 
 def _check_labels(labels: str) -> None:
@@ -480,20 +380,57 @@ def _references(reference: float | Mapping[str, float] | None) -> dict[str, floa
     return {str(name): float(value) for name, value in lines.items()}
 
 
-def _apart(wanted: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """The places in [0, 1] nearest to those wanted, in squares, that keep the order and the gap;
-    up to beyond 1 where there is no room."""
-    order = np.argsort(wanted, kind="stable")
-    steps = gap * np.arange(len(wanted))
-    places = np.empty_like(wanted)
-    # With the gaps taken off, places must not fall: that is isotonic regression.
-    most = max(1.0 - steps[-1], 0.0)
-    places[order] = isotonic_regression(wanted[order] - steps, y_min=0.0, y_max=most) + steps
-    return places
+def _check_scores(
+    scores: Any, epochs: ArrayLike | None
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[Any]]:
+    """Scores (n_seeds, n_epochs) a method, and the epochs (n_epochs,)."""
+    if not isinstance(scores, Mapping) or not scores:
+        raise ValueError(
+            f"scores must be a dict of at least one method. Got {type(scores).__name__}"
+            + (" without any." if isinstance(scores, Mapping) else ".")
+        )
+    checked: dict[str, NDArray[np.float64]] = {}
+    for name, values in scores.items():
+        try:
+            array = np.atleast_2d(np.array(values, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise ValueError(f"scores of {name!r} must be an array of numbers.") from None
+        if array.ndim != 2 or not array.size:
+            raise ValueError(
+                f"scores of {name!r} must be of shape (n_seeds, n_epochs), not empty. Got "
+                f"shape {array.shape}."
+            )
+        if np.isinf(array).any():
+            raise ValueError(f"scores of {name!r} must not be infinite.")
+        checked[str(name)] = array
+    lengths = {name: array.shape[1] for name, array in checked.items()}
+    n_epochs = next(iter(lengths.values()))
+    at = np.arange(1, n_epochs + 1) if epochs is None else np.asarray(epochs)
+    if at.ndim != 1 or at.dtype.kind not in "iuf" or not (np.diff(at) > 0).all():
+        raise ValueError(f"epochs must be rising numbers of shape (n_epochs,). Got {epochs!r}.")
+    for name, length in lengths.items():
+        if length != len(at):
+            raise ValueError(
+                f"scores must have a score at each of {len(at)} epochs, NaN where there is "
+                f"none. Got {length} of {name!r}."
+            )
+    return checked, at
 
 
-def _darker(color: str) -> Any:
-    """A colour of letters, which need more contrast with white than lines."""
-    from matplotlib.colors import to_rgb
-
-    return tuple(0.75 * c for c in to_rgb(color))
+def _check_frame(frame: Any, keys: list[str], score: str) -> None:
+    """Whether a table has a row a method, seed and epoch, in the columns `keys`."""
+    columns = [*keys, score]
+    absent = [c for c in columns if c not in frame.columns]
+    if absent:
+        raise ValueError(
+            f"frame must have the columns {columns}. It lacks {absent}; it has "
+            f"{list(frame.columns)}."
+        )
+    if not len(frame):
+        raise ValueError("frame must have at least one row. It is empty.")
+    double = frame.duplicated(keys)
+    if double.any():
+        first = ", ".join(f"{key} {frame.loc[double, key].iloc[0]}" for key in keys)
+        raise ValueError(
+            f"frame must have one row a {keys[0]}, {keys[1]} and {keys[2]}. Got several of {first}."
+        )
