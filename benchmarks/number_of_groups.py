@@ -29,8 +29,8 @@ from benchmarks.real_data import PROBLEMS
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
 from skgroup.ensemble._serving import Mixture
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
-from skgroup.training._data import TaskDataset, check_inputs
-from skgroup.training._many import predict_many
+from skgroup.training.data import TaskDataset, check_inputs
+from skgroup.training.engine import predict_many
 
 FUZZINESS = (1.5, 2.0, 3.0)
 FIXED = (3, 2.0)

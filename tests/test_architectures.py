@@ -17,7 +17,7 @@ from torch import nn
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import PLE, AdaTT, AdaTTSp, CrossStitch, MMoE, MultiLevelMMoE, SharedBottom
 from skgroup.nn._blocks import BlockLinear
-from skgroup.training._many import fit_many
+from skgroup.training.engine import fit_many
 
 ALL = [SharedBottom, MMoE, MultiLevelMMoE, CrossStitch, PLE, AdaTT, AdaTTSp]
 N_FEATURES = 5

@@ -18,8 +18,8 @@ from torchvision.transforms import v2
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import MLP, SmallCNN
 from skgroup.relations import GradientCosineAffinity, InterTaskAffinity
-from skgroup.training._data import BatchLoader, TaskDataset
-from skgroup.training._many import fit_many
+from skgroup.training.data import BatchLoader, TaskDataset
+from skgroup.training.engine import fit_many
 
 FLIP_AND_CROP = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomCrop(8, padding=1)])
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from skgroup import MultiTaskNet, TaskGrouper
 from skgroup._random import draw_seeds
-from skgroup.training._data_map import DataMapRecorder
+from skgroup.training.data_map import DataMapRecorder
 
 
 class Witness(nn.Module):

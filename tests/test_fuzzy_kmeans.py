@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgroup.cluster import FuzzyKMeans
-from skgroup.cluster._gram import (
+from skgroup.cluster.gram import (
     centered_gram,
     embed_gram,
     find_rows,
@@ -368,7 +368,7 @@ def test_gram_blocks_add_up_and_embedding_keeps_distances(wide, monkeypatch):
     gram = centered_gram(wide)
     assert_allclose(centered_gram(wide[:, :20]) + centered_gram(wide[:, 20:]), gram, atol=1e-8)
     assert_allclose(centered_gram(wide[:30], *wide[30:]), gram, atol=1e-8)
-    monkeypatch.setattr("skgroup.cluster._gram._BLOCK", 130)
+    monkeypatch.setattr("skgroup.cluster.gram._BLOCK", 130)
     assert_allclose(centered_gram(np.asfortranarray(wide)), gram, atol=1e-8)
     points = embed_gram(gram)
     assert points.shape[1] < len(wide)
@@ -379,7 +379,7 @@ def test_gram_blocks_add_up_and_embedding_keeps_distances(wide, monkeypatch):
 
 @pytest.mark.parametrize("offset", [0, 1e6])
 def test_squared_distances_survive_an_offset(offset, monkeypatch):
-    monkeypatch.setattr("skgroup.cluster._gram._BLOCK", 1000)
+    monkeypatch.setattr("skgroup.cluster.gram._BLOCK", 1000)
     random = np.random.RandomState(0)
     X, C = random.normal(size=(1100, 7)) + offset, random.normal(size=(3, 7)) + offset
     X[5] = C[1]

@@ -29,8 +29,8 @@ from skgroup.selection import (
     _gains,
     describe_cost,
 )
-from skgroup.training._loss import MultiTaskLoss
-from skgroup.training._many import fit_many
+from skgroup.training.engine import fit_many
+from skgroup.training.loss import MultiTaskLoss
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 Y = np.column_stack([X[:, 0] > 0, X[:, 0] > 0.1, X[:, 1] > 0]).astype(int)

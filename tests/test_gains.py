@@ -14,7 +14,7 @@ from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.selection import _gains
 from skgroup.selection._gains import GroupGains
 from skgroup.selection._hoa import HigherOrderApproximation
-from skgroup.training._many import fit_many
+from skgroup.training.engine import fit_many
 
 pd = pytest.importorskip("pandas")
 

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import MLP, SmallCNN
-from skgroup.training._data import TaskDataset
-from skgroup.training._many import fit_many, predict_many
-from skgroup.training._stack import Stack, prediction_stack, stack_pays
+from skgroup.training.data import TaskDataset
+from skgroup.training.engine import fit_many, predict_many
+from skgroup.training.stack import Stack, prediction_stack, stack_pays
 
 
 class Branches(nn.Module):

@@ -14,8 +14,8 @@ from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import SmallCNN
 from skgroup.relations import GradientCosineAffinity, InterTaskAffinity
 from skgroup.training import _many
-from skgroup.training._data import TaskDataset
-from skgroup.training._many import _pieces
+from skgroup.training.data import TaskDataset
+from skgroup.training.engine import _pieces
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_given_grouper_keeps_its_maps_and_finds_the_same_groups(digits, small_
 
 
 def test_pieces_hold_no_batch(monkeypatch):
-    monkeypatch.setattr("skgroup.training._many._PIECE", 8)
+    monkeypatch.setattr("skgroup.training.engine._PIECE", 8)
     alive = []
 
     def batches():

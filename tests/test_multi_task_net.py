@@ -29,8 +29,8 @@ from skgroup.datasets import load_digit_tasks
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.nn import MLP, SmallCNN
 from skgroup.tasks import OutputLayout
-from skgroup.training._data import BatchLoader, TaskDataset
-from skgroup.training._loss import MultiTaskLoss
+from skgroup.training.data import BatchLoader, TaskDataset
+from skgroup.training.loss import MultiTaskLoss
 
 
 @pytest.fixture(scope="module")

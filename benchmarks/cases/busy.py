@@ -11,7 +11,7 @@ from sklearn.base import clone
 from benchmarks.cases.training import BatchNormed, make_tasks
 from benchmarks.harness import case, compare, torch_threads
 from skgroup import GroupedMTLClassifier, MultiTaskNet
-from skgroup.training._many import fit_many
+from skgroup.training.engine import fit_many
 
 
 def _spin():

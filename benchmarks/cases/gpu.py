@@ -8,7 +8,7 @@ from benchmarks.cases.training import fit, make_tasks, minimal_loop, published_l
 from benchmarks.harness import MIB, Row, case, compare
 from skgroup import MultiTaskNet
 from skgroup.nn import SmallCNN
-from skgroup.training._many import fit_many
+from skgroup.training.engine import fit_many
 
 
 class ResNet18(nn.Module):

@@ -10,8 +10,8 @@ from benchmarks.harness import case, compare, torch_threads
 from skgroup import MultiTaskNet
 from skgroup.nn import MLP, SmallCNN
 from skgroup.relations._task_grouper import _Raw
-from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._many import fit_many
+from skgroup.training.data_map import DataMapRecorder
+from skgroup.training.engine import fit_many
 
 
 def make_tasks(n_samples, n_tasks, shape, seed=0):

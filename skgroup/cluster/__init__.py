@@ -1,7 +1,7 @@
 """Soft clustering of a relation's rows. NumPy, SciPy and scikit-learn only, no torch."""
 
-from skgroup.cluster._clusterings import Clusterings
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
 from skgroup.cluster._point_kmeans import PointKMeans
+from skgroup.cluster.clusterings import Clusterings
 
 __all__ = ["Clusterings", "FuzzyKMeans", "PointKMeans"]

@@ -28,7 +28,7 @@ from skgroup._compat import (
     validate_data,
 )
 from skgroup._html import GroupsReprMixin
-from skgroup.cluster._gram import (
+from skgroup.cluster.gram import (
     Mixtures,
     centered_gram,
     embed_gram,

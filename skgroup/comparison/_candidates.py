@@ -18,7 +18,7 @@ from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
-from skgroup.training._data import n_samples_of, take_samples
+from skgroup.training.data import n_samples_of, take_samples
 
 __all__ = [
     "check_baselines",

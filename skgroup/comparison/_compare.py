@@ -28,7 +28,7 @@ from skgroup.comparison._task_scores import TaskScores
 from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
-from skgroup.training._data import labels_of
+from skgroup.training.data import labels_of
 
 __all__ = ["compare"]
 

@@ -21,7 +21,7 @@ from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._splits import SeededSplit
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.store import key_of
-from skgroup.training._data import take_samples
+from skgroup.training.data import take_samples
 from skgroup.training.processes import in_parallel
 
 __all__ = ["Fit", "Outcomes", "list_fits", "run_fits"]

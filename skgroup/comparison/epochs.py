@@ -30,7 +30,7 @@ from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.tasks import check_tasks
 from skgroup.training import MultiTaskNet
-from skgroup.training._data import labels_of, take_samples
+from skgroup.training.data import labels_of, take_samples
 
 __all__ = ["epoch_scores"]
 

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from skgroup._compat import Interval, _fit_context
 from skgroup.tasks import check_tasks
-from skgroup.training._data import check_inputs
+from skgroup.training.data import check_inputs
 
 __all__ = ["AllTasks", "SingleTasks"]
 

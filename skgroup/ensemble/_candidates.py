@@ -14,8 +14,8 @@ from skgroup._random import draw_seeds
 from skgroup.ensemble._groupers import Groups
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
-from skgroup.training._many import fit_many
-from skgroup.training._training_data import TrainingData
+from skgroup.training.engine import fit_many
+from skgroup.training.training_data import TrainingData
 
 __all__ = [
     "ALL_TASKS",

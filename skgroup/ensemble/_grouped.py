@@ -29,7 +29,7 @@ from skgroup._estimators import named_steps, parts_of, steps_of
 from skgroup._html import GroupsReprMixin
 from skgroup._random import draw_seeds
 from skgroup.cluster import Clusterings, FuzzyKMeans
-from skgroup.cluster._clusterings import check_numbers
+from skgroup.cluster.clusterings import check_numbers
 from skgroup.cluster.memberships import check_membership
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._candidates import (
@@ -60,11 +60,11 @@ from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
 from skgroup.tasks import BINARY, MISSING, TaskTable, take_tasks, task_label
 from skgroup.training import MultiTaskNet
-from skgroup.training._classifier import TaskClassifierMixin
-from skgroup.training._data import TaskDataset, check_inputs, labels_of, take_samples
-from skgroup.training._many import STRATEGIES, predict_in_pieces
-from skgroup.training._training_data import TrainingData
+from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.costs import count_nets
+from skgroup.training.data import TaskDataset, check_inputs, labels_of, take_samples
+from skgroup.training.engine import STRATEGIES, predict_in_pieces
+from skgroup.training.training_data import TrainingData
 
 __all__ = ["GroupedMTLClassifier"]
 

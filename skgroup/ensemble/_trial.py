@@ -19,13 +19,13 @@ from skgroup.ensemble._groupers import (
     read_groups,
     set_random_state,
 )
-from skgroup.relations._relation import RelationMixin
+from skgroup.relations.relation import RelationMixin
 from skgroup.selection import GroupGains, GroupSelector
 from skgroup.selection._given import read
 from skgroup.selection._hoa import GainPredictor
 from skgroup.training import MultiTaskNet
-from skgroup.training._stack import stack_or_reason
-from skgroup.training._training_data import TrainingData
+from skgroup.training.stack import stack_or_reason
+from skgroup.training.training_data import TrainingData
 
 __all__ = ["known_groups", "may_be_kept", "try_grouper", "try_nets", "try_stack"]
 

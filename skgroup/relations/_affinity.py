@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 from skgroup._compat import forget_fit
 from skgroup._random import draw_seeds
 from skgroup.nn import LinearHeads
-from skgroup.relations._relation import RelationMixin
+from skgroup.relations.relation import RelationMixin
 from skgroup.training import MultiTaskNet
-from skgroup.training._loss import MultiTaskLoss, _counted
-from skgroup.training._progress import EpochProgress
+from skgroup.training.loss import MultiTaskLoss, _counted
+from skgroup.training.progress import EpochProgress
 
 __all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe", "with_constant"]
 

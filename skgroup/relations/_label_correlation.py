@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from skgroup._compat import _check_sample_weight, _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.tasks import TaskTable, check_tasks
-from skgroup.training._data import check_inputs, labels_of, n_samples_of
+from skgroup.training.data import check_inputs, labels_of, n_samples_of
 
 __all__ = ["LabelCorrelationAffinity"]
 

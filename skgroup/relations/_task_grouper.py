@@ -19,11 +19,11 @@ from skgroup._compat import (
     forget_fit,
 )
 from skgroup._random import draw_seeds
-from skgroup.cluster._gram import centered_gram, embed_gram
-from skgroup.relations._relation import RelationMixin
+from skgroup.cluster.gram import centered_gram, embed_gram
+from skgroup.relations.relation import RelationMixin
 from skgroup.training import MultiTaskNet
-from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._many import STRATEGIES, fit_many
+from skgroup.training.data_map import DataMapRecorder
+from skgroup.training.engine import STRATEGIES, fit_many
 
 __all__ = ["TaskGrouper"]
 

@@ -28,10 +28,10 @@ from skgroup.selection._mtg_net import all_groups
 from skgroup.store import fingerprint, key_of, load_arrays, path_of, save_arrays
 from skgroup.tasks import MISSING, OutputLayout, TaskTable, by_task_columns, task_label
 from skgroup.training import MultiTaskNet
-from skgroup.training._data import TaskDataset, n_samples_of
-from skgroup.training._many import STRATEGIES, fit_many, predict_many
-from skgroup.training._stack import stack_pays
-from skgroup.training._training_data import TrainingData
+from skgroup.training.data import TaskDataset, n_samples_of
+from skgroup.training.engine import STRATEGIES, fit_many, predict_many
+from skgroup.training.stack import stack_pays
+from skgroup.training.training_data import TrainingData
 
 __all__ = ["GroupGains"]
 

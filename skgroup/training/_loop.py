@@ -19,9 +19,9 @@ from skorch.dataset import get_len
 from torch import Tensor
 
 from skgroup._random import local_seed
-from skgroup.training._classifier import decode
-from skgroup.training._data import BatchLoader, TaskDataset
-from skgroup.training._data_map import DataMapRecorder
+from skgroup.training.classifier import decode
+from skgroup.training.data import BatchLoader, TaskDataset
+from skgroup.training.data_map import DataMapRecorder
 
 __all__ = ["BatchLabels", "StopTraining", "TrainingLoop"]
 

@@ -45,18 +45,7 @@ from skgroup.tasks import (
     join_outputs,
     task_label,
 )
-from skgroup.training._classifier import TaskClassifierMixin
-from skgroup.training._data import (
-    BatchLoader,
-    TaskDataset,
-    as_float,
-    check_inputs,
-    labels_of,
-    n_samples_of,
-    shape_of,
-)
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
-from skgroup.training._loss import MultiTaskLoss, class_weight_table, multi_task_loss
 from skgroup.training._rehearsal import (
     check_callbacks,
     largest_sample,
@@ -65,7 +54,18 @@ from skgroup.training._rehearsal import (
     try_step,
 )
 from skgroup.training._threads import threads_for
-from skgroup.training._training_data import TrainingData
+from skgroup.training.classifier import TaskClassifierMixin
+from skgroup.training.data import (
+    BatchLoader,
+    TaskDataset,
+    as_float,
+    check_inputs,
+    labels_of,
+    n_samples_of,
+    shape_of,
+)
+from skgroup.training.loss import MultiTaskLoss, class_weight_table, multi_task_loss
+from skgroup.training.training_data import TrainingData
 
 __all__ = ["MultiTaskNet"]
 

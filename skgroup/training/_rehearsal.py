@@ -30,7 +30,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import Subset
 
 from skgroup._compat import Interval, StrOptions, validate_parameter_constraints
-from skgroup.training._data import BatchLoader, n_samples_of
+from skgroup.training.data import BatchLoader, n_samples_of
 
 __all__ = ["check_callbacks", "largest_sample", "trial_batch", "try_callbacks", "try_step"]
 

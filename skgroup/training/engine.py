@@ -13,11 +13,12 @@ from skorch.callbacks import Callback
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from skgroup.training._data import TaskDataset
-from skgroup.training._data_map import DataMapRecorder
 from skgroup.training._net import MultiTaskNet
-from skgroup.training._progress import EpochProgress
-from skgroup.training._stack import (
+from skgroup.training.data import TaskDataset
+from skgroup.training.data_map import DataMapRecorder
+from skgroup.training.processes import in_parallel
+from skgroup.training.progress import EpochProgress
+from skgroup.training.stack import (
     Stack,
     predict_stacked,
     prediction_stack,
@@ -25,8 +26,7 @@ from skgroup.training._stack import (
     train_stacked,
     training_pays,
 )
-from skgroup.training._training_data import TrainingData
-from skgroup.training.processes import in_parallel
+from skgroup.training.training_data import TrainingData
 
 __all__ = ["STRATEGIES", "fit_many", "predict_in_pieces", "predict_many"]
 

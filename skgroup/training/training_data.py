@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from skgroup.tasks import TaskTable
-from skgroup.training._data import TaskDataset, take_samples
-from skgroup.training._loss import class_weight_table
+from skgroup.training.data import TaskDataset, take_samples
+from skgroup.training.loss import class_weight_table
 
 __all__ = ["TrainingData"]
 

@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from skgroup._random import local_seed
 from skgroup.nn import LinearHeads
 from skgroup.tasks import OutputLayout, join_outputs
-from skgroup.training._data import BatchLoader, TaskDataset, as_float
-from skgroup.training._data_map import DataMapRecorder
-from skgroup.training._loss import MultiTaskLoss, multi_task_loss
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._threads import one_thread
-from skgroup.training._training_data import TrainingData
+from skgroup.training.data import BatchLoader, TaskDataset, as_float
+from skgroup.training.data_map import DataMapRecorder
+from skgroup.training.loss import MultiTaskLoss, multi_task_loss
+from skgroup.training.training_data import TrainingData
 
 __all__ = [
     "Stack",
