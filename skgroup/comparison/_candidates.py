@@ -19,6 +19,7 @@ from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of, take_samples
+from skgroup.training.engine import build_net, check_data, check_net
 
 __all__ = [
     "check_baselines",
@@ -168,7 +169,7 @@ def try_candidate(
             if hasattr(part, "_parameter_constraints"):
                 part._validate_params()
             elif isinstance(part, MultiTaskNet):
-                part._check_parameters()
+                check_net(part)
         last = steps_of(estimator)[-1]
         if last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLClassifier):
@@ -178,7 +179,7 @@ def try_candidate(
             of_train = take_samples(X, train), take_samples(Y, train), None
             if isinstance(last, MultiTaskNet):
                 net = clone(last)
-                net._prepare(net._check_data(*of_train), seed=0)
+                build_net(net, check_data(net, *of_train), seed=0)
             else:
                 last._try(*last._check(*of_train), [])
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):

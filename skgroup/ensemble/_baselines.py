@@ -9,8 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skgroup._compat import Interval, _fit_context
-from skgroup.tasks import check_tasks
-from skgroup.training.data import check_inputs
+from skgroup.training.training_data import check_training_data
 
 __all__ = ["AllTasks", "SingleTasks"]
 
@@ -48,8 +47,7 @@ class AllTasks(BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> AllTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
-        check_inputs(self, X, reset=True)
-        learnable = check_tasks(y).learnable
+        learnable = check_training_data(self, X, y).table.learnable
         self.membership_ = np.tile(learnable[:, None] / self.n_nets, int(self.n_nets))
         return self
 
@@ -78,8 +76,7 @@ class SingleTasks(BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> SingleTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
-        check_inputs(self, X, reset=True)
-        learnable = check_tasks(y).learnable
+        learnable = check_training_data(self, X, y).table.learnable
         self.membership_ = np.eye(len(learnable))[:, learnable]
         return self
 

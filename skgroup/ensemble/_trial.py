@@ -24,6 +24,7 @@ from skgroup.selection import GroupGains, GroupSelector
 from skgroup.selection._given import read
 from skgroup.selection._hoa import GainPredictor
 from skgroup.training import MultiTaskNet
+from skgroup.training.engine import build_net
 from skgroup.training.stack import stack_or_reason
 from skgroup.training.training_data import TrainingData
 
@@ -178,5 +179,4 @@ def _one_of_each(data: TrainingData, kept: NDArray[np.bool_]) -> list[NDArray[np
 
 def _built(net: MultiTaskNet, data: TrainingData, tasks: NDArray[np.intp]) -> MultiTaskNet:
     built = clone(net).set_params(task_weight=None)
-    built._prepare(data.select(tasks), seed=0)
-    return built
+    return build_net(built, data.select(tasks), seed=0)

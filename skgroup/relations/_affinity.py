@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
-from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from tqdm.auto import tqdm
@@ -23,7 +22,8 @@ from skgroup._random import draw_seeds
 from skgroup.nn import LinearHeads
 from skgroup.relations.relation import RelationMixin
 from skgroup.training import MultiTaskNet
-from skgroup.training.loss import MultiTaskLoss, _counted
+from skgroup.training.engine import build_net, check_data, train_net, training_batch
+from skgroup.training.loss import MultiTaskLoss, counted_shares
 from skgroup.training.progress import EpochProgress
 
 __all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe", "with_constant"]
@@ -96,20 +96,20 @@ class NetAffinityMixin(AffinityMixin):
     ) -> None:
         """Train, and set `affinity_` to the mean of what was measured at every `every`-th step."""
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        data = net._check_data(X, y, sample_weight)
+        data = check_data(net, X, y, sample_weight)
         state = net.random_state if self.random_state is None else self.random_state
         seed = draw_seeds(state, 1)[0]
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(data.all_tasks)
-        net._prepare(data, seed=seed)
+        build_net(net, data, seed)
         probe = TaskProbe(net, momentum=momentum, max_memory=max_memory)
         recorder = AffinityRecorder(probe, measure, self.every)
         with tqdm(
             total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
         ) as bar:
             progress = [EpochProgress(bar)] if self.verbose else []
-            net._train(data, extra_callbacks=[recorder, *progress])
+            train_net(net, data, [recorder, *progress])
         self.estimator_ = net
         self.n_steps_ = recorder.count_
         found = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
@@ -258,10 +258,9 @@ class TaskProbe:
 
         Sets `losses` (n_tasks,) and `present` (n_tasks,): whether a label of the task counts.
         """
-        self.net._set_training(True)
-        self.x, target = (to_tensor(part, self.net._device()) for part in batch)
+        self.x, target = training_batch(self.net, batch)
         self.codes = target["codes"]
-        counted: Any = _counted(self.codes >= 0, target.get("weight"))
+        counted: Any = counted_shares(self.codes >= 0, target.get("weight"))
         self.share = counted * self.class_weight.mT.gather(0, self.codes.clamp(min=0).long())
         if self.batched is None:
             self._plan()

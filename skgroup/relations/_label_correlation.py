@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
-from skgroup._compat import _check_sample_weight, _fit_context, forget_fit
+from skgroup._compat import _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
-from skgroup.tasks import TaskTable, check_tasks
-from skgroup.training.data import check_inputs, labels_of, n_samples_of
+from skgroup.tasks import TaskTable
+from skgroup.training.training_data import check_training_data
 
 __all__ = ["LabelCorrelationAffinity"]
 
@@ -82,23 +81,13 @@ class LabelCorrelationAffinity(AffinityMixin):
         ValueError
             If the data are not right.
         """
-        if y is None and isinstance(X, Dataset):
-            y = labels_of(X)
+        data = check_training_data(self, X, y, sample_weight)
         forget_fit(self)
-        X = check_inputs(self, X, reset=True)
-        table = check_tasks(y)
-        if n_samples_of(X) != len(table.codes):
-            raise ValueError(
-                "X and Y must have the same number of samples. Got X with "
-                f"{n_samples_of(X)} and Y with {len(table.codes)}."
-            )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
-            )
-        self._learn_names(table)
-        found = _correlations(table.select(table.learnable), sample_weight)
-        self.affinity_ = with_constant(found, table.learnable)
+        self.__dict__.update(data.inputs)
+        self._learn_names(data.table)
+        learnable = data.table.learnable
+        found = _correlations(data.table.select(learnable), data.sample_weight)
+        self.affinity_ = with_constant(found, learnable)
         np.fill_diagonal(self.affinity_, 1.0)
         return self
 

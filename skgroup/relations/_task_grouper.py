@@ -23,7 +23,7 @@ from skgroup.cluster.gram import centered_gram, embed_gram
 from skgroup.relations.relation import RelationMixin
 from skgroup.training import MultiTaskNet
 from skgroup.training.data_map import DataMapRecorder
-from skgroup.training.engine import STRATEGIES, fit_many
+from skgroup.training.engine import STRATEGIES, check_data, fit_many
 
 __all__ = ["TaskGrouper"]
 
@@ -167,7 +167,7 @@ class TaskGrouper(RelationMixin):
             Before any training, if a parameter or the data are not right.
         """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        data = net._check_data(X, y, sample_weight)
+        data = check_data(net, X, y, sample_weight)
         epochs = self._snapshots_of(net.max_epochs)
         state = net.random_state if self.random_state is None else self.random_state
         seed = draw_seeds(state, 1)[0]

@@ -107,7 +107,7 @@ def check_tasks(
     elif constant is None:
         constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
     positive = positive_codes(known, found, pos_label, ordered)
-    return TaskTable(codes, known, found, is_1d, positive, constant)
+    return TaskTable(codes, known, found, is_1d, positive, constant, tuple(ordered))
 
 
 def _find_constant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ class TaskTable:
     constant : ndarray of shape (n_tasks,) of int
         Code of the only class of a task of which a single one was observed, so that there is
         nothing to learn; `MISSING` for all others.
+    ordered : tuple, one a task
+        The categories, in their order, of an ordered categorical; None for others.
     """
 
     codes: NDArray[np.integer]
@@ -48,6 +51,7 @@ class TaskTable:
     is_1d: bool
     positive: NDArray[np.intp]
     constant: NDArray[np.intp]
+    ordered: tuple[Any, ...]
 
     @property
     def learnable(self) -> NDArray[np.bool_]:
@@ -96,7 +100,8 @@ class TaskTable:
         names = None if self.names is None else self.names[index]
         classes = [self.classes[t] for t in index]
         positive, constant = self.positive[index], self.constant[index]
-        return TaskTable(self.codes[:, index], classes, names, False, positive, constant)
+        ordered = tuple(self.ordered[t] for t in index)
+        return TaskTable(self.codes[:, index], classes, names, False, positive, constant, ordered)
 
     def take(self, samples: NDArray) -> TaskTable:
         """The table of some samples only; `samples` is an index or boolean array (n_samples,)."""

@@ -28,7 +28,6 @@ from skgroup._compat import (
     Interval,
     Options,
     StrOptions,
-    _check_sample_weight,
     _routing_enabled,
     unchanged_on_error,
     validate_parameter_constraints,
@@ -43,12 +42,12 @@ from skgroup.tasks import (
     by_task_names,
     check_tasks,
     join_outputs,
+    positive_codes,
     task_label,
 )
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._rehearsal import (
     check_callbacks,
-    largest_sample,
     trial_batch,
     try_callbacks,
     try_step,
@@ -65,7 +64,7 @@ from skgroup.training.data import (
     shape_of,
 )
 from skgroup.training.loss import MultiTaskLoss, class_weight_table, multi_task_loss
-from skgroup.training.training_data import TrainingData
+from skgroup.training.training_data import TrainingData, check_training_data
 
 __all__ = ["MultiTaskNet"]
 
@@ -372,42 +371,29 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     ) -> TrainingData:
         """Check parameters and data; nothing is trained or changed but what `X` looks like."""
         self._check_parameters()
-        if y is None and isinstance(X, Dataset):
-            y = labels_of(X)
-        X = check_inputs(self, X, reset=reset)
         # Further training knows the tasks; names decide which column is which.
         goes_on = not reset or (self.warm_start and self.initialized_)
-        names = getattr(self, "task_names_in_", None) if goes_on else None
-        constant = None if reset else self.constant_codes_
-        table = check_tasks(
-            y, classes=classes, names=names, pos_label=self.pos_label, constant=constant
+        data = check_training_data(
+            self,
+            X,
+            y,
+            sample_weight,
+            reset=reset,
+            classes=classes,
+            names=getattr(self, "task_names_in_", None) if goes_on else None,
+            pos_label=self.pos_label,
+            constant=None if reset else self.constant_codes_,
         )
         if not reset:
-            table = replace(table, positive=self.positive_codes_)
-            self._check_constant(table)
-        elif not table.learnable.any():
+            data = replace(data, table=replace(data.table, positive=self.positive_codes_))
+            self._check_constant(data.table)
+        elif not data.table.learnable.any():
             raise ValueError(f"The 'classes' of some task must be at least two. Got {classes!r}.")
-        if n_samples_of(X) != len(table.codes):
-            raise ValueError(
-                "X and Y must have the same number of samples. Got X with "
-                f"{n_samples_of(X)} and Y with {len(table.codes)}."
-            )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
-            )
-            if not sample_weight.any():  # scikit-learn before 1.9 lets it pass
-                raise ValueError(
-                    "sample_weight is refused: Sample weights must contain at least one non-zero "
-                    "number."
-                )
-            counts = (table.codes[sample_weight > 0] != MISSING).any(axis=0)
-            if classes is None and not counts.all():
-                empty = ", ".join(task_label(table.names, t) for t in np.flatnonzero(~counts))
-                raise ValueError(
-                    "sample_weight is refused: every task needs labels of samples whose weight is "
-                    f"above 0 to learn its classes. Those of {empty} have none."
-                )
+        return self._weigh_classes(data).learnable()
+
+    def _weigh_classes(self, data: TrainingData) -> TrainingData:
+        """Check the parameters that have an entry a task or class; the data with class weights."""
+        table = data.all_tasks
         task_weight = self._check_task_weight(table.n_tasks, table.names)
         for name, value in self._task_parameters().items():
             if len(value) != table.n_tasks:
@@ -420,17 +406,19 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
                 f"{self.train_split!r} for {table.n_tasks} tasks."
             )
-        class_weight = class_weight_table(self.class_weight, table, sample_weight)
+        class_weight = class_weight_table(self.class_weight, table, data.sample_weight)
         if class_weight is not None:
             self._check_class_weight(class_weight, task_weight, table)
-        inputs = {
-            name: getattr(self, name)
-            for name in ("n_features_in_", "feature_names_in_", "input_shape_")
-            if hasattr(self, name)
-        }
-        largest = largest_sample(X)
-        data = TrainingData(X, table, inputs, sample_weight, class_weight, largest=largest)
-        return data.learnable()
+        return replace(data, class_weight=class_weight)
+
+    def _take_data(self, data: TrainingData, *, weighted: bool) -> TrainingData:
+        """Data that another estimator has checked, by this one's parameters."""
+        self._check_parameters()
+        table = data.table
+        positive = positive_codes(table.classes, table.names, self.pos_label, table.ordered)
+        table = replace(table, positive=positive)
+        weight = data.sample_weight if weighted else None
+        return self._weigh_classes(replace(data, table=table, sample_weight=weight))
 
     def _check_constant(self, table: TaskTable) -> None:
         """Refuse labels of another class for tasks that no head was built for."""

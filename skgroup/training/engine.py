@@ -1,4 +1,4 @@
-"""Training many nets on the same samples: stacked, one after another, or in processes."""
+"""The engine: checks data for nets, builds nets, trains many at once and predicts with them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
+from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -28,9 +29,77 @@ from skgroup.training.stack import (
 )
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["STRATEGIES", "fit_many", "predict_in_pieces", "predict_many"]
+__all__ = [
+    "STRATEGIES",
+    "build_net",
+    "check_data",
+    "check_net",
+    "fit_many",
+    "predict_in_pieces",
+    "predict_many",
+    "task_weights",
+    "train_net",
+    "training_batch",
+]
 
 STRATEGIES = ("auto", "stacked", "sequential")
+
+
+def check_net(net: MultiTaskNet) -> None:
+    """Refuse parameters that are wrong whatever the data are."""
+    net._check_parameters()
+
+
+def check_data(net: MultiTaskNet, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingData:
+    """Check the parameters of a net and the data that it is to be trained on, once a fit.
+
+    Parameters
+    ----------
+    net : MultiTaskNet
+        Unfitted.
+    X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes, or TrainingData
+        What another estimator has checked is not looked at again.
+    y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+        The task table `Y`; ignored beside TrainingData.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Beside TrainingData: those in it count if this is not None.
+
+    Returns
+    -------
+    data : TrainingData
+        Of the tasks that there is something to learn of.
+
+    Raises
+    ------
+    ValueError
+        If a parameter or the data are not right.
+    """
+    if isinstance(X, TrainingData):
+        return net._take_data(X, weighted=sample_weight is not None)
+    return net._check_data(X, y, sample_weight)
+
+
+def build_net(net: MultiTaskNet, data: TrainingData, seed: int) -> MultiTaskNet:
+    """Build the module, criterion and optimizer of a net, and try them on a batch."""
+    net._prepare(data, seed=seed)
+    return net
+
+
+def train_net(net: MultiTaskNet, data: TrainingData, callbacks: Sequence[Callback] = ()) -> None:
+    """Train a net that was built."""
+    net._train(data, extra_callbacks=callbacks)
+
+
+def training_batch(net: MultiTaskNet, batch: Any) -> tuple[Any, Any]:
+    """A batch (x, target) on the device of a net, whose module is set to training."""
+    net._set_training(True)
+    x, target = (to_tensor(part, net._device()) for part in batch)
+    return x, target
+
+
+def task_weights(net: MultiTaskNet, data: TrainingData) -> NDArray[np.float32]:
+    """Weights (n_tasks,) of the losses of the tasks of the data."""
+    return net._task_weight_of(data)
 
 
 def fit_many(
@@ -82,7 +151,7 @@ def fit_many(
         that nets cannot have each for itself.
     """
     for j, (net, of_net, seed) in enumerate(zip(nets, data, seeds, strict=True)):
-        net._prepare(of_net, seed=seed)
+        build_net(net, of_net, seed)
         if len(nets) > 1:
             _own_files(net, j)
         if start is not None:
@@ -213,5 +282,5 @@ def _is_relative(file: Any) -> bool:
 def _train(
     net: MultiTaskNet, data: TrainingData, callbacks: list[Callback]
 ) -> tuple[MultiTaskNet, list[Callback]]:
-    net._train(data, extra_callbacks=callbacks)
+    train_net(net, data, callbacks)
     return net, callbacks

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skgroup.tasks import UNKNOWN, OutputLayout, TaskTable, by_task_key, task_label
 
-__all__ = ["MultiTaskLoss", "class_weight_table", "multi_task_loss"]
+__all__ = ["MultiTaskLoss", "class_weight_table", "counted_shares", "multi_task_loss"]
 
 
 class MultiTaskLoss(nn.Module):
@@ -101,7 +101,7 @@ def multi_task_loss(
     Tensor of shape (...)
     """
     codes = target["codes"]
-    counted = _counted(None if complete else codes >= 0, target.get("weight"))
+    counted = counted_shares(None if complete else codes >= 0, target.get("weight"))
     if weight.shape[-1] == 2:
         of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
     else:
@@ -113,7 +113,7 @@ def multi_task_loss(
     return loss / codes.shape[-2] if counted is None else loss
 
 
-def _counted(observed: Tensor | None, sample_weight: Tensor | None) -> Tensor | None:
+def counted_shares(observed: Tensor | None, sample_weight: Tensor | None) -> Tensor | None:
     """Share of each sample in the mean over the observed ones; None where all are 1 / batch."""
     if sample_weight is not None:
         sample_weight = sample_weight[..., None]

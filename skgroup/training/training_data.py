@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
-from skgroup.tasks import TaskTable
-from skgroup.training.data import TaskDataset, take_samples
+from skgroup._compat import _check_sample_weight
+from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
+from skgroup.training._rehearsal import largest_sample
+from skgroup.training.data import (
+    TaskDataset,
+    check_inputs,
+    labels_of,
+    n_samples_of,
+    take_samples,
+)
 from skgroup.training.loss import class_weight_table
 
-__all__ = ["TrainingData"]
+__all__ = ["TrainingData", "check_training_data"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class TrainingData:
     def tasks(self) -> NDArray[np.intp]:
         """Which of the tasks of `Y` these are."""
         return np.arange(self.table.n_tasks) if self.selected is None else self.selected
+
+    def alone(self) -> TrainingData:
+        """The same tasks, as if Y had held no others."""
+        return replace(self, selected=None, whole=None)
 
     def select(self, tasks: NDArray) -> TrainingData:
         """The same samples with some of the tasks."""
@@ -92,3 +105,77 @@ class TrainingData:
                 weight = weight / weight.mean()
             target["weight"] = torch.from_numpy(weight.astype(np.float32))
         return TaskDataset(self.X, target)
+
+
+def check_training_data(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    reset: bool = True,
+    classes: list[NDArray] | None = None,
+    **known: Any,
+) -> TrainingData:
+    """Check inputs, labels and weights of samples for whatever is to be fitted on them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Learns what `X` looks like, or is compared with it; see `check_inputs`.
+    X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes, or TrainingData
+        What was checked before is not checked again; its weights count if `sample_weight` is given.
+    y : array-like of shape (n_samples, n_tasks) or (n_samples,), default=None
+        The task table `Y`. May be left out where `X` is a Dataset that yields labels.
+    sample_weight : array-like of shape (n_samples,), default=None
+    reset : bool, default=True
+    classes, **known
+        What is known of the tasks; see `check_tasks`.
+
+    Returns
+    -------
+    data : TrainingData
+        Without class weights, of all tasks.
+
+    Raises
+    ------
+    ValueError
+        If something is not right with them.
+    """
+    if isinstance(X, TrainingData):
+        return X if sample_weight is not None else replace(X, sample_weight=None)
+    if y is None and isinstance(X, Dataset):
+        y = labels_of(X)
+    X = check_inputs(estimator, X, reset=reset)
+    table = check_tasks(y, classes=classes, **known)
+    if n_samples_of(X) != len(table.codes):
+        raise ValueError(
+            "X and Y must have the same number of samples. Got X with "
+            f"{n_samples_of(X)} and Y with {len(table.codes)}."
+        )
+    if sample_weight is not None:
+        sample_weight = _check_weights(sample_weight, table, all_tasks=classes is None)
+    inputs = {
+        name: getattr(estimator, name)
+        for name in ("n_features_in_", "feature_names_in_", "input_shape_")
+        if hasattr(estimator, name)
+    }
+    return TrainingData(X, table, inputs, sample_weight, largest=largest_sample(X))
+
+
+def _check_weights(sample_weight: Any, table: TaskTable, *, all_tasks: bool) -> NDArray[np.float64]:
+    weight: NDArray[np.float64] = _check_sample_weight(
+        sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weight.any():  # scikit-learn before 1.9 lets it pass
+        raise ValueError(
+            "sample_weight is refused: Sample weights must contain at least one non-zero number."
+        )
+    counts = (table.codes[weight > 0] != MISSING).any(axis=0)
+    if all_tasks and not counts.all():
+        empty = ", ".join(task_label(table.names, t) for t in np.flatnonzero(~counts))
+        raise ValueError(
+            "sample_weight is refused: every task needs labels of samples whose weight is above 0 "
+            f"to learn its classes. Those of {empty} have none."
+        )
+    return weight
