@@ -76,8 +76,8 @@ def groups_to_html(
         clustering = np.zeros(n_groups, dtype=np.intp)
     strongest = np.empty(membership.shape, dtype=bool)
     for c in np.unique(clustering):
-        own = membership[:, clustering == c]
-        strongest[:, clustering == c] = (own == own.max(axis=1, keepdims=True)) & (own > 0)
+        part = membership[:, clustering == c]
+        strongest[:, clustering == c] = (part == part.max(axis=1, keepdims=True)) & (part > 0)
     names = group_names(clustering)
     rows = []
     for j in range(n_groups):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone, is_clusterer, is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
@@ -18,7 +16,7 @@ from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
-from skgroup.training.data import n_samples_of, take_samples
+from skgroup.training.data import n_samples_of
 from skgroup.training.engine import build_net, check_data, check_net
 
 __all__ = [
@@ -156,10 +154,7 @@ def seeded(estimator: Any, seed: int) -> Any:
 def try_candidate(
     name: str,
     estimator: Any,
-    X: Any,
-    Y: Any,
-    table: TaskTable,
-    train: NDArray[np.intp],
+    training_data: tuple[Any, Any],
     scores: TaskScores,
     owner: str,
 ) -> None:
@@ -174,14 +169,13 @@ def try_candidate(
         if last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLClassifier):
                 net = MultiTaskNet() if last.estimator is None else clone(last.estimator)
-                last._check_grouper(net, table.n_tasks, table.names)
+                last._check_grouper(net, scores.table.n_tasks, scores.table.names)
         elif isinstance(last, GroupedMTLClassifier | MultiTaskNet):
-            of_train = take_samples(X, train), take_samples(Y, train), None
             if isinstance(last, MultiTaskNet):
                 net = clone(last)
-                build_net(net, check_data(net, *of_train), seed=0)
+                build_net(net, check_data(net, *training_data, None), seed=0)
             else:
-                last._try(*last._check(*of_train), [])
+                last._try(*last._check(*training_data, None), [])
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:

@@ -28,7 +28,7 @@ from skgroup.comparison._task_scores import TaskScores
 from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
-from skgroup.training.data import labels_of
+from skgroup.training.data import labels_of, take_samples
 
 __all__ = ["compare"]
 
@@ -154,14 +154,14 @@ def compare(
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
     >>> Y = np.column_stack([X[:, 0] > 0, X[:, 0] > 0.1, X[:, 1] > 0])
     >>> net = MultiTaskNet(max_epochs=5, lr=0.01)
-    >>> found = compare(X, Y, GroupedMTLClassifier(net, n_groups=2), seeds=2)
-    >>> found.candidates, found.baselines
+    >>> comparison = compare(X, Y, GroupedMTLClassifier(net, n_groups=2), seeds=2)
+    >>> comparison.candidates, comparison.baselines
     (['MTL', 'STL', 'MTL ensemble, 3 nets', 'grouped'], ['MTL', 'STL', 'MTL ensemble, 3 nets'])
-    >>> found.values.shape  # candidates, splits, tasks
+    >>> comparison.values.shape  # candidates, splits, tasks
     (4, 2, 3)
-    >>> found.frame.columns.tolist()[:6]
+    >>> comparison.frame.columns.tolist()[:6]
     ['mean', 'sd', 'n_splits', 'difference', 'low', 'high']
-    >>> found.verdict
+    >>> comparison.verdict
     'Grouping ...'
     """
     if Y is None and isinstance(X, Dataset):
@@ -178,8 +178,9 @@ def compare(
     baselines = check_baselines(baselines, names)
     scores = TaskScores(scoring, table)
     splits = draw_splits(cv, table, seed_list, "compare")
+    training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
     for name, estimator in estimators.items():
-        try_candidate(name, estimator, X, Y, table, splits[0].train, scores, "compare")
+        try_candidate(name, estimator, training_data, scores, "compare")
         if n_jobs not in (None, 1):
             check_no_files(name, estimator)
     store = FitStore(results)

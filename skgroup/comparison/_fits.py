@@ -105,13 +105,13 @@ def list_fits(
     return fits
 
 
-def _key(what: str, *parts: Any) -> str:
+def _key(subject: str, *parts: Any) -> str:
     try:
         return key_of(*parts)
     except TypeError as error:
         raise ValueError(
             f"The 'results' parameter of compare must be None where fits cannot be told apart: "
-            f"{what} cannot be pickled ({error})."
+            f"{subject} cannot be pickled ({error})."
         ) from error
 
 

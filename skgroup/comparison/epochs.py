@@ -68,8 +68,9 @@ def epoch_scores(
     scorer = TaskScores(scoring, table, owner)
     splits = draw_splits(cv, table, check_seeds(seeds, owner), owner)
     keeping = {name: _keep_states(name, e, n_epochs, owner) for name, e in estimators.items()}
+    training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
     for name, estimator in keeping.items():
-        try_candidate(name, estimator, X, Y, table, splits[0].train, scorer, owner)
+        try_candidate(name, estimator, training_data, scorer, owner)
     curves: dict[str, dict[int, _Curve]] = {}
     last_error: Exception | None = None
     with tqdm(total=len(splits) * len(keeping), unit="fit", disable=not verbose) as bar:

@@ -94,8 +94,8 @@ class AffinityDisplay:
         ValueError
             If it has no affinity, or another parameter is not as described.
         """
-        found = find_fitted(estimator, "affinity_")
-        if found is None:
+        fitted = find_fitted(estimator, "affinity_")
+        if fitted is None:
             raise ValueError(
                 "estimator must have an affinity: affinity_ when fitted. Got "
                 f"{type(estimator).__name__}. Similarities of other relations can be plotted "
@@ -104,7 +104,7 @@ class AffinityDisplay:
         if task_names is None:
             task_names = task_names_of(estimator)
         return cls.from_affinity(
-            found[0].affinity_, task_names=task_names, order=order, vmax=vmax, values=values, ax=ax
+            fitted[0].affinity_, task_names=task_names, order=order, vmax=vmax, values=values, ax=ax
         )
 
     @classmethod
@@ -188,11 +188,11 @@ class AffinityDisplay:
         """
         n_tasks = len(self.affinity)
         tasks = check_names(self.task_names, n_tasks)
-        found = _order(self.affinity, order)
+        positions = _order(self.affinity, order)
         aside = self.affinity[~np.eye(n_tasks, dtype=bool)]
         limit = diverging_limit(aside if n_tasks > 1 else self.affinity, vmax)
-        shown = self.affinity[np.ix_(found, found)]
-        names = [short(tasks[t]) for t in found]
+        shown = self.affinity[np.ix_(positions, positions)]
+        names = [short(tasks[t]) for t in positions]
         width, height = figure_size(n_tasks, n_tasks, names, names, cell=(0.42, 0.3))
         size = width, min(width, height)  # cells of many tasks are no higher than wide
         (ax,) = make_panels("AffinityDisplay", ax, 1, 1, size)
@@ -202,7 +202,7 @@ class AffinityDisplay:
         ax.set_xlabel("does to")
         ax.set_ylabel("training on")
         write_heat_maps([heat_map], bar_label="affinity", values=values)
-        self.order_, self.ax_, self.figure_ = found, ax, ax.figure
+        self.order_, self.ax_, self.figure_ = positions, ax, ax.figure
         return self
 
 

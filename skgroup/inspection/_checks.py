@@ -34,13 +34,13 @@ def check_count(value: int | None, least: int, name: str) -> int:
 
 
 def check_names(
-    names: Sequence[str] | None, n: int, *, name: str = "task_names", what: str = "task"
+    names: Sequence[str] | None, n: int, *, name: str = "task_names", kind: str = "task"
 ) -> list[str]:
     """One name each, "task 0", ... if None, or an error."""
     if names is None:
-        return [f"{what} {i}" for i in range(n)]
+        return [f"{kind} {i}" for i in range(n)]
     if isinstance(names, str) or not hasattr(names, "__len__") or len(names) != n:
         listed = hasattr(names, "__len__") and not isinstance(names, str)
         got = f"{len(names)} names" if listed else repr(names)
-        raise ValueError(f"{name} must name the {n} {what}s, one name each. Got {got}.")
+        raise ValueError(f"{name} must name the {n} {kind}s, one name each. Got {got}.")
     return [str(i) for i in names]

@@ -153,14 +153,14 @@ class DataMapDisplay:
         -----
         Samples that the net did not train on (`train_split` of its estimator) are left out.
         """
-        found = find_fitted(estimator, "data_map_")
-        if found is None:
+        fitted = find_fitted(estimator, "data_map_")
+        if fitted is None:
             raise ValueError(
                 "estimator must be a TaskGrouper, or have one as a step that keeps its maps, as in "
                 "GroupedMTLClassifier(grouper=make_pipeline(TaskGrouper(), FuzzyKMeans())). Got "
                 f"{type(estimator).__name__}."
             )
-        grouper = found[0]
+        grouper = fitted[0]
         maps = grouper.data_map_
         n_tasks, n_snapshots, n_samples, _ = maps.shape
         epochs = epochs_of(grouper, n_tasks, n_snapshots)

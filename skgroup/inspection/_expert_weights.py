@@ -189,7 +189,7 @@ array-like
                     f"levels. Got {len(names)} lists."
                 )
             names = [
-                check_names(n, w.shape[1], name="expert_names", what="expert")
+                check_names(n, w.shape[1], name="expert_names", kind="expert")
                 for n, w in zip(names if at_each else [names] * len(weights), weights, strict=True)
             ]
         return cls(weights, task_names=task_names, expert_names=names).plot(ax, values=values)
@@ -217,7 +217,7 @@ array-like
         weights, n_levels = self.expert_weights, len(self.expert_weights)
         tasks = [short(name) for name in check_names(self.task_names, len(weights[0]))]
         experts = self.expert_names or [
-            check_names(None, w.shape[1], what="expert") for w in weights
+            check_names(None, w.shape[1], kind="expert") for w in weights
         ]
         cut = [[short(name) for name in names] for names in experts]
         widest = max(range(n_levels), key=lambda level: weights[level].shape[1])

@@ -102,8 +102,8 @@ class GainsDisplay:
         ValueError
             If it has no gains, or another parameter is not as described.
         """
-        found = find_fitted(estimator, "gains_")
-        table: Any = None if found is None else found[0]
+        fitted = find_fitted(estimator, "gains_")
+        table: Any = None if fitted is None else fitted[0]
         if table is not None and not hasattr(table, "masks_"):
             table = table.gains_
         if not hasattr(table, "masks_") or not hasattr(table, "gains_"):

@@ -101,13 +101,13 @@ class MembershipDisplay:
         ValueError
             If it has neither attribute, or `task_names` does not name its tasks.
         """
-        found = find_fitted(estimator, "membership_", "labels_")
-        if found is None:
+        fitted = find_fitted(estimator, "membership_", "labels_")
+        if fitted is None:
             raise ValueError(
                 "estimator must have memberships: membership_ or labels_ when fitted. Got "
                 f"{type(estimator).__name__}."
             )
-        part, attribute = found
+        part, attribute = fitted
         membership = getattr(part, attribute)
         if attribute == "labels_":
             membership = one_hot(membership)

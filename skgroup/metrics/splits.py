@@ -93,8 +93,8 @@ def held_out_splits(
 def count_splits(cv: Any) -> int:
     """How many splits `held_out_splits` gives, 1 for a share."""
     _check_repeatable(cv, "The 'cv' parameter")
-    once = isinstance(cv, Real) and not isinstance(cv, Integral)
-    return 1 if once else check_cv(cv).get_n_splits()
+    is_share = isinstance(cv, Real) and not isinstance(cv, Integral)
+    return 1 if is_share else check_cv(cv).get_n_splits()
 
 
 def _check_repeatable(cv: Any, name: str) -> None:
@@ -111,7 +111,7 @@ def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: Ta
         met = np.unique(codes[:, t][codes[:, t] != MISSING])
         for k in np.setdiff1d(met, codes[train, t]):
             # Samples that `cv` names on neither side may be needed too.
-            found = test[codes[test, t] == k]
-            found = found if len(found) else np.flatnonzero(codes[:, t] == k)
-            train, test = np.append(train, found[0]), test[test != found[0]]
+            with_class = test[codes[test, t] == k]
+            with_class = with_class if len(with_class) else np.flatnonzero(codes[:, t] == k)
+            train, test = np.append(train, with_class[0]), test[test != with_class[0]]
     return train, test

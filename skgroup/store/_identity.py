@@ -62,12 +62,12 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
             return "type", *name
         # Two classes of one name may do different things: those of a function, of a notebook.
         redefined = "<locals>" in name[1] or name[0] == "__main__"
-        own = {
+        attributes = {
             k: _of_class(k, v, with_settings=redefined)
             for k, v in vars(value).items()
             if k not in ("__doc__", "__module__")
         }
-        return "type", *name, [of(base) for base in value.__bases__], of(own)
+        return "type", *name, [of(base) for base in value.__bases__], of(attributes)
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         return "tensor", (value.float() if value.is_floating_point() else value).numpy()
