@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +53,14 @@ class Mixture:
         """
         task_of_output = self.layout.task_of_output
         mixed = np.zeros((n_samples, len(task_of_output)), dtype=np.float32)
-        columns = [np.flatnonzero(np.isin(task_of_output, tasks)) for tasks in self.tasks]
+        columns: list[Any] = [
+            np.flatnonzero(np.isin(task_of_output, tasks)) for tasks in self.tasks
+        ]
         factors = [
             weights[task_of_output[own], c].astype(np.float32) for c, own in enumerate(columns)
         ]
+        # A slice is added to in place.
+        columns = [slice(None) if len(own) == mixed.shape[1] else own for own in columns]
         for c, rows, proba in pieces:
             mixed[rows, columns[c]] += factors[c] * proba
         if mixed.size and (mixed.min() < -_ROUNDING or mixed.max() > 1 + _ROUNDING):

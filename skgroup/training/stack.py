@@ -81,6 +81,10 @@ class Stack:
 
     def __init__(self, modules: Sequence[nn.Module], *, swap: bool) -> None:
         self.modules, self.swap = list(modules), swap
+        for part in modules[0].modules() if swap else ():
+            own = next(part.parameters(recurse=False), None)
+            if own is not None and type(part) not in (nn.Linear, LinearHeads):
+                raise NotImplementedError(f"{type(part).__name__} is no linear layer")
         self.base = copy.deepcopy(modules[0])
         self.buffers: dict[str, Tensor] = {}
         if not swap:
@@ -97,8 +101,6 @@ class Stack:
                 self.base.set_submodule(name, StackedLinear(layers))
             elif isinstance(part, nn.Flatten) and part.start_dim > 0:
                 self.base.set_submodule(name, nn.Flatten(part.start_dim + 1, part.end_dim))
-            elif next(part.parameters(recurse=False), None) is not None:
-                raise NotImplementedError(f"{type(part).__name__} is no linear layer")
         self.params = dict(self.base.named_parameters())
         if self.params.keys() != dict(modules[0].named_parameters()).keys():
             raise NotImplementedError("parameters are shared between layers")
@@ -200,7 +202,9 @@ def _options(net: MultiTaskNet, iterator: str) -> set[str]:
 
 
 @one_thread()  # of a few samples
-def stack_of(modules: Sequence[nn.Module], X: Any, *, training: bool) -> Stack | str:
+def stack_of(
+    modules: Sequence[nn.Module], X: Any, *, training: bool, swaps: Sequence[bool] = (True, False)
+) -> Stack | str:
     """A stack that computes what the modules do on some of the samples `X`, or why none does."""
     if not isinstance(X, Tensor):
         return "the inputs are not one array in memory"
@@ -211,7 +215,7 @@ def stack_of(modules: Sequence[nn.Module], X: Any, *, training: bool) -> Stack |
     except Exception as error:  # whatever a module of the user's may raise on so few samples
         return f"the module cannot be tried: {error}"
     reason = ""
-    for swap in (True, False):
+    for swap in swaps:
         try:
             tried = [Stack(modules, swap=swap) for _ in range(1 + training)]
             if all(t.computes_what_they_do(x, training=bool(k)) for k, t in enumerate(tried)):
@@ -344,8 +348,9 @@ def prediction_stack(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> Stac
     kinds = [[type(part) for part in m.modules()] for m in modules]
     if any(kind != kinds[0] for kind in kinds):
         return None
-    stack = stack_of(modules, dataset.X, training=False)
-    if isinstance(stack, str) or (not stack.swap and len(nets) < _VMAP_FROM):
+    swaps = (True, False) if len(nets) >= _VMAP_FROM else (True,)
+    stack = stack_of(modules, dataset.X, training=False, swaps=swaps)
+    if isinstance(stack, str):
         return None
     stack.base.eval()
     return stack
