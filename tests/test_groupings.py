@@ -20,7 +20,7 @@ from skgroup.selection import (
     TAGGrouping,
     describe_cost,
 )
-from skgroup.training import _many
+from skgroup.training import engine
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def trained(monkeypatch):
         count.extend([1] * len(nets))
         return whole(stack, nets, *args, **kwargs)
 
-    whole = _many.train_stacked
+    whole = engine.train_stacked
     monkeypatch.setattr(Net, "_train", counting)
-    monkeypatch.setattr(_many, "train_stacked", stacked)
+    monkeypatch.setattr(engine, "train_stacked", stacked)
     return count
 
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.nn import SmallCNN
 from skgroup.relations import GradientCosineAffinity, InterTaskAffinity
-from skgroup.training import _many
+from skgroup.training import engine
 from skgroup.training.data import TaskDataset
 from skgroup.training.engine import _pieces
 
@@ -21,15 +21,15 @@ from skgroup.training.engine import _pieces
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Notes the numbers in each piece of predictions, of all nets in it."""
-    monkeypatch.setattr(_many, "_PIECE", 2_000)
-    sizes, original = [], _many._pieces
+    monkeypatch.setattr(engine, "_PIECE", 2_000)
+    sizes, original = [], engine._pieces
 
     def noted(batches):
         for rows, parts in original(batches):
             sizes.append(sum(part.size for part in parts))
             yield rows, parts
 
-    monkeypatch.setattr(_many, "_pieces", noted)
+    monkeypatch.setattr(engine, "_pieces", noted)
     return sizes
 
 
@@ -57,7 +57,7 @@ def test_held_out_predictions_come_in_pieces_with_the_same_weights(digits, small
     )
     found = clone(clf).fit(X, Y)
     assert len(small_pieces) > 10
-    _many._PIECE = 2**22
+    engine._PIECE = 2**22
     expected = clone(clf).fit(X, Y)
     np.testing.assert_allclose(found.serving_weights_, expected.serving_weights_, atol=1e-6)
     np.testing.assert_allclose(found.thresholds_, expected.thresholds_, atol=1e-4)
@@ -70,7 +70,7 @@ def test_pieces_of_nets_of_several_shapes_are_their_predictions(digits, small_ne
     clf = GroupedMTLClassifier(net, groups, random_state=0).fit(X, Y)
     dataset = TaskDataset(torch.from_numpy(X).float())
     for net, proba in zip(
-        clf.candidates_, _many.predict_many(clf.candidates_, dataset), strict=True
+        clf.candidates_, engine.predict_many(clf.candidates_, dataset), strict=True
     ):
         np.testing.assert_allclose(proba, net._flat_proba(X), atol=1e-6)
 
