@@ -1,18 +1,12 @@
 import numpy as np
 import pytest
-from plotting import (
-    LONG,
-    four_tasks,
-    overlap,
-)
+from plotting import LONG, four_tasks, overlap
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from skorch.dataset import ValidSplit
 
 from skgroup import FuzzyKMeans, TaskGrouper
-from skgroup.inspection import (
-    DataMapDisplay,
-)
+from skgroup.inspection import DataMapDisplay
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

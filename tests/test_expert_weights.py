@@ -1,15 +1,10 @@
 import numpy as np
 import pytest
-from plotting import (
-    four_tasks,
-    names_of,
-)
+from plotting import four_tasks, names_of
 from sklearn.exceptions import NotFittedError
 
 from skgroup import MultiTaskNet
-from skgroup.inspection import (
-    ExpertWeightsDisplay,
-)
+from skgroup.inspection import ExpertWeightsDisplay
 from skgroup.nn import PLE
 
 matplotlib = pytest.importorskip("matplotlib")

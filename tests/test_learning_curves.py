@@ -3,10 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from plotting import (
-    four_tasks,
-    inside,
-)
+from plotting import four_tasks, inside
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
@@ -16,9 +13,7 @@ from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
-from skgroup.inspection import (
-    LearningCurvesDisplay,
-)
+from skgroup.inspection import LearningCurvesDisplay
 from skgroup.nn import MLP
 
 matplotlib = pytest.importorskip("matplotlib")
