@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["named_steps", "parts_of", "steps_of"]
+__all__ = ["check_parameters", "named_steps", "parts_of", "steps_of"]
 
 
 def named_steps(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -31,3 +31,10 @@ def parts_of(estimator: Any) -> list[Any]:
     """An estimator and all estimators among its parameters, nested ones too."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
     return [part for part in parts if hasattr(part, "get_params") and not isinstance(part, type)]
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check parameters of an estimator, and of all estimators among them, by their own rules."""
+    for part in parts_of(estimator):
+        if hasattr(part, "_parameter_constraints"):
+            part._validate_params()

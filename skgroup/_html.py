@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GroupsReprMixin", "group_names", "groups_to_html"]
+from skgroup._estimators import steps_of
+
+__all__ = ["GroupsReprMixin", "clustering_of", "group_names", "groups_to_html"]
 
 #: Tasks of a group, and groups, that are seen without a click, at least and at most.
 _FEWEST_TASKS, _SHOWN_TASKS = 3, 20
@@ -25,16 +27,13 @@ class GroupsReprMixin:
     Stands before `BaseEstimator` in the bases of a class.
     """
 
-    def _clustering_of_group(self) -> NDArray[np.intp] | None:
-        return getattr(self, "clustering_of_group_", None)
-
     def _groups_html(self) -> str:
         """A table of the groups; empty before `fit`."""
         membership = getattr(self, "membership_", None)
         if membership is None:
             return ""
         names = getattr(self, "task_names_in_", None)
-        return groups_to_html(membership, names, self._clustering_of_group())
+        return groups_to_html(membership, names, clustering_of(self))
 
     @property
     def _repr_html_(self) -> Callable[[], str]:
@@ -47,6 +46,14 @@ class GroupsReprMixin:
         if "text/html" in bundle:
             bundle["text/html"] += self._groups_html()
         return bundle
+
+
+def clustering_of(estimator: Any) -> NDArray[np.intp] | None:
+    """The clustering that each group of a fitted estimator, or of its grouper, belongs to; None
+    where no several clusterings stand side by side."""
+    grouper = getattr(estimator, "grouper_", None)
+    last = steps_of(estimator if grouper is None else grouper)[-1]
+    return getattr(last, "clustering_of_group_", None)
 
 
 def groups_to_html(

@@ -9,7 +9,7 @@ from sklearn.base import clone, is_clusterer, is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 
-from skgroup._estimators import parts_of, steps_of
+from skgroup._estimators import check_parameters, parts_of, steps_of
 from skgroup._random import draw_seeds
 from skgroup.comparison._kinds import kind_of, make_baselines
 from skgroup.comparison._task_scores import TaskScores
@@ -160,10 +160,9 @@ def try_candidate(
 ) -> None:
     """Raise what can be seen to go wrong with a candidate before any candidate trains."""
     try:
+        check_parameters(estimator)
         for part in parts_of(estimator):
-            if hasattr(part, "_parameter_constraints"):
-                part._validate_params()
-            elif isinstance(part, MultiTaskNet):
+            if isinstance(part, MultiTaskNet):
                 check_net(part)
         last = steps_of(estimator)[-1]
         if last is not estimator:  # steps before it change X

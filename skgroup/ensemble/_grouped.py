@@ -25,7 +25,7 @@ from skgroup._compat import (
     _routing_enabled,
     forget_fit,
 )
-from skgroup._estimators import named_steps, parts_of, steps_of
+from skgroup._estimators import check_parameters, named_steps, steps_of
 from skgroup._html import GroupsReprMixin
 from skgroup._random import draw_seeds
 from skgroup.cluster import Clusterings, FuzzyKMeans
@@ -693,9 +693,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             )
         grouper = clone(self.grouper)
         steps = list(steps_of(grouper))
-        for part in parts_of(grouper):
-            if hasattr(part, "_parameter_constraints"):
-                part._validate_params()
+        check_parameters(grouper)
         if isinstance(steps[-1], GroupSelector):
             steps[-1].check(n_tasks, task_names)
         for owner, name, value in numbers_of_groups(steps[-1], n_tasks):
@@ -759,12 +757,6 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba
-
-    # -- notebooks -----------------------------------------------------------------------------
-
-    def _clustering_of_group(self) -> NDArray[np.intp] | None:
-        last = None if self.grouper_ is None else steps_of(self.grouper_)[-1]
-        return getattr(last, "clustering_of_group_", None)
 
     # -- metadata ------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skgroup._html import GroupsReprMixin, group_names
+from skgroup._html import clustering_of, group_names
 from skgroup.cluster.memberships import one_hot
 from skgroup.inspection._checks import as_matrix, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
@@ -113,9 +113,8 @@ class MembershipDisplay:
             membership = one_hot(membership)
         if task_names is None:
             task_names = task_names_of(estimator)
-        clustering = part._clustering_of_group() if isinstance(part, GroupsReprMixin) else None
         return cls.from_membership(
-            membership, task_names=task_names, clustering=clustering, values=values, ax=ax
+            membership, task_names=task_names, clustering=clustering_of(part), values=values, ax=ax
         )
 
     @classmethod
