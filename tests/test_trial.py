@@ -19,6 +19,8 @@ from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.metrics import make_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skorch.callbacks import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
@@ -268,6 +270,41 @@ def test_specialists_that_cannot_take_the_weights_of_the_relation_are_refused():
     message = r"'specialist_init' parameter .* not be 'relation' here: for 3 of 4 tasks, PlainHeads"
     with pytest.raises(ValueError, match=message):
         clf.fit(X, Y)
+
+
+# -- epochs ------------------------------------------------------------------------------------
+
+
+def halves(epoch):
+    return [1.0, 0.5][epoch]  # for the first epoch and what follows it
+
+
+SCHEDULED = net(callbacks=[LRScheduler(LambdaLR, lr_lambda=halves)])
+LONGER = "must schedule all steps of training. max_epochs=2 makes 2"
+
+
+@pytest.mark.usefixtures("no_training", "assert_global_random_state_untouched")
+@pytest.mark.parametrize(
+    "clf",
+    [
+        GroupedMTLClassifier(SCHEDULED, n_groups=2, specialist_epochs=2),
+        GroupedMTLClassifier(SCHEDULED, make_pipeline(maps(), KMeans(2)), specialist_epochs=2),
+        GroupedMTLClassifier(SCHEDULED, n_groups=2, threshold="tuned", cv=2),
+        GroupedMTLClassifier(
+            net(), make_pipeline(TaskGrouper(SCHEDULED), KMeans(2)), n_mtl_nets=2, cv=2,
+            threshold="tuned",
+        ),
+    ],
+)  # fmt: skip
+def test_schedules_too_short_for_specialists_or_splits_are_refused(clf):
+    with pytest.raises(ValueError, match=LONGER):
+        clf.fit(X, Y)
+
+
+@pytest.mark.parametrize("params", [{"specialist_epochs": 1}, {"threshold": "tuned", "cv": 4}])
+def test_schedules_that_are_long_enough_are_not(params):
+    clf = GroupedMTLClassifier(SCHEDULED, n_groups=2, **params).fit(X, Y)
+    assert {len(specialist.history) for specialist in clf.specialists_} == {1}
 
 
 # -- stacks ------------------------------------------------------------------------------------

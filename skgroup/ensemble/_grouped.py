@@ -54,7 +54,14 @@ from skgroup.ensemble._groupers import (
 )
 from skgroup.ensemble._serving import Mixture, learn_mixture
 from skgroup.ensemble._threshold import decides, tune_thresholds
-from skgroup.ensemble._trial import known_groups, may_be_kept, try_grouper, try_nets, try_stack
+from skgroup.ensemble._trial import (
+    known_groups,
+    may_be_kept,
+    try_epochs,
+    try_grouper,
+    try_nets,
+    try_stack,
+)
 from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
@@ -569,12 +576,20 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         if net.predict_nonlinearity != "auto":
             some = np.arange(min(_N_TRIED, len(data.table.codes)))
             proba = tried._flat_proba(TaskDataset(take_samples(data.X, some)))
-            every = Mixture(data.table.task_outputs, [np.arange(data.table.n_tasks)])
-            every.predict([(0, slice(None), proba)], np.ones((data.table.n_tasks, 1)), len(some))
+            mixture = Mixture(data.table.task_outputs, [np.arange(data.table.n_tasks)])
+            mixture.predict([(0, slice(None), proba)], np.ones((data.table.n_tasks, 1)), len(some))
         if self.grouper is not None and hasattr(grouper, "fit"):
             n_samples = len(splits[0][0] if self._trains_once(splits) else data.table.codes)
             try_grouper(grouper, data.table.n_tasks, n_samples, y)
         n_tasks, base = data.table.n_tasks, base_net(grouper)
+        of_all, every = base or net, np.arange(len(data.table.codes))
+        parts = [part for part, _ in splits] + ([] if splits and not self.refit else [every])
+        for part in {len(part): part for part in parts}.values():
+            stretch = 1.0 if self._trains_once(splits) else len(every) / len(part)
+            plans = self._epochs(net, of_all, stretch)
+            if not self.n_mtl_nets and self.specialist_init != "relation":
+                del plans[ALL_TASKS]
+            try_epochs(plans.values(), data, part)
         kept = known_groups(grouper, n_tasks, self.min_membership)
         if kept is None:
             kept = may_be_kept(n_tasks)
@@ -656,19 +671,11 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         stretch: float = 1.0,
         what: str = "",
     ) -> list[MultiTaskNet]:
-        epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
-        of_all = net if self.grouper_ is None else base_net(self.grouper_) or net
-        estimators = {
-            GROUP: clone(net).set_params(max_epochs=epochs),
-            ALL_TASKS: clone(of_all),
-            SINGLE_TASK: clone(net),
-        }
-        for estimator in estimators.values():
-            estimator.set_params(max_epochs=int(estimator.max_epochs * stretch))
+        plans = self._epochs(net, base_net(self.grouper_) or net, stretch)
         return train(
             candidates,
             data,
-            estimators,
+            {kind: clone(of).set_params(max_epochs=epochs) for kind, (of, epochs) in plans.items()},
             base=base,
             relation=self.specialist_init == "relation",
             what=what,
@@ -676,6 +683,17 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
+
+    def _epochs(
+        self, net: MultiTaskNet, of_all: MultiTaskNet, stretch: float = 1.0
+    ) -> dict[str, tuple[MultiTaskNet, int]]:
+        """What the nets of each kind are clones of, and how many epochs they train."""
+        epochs = net.max_epochs if self.specialist_epochs is None else self.specialist_epochs
+        return {
+            GROUP: (net, int(epochs * stretch)),
+            ALL_TASKS: (of_all, int(of_all.max_epochs * stretch)),
+            SINGLE_TASK: (net, int(net.max_epochs * stretch)),
+        }
 
     def _check_grouper(self, net: MultiTaskNet, n_tasks: int, task_names: Any = None) -> Any:
         """The grouper, unfitted, or the memberships: checked as far as can be before training."""
