@@ -17,7 +17,7 @@ from skorch.dataset import ValidSplit
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.ensemble import AllTasks, SingleTasks
-from skgroup.inspection import DataMapDisplay
+from skgroup.inspection import DataMapDisplay, LearningCurvesDisplay
 from skgroup.metrics import multitask_f1_score
 from skgroup.nn import MMoE
 from skgroup.relations import (
@@ -450,3 +450,56 @@ def test_parameters_of_experts_keep_meaning_the_same_tasks(net, data):
     assert len(weights) == 5
     assert (weights[[1, 3]] == 0).all()
     np.testing.assert_allclose(weights[LEARNED].sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [clone, grouped])
+@pytest.mark.parametrize("rare", [2, 7, "rare", -1])
+def test_a_class_that_parameters_name_may_be_in_no_training_label(net, data, make, rare):
+    X, Y = data
+    usual = "usual" if rare == "rare" else 1
+    answer = np.full(len(X), usual, dtype=object if rare == "rare" else int)
+    answer[3] = rare  # all in one fold
+    Y = Y[["a", "b"]].assign(answer=answer)
+    by_task = {"answer": {rare: 5.0}}
+    estimator = make(net.set_params(pos_label={"answer": rare}, class_weight=by_task))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f".*{SAID}.*|F1 is not defined")
+        for train, test in KFold(3).split(X):
+            fitted = clone(estimator).fit(X[train], Y.iloc[train])
+            found = fitted.score(X[test], Y.iloc[test])
+            expected = multitask_f1_score(
+                Y.iloc[test],
+                fitted.predict(X[test]),
+                classes=[[0, 1], [0, 1], sorted([rare, usual])],
+                pos_label={"answer": rare},
+            )
+            assert found == pytest.approx(expected)
+
+
+def test_memberships_of_an_earlier_fit_can_be_given(net, data):
+    X, Y = data
+    first = fit(grouped(net), X, Y)
+    again = fit(GroupedMTLClassifier(net, first.membership_, random_state=0), X, Y)
+    np.testing.assert_array_equal(again.membership_, first.membership_)
+    with (
+        pytest.raises(ValueError, match="no all-zero row"),
+        pytest.warns(UserWarning, match=SAID),
+    ):
+        GroupedMTLClassifier(net, first.membership_).fit(X, Y.assign(zero=Y["a"]))
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_comparison_warns_of_them_once(net, data, n_jobs, capfd):
+    X, Y = data
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compare(X, Y, grouped(net), seeds=1, cv=2, n_jobs=n_jobs)
+    assert sum(SAID in str(warning.message) for warning in caught) == 1
+    assert SAID not in capfd.readouterr().err
+
+
+def test_learning_curves_warn_of_them_once(net, data):
+    X, Y = data
+    with pytest.warns(UserWarning, match=SAID) as caught:
+        LearningCurvesDisplay.from_estimator(net, X, Y, seeds=2)
+    assert sum(SAID in str(warning.message) for warning in caught) == 1

@@ -37,7 +37,7 @@ def check_membership(
     n_tasks: int,
     *,
     name: str = "membership",
-    all_tasks: bool = True,
+    all_tasks: bool | NDArray[np.bool_] = True,
     task_names: NDArray[np.object_] | None = None,
 ) -> NDArray[np.float64]:
     """Memberships or serving weights as a float array, or an error.
@@ -49,8 +49,8 @@ def check_membership(
         Number of tasks of `Y`.
     name : str
         What to call it in messages.
-    all_tasks : bool, default=True
-        Whether every task must be in some group.
+    all_tasks : bool or ndarray of shape (n_tasks,) of bool, default=True
+        Whether every task must be in some group, or which ones must.
     task_names : ndarray of shape (n_tasks,) of str, default=None
         Names of the tasks: the rows of a DataFrame are brought into their order.
 
@@ -67,7 +67,7 @@ def check_membership(
     """
     if hasattr(membership, "detach"):  # torch
         membership = membership.detach().cpu().numpy()
-    membership = by_task_names(membership, task_names, f"The rows of {name}")
+    membership = by_task_names(membership, task_names, f"The rows of {name[0].lower() + name[1:]}")
     try:
         checked = np.array(membership, dtype=np.float64)
     except (TypeError, ValueError):
@@ -85,9 +85,9 @@ def check_membership(
             f"{name} must be non-negative. Got {checked[task, group]} for task {task} in group "
             f"{group}."
         )
-    rules = [(1, "row", "a task in no group"), (0, "column", "an empty group")]
-    for axis, what, rule in rules if all_tasks else rules[1:]:
-        empty = np.flatnonzero(~(checked > 0).any(axis=axis))
+    rules = [(1, "row", "a task in no group", all_tasks), (0, "column", "an empty group", True)]
+    for axis, what, rule, required in rules:
+        empty = np.flatnonzero(~(checked > 0).any(axis=axis) & required)
         if len(empty):
             raise ValueError(
                 f"{name} must have no all-zero {what} ({rule}). Got {what} {empty[0]}."

@@ -14,7 +14,7 @@ from skgroup._random import draw_seeds
 from skgroup.comparison._kinds import kind_of, make_baselines
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
-from skgroup.tasks import TaskTable
+from skgroup.tasks import TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
 from skgroup.training.engine import build_net, check_data, check_net
@@ -168,13 +168,15 @@ def try_candidate(
         if last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLClassifier):
                 net = MultiTaskNet() if last.estimator is None else clone(last.estimator)
-                last._check_grouper(net, scores.table.n_tasks, scores.table.names)
+                table = scores.table
+                last._check_grouper(net, table.n_tasks, table.names, table.learnable)
         elif isinstance(last, GroupedMTLClassifier | MultiTaskNet):
-            if isinstance(last, MultiTaskNet):
-                net = clone(last)
-                build_net(net, check_data(net, *training_data, None), seed=0)
-            else:
-                last._try(*last._check(*training_data, None), [])
+            with single_classes_said(scores.table):
+                if isinstance(last, MultiTaskNet):
+                    net = clone(last)
+                    build_net(net, check_data(net, *training_data, None), seed=0)
+                else:
+                    last._try(*last._check(*training_data, None), [])
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:

@@ -21,6 +21,7 @@ from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._splits import SeededSplit
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.store import key_of
+from skgroup.tasks import single_classes_said
 from skgroup.training.data import take_samples
 from skgroup.training.processes import in_parallel
 
@@ -179,7 +180,7 @@ def _fit_and_score(
     try:
         estimator = seeded(fit.estimator, split.seed)
         # What has no random_state of its own draws from the global generators.
-        with open_seed(split.seed):
+        with single_classes_said(scores.table), open_seed(split.seed):
             start = time.perf_counter()
             estimator = estimator.fit(take_samples(X, split.train), take_samples(Y, split.train))
             seconds = time.perf_counter() - start

@@ -28,7 +28,7 @@ from skgroup.comparison._candidates import (
 from skgroup.comparison._splits import SeededSplit, check_seeds, draw_splits
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
-from skgroup.tasks import check_tasks
+from skgroup.tasks import check_tasks, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import labels_of, take_samples
 
@@ -187,7 +187,7 @@ def _fit_and_score(
 ) -> dict[str, _Curve]:
     """Of each part of the samples, the scores after the epochs that were kept."""
     fitted = seeded(estimator, split.seed)
-    with open_seed(split.seed):
+    with single_classes_said(scorer.table), open_seed(split.seed):
         fitted.fit(take_samples(X, split.train), take_samples(Y, split.train))
     last = steps_of(fitted)[-1]
     nets = [last] if isinstance(last, MultiTaskNet) else last.candidates_

@@ -550,7 +550,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             net.set_params(pos_label=self.pos_label)
         data = net._check_data(X, y, sample_weight)
         table = data.all_tasks
-        grouper = self._check_grouper(net, table.n_tasks, table.names)
+        grouper = self._check_grouper(net, table.n_tasks, table.names, table.learnable)
         if self.specialist_init == "relation":
             check_relation(grouper, net)
         if data.whole is not None:
@@ -695,7 +695,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             SINGLE_TASK: (net, int(net.max_epochs * stretch)),
         }
 
-    def _check_grouper(self, net: MultiTaskNet, n_tasks: int, task_names: Any = None) -> Any:
+    def _check_grouper(
+        self, net: MultiTaskNet, n_tasks: int, task_names: Any = None, learnable: Any = True
+    ) -> Any:
         """The grouper, unfitted, or the memberships: checked as far as can be before training."""
         if self.grouper is not None and self.n_groups is not None:
             raise ValueError(
@@ -707,7 +709,11 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             return self._default_grouper(net, n_tasks)
         if not hasattr(self.grouper, "fit"):
             return check_membership(
-                self.grouper, n_tasks, name="The given membership", task_names=task_names
+                self.grouper,
+                n_tasks,
+                name="The given membership",
+                all_tasks=learnable,
+                task_names=task_names,
             )
         grouper = clone(self.grouper)
         steps = list(steps_of(grouper))

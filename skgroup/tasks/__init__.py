@@ -1,7 +1,7 @@
 """What a task is: the table `Y`, its checks and names, and its place in the outputs of a net."""
 
 from skgroup.tasks._binary import BINARY
-from skgroup.tasks._check import check_tasks
+from skgroup.tasks._check import check_tasks, single_classes_said
 from skgroup.tasks._containers import as_columns, take_tasks
 from skgroup.tasks._layout import OutputLayout, join_outputs
 from skgroup.tasks._names import (
@@ -30,6 +30,7 @@ __all__ = [
     "join_outputs",
     "match_names",
     "positive_codes",
+    "single_classes_said",
     "take_tasks",
     "task_label",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from skgroup.tasks._names import task_label
 from skgroup.tasks._positive import categories_of, positive_codes
 from skgroup.tasks._table import MISSING, TaskTable
 
-__all__ = ["check_tasks"]
+__all__ = ["check_tasks", "single_classes_said"]
 
 
 def check_tasks(
@@ -106,7 +108,7 @@ def check_tasks(
         known, constant = _find_constant(codes, known, found, is_1d)
     elif constant is None:
         constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
-    positive = positive_codes(known, found, pos_label, ordered)
+    positive = positive_codes(known, found, pos_label, ordered, constant)
     return TaskTable(codes, known, found, is_1d, positive, constant, tuple(ordered))
 
 
@@ -125,15 +127,12 @@ def _find_constant(
         return classes, constant
     classes = list(classes)
     only = [classes[t][first[t]] for t in single]
-    said = [
-        f"{task_label(names, t)}: {value!r}"
-        for t, value in zip(single, [v.item() for v in only], strict=True)
-    ]
+    said = _say_single(names, single, only)
     if len(single) == len(classes):
         raise ValueError(
             f"Y has a single class (1 class) in {'it' if is_1d else 'every task'}, so that there "
             "is nothing to learn: a classifier needs at least two classes. Got only "
-            f"{', '.join(said)}."
+            f"{said}."
         )
     for t, value in zip(single, only, strict=True):
         if value.dtype.kind in "biuf" and value in (0, 1):
@@ -142,10 +141,31 @@ def _find_constant(
             constant[t] = int(value)
         else:
             classes[t], constant[t] = np.array([value]), 0
-    warnings.warn(
-        "These tasks of Y have a single observed class, which is predicted for every sample; "
-        f"nothing is learned of them: {', '.join(said)}.",
-        UserWarning,
-        stacklevel=4,
-    )
+    warnings.warn(f"{_SINGLE}{said}.", UserWarning, stacklevel=4)
     return classes, constant
+
+
+_SINGLE = (
+    "These tasks of Y have a single observed class, which is predicted for every sample; nothing "
+    "is learned of them: "
+)
+
+
+def _say_single(
+    names: NDArray[np.object_] | None, tasks: NDArray[np.intp], only: Sequence[Any]
+) -> str:
+    return ", ".join(
+        f"{task_label(names, t)}: {v.item()!r}" for t, v in zip(tasks, only, strict=True)
+    )
+
+
+@contextmanager
+def single_classes_said(table: TaskTable) -> Iterator[None]:
+    """Fits of a table, or of its parts, do not warn again of what `check_tasks` has warned of."""
+    single = np.flatnonzero(~table.learnable)
+    only = [table.classes[t][table.constant[t]] for t in single]
+    with warnings.catch_warnings():
+        if len(single):
+            said = re.escape(f"{_SINGLE}{_say_single(table.names, single, only)}.")
+            warnings.filterwarnings("ignore", message=said)
+        yield

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skgroup.tasks._containers import column_to_array, is_missing
 from skgroup.tasks._names import by_task_key, task_label
-from skgroup.tasks._table import NO_POSITIVE, UNKNOWN
+from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN
 
 __all__ = ["categories_of", "classes_met", "positive_codes"]
 
@@ -20,6 +20,7 @@ def positive_codes(
     names: NDArray[np.object_] | None = None,
     pos_label: Any = None,
     ordered: Sequence[Any] | None = None,
+    constant: NDArray[np.intp] | None = None,
 ) -> NDArray[np.intp]:
     """Which class of each task is the positive one: what F1, thresholds and weights speak of.
 
@@ -33,6 +34,8 @@ def positive_codes(
         1 or True.
     ordered : sequence, one a task, default=None
         Of an ordered categorical its categories in their order; None for others.
+    constant : ndarray of shape (n_tasks,), default=None
+        `TaskTable.constant`: tasks whose other class was not observed, and may be the positive one.
 
     Returns
     -------
@@ -61,7 +64,9 @@ def positive_codes(
         given = by_task.get(keys[t]) if isinstance(pos_label, Mapping) else pos_label
         labels = of_task.tolist()
         there = given is not None and any(_same_label(given, label) for label in labels)
-        alone = len(labels) == 1  # the positive class may be nowhere
+        # The positive class may be nowhere.
+        alone = len(labels) == 1 or (constant is not None and constant[t] != MISSING)
+        of_kind = given is not None and isinstance(given, str) == isinstance(labels[0], str)
         if keys[t] in by_task and not there and not alone:
             raise ValueError(
                 f"The 'pos_label' parameter must be a class of {task_label(names, t)}, one of "
@@ -73,7 +78,9 @@ def positive_codes(
         rank = None if ordered is None or ordered[t] is None else list(ordered[t])
         if there:
             positive[t] = next(k for k, label in enumerate(labels) if _same_label(given, label))
-        elif rank is not None and alone:
+        elif alone and (of_kind or keys[t] in by_task):
+            positive[t] = UNKNOWN
+        elif rank is not None and len(labels) == 1:
             positive[t] = 0 if labels[0] == rank[-1] else UNKNOWN
         elif rank is not None and all(label in rank for label in labels):
             positive[t] = max(range(len(labels)), key=lambda k: rank.index(labels[k]))

@@ -62,7 +62,7 @@ class TaskTable:
     def positive_unknown(self) -> NDArray[np.bool_]:
         """Of which tasks nothing says which of two classes is the positive one, (n_tasks,)."""
         two = np.array([len(c) for c in self.classes]) == 2
-        unknown: NDArray[np.bool_] = two & (self.positive == UNKNOWN)
+        unknown: NDArray[np.bool_] = two & self.learnable & (self.positive == UNKNOWN)
         return unknown
 
     @property

@@ -415,7 +415,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Data that another estimator has checked, by this one's parameters."""
         self._check_parameters()
         table = data.table
-        positive = positive_codes(table.classes, table.names, self.pos_label, table.ordered)
+        positive = positive_codes(
+            table.classes, table.names, self.pos_label, table.ordered, table.constant
+        )
         table = replace(table, positive=positive)
         weight = data.sample_weight if weighted else None
         return self._weigh_classes(replace(data, table=table, sample_weight=weight))

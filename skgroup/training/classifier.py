@@ -178,23 +178,29 @@ class TaskClassifierMixin(ClassifierMixin):
             task is the positive one (`pos_label`).
         """
         predicted = self.predict(X)
+        # A label that fit has not met may make a task one of more classes, or be the positive class
+        # of one that had a single class: of that one, the class that was met alone is known.
+        met = [
+            c if k == MISSING else c[[k]]
+            for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
+        ]
         table = check_tasks(
             y,
-            classes=self.task_classes_,
+            classes=met,
             names=getattr(self, "task_names_in_", None),
-            constant=self.constant_codes_,
             add_classes=True,
         )
-        # A label that fit has not met may make a task one of more classes, or be the positive class
-        # of one that had a single class.
         n_classes = np.array([len(c) for c in table.classes])
         positive = self.positive_codes_.copy()
-        alone = np.array([len(c) for c in self.task_classes_]) == 1
-        for t in np.flatnonzero(alone & (n_classes == 2) & (positive == UNKNOWN)):
+        for t in np.flatnonzero(self.constant_codes_ != MISSING):
+            labels = table.classes[t].tolist()
             given = self._pos_label_of(int(t))
-            found = np.flatnonzero([given == label for label in table.classes[t].tolist()])
-            positive[t] = found[0] if len(found) else table.positive[t]
-        table = replace(table, positive=np.where(n_classes > 2, NO_POSITIVE, positive))
+            if given not in labels and positive[t] != UNKNOWN:
+                given = self.task_classes_[t][positive[t]].item()
+            otherwise = table.positive[t] if len(labels) == 2 else UNKNOWN
+            positive[t] = labels.index(given) if given in labels else otherwise
+        positive = np.where(n_classes > 2, NO_POSITIVE, positive)
+        table = replace(table, positive=positive, constant=np.full(len(met), MISSING))
         return float(multitask_f1_score(table, predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:

@@ -158,7 +158,8 @@ def class_weight_table(
         known: set[Any] = set()
         for t, classes in enumerate(table.classes):
             known |= _fill(weights[t], classes, class_weight)
-        _refuse_unknown(class_weight, known, "class of any task")
+        if table.learnable.all():  # else it may be a class that was not observed
+            _refuse_unknown(class_weight, known, "class of any task")
         return weights
     names = range(table.n_tasks) if table.names is None else table.names
     index = {name: t for t, name in enumerate(names)}
@@ -169,7 +170,8 @@ def class_weight_table(
         if not isinstance(of_task, Mapping):
             raise ValueError(_CLASS_WEIGHT_RULE.format(class_weight))
         known = _fill(weights[t], table.classes[t], of_task)
-        _refuse_unknown(of_task, known, f"class of {task_label(table.names, t)}")
+        if table.learnable[t]:
+            _refuse_unknown(of_task, known, f"class of {task_label(table.names, t)}")
     return weights
 
 
