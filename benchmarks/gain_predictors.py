@@ -32,8 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skgroup.selection._hoa import HigherOrderApproximation
-from skgroup.selection._mtg_net import MTGNet
+from skgroup.selection import HigherOrderApproximation, MTGNet
 
 
 def read(path):

@@ -9,8 +9,8 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skgroup.selection._hoa import HigherOrderApproximation
-from skgroup.selection._mtg_net import MTGNet, _Attention, all_groups
+from skgroup.selection.gains import HigherOrderApproximation, MTGNet, all_groups
+from skgroup.selection.gains._attention import Attention
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "group_gains"
 
@@ -304,7 +304,7 @@ def test_nets_of_a_stack_train_as_if_alone(additive):
     target = np.where(masks, gains / net.scale_, 0)[:, net.task_order_]
     target, present = torch.from_numpy(target).float(), torch.from_numpy(masks[:, net.task_order_])
     for k in range(2):
-        alone = _Attention(1, 6, 8, 1, 1, 0.0)
+        alone = Attention(1, 6, 8, 1, 1, 0.0)
         start = unmoved.module_.state_dict()
         alone.load_state_dict({name: value[k : k + 1] for name, value in start.items()})
         optimizer = torch.optim.Adam(alone.parameters(), lr=0.01)

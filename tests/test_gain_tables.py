@@ -26,9 +26,9 @@ from skgroup.selection import (
     HOAGrouping,
     MTGNet,
     MTGNetGrouping,
-    _gains,
     describe_cost,
 )
+from skgroup.selection.gains import _group_gains
 from skgroup.training.engine import fit_many
 from skgroup.training.loss import MultiTaskLoss
 
@@ -63,7 +63,7 @@ def interrupted_later(monkeypatch):
             raise KeyboardInterrupt
         return fit_many(*args, **kwargs)
 
-    monkeypatch.setattr(_gains, "fit_many", fit)
+    monkeypatch.setattr(_group_gains, "fit_many", fit)
 
 
 # -- what is the same, and what is not ---------------------------------------------------------
@@ -138,7 +138,7 @@ def test_warm_start_tells_estimators_apart_by_what_they_do(first, second):
 
 
 def test_weights_and_settings_of_modules_count():
-    key = _gains.key_of
+    key = _group_gains.key_of
     assert key(module(0)) == key(module(0)) != key(module(1))
     assert key(nn.Dropout(0.1)) != key(nn.Dropout(0.2))
 
@@ -161,7 +161,7 @@ def test_classes_of_all_kinds_have_a_key():
     class Module(MLP):
         kind = Slots
 
-    key = _gains.key_of
+    key = _group_gains.key_of
     assert len({key(kind) for kind in (Settings, Slots, Module)}) == 3
     assert key(Settings(0.1)) == key(Settings(0.1)) != key(Settings(0.2))
 
@@ -242,7 +242,7 @@ def test_an_interruption_before_anything_new_is_raised(monkeypatch, interrupted_
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_gains, "fit_many", interrupted)
+    monkeypatch.setattr(_group_gains, "fit_many", interrupted)
     with pytest.raises(KeyboardInterrupt):
         gains.fit(X, Y)
     assert gains.interrupted_

@@ -11,9 +11,8 @@ from skorch.callbacks import Callback
 
 from skgroup import MultiTaskNet
 from skgroup.exceptions import TrainingInterruptedWarning
-from skgroup.selection import _gains
-from skgroup.selection._gains import GroupGains
-from skgroup.selection._hoa import HigherOrderApproximation
+from skgroup.selection import GroupGains, HigherOrderApproximation
+from skgroup.selection.gains import _group_gains
 from skgroup.training.engine import fit_many
 
 pd = pytest.importorskip("pandas")
@@ -45,7 +44,7 @@ def trained(monkeypatch):
         done.extend((tuple(d.tasks.tolist()), s) for d, s in zip(data, seeds, strict=True))
         return result
 
-    monkeypatch.setattr(_gains, "fit_many", recorded)
+    monkeypatch.setattr(_group_gains, "fit_many", recorded)
     return done
 
 
@@ -264,7 +263,7 @@ def test_strategies_and_processes_measure_the_same_to_rounding(four, net, monkey
         given.append((kwargs["strategy"], kwargs["n_jobs"]))
         return fit_many(*args, **kwargs)
 
-    monkeypatch.setattr(_gains, "fit_many", recorded)
+    monkeypatch.setattr(_group_gains, "fit_many", recorded)
     gains = GroupGains(net, masks="pairs", random_state=0)
     stacked = clone(gains).set_params(strategy="stacked").fit(X, Y)
     one_by_one = clone(gains).set_params(strategy="sequential").fit(X, Y)
@@ -283,16 +282,16 @@ def test_nets_of_one_size_train_together_up_to_a_bound(four, net, monkeypatch):
         sizes.append([d.table.n_tasks for d in data])
         return fit_many(nets, data, seeds, **kwargs)
 
-    monkeypatch.setattr(_gains, "fit_many", recorded)
+    monkeypatch.setattr(_group_gains, "fit_many", recorded)
     whole = GroupGains(net, random_state=0).fit(X, Y)
     assert sizes == [[1] * 4, [2] * 6, [3] * 4, [4]]
     sizes.clear()
-    monkeypatch.setattr(_gains, "_MOST_NETS", 4)
+    monkeypatch.setattr(_group_gains, "_MOST_NETS", 4)
     bounded = GroupGains(net, random_state=0).fit(X, Y)
     assert sizes == [[1] * 4, [2] * 4, [2] * 2, [3] * 4, [4]]
     same_measurements(bounded, whole, atol=1e-5)
     sizes.clear()
-    monkeypatch.setattr(_gains, "_BYTES", 1)  # memory for one net at a time
+    monkeypatch.setattr(_group_gains, "_BYTES", 1)  # memory for one net at a time
     GroupGains(net, masks="pairs", random_state=0).fit(X, Y)
     assert sizes == [[1]] * 4 + [[2]] * 6
 
@@ -411,7 +410,7 @@ def test_an_interruption_keeps_what_was_measured(four, net, monkeypatch, trained
     X, Y = four
     complete = GroupGains(net, masks="all", n_repeats=2, random_state=0).fit(X, Y)
     trained.clear()
-    recorded = _gains.fit_many
+    recorded = _group_gains.fit_many
     calls = []
 
     def interrupted(*args, **kwargs):
@@ -420,7 +419,7 @@ def test_an_interruption_keeps_what_was_measured(four, net, monkeypatch, trained
             raise KeyboardInterrupt
         return recorded(*args, **kwargs)
 
-    monkeypatch.setattr(_gains, "fit_many", interrupted)
+    monkeypatch.setattr(_group_gains, "fit_many", interrupted)
     gains = GroupGains(net, masks="all", n_repeats=2, warm_start=True, random_state=0)
     with pytest.warns(TrainingInterruptedWarning, match="gains_ holds what was measured"):
         gains.fit(X, Y)
@@ -440,7 +439,7 @@ def test_an_interruption_before_anything_was_measured_passes_through(four, net, 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_gains, "fit_many", interrupted)
+    monkeypatch.setattr(_group_gains, "fit_many", interrupted)
     gains = GroupGains(net, masks="pairs")
     with pytest.raises(KeyboardInterrupt):
         gains.fit(*four)
@@ -456,7 +455,7 @@ def test_an_error_keeps_what_was_measured_too(four, net, monkeypatch):
             raise MemoryError("no more")
         return fit_many(*args, **kwargs)
 
-    monkeypatch.setattr(_gains, "fit_many", failing)
+    monkeypatch.setattr(_group_gains, "fit_many", failing)
     gains = GroupGains(net, masks="pairs", warm_start=True, random_state=0)
     with pytest.raises(MemoryError):
         gains.fit(*four)

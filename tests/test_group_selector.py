@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
-from skgroup.selection._group_selector import GroupSelector
+from skgroup.selection import GroupSelector
 
 pd = pytest.importorskip("pandas")
 

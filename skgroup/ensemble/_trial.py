@@ -22,8 +22,8 @@ from skgroup.ensemble._groupers import (
 )
 from skgroup.relations.relation import RelationMixin
 from skgroup.selection import GroupGains, GroupSelector
-from skgroup.selection._given import read
-from skgroup.selection._hoa import GainPredictor
+from skgroup.selection.gains import GainPredictor
+from skgroup.selection.inputs import read_inputs
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net
 from skgroup.training.stack import stack_or_reason
@@ -86,7 +86,7 @@ def _fit_steps(steps: list[Any], R: Any, y: Any) -> Any:
     if not isinstance(steps[-1], GroupSelector):
         return tried.fit(R, y)[-1]
     # An exact choice may take long, and `GroupSelector.check` knows whether there is one.
-    read(tried[:-1].fit_transform(R, y) if len(tried) > 1 else R, None)
+    read_inputs(tried[:-1].fit_transform(R, y) if len(tried) > 1 else R, None)
     return None
 
 

@@ -1,6 +1,5 @@
 """What groups gain, and the choice of groups from it."""
 
-from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._groupings import (
     ExhaustiveGrouping,
@@ -9,8 +8,7 @@ from skgroup.selection._groupings import (
     TAGGrouping,
     describe_cost,
 )
-from skgroup.selection._hoa import HigherOrderApproximation
-from skgroup.selection._mtg_net import MTGNet
+from skgroup.selection.gains import GroupGains, HigherOrderApproximation, MTGNet
 
 __all__ = [
     "ExhaustiveGrouping",

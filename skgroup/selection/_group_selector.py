@@ -20,11 +20,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config, forget_fit
 from skgroup._html import GroupsReprMixin
-from skgroup.selection._given import Given, as_names, canonical_order, permuted, read
-from skgroup.selection._solve_pool import Pool, find_cover, rounding, select
-from skgroup.selection._solve_rules import Rules, mean_scores
-from skgroup.selection._solve_scale import WHOLE, Scale, shares_of_budget
-from skgroup.selection._solve_search import MOST_LISTED, Problem, near, relaxed_bound, search
+from skgroup.selection.inputs import Given, as_names, canonical_order, permuted, read_inputs
+from skgroup.selection.solver import (
+    MOST_LISTED,
+    WHOLE,
+    Pool,
+    Problem,
+    Rules,
+    Scale,
+    find_cover,
+    mean_scores,
+    near,
+    relaxed_bound,
+    rounding,
+    search,
+    select,
+    shares_of_budget,
+)
 from skgroup.tasks import by_task_names
 
 __all__ = ["GroupSelector"]
@@ -247,7 +259,7 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
         TimeoutError
             If nothing that keeps the constraints was found within `time_limit`.
         """
-        given = read(R, masks)
+        given = read_inputs(R, masks)
         n_tasks = given.n_tasks
         if given.names is None and task_names is not None:
             given = replace(given, names=as_names(task_names, n_tasks))

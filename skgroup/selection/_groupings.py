@@ -15,9 +15,8 @@ from skgroup._estimators import steps_of
 from skgroup._html import GroupsReprMixin
 from skgroup.metrics.splits import count_splits
 from skgroup.relations import InterTaskAffinity
-from skgroup.selection._gains import GroupGains
 from skgroup.selection._group_selector import GroupSelector
-from skgroup.selection._mtg_net import MTGNet, all_groups
+from skgroup.selection.gains import GroupGains, MTGNet, all_groups
 from skgroup.tasks import TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 

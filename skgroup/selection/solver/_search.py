@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.selection._solve_pool import Choice, Pool, select
-from skgroup.selection._solve_rules import Rules, mean_scores
+from skgroup.selection.solver._pool import Choice, Pool, select
+from skgroup.selection.solver._rules import Rules, mean_scores
 
 __all__ = ["MOST_LISTED", "Problem", "near", "relaxed_bound", "search"]
 

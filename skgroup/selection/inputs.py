@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup._compat import argument_named
-from skgroup.selection._solve_rules import Rules
+from skgroup.selection.solver import Rules
 from skgroup.tasks import by_task_columns
 
-__all__ = ["Given", "as_names", "canonical_order", "permuted", "read"]
+__all__ = ["Given", "as_names", "canonical_order", "permuted", "read_inputs"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Given:
         return scores
 
 
-def read(R: Any, masks: Any) -> Given:
+def read_inputs(R: Any, masks: Any) -> Given:
     """Tell the three kinds of input apart, and check them."""
     is_predictor = hasattr(R, "predict") and not hasattr(R, "__array__")
     checked = None

@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from skgroup._compat import Interval
 from skgroup._random import draw_seeds, local_seed
-from skgroup.selection._hoa import GainPredictor, check_gains, check_masks
+from skgroup.selection.gains._attention import Attention
+from skgroup.selection.gains._gain_predictor import GainPredictor
+from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 
 __all__ = ["MTGNet"]
 
-#: Tasks up to which all groups are listed: 2^16 - 1 of them.
-_MOST_TASKS = 16
 #: Groups predicted at once.
 _BLOCK = 4096
 
@@ -174,7 +173,7 @@ class MTGNet(GainPredictor):
         scale = float(np.abs(gains[several]).mean()) if several.any() else 0.0
         scale = scale if scale > 0 else 1.0
         with local_seed(draw_seeds(self.random_state, 1)[0]):
-            module = _Attention(
+            module = Attention(
                 self.n_nets, n_tasks, self.embedding_dim, self.n_layers, self.n_heads, self.dropout
             )
             held_out = self._held_out(several.any(axis=1))
@@ -204,7 +203,7 @@ class MTGNet(GainPredictor):
         return held_out.scatter_(1, candidates[drawn], True)
 
     def _train(
-        self, module: _Attention, masks: Tensor, gains: Tensor, held_out: Tensor | None
+        self, module: Attention, masks: Tensor, gains: Tensor, held_out: Tensor | None
     ) -> dict[str, Any]:
         optimizer = torch.optim.Adam(
             module.parameters(), lr=self.lr, weight_decay=self.weight_decay
@@ -339,71 +338,6 @@ class MTGNet(GainPredictor):
                 strength[best] = -np.inf
                 turn += skipped + 1
         return np.concatenate(found)
-
-
-class _Attention(nn.Module):
-    """A stack of nets that read gains off masked self-attention among embeddings of tasks."""
-
-    def __init__(
-        self, n_nets: int, n_tasks: int, dim: int, n_layers: int, n_heads: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.n_heads, self.dropout = n_heads, dropout
-
-        def normal(*shape: int, std: float) -> nn.Parameter:
-            return nn.Parameter(torch.randn(n_nets, *shape) * std)
-
-        self.embedding = normal(n_tasks, dim, std=1.0)
-        self.blocks: Any = nn.ModuleList()
-        for _ in range(n_layers):
-            block = nn.ParameterDict()
-            for name in ("query", "key", "value", "mix"):
-                block[name] = normal(dim, dim, std=dim**-0.5)
-            block["widen"] = normal(dim, 2 * dim, std=dim**-0.5)
-            block["widen_bias"] = nn.Parameter(torch.zeros(n_nets, 1, 2 * dim))
-            block["narrow"] = normal(2 * dim, dim, std=(2 * dim) ** -0.5)
-            self.blocks.append(block)
-        # First predictions are near 0, the gain of a task alone.
-        self.head = normal(dim, 1, std=0.1 * dim**-0.5)
-        self.head_bias = nn.Parameter(torch.zeros(n_nets, 1, 1))
-
-    def forward(self, masks: Tensor) -> Tensor:
-        """Gains (n_nets, n_groups, n_tasks) of groups (n_groups, n_tasks); those of absent
-        tasks mean nothing."""
-        n_nets, n_tasks, dim = self.embedding.shape
-        shape = (n_nets, len(masks), self.n_heads, n_tasks, dim // self.n_heads)
-        flat = (n_nets, len(masks) * n_tasks, dim)
-
-        def heads(x: Tensor) -> Tensor:
-            split = x.reshape(n_nets, -1, n_tasks, self.n_heads, dim // self.n_heads)
-            return split.transpose(2, 3).expand(shape)
-
-        # What enters the first block is the same for all groups and is computed once.
-        h: Tensor = self.embedding
-        for block in self.blocks:
-            query, key, value = (heads(h @ block[name]) for name in ("query", "key", "value"))
-            attended = F.scaled_dot_product_attention(
-                query, key, value, attn_mask=masks[None, :, None, None]
-            )
-            joined = attended.transpose(2, 3).reshape(flat) @ block["mix"]
-            joined = F.dropout(joined, self.dropout, self.training)
-            h = h.reshape(n_nets, -1, n_tasks, dim) + joined.view(*shape[:2], n_tasks, dim)
-            h = h.reshape(flat)
-            wide = (h @ block["widen"] + block["widen_bias"]).relu()
-            h = h + F.dropout(wide @ block["narrow"], self.dropout, self.training)
-        return (h @ self.head + self.head_bias).reshape(n_nets, len(masks), n_tasks)
-
-
-def all_groups(n_tasks: Any, *, most: int = _MOST_TASKS, name: str = "pool") -> NDArray[np.bool_]:
-    """All groups of `n_tasks` tasks, (2^n_tasks - 1, n_tasks), by size; refused above `most`."""
-    if not 1 <= n_tasks <= most:
-        raise ValueError(
-            f"{name} can be all groups of 1 to {most} tasks. Got {n_tasks} tasks; give the masks "
-            "of some groups instead."
-        )
-    codes = np.arange(1, 2 ** int(n_tasks))
-    masks = (codes[:, None] >> np.arange(int(n_tasks)) & 1).astype(bool)
-    return masks[np.lexsort((codes, masks.sum(axis=1)))]
 
 
 def _l1(predicted: Tensor, gains: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:

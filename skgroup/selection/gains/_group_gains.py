@@ -23,8 +23,7 @@ from skgroup._random import draw_seeds, local_seed
 from skgroup.exceptions import FileFormatError, TrainingInterruptedWarning
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.metrics.splits import held_out_splits
-from skgroup.selection._hoa import check_masks
-from skgroup.selection._mtg_net import all_groups
+from skgroup.selection.gains._masks import all_groups, check_masks
 from skgroup.store import fingerprint, key_of, load_arrays, path_of, save_arrays
 from skgroup.tasks import MISSING, OutputLayout, TaskTable, by_task_columns, task_label
 from skgroup.training import MultiTaskNet

@@ -1,0 +1,17 @@
+"""Gains of groups: measured ones, and predictors of those that were not measured."""
+
+from skgroup.selection.gains._gain_predictor import GainPredictor
+from skgroup.selection.gains._group_gains import GroupGains
+from skgroup.selection.gains._hoa import HigherOrderApproximation
+from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
+from skgroup.selection.gains._mtg_net import MTGNet
+
+__all__ = [
+    "GainPredictor",
+    "GroupGains",
+    "HigherOrderApproximation",
+    "MTGNet",
+    "all_groups",
+    "check_gains",
+    "check_masks",
+]

@@ -1,0 +1,23 @@
+"""Choosing groups: the rules that they keep, proofs among listed groups, search among all."""
+
+from skgroup.selection.solver._pool import Pool, find_cover, rounding, select
+from skgroup.selection.solver._rules import Rules, mean_scores
+from skgroup.selection.solver._scale import WHOLE, Scale, shares_of_budget
+from skgroup.selection.solver._search import MOST_LISTED, Problem, near, relaxed_bound, search
+
+__all__ = [
+    "MOST_LISTED",
+    "WHOLE",
+    "Pool",
+    "Problem",
+    "Rules",
+    "Scale",
+    "find_cover",
+    "mean_scores",
+    "near",
+    "relaxed_bound",
+    "rounding",
+    "search",
+    "select",
+    "shares_of_budget",
+]
