@@ -1,6 +1,7 @@
-"""Image files that are missing or damaged, and what names them."""
+"""Image files: how they are read, and what names those that are missing or damaged."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,84 @@ def test_what_is_no_file_name_is_refused(files):
 def test_what_is_no_folder_is_refused(folder):
     with pytest.raises((TypeError, ValueError), match=r"The 'folder' parameter of ImageFiles must"):
         ImageFiles(["a"], folder=folder)
+
+
+def refuses(kind, message):
+    return pytest.raises(kind, match=f"^{re.escape(message)}$")
+
+
+def test_image_files_are_cut_in_the_middle_and_resized(tmp_path):
+    pixels = np.zeros((8, 20, 3), np.uint8)
+    pixels[:, :6], pixels[:, 6:14], pixels[:, 14:] = 0, 100, 250
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    Image.fromarray(pixels.transpose(1, 0, 2)[..., 0]).save(tmp_path / "tall grey.png")
+    for name in ("wide.png", "tall grey.png"):
+        image = ImageFiles([name], folder=tmp_path, image_size=8)[0]
+        assert torch.equal(image, torch.full((3, 8, 8), 100, dtype=torch.uint8))
+    whole = ImageFiles(["wide.png", "tall grey.png"], folder=tmp_path)
+    np.testing.assert_array_equal(whole[0], pixels.transpose(2, 0, 1))
+    np.testing.assert_array_equal(whole[1], pixels.transpose(2, 1, 0))
+    assert ImageFiles(["wide.png"], folder=tmp_path, image_size=(4, 10))[0].shape == (3, 4, 10)
+
+
+@pytest.mark.parametrize(
+    ("size", "mean_difference"),
+    [
+        ((64, 64), 1),  # decoded at half of its size
+        ((109, 89), 1),
+        ((100, 89), 1),
+        ((110, 89), 1),
+        ((218, 100), 1),
+        ((300, 200), 1),
+        ((20, 30), 5),  # at a quarter, 44.5 pixels wide
+    ],
+)
+def test_photographs_are_resized_as_a_whole(tmp_path, size, mean_difference):
+    """However the file is decoded, the result is that of resizing all of its pixels."""
+    coarse = np.random.RandomState(0).randint(256, size=(9, 7, 3)).astype(np.uint8)
+    photograph = Image.fromarray(coarse).resize((178, 218), Image.Resampling.BICUBIC)
+    photograph.save(tmp_path / "a.jpg", quality=95)
+    image = ImageFiles(["a.jpg"], folder=tmp_path, image_size=size)[0]
+    # The part in the middle with the ratio wanted, by hand.
+    height, width = size
+    kept = min(178 / width, 218 / height)
+    left, top = (178 - kept * width) / 2, (218 - kept * height) / 2
+    box = (left, top, 178 - left, 218 - top)
+    expected = photograph.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    expected = np.asarray(expected, dtype=float).transpose(2, 0, 1)
+    assert image.shape == expected.shape
+    assert abs(image.numpy() - expected).mean() < mean_difference
+
+
+def test_wrong_image_files_are_refused(tmp_path):
+    with refuses(ValueError, "files and labels must be of equal number. Got 2 and 1."):
+        ImageFiles(["a", "b"], [[0, 1]])
+    for size in (0, -3, 2.5, (4, 0), (1, 2, 3), "big", True):
+        with refuses(
+            ValueError,
+            "The 'image_size' parameter must be a positive int, two of them (height, width), or "
+            f"None. Got {size!r}.",
+        ):
+            ImageFiles(["a"], image_size=size)
+    (tmp_path / "text.jpg").write_text("no image")
+    Image.new("RGB", (90, 90)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:700])
+    files = ImageFiles(["text.jpg", "cut.jpg", "none.jpg"], folder=tmp_path)
+    for i, name in enumerate(["text.jpg", "cut.jpg"]):
+        file = tmp_path / name
+        with pytest.raises(OSError, match=f"^{re.escape(str(file))} could not be read \\(.+\\)."):
+            files[i]
+    with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
+        files[2]
+
+
+def test_photographs_are_turned_as_they_say(tmp_path):
+    photo = Image.new("RGB", (20, 10))
+    exif = photo.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    assert ImageFiles([str(tmp_path / "photo.jpg")])[0].shape == (3, 20, 10)
+    with pytest.raises(TypeError, match="must be a sequence of file names"):
+        ImageFiles("photo.jpg")
+    with pytest.raises(ValueError, match="'transform' parameter must be a callable"):
+        ImageFiles(["photo.jpg"], transform=3)
