@@ -6,6 +6,7 @@ import torch
 
 from skgroup import MultiTaskNet
 from skgroup.datasets import load_digit_tasks
+from skgroup.nn import MLP
 
 # The nets of the tests are so small that a second thread costs more than it brings, and much
 # more where other processes want the core too.
@@ -23,6 +24,22 @@ def digits():
 def small_net():
     """A net that trains in a fraction of a second."""
     return MultiTaskNet(module__hidden_units=(16,), max_epochs=4, lr=0.01, batch_size=64)
+
+
+class ZeroHeads(MLP):
+    """Starts from the same weights wherever its tasks stand: from zero in the heads, and a trunk
+    that is drawn before them."""
+
+    def __init__(self, n_outputs, n_features, hidden_units=(16,)):
+        super().__init__(n_outputs, n_features, hidden_units=hidden_units)
+        for parameter in self.heads.parameters():
+            torch.nn.init.zeros_(parameter)
+
+
+@pytest.fixture
+def zero_heads():
+    """A module for tests of what permuting the tasks does: drawn weights do not follow."""
+    return ZeroHeads
 
 
 @pytest.fixture

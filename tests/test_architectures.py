@@ -625,16 +625,26 @@ def test_without_any_argument_it_learns(data, cls):
 
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 3, 0, 2]], ids=str)
 @pytest.mark.parametrize("name", FITTED)
-def test_permuting_tasks_permutes_predictions(data, name, order):
+def test_permuting_tasks_and_weights_permutes_what_is_learned(data, name, order):
     X, Y = data
-    net = small(name)
+    net = small(name).fit(X, Y)
     permuted = clone(net)
     experts = net.get_params().get("module__n_task_experts")
     if experts is not None:
         permuted.set_params(module__n_task_experts=[experts[t] for t in order])
-    proba = net.fit(X, Y).predict_proba(X)
-    for t, p in zip(order, permuted.fit(X, Y[:, order]).predict_proba(X), strict=True):
-        np.testing.assert_allclose(p, proba[t], atol=1e-5)
+    permuted._prepare(permuted._check_data(X, Y[:, order], None), seed=5)
+    permuted.load_tasks(net, np.array(order))
+    before, proba = net.predict_proba(X), permuted.predict_proba(X)
+    for t, p in zip(order, proba, strict=True):
+        np.testing.assert_allclose(p, before[t], atol=1e-6)
+    # The start of both is what was learned, and so are the steps from there.
+    starts = MultiTaskNet(net.module_), MultiTaskNet(permuted.module_)
+    for start, labels in zip(starts, (Y, Y[:, order]), strict=True):
+        start.set_params(max_epochs=2, lr=0.01, random_state=0).fit(X, labels)
+    learned = starts[0].predict_proba(X)
+    assert not np.allclose(learned[0], before[0], atol=1e-2)
+    for t, p in zip(order, starts[1].predict_proba(X), strict=True):
+        np.testing.assert_allclose(p, learned[t], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FITTED)

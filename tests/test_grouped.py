@@ -224,8 +224,9 @@ def test_processes_change_nothing(digits, small_net):
     np.testing.assert_allclose(parallel.predict_proba(X), clf.predict_proba(X), atol=1e-6)
 
 
-def test_permuting_tasks_permutes_predictions(digits, small_net):
+def test_permuting_tasks_permutes_predictions(digits, small_net, zero_heads):
     X, Y = digits
+    small_net.set_params(module=zero_heads)
     order = np.random.RandomState(0).permutation(15)
     membership = np.random.RandomState(1).dirichlet([1, 1], size=15)
     clf = GroupedMTLClassifier(small_net, membership, random_state=0).fit(X, Y)

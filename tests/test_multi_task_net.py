@@ -1654,7 +1654,8 @@ def test_inputs_are_not_changed(digits, small_net, dtype):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_permuting_binary_tasks_permutes_predictions(digits, small_net, seed):
+def test_permuting_binary_tasks_permutes_predictions(digits, small_net, zero_heads, seed):
+    small_net.set_params(module=zero_heads)
     X, Y = digits[0], _hide(digits[1], 0.1)
     order = np.random.default_rng(seed).permutation(15)
     weight = np.linspace(0.5, 2, 15)
@@ -1664,7 +1665,8 @@ def test_permuting_binary_tasks_permutes_predictions(digits, small_net, seed):
 
 
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 3, 0, 2]], ids=str)
-def test_permuting_mixed_tasks_permutes_predictions(mixed, small_net, order):
+def test_permuting_mixed_tasks_permutes_predictions(mixed, small_net, zero_heads, order):
+    small_net.set_params(module=zero_heads)
     X, Y = mixed
     net = small_net.set_params(random_state=0).fit(X, Y)
     permuted = clone(net).fit(X, Y[:, order])

@@ -502,6 +502,16 @@ def test_classes_are_found_among_samples_that_no_split_names(table):
     np.testing.assert_array_equal(test, np.arange(30, 40))
 
 
+def test_splits_do_not_depend_on_the_order_of_the_tasks():
+    Y = np.zeros((8, 2), dtype=int)
+    Y[[5, 7], 0], Y[5, 1] = 1, 1  # sample 5 would do for both tasks, 7 comes first
+    for order in ([0, 1], [1, 0]):
+        table = check_tasks(Y[:, order])
+        ((train, test),) = held_out_splits([(np.arange(4), [7, 4, 5, 6])], table, 0)
+        np.testing.assert_array_equal(train, [0, 1, 2, 3, 5, 7])
+        np.testing.assert_array_equal(test, [4, 6])
+
+
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 @pytest.mark.parametrize("cv", [0.3, 5])
 def test_the_seed_determines_the_splits(table, cv):

@@ -293,23 +293,6 @@ def test_select_keeps_classes_and_names_of_the_tasks():
     assert check_tasks(frame.to_numpy()).select(np.array([0])).names is None
 
 
-def _mixed_table(rng, n_tasks):
-    n_classes = rng.integers(2, 5, size=n_tasks)
-    return np.column_stack([rng.permutation(np.arange(40) % k) for k in n_classes]), n_classes
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_canonical_outputs_move_with_the_tasks(seed):
-    rng = np.random.default_rng(seed)
-    Y, _ = _mixed_table(rng, 6)
-    order = rng.permutation(6)
-    table, permuted = check_tasks(Y), check_tasks(Y[:, order])
-    place, place_permuted = table.canonical_outputs(), permuted.canonical_outputs()
-    assert sorted(place) == list(range(sum(table.task_outputs)))
-    of_task = np.split(place, np.cumsum(table.task_outputs)[:-1])
-    np.testing.assert_array_equal(place_permuted, np.concatenate([of_task[t] for t in order]))
-
-
 # -- memberships ---------------------------------------------------------------------------------
 
 

@@ -42,22 +42,16 @@ class Candidate:
     seed: int
 
 
-def specialists(
-    groups: Groups, of_task: NDArray[np.float32], table: TaskTable, seed: int
-) -> list[Candidate]:
+def specialists(groups: Groups, of_task: NDArray[np.float32], seed: int) -> list[Candidate]:
     """One net a group, on the tasks that it keeps."""
-    n_groups = groups.membership.shape[1]
-    # Seeds follow what the groups hold, not their order or that of the tasks.
-    seeds = np.empty(n_groups, dtype=np.int64)
-    columns = groups.membership[table.canonical_tasks()].round(6)
-    seeds[np.lexsort(columns[::-1])] = draw_seeds(seed, n_groups)
+    seeds = draw_seeds(seed, len(groups.names))
     candidates = []
-    for j, name in enumerate(groups.names):
+    for j, (name, of_group) in enumerate(zip(groups.names, seeds, strict=True)):
         tasks = np.flatnonzero(groups.kept[:, j])
         weight = groups.membership[tasks, j]
         # A group of tasks that weigh nothing is served all the same.
         weight = weight * of_task[tasks] if of_task[tasks].any() else weight
-        candidates.append(Candidate(name, GROUP, tasks, weight, int(seeds[j])))
+        candidates.append(Candidate(name, GROUP, tasks, weight, of_group))
     return candidates
 
 
@@ -73,12 +67,11 @@ def all_tasks(n_nets: int, of_task: NDArray[np.float32], seed: int) -> list[Cand
 
 def single_tasks(table: TaskTable, seed: int) -> list[Candidate]:
     """One net a task."""
-    seeds = np.empty(table.n_tasks, dtype=np.int64)
-    seeds[table.canonical_tasks()] = draw_seeds(seed, table.n_tasks)
     names = range(table.n_tasks) if table.names is None else table.names
+    seeds = draw_seeds(seed, table.n_tasks)
     return [
-        Candidate(f"single task {name}", SINGLE_TASK, np.array([t]), np.ones(1), int(seeds[t]))
-        for t, name in enumerate(names)
+        Candidate(f"single task {name}", SINGLE_TASK, np.array([t]), np.ones(1), of_task)
+        for t, (name, of_task) in enumerate(zip(names, seeds, strict=True))
     ]
 
 

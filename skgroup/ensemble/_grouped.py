@@ -648,7 +648,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         groups = read_groups(found, table.n_tasks, self.min_membership)
         self.membership_ = groups.membership
         of_task = net._task_weight_of(data)
-        candidates = specialists(groups, of_task, table, seed)
+        candidates = specialists(groups, of_task, seed)
         # Each way to group the tasks counts the same.
         weights, ways = [groups.serving], [groups.clustering]
         if self.n_mtl_nets:

@@ -106,12 +106,13 @@ def _check_repeatable(cv: Any, name: str) -> None:
 
 
 def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:
-    codes = table.codes
-    for t in table.canonical_tasks():  # the order of the tasks must not matter
-        met = np.unique(codes[:, t][codes[:, t] != MISSING])
-        for k in np.setdiff1d(met, codes[train, t]):
+    moved: list[np.intp] = []
+    for codes in table.codes.T:
+        met = np.unique(codes[codes != MISSING])
+        for k in np.setdiff1d(met, codes[train]):
             # Samples that `cv` names on neither side may be needed too.
-            with_class = test[codes[test, t] == k]
-            with_class = with_class if len(with_class) else np.flatnonzero(codes[:, t] == k)
-            train, test = np.append(train, with_class[0]), test[test != with_class[0]]
-    return train, test
+            with_class = test[codes[test] == k]
+            moved.append((with_class if len(with_class) else np.flatnonzero(codes == k))[0])
+    # The order of the tasks must not matter.
+    missing = np.unique(np.array(moved, dtype=np.intp))
+    return np.append(train, missing), test[~np.isin(test, missing)]

@@ -117,7 +117,11 @@ class AdaTT(LevelNetwork):
             # At the last level the shared unit only supplies experts.
             n_fusing = self.n_tasks + (n_shared_experts > 0 and number < len(of_levels))
             experts = Experts(n_in, widths, self.units, activation, dropout)
-            gates = _gates_over_all(n_in, gate, self.units, n_fusing, activation)
+            # The shared unit, which stands behind the tasks, fuses for no task.
+            tasks = torch.arange(self.n_tasks + 1)[:n_fusing]
+            tasks = tasks.masked_fill(tasks == self.n_tasks, SHARED)
+            seen = torch.ones(n_fusing, self.units.n_experts, dtype=torch.bool)
+            gates = Gates(n_in, gate, seen, tasks, self.units.tasks, activation)
             weights = NativeWeights(self.units, n_fusing) if native else None
             self.levels.append(FusionLevel(experts, gates, weights, self.n_tasks))
             n_in = widths[-1]
@@ -182,18 +186,6 @@ gate_hidden_units, tower_hidden_units, native, dropout, activation, extractor
         )
 
 
-def _gates_over_all(
-    n_in: int, hidden_units: Sequence[int], units: Units, n_gates: int, activation: Activation
-) -> Gates:
-    """Gates of the first `n_gates` units, each over all experts."""
-    gate = torch.arange(n_gates)
-    gate = gate.masked_fill(gate == units.n_tasks, SHARED).repeat_interleave(units.n_experts)
-    expert = units.labels[:, [0, 2]].repeat(n_gates, 1)
-    slots = torch.arange(len(gate)).reshape(n_gates, -1)
-    labels = torch.cat([gate[:, None], expert], dim=1)
-    return Gates(n_in, hidden_units, slots, labels, activation)
-
-
 class NativeWeights(TaskPart):
     """The weights v of each unit's own experts, as a matrix (n_units, n_experts).
 
@@ -209,34 +201,27 @@ class NativeWeights(TaskPart):
 
     def __init__(self, units: Units, n_fusing: int) -> None:
         fusing = units.owner < n_fusing
-        super().__init__(units.labels[fusing])
+        super().__init__(units.tasks[fusing][:, None])
+        self.experts = units.tasks
         own = units.owner == torch.arange(n_fusing)[:, None]
         self.register_buffer("own", own.to(torch.get_default_dtype()), persistent=False)
         self.n_others = int((~fusing).sum())
         self.fixed = len(units.owner) == len(units.owner.unique())
         if self.fixed:
             return
-        self.bound = units.owner.bincount()[units.owner[fusing]].rsqrt()
-        self.weight = nn.Parameter(self.bound * (2 * torch.rand(len(self.bound)) - 1))
+        bound = units.owner.bincount()[units.owner[fusing]].rsqrt()
+        self.weight = nn.Parameter(bound * (2 * torch.rand(len(bound)) - 1))
 
     def forward(self) -> Tensor:
         """The matrix, 0 where an expert is not the unit's own."""
         return self.own if self.fixed else self.own * F.pad(self.weight, [0, self.n_others])
 
-    def take_tasks(self, other: TaskPart, tasks: Tensor) -> dict[str, Tensor]:
-        """The weights in a net of more tasks; none where they are 1 here, by the rule, though they
-        were learned there."""
-        return {} if self.fixed else super().take_tasks(other, tasks)
-
-    def reorder_tasks(self, source: Tensor) -> None:
-        """Exchange the initial weights; those of tasks with fewer experts are larger."""
-        if self.fixed:
-            return
-        with torch.no_grad():
-            bound = self.bound.to(self.weight)
-            self.weight.div_(bound)
-            super().reorder_tasks(source)
-            self.weight.mul_(bound)
+    def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
+        """The weights of these tasks; none where they are 1 in a net of these tasks, by the
+        rule, though they were learned here."""
+        kept = self.experts[torch.isin(self.experts, torch.cat([tasks, torch.tensor([SHARED])]))]
+        one_each = len(kept) == len(kept.unique())
+        return {} if one_each else super().weights_of_tasks(tasks, outputs)
 
 
 class FusionLevel(nn.Module):

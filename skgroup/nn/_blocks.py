@@ -23,92 +23,57 @@ __all__ = [
     "Gates",
     "TaskPart",
     "Towers",
-    "labels_of_units",
     "made_by",
     "padded_slots",
 ]
 
 Activation = Callable[[], nn.Module]
 
-#: Stands in labels where a task would, for what belongs to no task.
+#: Stands where the number of a task would, for what belongs to no task.
 SHARED = -1
 
 
 class TaskPart(nn.Module):
-    """A part of a network whose parameters are made of blocks of rows that belong to tasks.
+    """A part of a network whose parameters have rows that belong to tasks.
 
-    `MultiTaskNet` calls `reorder_tasks` on every part of a new module that has it, so that a
-    task starts from the same weights wherever it stands in `Y`; and `take_tasks` for the weights
-    of a net of more tasks.
+    Rows stand in the order of the tasks that they belong to, `SHARED` last.
 
     Parameters
     ----------
-    labels : Tensor of shape (n_blocks, 3) of int
-        Whose each block of rows is: two tasks (`SHARED` where there is none; the weight of a
-        gate belongs to its task and to the task of the expert) and a number. No two are equal.
-        Each parameter of the part has n_blocks blocks of equally many rows.
+    tasks : Tensor of shape (n_rows, n_owners) of int
+        The tasks that each row of every parameter belongs to, or `SHARED`. A weight of a gate has
+        two owners: the task of the gate and that of the expert.
     """
 
-    def __init__(self, labels: Tensor) -> None:
+    def __init__(self, tasks: Tensor) -> None:
         super().__init__()
-        self.labels = labels
+        self.tasks = tasks
 
-    def reorder_tasks(self, source: Tensor) -> None:
-        """Exchange the initial weights: task t gets those that it would have at another place.
-
-        Parameters
-        ----------
-        source : Tensor of shape (n_tasks,)
-            A permutation: the place of each task.
-        """
-        rows = torch.unique(self._renamed(source), dim=0, return_inverse=True)[1]
-        with torch.no_grad():
-            for parameter in self.parameters(recurse=False):
-                parameter.copy_(_take(self, parameter, rows).reshape(parameter.shape))
-
-    def take_tasks(self, other: TaskPart, tasks: Tensor) -> dict[str, Tensor]:
-        """The parameters that this part has in a net of more tasks.
+    def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
+        """The parameters of this part in a net of some of the tasks, see
+        `MultiTaskNet.load_tasks`.
 
         Parameters
         ----------
-        other : TaskPart
-            The same part of that net.
-        tasks : Tensor of shape (n_tasks,)
-            Which of its tasks are the tasks of this net.
+        tasks : Tensor of shape (n_kept,)
+            Positions of tasks, in the order that they have in that net.
+        outputs : Tensor of shape (n_kept_outputs,)
+            Positions of their logits.
 
         Returns
         -------
-        dict of str to Tensor
-
-        Raises
-        ------
-        ValueError
-            If the other part lacks some rows, as it has fewer experts or outputs.
+        weights : dict of str to Tensor
         """
-        known = len(other.labels)
-        both = torch.cat([other.labels, self._renamed(tasks)])
-        kind = torch.unique(both, dim=0, return_inverse=True)[1]
-        position = torch.full((len(both),), -1).index_put((kind[:known],), torch.arange(known))
-        rows = position[kind[known:]]
-        theirs = dict(other.named_parameters(recurse=False))
-        own = dict(self.named_parameters(recurse=False))
-        if (rows < 0).any() or theirs.keys() != own.keys():
-            raise ValueError(
-                "a task must have as many experts and outputs there as here "
-                f"({type(self).__name__})."
-            )
+        kept = torch.cat([tasks, torch.tensor([SHARED])])
+        is_owner = self.tasks[..., None] == kept
+        rows = is_owner.any(-1).all(-1).nonzero().flatten()
+        places = is_owner[rows].long().argmax(-1)
+        powers = len(kept) ** torch.arange(places.shape[1]).flip(0)
+        rows = rows[(places * powers).sum(1).argsort(stable=True)]
         return {
-            name: _take(other, theirs[name].detach(), rows).reshape(parameter.shape)
-            for name, parameter in own.items()
+            name: parameter.detach()[rows.to(parameter.device)]
+            for name, parameter in self.named_parameters(recurse=False)
         }
-
-    def _renamed(self, tasks: Tensor) -> Tensor:
-        names = torch.cat([torch.as_tensor(tasks), torch.tensor([SHARED])])
-        return torch.cat([names[self.labels[:, :2]], self.labels[:, 2:]], dim=1)
-
-
-def _take(part: TaskPart, parameter: Tensor, rows: Tensor) -> Tensor:
-    return parameter.reshape(len(part.labels), -1)[rows.to(parameter.device)]
 
 
 def made_by(name: str, make: Any) -> nn.Module:
@@ -125,14 +90,6 @@ def made_by(name: str, make: Any) -> nn.Module:
     return made
 
 
-def labels_of_units(units: Sequence[int] | Tensor) -> Tensor:
-    """Labels of one block a unit, numbered within the unit: (n_units, 3)."""
-    units = torch.as_tensor(units, dtype=torch.long)
-    same = units[:, None] == units
-    number = same.tril(-1).sum(1)
-    return torch.stack([units, torch.full_like(units, SHARED), number], dim=1)
-
-
 class BlockLinear(TaskPart):
     """Linear layers side by side, initialised as `torch.nn.Linear` does each alone.
 
@@ -143,14 +100,14 @@ class BlockLinear(TaskPart):
     slots : Tensor of shape (n_layers, n_out) of int
         Which row of `weight` gives each output; -1 for padding, where layers differ in width.
         The outputs at padding mean nothing.
-    labels : Tensor of shape (n_blocks, 3) of int
-        Of blocks of rows of `weight`, see `TaskPart`.
+    tasks : Tensor of shape (n_rows,) or (n_rows, n_owners) of int
+        That the rows of `weight` belong to, see `TaskPart`.
     """
 
     slots: Tensor | None
 
-    def __init__(self, n_in: int, slots: Tensor, labels: Tensor) -> None:
-        super().__init__(labels)
+    def __init__(self, n_in: int, slots: Tensor, tasks: Tensor) -> None:
+        super().__init__(tasks.reshape(len(tasks), -1))
         n_rows = int(slots.max()) + 1
         self.n_layers, self.n_out = slots.shape
         bound = 1 / math.sqrt(n_in)
@@ -187,8 +144,8 @@ class BlockMLP(nn.Sequential):
     n_in : int
     widths : sequence of int
         Of the layers; with none, the inputs are the outputs.
-    labels : Tensor of shape (n_units, 3) of int
-        Of the perceptrons, see `TaskPart`.
+    tasks : Tensor of shape (n_units,) of int
+        The task of each perceptron, or `SHARED`.
     activation : callable
     dropout : float, default=0.0
         Probability of dropping an output of a layer.
@@ -198,7 +155,7 @@ class BlockMLP(nn.Sequential):
         self,
         n_in: int,
         widths: Sequence[int],
-        labels: Tensor,
+        tasks: Tensor,
         activation: Activation,
         dropout: float = 0.0,
     ) -> None:
@@ -206,8 +163,8 @@ class BlockMLP(nn.Sequential):
         if not isinstance(dropout, Real) or not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be a number from 0 to 1. Got {dropout!r}.")
         for width in widths:
-            slots = torch.arange(len(labels) * width).reshape(len(labels), width)
-            self.append(BlockLinear(n_in, slots, labels))
+            slots = torch.arange(len(tasks) * width).reshape(len(tasks), width)
+            self.append(BlockLinear(n_in, slots, tasks.repeat_interleave(width)))
             self.append(made_by("activation", activation))
             if dropout:
                 self.append(nn.Dropout(dropout))
@@ -223,10 +180,12 @@ class Gates(nn.Module):
     n_in : int
     hidden_units : sequence of int
         Of hidden layers in front of the linear layer.
-    slots : Tensor of shape (n_gates, n_weights) of int
-        Rows as in `BlockLinear`; the weight at padding (-1) is 0.
-    labels : Tensor of shape (n_rows, 3) of int
-        Of every weight, see `TaskPart`; the first task is that of the gate.
+    seen : Tensor of shape (n_gates, n_experts) of bool
+        Which experts each gate weighs. Where their number differs, weights are padded by 0.
+    tasks : Tensor of shape (n_gates,) of int
+        The task of each gate, or `SHARED`.
+    expert_tasks : Tensor of shape (n_experts,) of int
+        The task of each expert, or `SHARED`.
     activation : callable
     """
 
@@ -236,14 +195,17 @@ class Gates(nn.Module):
         self,
         n_in: int,
         hidden_units: Sequence[int],
-        slots: Tensor,
-        labels: Tensor,
+        seen: Tensor,
+        tasks: Tensor,
+        expert_tasks: Tensor,
         activation: Activation,
     ) -> None:
         super().__init__()
-        gates = labels_of_units(labels[slots[:, 0], 0])
-        self.hidden = BlockMLP(n_in, hidden_units, gates, activation)
-        self.out = BlockLinear(self.hidden.n_out, slots, labels)
+        self.hidden = BlockMLP(n_in, hidden_units, tasks, activation)
+        slots = padded_slots(seen.sum(1))
+        gate, expert = seen.nonzero().unbind(1)
+        owners = torch.stack([tasks[gate], expert_tasks[expert]], dim=1)
+        self.out = BlockLinear(self.hidden.n_out, slots, owners)
         padding = slots < 0
         self.register_buffer("padding", padding if padding.any() else None, persistent=False)
 
@@ -281,10 +243,9 @@ class Towers(nn.Module):
         super().__init__()
         sizes = torch.tensor(task_outputs)
         tasks = torch.arange(len(sizes))
-        self.hidden = BlockMLP(n_in, hidden_units, labels_of_units(tasks), activation, dropout)
+        self.hidden = BlockMLP(n_in, hidden_units, tasks, activation, dropout)
         slots = padded_slots(sizes)
-        labels = labels_of_units(tasks.repeat_interleave(sizes))
-        self.out = BlockLinear(self.hidden.n_out, slots, labels)
+        self.out = BlockLinear(self.hidden.n_out, slots, tasks.repeat_interleave(sizes))
         kept = (slots >= 0).flatten().nonzero().flatten()
         self.register_buffer("kept", kept if len(kept) < slots.numel() else None, persistent=False)
 

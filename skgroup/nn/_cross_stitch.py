@@ -9,7 +9,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from skgroup.nn._blocks import Activation, TaskPart, Towers
+from skgroup.nn._blocks import Activation, Towers
 from skgroup.nn._network import (
     Experts,
     Extractor,
@@ -97,12 +97,11 @@ class CrossStitch(LevelNetwork):
         self.towers = Towers(n_in, self.task_outputs, tower, activation, dropout)
 
 
-class Stitch(TaskPart):
+class Stitch(nn.Module):
     """The matrix that mixes the tasks, `weight` (n_tasks, n_tasks)."""
 
     def __init__(self, n_tasks: int, own_share: float | str) -> None:
-        pairs = torch.cartesian_prod(*[torch.arange(n_tasks)] * 2)
-        super().__init__(torch.cat([pairs, torch.zeros_like(pairs[:, :1])], dim=1))
+        super().__init__()
         if isinstance(own_share, str):
             start = (2 * torch.rand(n_tasks, n_tasks) - 1) / math.sqrt(n_tasks)
         elif n_tasks == 1:
@@ -115,6 +114,10 @@ class Stitch(TaskPart):
     def forward(self, experts: Tensor) -> Tensor:
         """Mixtures (batch, n_tasks, width) of the experts (batch, n_tasks, width)."""
         return torch.matmul(self.weight, experts)
+
+    def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
+        """How some tasks mix each other, see `MultiTaskNet.load_tasks`."""
+        return {"weight": self.weight.detach()[tasks][:, tasks]}
 
 
 class StitchLevel(nn.Module):

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 __all__ = ["LinearHeads"]
 
 
 class LinearHeads(nn.Linear):
-    """The linear heads of all tasks, as one layer.
+    """The linear heads of all tasks, as one layer: a `torch.nn.Linear` with a row a logit.
 
-    `MultiTaskNet` calls `reorder_outputs` on every part of a new module that has it, with an
-    order of the outputs that depends on the labels of the tasks and not on their positions. So
-    a task starts from the same weights wherever it stands in `Y`, and permuting the tasks
-    permutes what is learned.
+    A module of yours that ends in such a layer can be trained in stacks and started from a net
+    of more tasks, and relations know which of its parameters the tasks share.
     """
 
-    def reorder_outputs(self, source: Tensor) -> None:
-        """Exchange the initial weights: output i gets those of output `source[i]`.
+    def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
+        """The rows of some tasks, as `MultiTaskNet.load_tasks` asks for them.
 
         Parameters
         ----------
-        source : Tensor of shape (n_outputs,)
-            A permutation.
+        tasks : Tensor of shape (n_kept,)
+            Positions of tasks.
+        outputs : Tensor of shape (n_kept_outputs,)
+            Positions of their logits.
+
+        Returns
+        -------
+        weights : dict of str to Tensor
         """
-        with torch.no_grad():
-            self.weight.copy_(self.weight[source])
-            if self.bias is not None:
-                self.bias.copy_(self.bias[source])
+        return {name: parameter.detach()[outputs] for name, parameter in self.named_parameters()}

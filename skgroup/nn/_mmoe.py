@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skgroup.nn._blocks import SHARED, Activation, BlockMLP, Gates, Towers
+from skgroup.nn._blocks import Activation, BlockMLP, Gates, Towers
 from skgroup.nn._network import (
     Extractor,
     LevelNetwork,
@@ -95,12 +95,11 @@ class MultiLevelMMoE(LevelNetwork):
         self.levels = nn.ModuleList()
         n_in = self.n_inputs
         for number, widths in enumerate(of_levels, start=1):
-            experts = BlockMLP(n_in, widths, self.units.labels, activation, dropout)
-            if number == len(of_levels):
-                owner = torch.arange(self.n_tasks)
-            else:
-                owner = torch.full((n_experts,), SHARED)
-            gates = Gates(self.n_inputs, gate, *_gate_rows(owner, n_experts), activation)
+            experts = BlockMLP(n_in, widths, self.units.tasks, activation, dropout)
+            last = number == len(of_levels)
+            tasks = torch.arange(self.n_tasks) if last else self.units.tasks
+            seen = torch.ones(len(tasks), n_experts, dtype=torch.bool)
+            gates = Gates(self.n_inputs, gate, seen, tasks, self.units.tasks, activation)
             self.levels.append(MixtureLevel(experts, gates))
             n_in = widths[-1]
         self.towers = Towers(n_in, self.task_outputs, tower, activation, dropout)
@@ -197,15 +196,6 @@ dropout, activation, extractor
             activation=activation,
             extractor=extractor,
         )
-
-
-def _gate_rows(owner: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
-    """Slots and labels of gates over shared experts; `owner` holds the task of each gate."""
-    slots = torch.arange(len(owner) * n_experts).reshape(len(owner), n_experts)
-    # Gates of no task are told apart by the number.
-    number = torch.where(owner[:, None] == SHARED, slots, torch.arange(n_experts))
-    owner = owner.repeat_interleave(n_experts)
-    return slots, torch.stack([owner, torch.full_like(owner, SHARED), number.flatten()], dim=1)
 
 
 class MixtureLevel(nn.Module):

@@ -16,7 +16,6 @@ from skgroup.nn._blocks import (
     Activation,
     BlockMLP,
     Towers,
-    labels_of_units,
     made_by,
 )
 
@@ -86,8 +85,8 @@ class Units:
         Experts of each task.
     owner : Tensor of shape (n_experts,)
         Unit of each expert: by task, then the shared ones (unit n_tasks).
-    labels : Tensor of shape (n_experts, 3)
-        As `TaskPart` takes them.
+    tasks : Tensor of shape (n_experts,)
+        Task of each expert, or `SHARED`.
     """
 
     def __init__(self, n_tasks: int, n_task_experts: Any, n_shared_experts: int) -> None:
@@ -105,8 +104,7 @@ class Units:
         sizes = torch.tensor([*counts, n_shared_experts])
         self.owner = torch.arange(n_tasks + 1).repeat_interleave(sizes)
         self.n_experts = len(self.owner)
-        shared = self.owner == n_tasks
-        self.labels = labels_of_units(self.owner.masked_fill(shared, SHARED))
+        self.tasks = self.owner.masked_fill(self.owner == n_tasks, SHARED)
 
 
 class Experts(nn.Module):
@@ -133,7 +131,7 @@ class Experts(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.mlp = BlockMLP(n_in, widths, units.labels, activation, dropout)
+        self.mlp = BlockMLP(n_in, widths, units.tasks, activation, dropout)
         even = len(units.owner.bincount().unique()) == 1
         self.register_buffer("owner", None if even else units.owner, persistent=False)
 
@@ -303,5 +301,5 @@ class LevelNetwork(TowerNetwork):
             raise ValueError(
                 f"task_names must name the {self.n_tasks} tasks. Got {len(task_names)} names."
             )
-        names = [*task_names, "shared"]
-        return [f"{names[task]} #{number}" for task, _, number in self.units.labels.tolist()]
+        names, tasks = [*task_names, "shared"], self.units.tasks.tolist()
+        return [f"{names[t]} #{tasks[:i].count(t)}" for i, t in enumerate(tasks)]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from skgroup.nn._blocks import Activation, Gates, Towers, padded_slots
+from skgroup.nn._blocks import SHARED, Activation, Gates, Towers
 from skgroup.nn._network import (
     Experts,
     Extractor,
@@ -101,12 +101,12 @@ class PLE(LevelNetwork):
         n_in = self.n_inputs
         for number, widths in enumerate(of_levels, start=1):
             experts = Experts(n_in, widths, self.units, activation, dropout)
-            gates = _task_gates(n_in, gate, self.units, activation)
+            tasks, of_experts = torch.arange(self.n_tasks), self.units.tasks
+            gates = Gates(n_in, gate, _seen(self.units), tasks, of_experts, activation)
             of_shared = None
             if number < len(of_levels):
-                slots = torch.arange(self.units.n_experts)[None]
-                labels = self.units.labels[:, [1, 0, 2]]
-                of_shared = Gates(n_in, gate, slots, labels, activation)
+                seen = torch.ones(1, self.units.n_experts, dtype=torch.bool)
+                of_shared = Gates(n_in, gate, seen, torch.tensor([SHARED]), of_experts, activation)
             self.levels.append(ExtractionLevel(experts, gates, of_shared, self.units))
             n_in = widths[-1]
         self.towers = Towers(n_in, self.task_outputs, tower, activation, dropout)
@@ -116,16 +116,6 @@ def _seen(units: Units) -> Tensor:
     """Which experts each task sees, (n_tasks, n_experts)."""
     tasks = torch.arange(units.n_tasks)[:, None]
     return (units.owner == tasks) | (units.owner == units.n_tasks)
-
-
-def _task_gates(
-    n_in: int, hidden_units: Sequence[int], units: Units, activation: Activation
-) -> Gates:
-    """Gates of the tasks, each over the experts that it sees."""
-    seen = _seen(units)
-    task, expert = seen.nonzero().unbind(1)
-    labels = torch.cat([task[:, None], units.labels[expert][:, [0, 2]]], dim=1)
-    return Gates(n_in, hidden_units, padded_slots(seen.sum(1)), labels, activation)
 
 
 class ExtractionLevel(nn.Module):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from skgroup.nn._blocks import SHARED, Activation, BlockMLP, Towers, labels_of_units
+from skgroup.nn._blocks import SHARED, Activation, BlockMLP, Towers
 from skgroup.nn._network import Extractor, TowerNetwork, check_widths
 
 __all__ = ["SharedBottom"]
@@ -69,7 +70,7 @@ class SharedBottom(TowerNetwork):
         super().__init__(task_outputs, n_features, input_shape, extractor)
         widths = check_widths("hidden_units", hidden_units, empty=False)
         tower = check_widths("tower_hidden_units", tower_hidden_units)
-        bottom = labels_of_units([SHARED])
+        bottom = torch.tensor([SHARED])
         self.bottom = BlockMLP(self.n_inputs, widths, bottom, activation, dropout)
         self.towers = Towers(widths[-1], self.task_outputs, tower, activation, dropout)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,21 +77,6 @@ class TaskTable:
     def task_outputs(self) -> tuple[int, ...]:
         """Logits a task: 1 for a binary task, k for one of k classes."""
         return tuple(kind_of(len(c)).n_outputs(len(c)) for c in self.classes)
-
-    def canonical_tasks(self) -> list[int]:
-        """The tasks in an order that depends on nothing but their labels, (n_tasks,)."""
-        outputs = self.task_outputs
-        digests = [hashlib.blake2b(column.tobytes()).digest() for column in self.codes.T]
-        return sorted(range(self.n_tasks), key=lambda t: (outputs[t], digests[t]))
-
-    def canonical_outputs(self) -> NDArray[np.intp]:
-        """For each logit, its position if the tasks stood in their canonical order:
-        (n_outputs,), a permutation."""
-        outputs = np.asarray(self.task_outputs)
-        order = self.canonical_tasks()
-        start = np.empty(self.n_tasks, dtype=np.intp)
-        start[order] = OutputLayout(outputs[order].tolist()).starts
-        return np.concatenate([s + np.arange(k) for s, k in zip(start, outputs, strict=True)])
 
     def select(self, tasks: NDArray) -> TaskTable:
         """The table of some tasks only; `tasks` is an index or boolean array (n_tasks,)."""

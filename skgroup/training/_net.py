@@ -33,7 +33,7 @@ from skgroup._compat import (
     validate_parameter_constraints,
 )
 from skgroup._random import draw_seeds, local_seed
-from skgroup.nn import MLP, LinearHeads
+from skgroup.nn import MLP
 from skgroup.tasks import (
     MISSING,
     OutputLayout,
@@ -659,18 +659,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         with local_seed(self.seed_):
             if resume or (self.warm_start and self.initialized_):
                 self._initialize_criterion(reason="")
-                self._try_module(data, fit_params)
             else:
                 self.initialize()
-                self._try_module(data, fit_params)
-                if not isinstance(self.module, nn.Module):
-                    source = torch.from_numpy(data.table.canonical_outputs())
-                    places = torch.tensor(data.table.canonical_tasks()).argsort()
-                    for part in self.module_.modules():
-                        if hasattr(part, "reorder_outputs"):
-                            part.reorder_outputs(source)
-                        if hasattr(part, "reorder_tasks"):
-                            part.reorder_tasks(places)
+            self._try_module(data, fit_params)
             self._rehearse(data, fit_params)
 
     def _rehearse(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
@@ -750,6 +741,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def load_tasks(self, other: MultiTaskNet, tasks: NDArray[np.intp]) -> None:
         """Take the weights of a net of more tasks.
 
+        A part of the module whose parameters belong to tasks (heads, gates, experts of a task) has
+        a method `weights_of_tasks(tasks, outputs)` that gives those of some tasks, whose logits
+        stand at `outputs`: a dict of its own parameters by name, as they are in a net of these
+        tasks alone. `skgroup.nn.LinearHeads` and the architectures of `skgroup.nn` have it, a
+        module of the user's may. All other weights and buffers are shared and taken whole.
+
         Parameters
         ----------
         other : MultiTaskNet
@@ -761,28 +758,23 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         ------
         ValueError
             If the modules differ, or some tasks are left out and the module does not say which
-            weights are theirs (by `skgroup.nn.LinearHeads`, or parts with a `take_tasks`).
+            weights are theirs.
         """
-        kept = OutputLayout(other.task_outputs_).columns_of(tasks)
+        outputs = torch.as_tensor(OutputLayout(other.task_outputs_).columns_of(tasks))
         state = other.module_.state_dict()
         for name, part in other.module_.named_modules():
-            if isinstance(part, LinearHeads):
-                for key in ("weight", "bias"):
-                    key = f"{name}.{key}" if name else key
-                    if key in state:
-                        state[key] = state[key][kept]
-        parts = dict(other.module_.named_modules())
+            if hasattr(part, "weights_of_tasks"):
+                prefix = f"{name}." if name else ""
+                for key, _ in part.named_parameters(recurse=False):
+                    del state[prefix + key]
+                weights = part.weights_of_tasks(torch.as_tensor(tasks), outputs)
+                state.update({prefix + key: value for key, value in weights.items()})
         try:
-            for name, part in self.module_.named_modules():
-                if hasattr(part, "take_tasks") and name in parts:
-                    taken = part.take_tasks(parts[name], torch.as_tensor(tasks))
-                    for key, _ in parts[name].named_parameters(recurse=False):
-                        del state[f"{name}.{key}"]
-                    state.update({f"{name}.{key}": value for key, value in taken.items()})
             self.module_.load_state_dict(state)
-        except (RuntimeError, ValueError) as error:
+        except RuntimeError as error:
             raise ValueError(
-                f"{type(self.module_).__name__} cannot take the weights of a net of other tasks: "
+                f"{type(self.module_).__name__} cannot take the weights of a net of other tasks, "
+                "which must have layers of the same sizes, and as many experts and outputs a task: "
                 f"{error}"
             ) from None
 

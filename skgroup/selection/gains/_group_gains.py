@@ -369,13 +369,9 @@ class GroupGains(BaseEstimator):
 
     def _parts(self, data: TrainingData, seed: int) -> list[tuple[NDArray, NDArray, int]]:
         """Training samples, held-out samples and seed of the nets of each repeat and split."""
-        table = data.table
-        if not table.is_1d:
-            # Which samples move to the training part does not depend on the order of the tasks.
-            table = table.select(np.array(table.canonical_tasks()))
         parts = []
         for of_repeat in draw_seeds(seed, self.n_repeats):
-            splits = held_out_splits(self.cv, table, of_repeat, owner="GroupGains")
+            splits = held_out_splits(self.cv, data.table, of_repeat, owner="GroupGains")
             seeds = draw_seeds(of_repeat, len(splits))
             parts += [(*split, s) for split, s in zip(splits, seeds, strict=True)]
         return parts
