@@ -1,5 +1,8 @@
 """What training will use is tried before any step: criteria, splits, batches and callbacks."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import TensorDataset
 
 from skgroup import MultiTaskNet
-from skgroup.nn import MLP
+from skgroup.nn import MLP, MMoE
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
 Y = np.column_stack([X[:, 0] > 0, X[:, 1] > 0]).astype(int)
@@ -133,3 +136,57 @@ def test_arguments_of_forward_are_those_of_the_trial_too():
 
     fitted = MultiTaskNet(Scaled, max_epochs=1).partial_fit(X, Y, scale=2.0)
     assert len(fitted.history) == 1
+
+
+# -- going on ----------------------------------------------------------------------------------
+
+
+def further(net, X, Y):
+    return net.partial_fit(X, Y)
+
+
+def warm(net, X, Y):
+    return net.set_params(warm_start=True).fit(X, Y)
+
+
+@pytest.mark.parametrize("go_on", [further, warm])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"module__hidden_units": (8,)},
+        {"module__dropout": 0.5},
+        {"module": MMoE},
+        {"module": MLP(2, 4)},
+        {"compile": True},
+        {"optimizer": torch.optim.SGD},
+        {"optimizer__foo": 3},
+        {"optimizer__param_groups": [("heads*", {"lr": 0.1})]},
+    ],
+)
+def test_what_would_build_another_module_or_optimizer_is_refused_in_going_on(change, go_on):
+    fitted = net().fit(X, Y)
+    module, before = fitted.module_, fitted.predict_proba(X)
+    (name,) = change
+    fitted.set_params(**change)
+    with pytest.raises(ValueError, match=f"The '{name}' parameter must be what .* built with"):
+        go_on(fitted, X, Y)
+    assert fitted.module_ is module
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("go_on", [further, warm])
+@pytest.mark.parametrize("name", ["lr", "optimizer__lr", "optimizer__weight_decay"])
+def test_new_options_of_the_optimizer_hold_from_then_on(name, go_on):
+    fitted = net().fit(X, Y)
+    setattr(fitted, name, 0.25)
+    go_on(fitted, X, Y)
+    assert fitted.optimizer_.param_groups[0][name.removeprefix("optimizer__")] == 0.25
+    assert len(fitted.history) == 6
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+@pytest.mark.parametrize("module", [MLP, MLP(2, 4, hidden_units=(4,))])
+def test_copies_go_on_with_what_is_the_same(module, twin):
+    params = {"optimizer__param_groups": [("heads*", {"lr": 0.1})]}
+    fitted = MultiTaskNet(module, max_epochs=1, **params).fit(X, Y)
+    assert len(twin(fitted).partial_fit(X, Y).history) == 2

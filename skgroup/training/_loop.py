@@ -44,7 +44,8 @@ class TrainingLoop(NeuralNet):
         kept = {
             key: value
             for key, value in params.items()
-            if key.startswith(prefixes) or (key in ("module", "optimizer") and self.initialized_)
+            if key.startswith(prefixes)
+            or (key in ("module", "optimizer", "compile") and self.initialized_)
         }
         with local_seed(0):  # what is rebuilt must not draw from the caller's state
             super().set_params(**{k: v for k, v in params.items() if k not in kept})

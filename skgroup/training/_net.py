@@ -34,6 +34,7 @@ from skgroup._compat import (
 )
 from skgroup._random import draw_seeds, local_seed
 from skgroup.nn import MLP
+from skgroup.store import key_of
 from skgroup.tasks import (
     MISSING,
     OutputLayout,
@@ -658,6 +659,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         }
         with local_seed(self.seed_):
             if resume or (self.warm_start and self.initialized_):
+                self._go_on()
                 self._initialize_criterion(reason="")
             else:
                 self.initialize()
@@ -838,7 +840,42 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 "MultiTaskNet learns the sizes of its module from the data: call fit instead of "
                 "initialize."
             )
-        return super().initialize()
+        super().initialize()
+        self.built_with_ = self._building_parameters()
+        return self
+
+    def _building_parameters(self) -> dict[str, Any]:
+        """The parameters that module and optimizer are built with."""
+        names = ("lr", "module", "compile", "optimizer")
+        prefixes = ("module__", "compile__", "optimizer__")
+        return {
+            key: value
+            for key, value in vars(self).items()
+            if (key in names or key.startswith(prefixes))
+            and not key.startswith("optimizer__param_groups__")  # which skorch sets by itself
+        }
+
+    def _go_on(self) -> None:
+        """Refuse parameters that would build another module or optimizer than those to go on with;
+        new options of the optimizer are set, as in skorch."""
+        before, now = self.built_with_, self._building_parameters()
+        options = signature(type(self.optimizer_)).parameters
+        for key in sorted(before.keys() | now.keys()):
+            if key in before and key in now and _same(before[key], now[key]):
+                continue
+            option = key.removeprefix("optimizer__")
+            plain = key == "lr" or option != key
+            if key in now and plain and option in options:
+                for group in self.optimizer_.param_groups:
+                    group[option] = now[key]
+                continue
+            raise ValueError(
+                f"The '{key}' parameter must be what module and optimizer were built with, for "
+                "partial_fit and warm_start to go on with them: "
+                f"{before.get(key, 'not given')!r}. Got {now.get(key, 'not given')!r}; call fit, "
+                "without warm_start, to build them anew."
+            )
+        self.built_with_ = now
 
     def initialize_history(self) -> Any:
         """Begin a new history; that of an earlier fit stays as it is, should this one fail."""
@@ -1339,6 +1376,15 @@ def _named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterato
             f"The '{name}' parameter cannot be built. Got {factory!r} with {kwargs}: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    try:
+        return key_of(a) == key_of(b)
+    except TypeError:  # not to be told apart by what it holds
+        return False
 
 
 def _observed(dataset: Any) -> Tensor:
