@@ -190,3 +190,9 @@ def test_copies_go_on_with_what_is_the_same(module, twin):
     params = {"optimizer__param_groups": [("heads*", {"lr": 0.1})]}
     fitted = MultiTaskNet(module, max_epochs=1, **params).fit(X, Y)
     assert len(twin(fitted).partial_fit(X, Y).history) == 2
+
+
+def test_options_of_the_optimizer_that_are_set_after_fit_are_those_of_the_next_one():
+    fitted = net().fit(X, Y).set_params(optimizer__weight_decay=0.25)
+    assert fitted.get_params()["optimizer__weight_decay"] == 0.25
+    assert fitted.fit(X, Y).optimizer_.param_groups[0]["weight_decay"] == 0.25

@@ -49,6 +49,8 @@ class TrainingLoop(NeuralNet):
         }
         with local_seed(0):  # what is rebuilt must not draw from the caller's state
             super().set_params(**{k: v for k, v in params.items() if k not in kept})
+        # skorch sets options of a fitted net in its optimizer alone, where the next `fit` has none.
+        kept |= {key: value for key, value in params.items() if key.startswith("optimizer__")}
         for key, value in kept.items():
             setattr(self, key, value)
         return self
