@@ -1199,6 +1199,36 @@ def test_further_fit_parameters_go_to_the_module(digits):
 # -- further training ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-30, 1e30, 1e200])
+def test_only_ratios_of_task_weights_far_from_one_matter(digits, small_net, size):
+    X, Y = digits[0], digits[1][:, :2]
+    small_net.set_params(random_state=0)
+    near = clone(small_net).set_params(task_weight=[1.0, 0.5]).fit(X, Y)
+    far = clone(small_net).set_params(task_weight=[size, size / 2]).fit(X, Y)
+    assert_same_parameters(far, near, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_only_ratios_of_class_weights_far_from_one_matter(digits, small_net, size):
+    X, Y = digits[0], digits[1][:, :2]
+    small_net.set_params(random_state=0)
+    near = clone(small_net).set_params(class_weight={0: 0.5, 1: 1.0}).fit(X, Y)
+    far = clone(small_net).set_params(class_weight={0: size / 2, 1: size}).fit(X, Y)
+    assert_same_parameters(far, near, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore:These tasks of Y have a single observed class")
+def test_weights_count_by_the_tasks_that_are_learned(digits, small_net):
+    X, Y = digits[0], digits[1][:, :2].copy()
+    Y[:, 1] = 0
+    small_net.set_params(random_state=0)
+    near = clone(small_net).fit(X, Y)
+    far = clone(small_net).set_params(task_weight=[1e-30, 1.0]).fit(X, Y)
+    assert_same_parameters(far, near, rtol=1e-6, atol=0)
+    with pytest.raises(ValueError, match="'task_weight' parameter must not be 0 for all tasks"):
+        small_net.set_params(task_weight=[0.0, 1.0]).fit(X, Y)
+
+
 def test_partial_fit_goes_on_from_the_present_weights(digits, full_batch_net):
     X, Y = digits
     at_once = clone(full_batch_net).set_params(max_epochs=6).fit(X, Y)

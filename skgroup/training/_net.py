@@ -64,7 +64,12 @@ from skgroup.training.data import (
     n_samples_of,
     shape_of,
 )
-from skgroup.training.loss import MultiTaskLoss, class_weight_table, multi_task_loss
+from skgroup.training.loss import (
+    MultiTaskLoss,
+    class_weight_table,
+    multi_task_loss,
+    near_one,
+)
 from skgroup.training.training_data import TrainingData, check_training_data
 
 __all__ = ["MultiTaskNet"]
@@ -112,6 +117,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         -1 for all samples in one batch.
     task_weight : array-like of shape (n_tasks,), default=None
         Weight of each task's loss; all one if None. A Series is matched by the names of the tasks.
+        Where the largest is not within 1e-4 and 1e4, ratios alone matter, as optimizers such as
+        Adam learn nothing of losses near 0; so with a `class_weight` that is given.
     class_weight : {"balanced"}, dict or None, default="balanced"
         "balanced" weighs the positive class of a binary task by n_negative / n_positive (the
         second class, where nothing says which is positive: the ratio of the two weights is the
@@ -495,7 +502,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             return np.ones(n_tasks, dtype=np.float32)
         given = by_task_names(self.task_weight, names, "The index of 'task_weight'")
         try:
-            weight = np.asarray(given, dtype=np.float32)
+            weight = np.asarray(given, dtype=np.float64)
         except (TypeError, ValueError):
             raise ValueError(
                 f"The 'task_weight' parameter must hold numbers. Got {self.task_weight!r}."
@@ -510,12 +517,18 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 "The 'task_weight' parameter must hold finite numbers >= 0, not all 0. Got "
                 f"{self.task_weight!r}."
             )
-        return weight
+        return near_one(weight)
 
     def _task_weight_of(self, data: TrainingData) -> NDArray[np.float32]:
         """Weights of the tasks that are learned."""
         table = data.all_tasks
-        return self._check_task_weight(table.n_tasks, table.names)[table.learnable]
+        weight = self._check_task_weight(table.n_tasks, table.names)[table.learnable]
+        if not weight.any():
+            raise ValueError(
+                "The 'task_weight' parameter must not be 0 for all tasks that there is something "
+                f"to learn of. Got {self.task_weight!r}."
+            )
+        return near_one(weight)
 
     def _check_class_weight(
         self, weight: NDArray[np.float32], task_weight: NDArray[np.float32], table: TaskTable
@@ -651,10 +664,13 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                         "learned: those with a single observed class must be the same. Got "
                         f"another {task_label(data.all_tasks.names, other[0])}."
                     )
+        class_weight = data.class_weight
+        if class_weight is not None and not isinstance(self.class_weight, str):
+            class_weight = near_one(class_weight)
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
             "task_weight": self._task_weight_of(data),
-            "class_weight": data.class_weight,
+            "class_weight": class_weight,
             "complete": not (data.table.codes == MISSING).any(),
         }
         with local_seed(self.seed_):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skgroup.tasks import UNKNOWN, OutputLayout, TaskTable, by_task_key, task_label
 
-__all__ = ["MultiTaskLoss", "class_weight_table", "counted_shares", "multi_task_loss"]
+__all__ = ["MultiTaskLoss", "class_weight_table", "counted_shares", "multi_task_loss", "near_one"]
 
 
 class MultiTaskLoss(nn.Module):
@@ -123,6 +123,14 @@ def counted_shares(observed: Tensor | None, sample_weight: Tensor | None) -> Ten
     else:
         return None
     return counted / counted.sum(dim=-2, keepdim=True).clamp(min=torch.finfo(counted.dtype).tiny)
+
+
+def near_one(weight: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Weights whose largest is 1 where it was beyond 1e-4 or 1e4; others as they are."""
+    largest = weight.max(initial=0.0)
+    if largest > 0 and not 1e-4 <= largest <= 1e4:
+        weight = weight / largest
+    return weight.astype(np.float32)
 
 
 def class_weight_table(
