@@ -51,10 +51,6 @@ def test_a_room_imports_only_the_rooms_above(path):
             assert other != "inspection" or room == "inspection", "nothing imports inspection"
 
 
-#: What no room has a face for yet.
-NO_FACE_YET = {"skgroup.selection._given", "skgroup.selection._hoa"}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_room_imports_what_is_private_to_another(path):
     room = path.relative_to(ROOT).parts[0].removesuffix(".py")
@@ -62,7 +58,7 @@ def test_no_room_imports_what_is_private_to_another(path):
         if not isinstance(node, ast.ImportFrom) or not node.module.startswith("skgroup."):
             continue
         _, other, *parts = node.module.split(".")
-        if other == room or other == "_compat" or node.module in NO_FACE_YET:
+        if other == room or other == "_compat":
             continue
         names = [*parts, *(alias.name for alias in node.names)]
         assert not any(name.startswith("_") for name in names), (node.module, names)
