@@ -2,10 +2,17 @@
 
 from skgroup.cluster import FuzzyKMeans
 from skgroup.comparison import compare
-from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.ensemble import GroupedMTLClassifier, PortfolioClassifier
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["FuzzyKMeans", "GroupedMTLClassifier", "MultiTaskNet", "TaskGrouper", "compare"]
+__all__ = [
+    "FuzzyKMeans",
+    "GroupedMTLClassifier",
+    "MultiTaskNet",
+    "PortfolioClassifier",
+    "TaskGrouper",
+    "compare",
+]

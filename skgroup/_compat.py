@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import _fit_context as _sklearn_fit_context
 from sklearn.metrics._scorer import _BaseScorer
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -22,15 +23,18 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _routing_enabled
+from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight as _sklearn_check_sample_weight
 from sklearn.utils.validation import validate_data as _sklearn_validate_data
 
 __all__ = [
+    "BaseSearchCV",
     "HasMethods",
     "Interval",
     "Options",
     "RealNotInt",
     "StrOptions",
+    "_BaseComposition",
     "_check_sample_weight",
     "_fit_context",
     "_get_output_config",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["check_parameters", "named_steps", "parts_of", "steps_of"]
+__all__ = ["check_parameters", "named_steps", "parts_of", "pos_label_of", "steps_of"]
 
 
 def named_steps(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -38,3 +38,15 @@ def check_parameters(estimator: Any) -> None:
     for part in parts_of(estimator):
         if hasattr(part, "_parameter_constraints"):
             part._validate_params()
+
+
+def pos_label_of(estimators: Any) -> Any:
+    """The positive classes that the first of a dict of estimators with any names, or a single
+    estimator; or None."""
+    for estimator in estimators.values() if isinstance(estimators, Mapping) else [estimators]:
+        if not hasattr(estimator, "get_params") or isinstance(estimator, type):
+            continue
+        for name, value in estimator.get_params(deep=True).items():
+            if value is not None and name.rpartition("__")[2] == "pos_label":
+                return value
+    return None

@@ -24,7 +24,6 @@ __all__ = [
     "check_candidates",
     "check_n_samples",
     "check_no_files",
-    "pos_label_of",
     "seeded",
     "try_candidate",
 ]
@@ -129,17 +128,6 @@ def check_n_samples(X: Any, table: TaskTable) -> None:
             f"X and Y must have the same number of samples. Got X with {n_samples} and Y with "
             f"{len(table.codes)}."
         )
-
-
-def pos_label_of(candidates: Any) -> Any:
-    """The positive classes that the first candidate with any names, or None."""
-    for estimator in candidates.values() if isinstance(candidates, Mapping) else [candidates]:
-        if not hasattr(estimator, "get_params") or isinstance(estimator, type):
-            continue
-        for name, value in estimator.get_params(deep=True).items():
-            if value is not None and name.rpartition("__")[2] == "pos_label":
-                return value
-    return None
 
 
 def seeded(estimator: Any, seed: int) -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from skgroup._estimators import pos_label_of
 from skgroup.comparison._candidates import (
     check_baselines,
     check_candidates,
     check_n_samples,
     check_no_files,
-    pos_label_of,
     try_candidate,
 )
 from skgroup.comparison._comparison import Comparison

@@ -17,11 +17,10 @@ from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from skgroup._estimators import parts_of, steps_of
+from skgroup._estimators import parts_of, pos_label_of, steps_of
 from skgroup._random import open_seed
 from skgroup.comparison._candidates import (
     check_n_samples,
-    pos_label_of,
     seeded,
     try_candidate,
 )

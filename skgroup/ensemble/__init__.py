@@ -2,5 +2,6 @@
 
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._grouped import GroupedMTLClassifier
+from skgroup.ensemble._portfolio import PortfolioClassifier
 
-__all__ = ["AllTasks", "GroupedMTLClassifier", "SingleTasks"]
+__all__ = ["AllTasks", "GroupedMTLClassifier", "PortfolioClassifier", "SingleTasks"]

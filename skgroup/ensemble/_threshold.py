@@ -15,8 +15,8 @@ from skgroup.tasks import BINARY, MISSING, TaskTable
 
 __all__ = ["decides", "f1_thresholds", "scorer_thresholds", "tune_thresholds"]
 
-#: What 0.5 counts for, in held-out positives: a threshold tuned on a few is mostly noise. On the
-#: scale of log-odds, so that nets whose probabilities are all small can be followed.
+#: What the neutral threshold counts for, in held-out positives: one tuned on a few is mostly noise.
+#: On the scale of log-odds, so that nets whose probabilities are all small can be followed.
 _PULL = 10.0
 _FLOOR = 1e-7
 #: Thresholds that a scorer is asked about, beside 0.5.
@@ -28,10 +28,12 @@ def tune_thresholds(
     table: TaskTable,
     scorer: Callable[..., float] | None,
     sample_weight: NDArray[np.float64] | None = None,
+    neutral: Any = 0.5,
 ) -> NDArray[np.float64]:
     """Thresholds (n_tasks,) from held-out probabilities (n_samples, n_outputs), for F1 if
     `scorer` is None; NaN where a task is not binary. They are on probabilities of the positive
-    classes, second classes where nothing says which is positive."""
+    classes, second classes where nothing says which is positive. `neutral`, a number or one a
+    task, is what they are pulled towards."""
     layout = table.layout
     binary = layout.tasks_of(BINARY)
     thresholds = np.full(layout.n_tasks, np.nan)
@@ -40,10 +42,11 @@ def tune_thresholds(
     p = np.where(first_is_positive, 1 - p, p)
     codes = table.codes[:, binary]
     codes = np.where(first_is_positive & (codes != MISSING), 1 - codes, codes)
+    neutral = np.broadcast_to(neutral, layout.n_tasks)[binary]
     if scorer is None:
-        thresholds[binary] = f1_thresholds(p, codes, sample_weight)
+        thresholds[binary] = f1_thresholds(p, codes, sample_weight, neutral)
     else:
-        thresholds[binary] = scorer_thresholds(p, codes, scorer, sample_weight)
+        thresholds[binary] = scorer_thresholds(p, codes, scorer, sample_weight, neutral)
     return thresholds
 
 
@@ -51,8 +54,9 @@ def f1_thresholds(
     proba: NDArray[np.float32],
     codes: NDArray[np.integer],
     sample_weight: NDArray[np.float64] | None = None,
+    neutral: Any = 0.5,
 ) -> NDArray[np.float64]:
-    """The thresholds of the best F1, of all tasks at once, pulled towards 0.5.
+    """The thresholds of the best F1, of all tasks at once, pulled towards neutral ones.
 
     Parameters
     ----------
@@ -61,12 +65,14 @@ def f1_thresholds(
     codes : ndarray of shape (n_samples, n_tasks)
         1 where that class is the true one, 0 where not, -1 where the label is missing.
     sample_weight : ndarray of shape (n_samples,), default=None
+    neutral : float or ndarray of shape (n_tasks,), default=0.5
 
     Returns
     -------
     thresholds : ndarray of shape (n_tasks,)
-        Of log-odds n / (n + 10) · logit(t), for n positives and the best threshold t, which lies
-        halfway between two probabilities; 0.5 for a task without positives or without negatives.
+        Of log-odds (n · logit(t) + 10 · logit(neutral)) / (n + 10), for n positives and the best
+        threshold t, which lies halfway between two probabilities; 0.5 for a task without positives
+        or without negatives.
     """
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
     codes = np.where(weight[:, None] > 0, codes, MISSING)
@@ -81,7 +87,7 @@ def f1_thresholds(
     f1[p == below] = -1  # equal probabilities cannot be told apart
     best = f1.argmax(axis=0)[None]
     between = (np.take_along_axis(p, best, 0) + np.take_along_axis(below, best, 0))[0] / 2
-    return _pulled(between, codes)
+    return _pulled(between, codes, neutral)
 
 
 def scorer_thresholds(
@@ -89,14 +95,17 @@ def scorer_thresholds(
     codes: NDArray[np.integer],
     scorer: Callable[..., float],
     sample_weight: NDArray[np.float64] | None = None,
+    neutral: Any = 0.5,
 ) -> NDArray[np.float64]:
     """As `f1_thresholds`, with the best value of a scorer of scikit-learn.
 
-    The scorer sees each task's labels as 0 and 1, and at most 101 thresholds of it.
+    The scorer sees each task's labels as 0 and 1, and at most 102 thresholds of it. Thresholds
+    are pulled towards 0.5 where it scores better than the neutral one.
     """
     if sample_weight is not None:
         codes = np.where(sample_weight[:, None] > 0, codes, MISSING)
     best = np.full(proba.shape[1], 0.5)
+    neutral = np.broadcast_to(neutral, proba.shape[1]).copy()
     for t in range(proba.shape[1]):
         known = codes[:, t] != MISSING
         p, truth = proba[known, t].astype(np.float64), codes[known, t]
@@ -107,21 +116,24 @@ def scorer_thresholds(
         between = (values + np.append(0.0, values[:-1])) / 2  # the first makes all positive
         if len(between) > _N_THRESHOLDS:
             between = np.quantile(between, np.linspace(0, 1, _N_THRESHOLDS))
-        tried = np.append(0.5, between)  # the first of equals wins
-        scores = [
+        tried = np.r_[neutral[t], 0.5, between]  # the first of equals wins
+        scored = [
             scorer(_Decided(), (p > threshold).astype(np.intp), truth, **weights)
             for threshold in tried
         ]
-        best[t] = tried[int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))]
-    return _pulled(best, codes)
+        scores = np.nan_to_num(scored, nan=-np.inf)
+        best[t] = tried[int(np.argmax(scores))]
+        neutral[t] = tried[int(np.argmax(scores[:2]))]
+    return _pulled(best, codes, neutral)
 
 
-def _pulled(thresholds: NDArray[np.float64], codes: NDArray[np.integer]) -> NDArray[np.float64]:
+def _pulled(
+    thresholds: NDArray[np.float64], codes: NDArray[np.integer], neutral: Any
+) -> NDArray[np.float64]:
     n_positive = (codes == 1).sum(axis=0)
     known = (n_positive > 0) & (codes == 0).any(axis=0)
-    pulled = expit(
-        n_positive / (n_positive + _PULL) * logit(np.clip(thresholds, _FLOOR, 1 - _FLOOR))
-    )
+    tuned, neutral = (logit(np.clip(p, _FLOOR, 1 - _FLOOR)) for p in (thresholds, neutral))
+    pulled = expit((n_positive * tuned + _PULL * neutral) / (n_positive + _PULL))
     return np.where(known, pulled, 0.5)
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold, ShuffleSplit, check_cv
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    ShuffleSplit,
+    check_cv,
+)
 
 from skgroup.tasks import MISSING, TaskTable
 
@@ -18,7 +24,12 @@ Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def held_out_splits(
-    cv: Any, table: TaskTable, seed: int, *, owner: str = "GroupedMTLClassifier"
+    cv: Any,
+    table: TaskTable,
+    seed: int,
+    *,
+    owner: str = "GroupedMTLClassifier",
+    groups: Any = None,
 ) -> list[Split]:
     """Pairs of training and held-out samples.
 
@@ -30,6 +41,8 @@ def held_out_splits(
     seed : int
     owner : str
         The class whose parameter `cv` is, for messages.
+    groups : ndarray of shape (n_samples,), default=None
+        Samples of the same group are held out together; a splitter is given them.
 
     Returns
     -------
@@ -51,11 +64,13 @@ def held_out_splits(
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         if not 2 <= int(cv) <= n_samples:
             raise ValueError(f"{rule}, of at most n_samples={n_samples} folds. Got {cv!r} instead.")
-        splitter = KFold(int(cv), shuffle=True, random_state=seed)
+        of_folds = KFold if groups is None else GroupKFold
+        splitter = of_folds(int(cv), shuffle=True, random_state=seed)
     elif isinstance(cv, Real) and not isinstance(cv, bool):
         if not 0 < float(cv) < 1 or not np.ceil(float(cv) * n_samples) < n_samples:
             raise ValueError(f"{rule} of pairs. Got {cv!r} instead, for {n_samples} samples.")
-        splitter = ShuffleSplit(1, test_size=float(cv), random_state=seed)
+        of_share = ShuffleSplit if groups is None else GroupShuffleSplit
+        splitter = of_share(1, test_size=float(cv), random_state=seed)
     elif hasattr(cv, "split") or (isinstance(cv, Iterable) and not isinstance(cv, str)):
         _check_repeatable(cv, name)
         splitter = check_cv(cv)
@@ -64,7 +79,7 @@ def held_out_splits(
     labels = table.codes[:, 0] if table.is_1d else table.codes
     splits = []
     try:
-        pairs = list(splitter.split(np.zeros(n_samples), labels))
+        pairs = list(splitter.split(np.zeros(n_samples), labels, groups))
     except ValueError as error:
         raise ValueError(f"{name} cannot split these samples. Got {cv!r}: {error}") from error
     for train, test in pairs:
