@@ -29,6 +29,7 @@ from skgroup.selection import (
     describe_cost,
 )
 from skgroup.selection.gains import _group_gains
+from skgroup.store import key_of
 from skgroup.training.engine import fit_many
 from skgroup.training.loss import MultiTaskLoss
 
@@ -138,9 +139,8 @@ def test_warm_start_tells_estimators_apart_by_what_they_do(first, second):
 
 
 def test_weights_and_settings_of_modules_count():
-    key = _group_gains.key_of
-    assert key(module(0)) == key(module(0)) != key(module(1))
-    assert key(nn.Dropout(0.1)) != key(nn.Dropout(0.2))
+    assert key_of(module(0)) == key_of(module(0)) != key_of(module(1))
+    assert key_of(nn.Dropout(0.1)) != key_of(nn.Dropout(0.2))
 
 
 def test_classes_of_all_kinds_have_a_key():
@@ -161,9 +161,8 @@ def test_classes_of_all_kinds_have_a_key():
     class Module(MLP):
         kind = Slots
 
-    key = _group_gains.key_of
-    assert len({key(kind) for kind in (Settings, Slots, Module)}) == 3
-    assert key(Settings(0.1)) == key(Settings(0.1)) != key(Settings(0.2))
+    assert len({key_of(kind) for kind in (Settings, Slots, Module)}) == 3
+    assert key_of(Settings(0.1)) == key_of(Settings(0.1)) != key_of(Settings(0.2))
 
 
 def test_warm_start_looks_at_every_sample_of_a_dataset():

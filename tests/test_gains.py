@@ -12,8 +12,9 @@ from skorch.callbacks import Callback
 from skgroup import MultiTaskNet
 from skgroup.exceptions import TrainingInterruptedWarning
 from skgroup.selection import GroupGains, HigherOrderApproximation
-from skgroup.selection.gains import _group_gains
-from skgroup.training.engine import fit_many
+from skgroup.selection.gains import _group_gains, _plan
+from skgroup.selection.gains._plan import held_out_parts
+from skgroup.training.engine import check_data, fit_many
 
 pd = pytest.importorskip("pandas")
 
@@ -90,12 +91,10 @@ def test_gains_equal_a_literal_transcription(digits, net, scoring, relative_to, 
         net, masks=masks, cv=splits, scoring=scoring, relative_to=relative_to, random_state=0
     ).fit(X, Y, sample_weight=weight)
 
-    nets_of = {}
-
     def scores(group, m):
         """Score of each task of a group on held-out part m."""
         train, test = splits[m]
-        seed = nets_of.setdefault(m, [s for _, _, s in gains._parts(net_data, gains.seed_)][m])
+        seed = held_out_parts(splits, 1, net_data.table, gains.seed_)[m].seed
         fitted = clone(net)
         fitted._prepare(net_data.take(train, "balanced").select(np.array(group)), seed=seed)
         fitted._train(net_data.take(train, "balanced").select(np.array(group)))
@@ -201,7 +200,8 @@ def test_repeats_and_folds(four, net, trained):
     each = (alone - gains.scores_[0, :2]) / alone
     np.testing.assert_allclose(gains.gains_[0, :2], each.mean(axis=1))
     np.testing.assert_allclose(gains.gains_std_[0, :2], each.std(axis=1, ddof=1))
-    tests = [test for _, test, _ in gains._parts(clone(net)._check_data(X, Y, None), gains.seed_)]
+    table = check_data(clone(net), X, Y).table
+    tests = [part.test for part in held_out_parts(3, 2, table, gains.seed_)]
     for repeat in (tests[:3], tests[3:]):
         np.testing.assert_array_equal(np.sort(np.concatenate(repeat)), np.arange(240))
     assert not np.array_equal(tests[0], tests[3])
@@ -286,12 +286,12 @@ def test_nets_of_one_size_train_together_up_to_a_bound(four, net, monkeypatch):
     whole = GroupGains(net, random_state=0).fit(X, Y)
     assert sizes == [[1] * 4, [2] * 6, [3] * 4, [4]]
     sizes.clear()
-    monkeypatch.setattr(_group_gains, "_MOST_NETS", 4)
+    monkeypatch.setattr(_plan, "_MOST_NETS", 4)
     bounded = GroupGains(net, random_state=0).fit(X, Y)
     assert sizes == [[1] * 4, [2] * 4, [2] * 2, [3] * 4, [4]]
     same_measurements(bounded, whole, atol=1e-5)
     sizes.clear()
-    monkeypatch.setattr(_group_gains, "_BYTES", 1)  # memory for one net at a time
+    monkeypatch.setattr(_plan, "_BYTES", 1)  # memory for one net at a time
     GroupGains(net, masks="pairs", random_state=0).fit(X, Y)
     assert sizes == [[1]] * 4 + [[2]] * 6
 

@@ -1,0 +1,77 @@
+"""What measured scores depend on, in a form that can be compared and saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import joblib
+from scipy import sparse
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skgroup._random import local_seed
+from skgroup.selection.gains._plan import HeldOutPart
+from skgroup.store import fingerprint, key_of
+from skgroup.training import MultiTaskNet
+from skgroup.training.data import n_samples_of
+from skgroup.training.training_data import TrainingData
+
+__all__ = ["check_same", "conditions_of", "key_of_scoring"]
+
+#: Parameters of a net that do not decide what it learns from a seed.
+_WITHOUT_EFFECT = {"verbose", "device", "random_state"}
+
+
+def conditions_of(
+    net: MultiTaskNet, data: TrainingData, splits: list[HeldOutPart], scoring: Any
+) -> dict[str, str]:
+    """Keys of the data, the splits of one repeat, the scoring and the net, by their names."""
+    table = data.all_tasks
+    params = net.get_params(deep=False)
+    counted = [(name, params[name]) for name in sorted(set(params) - _WITHOUT_EFFECT)]
+    return {
+        "the data": joblib.hash(
+            (_as_arrays(data.X), table.codes, table.classes, data.sample_weight)
+        ),
+        "the 'cv' parameter": joblib.hash([(part.train, part.test) for part in splits]),
+        "the 'scoring' parameter": key_of_scoring(scoring),
+        "the 'estimator' parameter": _key("estimator", counted),
+    }
+
+
+def check_same(before: dict[str, str], now: dict[str, str]) -> None:
+    """Refuse to go on under other conditions."""
+    for name, key in now.items():
+        if before.get(name) != key:
+            raise ValueError(
+                "With warm_start=True, what GroupGains measured before must still hold, but "
+                f"{name} differs. Fit with warm_start=False to measure anew."
+            )
+
+
+def key_of_scoring(scoring: Any) -> str:
+    return scoring if isinstance(scoring, str) else _key("scoring", scoring)
+
+
+def _key(name: str, value: Any) -> str:
+    try:
+        return key_of(value)
+    except TypeError as error:
+        raise ValueError(
+            f"The '{name}' parameter of GroupGains cannot be compared with that of another fit: "
+            f"{error}."
+        ) from error
+
+
+def _as_arrays(X: Any) -> Any:
+    """Checked inputs in a form whose hash says what they hold; every sample of a Dataset."""
+    if isinstance(X, Tensor):
+        return X.numpy()
+    if isinstance(X, dict):
+        return {key: _as_arrays(value) for key, value in X.items()}
+    if sparse.issparse(X):
+        return X.shape, X.data, X.indices, X.indptr
+    if not isinstance(X, Dataset):
+        return X
+    with local_seed(0):  # a sample may be drawn at random (augmented)
+        return [joblib.hash(fingerprint(X[i])) for i in range(n_samples_of(X))]

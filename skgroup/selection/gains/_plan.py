@@ -1,0 +1,120 @@
+"""What there is to measure: groups, held-out parts, and nets that train together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skgroup._random import draw_seeds
+from skgroup.metrics.splits import held_out_splits
+from skgroup.selection.gains._masks import all_groups, check_masks
+from skgroup.tasks import OutputLayout, TaskTable, by_task_columns
+
+__all__ = ["HeldOutPart", "batches_of_groups", "groups_to_measure", "held_out_parts"]
+
+#: Tasks up to which all groups are trained: 2^10 - 1 nets.
+_MOST_TASKS = 10
+#: Nets that train together: as many as fit into so many bytes (weights, gradients, two moments
+#: and labels), and no more than a Ctrl-C may lose.
+_BYTES, _MOST_NETS = 2**28, 32
+
+
+class HeldOutPart(NamedTuple):
+    """Samples of a repeat and split, and the seed of all nets that are trained for it."""
+
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+    seed: int
+
+
+def groups_to_measure(masks: Any, table: TaskTable) -> NDArray[np.bool_]:
+    """The groups that `masks` asks for, (n_groups, n_tasks), without tasks of a single class."""
+    if not isinstance(masks, str):
+        return _given_groups(masks, table)
+    n_learnable = int(table.learnable.sum())
+    if masks == "pairs":
+        one = np.eye(n_learnable, dtype=bool)
+        i, j = np.triu_indices(n_learnable, k=1)
+        groups = np.vstack([one, one[i] | one[j]])
+    elif n_learnable > _MOST_TASKS:
+        raise ValueError(
+            f"The 'masks' parameter of GroupGains can be 'all' for at most {_MOST_TASKS} tasks "
+            f"({2**_MOST_TASKS - 1} nets); pass 'pairs' or the masks of some groups. "
+            f"Got 'all' for {n_learnable} tasks."
+        )
+    else:
+        groups = all_groups(n_learnable)
+    of_all = np.zeros((len(groups), table.n_tasks), dtype=bool)
+    of_all[:, table.learnable] = groups
+    return of_all
+
+
+def _given_groups(masks: Any, table: TaskTable) -> NDArray[np.bool_]:
+    name = "The 'masks' parameter of GroupGains"
+    given = by_task_columns(masks, table.names, f"The columns of {name[4:]}")
+    groups = check_masks(given, table.n_tasks, name=name)
+    if len(np.unique(groups, axis=0)) < len(groups):
+        raise ValueError(f"{name} must hold each group once.")
+    if table.learnable.all():
+        return groups
+    groups = groups & table.learnable
+    return np.unique(groups[groups.any(axis=1)], axis=0)
+
+
+def held_out_parts(cv: Any, n_repeats: int, table: TaskTable, seed: int) -> list[HeldOutPart]:
+    """The splits of all repeats."""
+    parts = []
+    for of_repeat in draw_seeds(seed, n_repeats):
+        splits = held_out_splits(cv, table, of_repeat, owner="GroupGains")
+        seeds = draw_seeds(of_repeat, len(splits))
+        parts += [HeldOutPart(*split, s) for split, s in zip(splits, seeds, strict=True)]
+    return parts
+
+
+def batches_of_groups(
+    groups: NDArray[np.bool_],
+    first: NDArray[np.bool_],
+    missing: NDArray[np.bool_],
+    table: TaskTable,
+    *,
+    n_weights: int,
+    together: bool,
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Which groups to train together for which held-out part.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n_groups, n_tasks) of bool
+    first : ndarray of shape (n_groups,) of bool
+        Those that are trained before the others of the same part.
+    missing : ndarray of shape (n_groups, n_parts) of bool
+        Which are to be trained for which part.
+    table : TaskTable
+    n_weights : int
+        Of a net.
+    together : bool
+        Whether several nets may train at once.
+
+    Yields
+    ------
+    part : int
+    rows : ndarray of int
+        Groups whose nets stack: multiclass tasks only with those of as many classes.
+    """
+    outputs = np.asarray(table.task_outputs)
+    batches: dict[Any, list[int]] = {}
+    for row in np.flatnonzero(missing.any(axis=1)).tolist():
+        of_group = outputs[groups[row]]
+        alike = OutputLayout(of_group).only is not None
+        kind = (len(of_group),) if alike else tuple(of_group.tolist())
+        batches.setdefault((not first[row], len(of_group), kind), []).append(row)
+    for part in range(missing.shape[1]):
+        for (_, size, _), rows in sorted(batches.items()):
+            to_train = np.array([row for row in rows if missing[row, part]], dtype=int)
+            bytes_of_net = 16 * n_weights + 8 * size * len(table.codes)
+            n_nets = int(np.clip(_BYTES // bytes_of_net, 1, _MOST_NETS)) if together else 1
+            for start in range(0, len(to_train), n_nets):
+                yield part, to_train[start : start + n_nets]
