@@ -1,10 +1,14 @@
 """K-means and fuzzy c-means with soft memberships, fast also for few but very long rows."""
 
+from __future__ import annotations
+
 import warnings
 from functools import cached_property
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lstsq
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
@@ -162,16 +166,16 @@ class FuzzyKMeans(
 
     def __init__(
         self,
-        n_clusters=3,
+        n_clusters: int = 3,
         *,
-        fuzziness=2.0,
-        algorithm="kmeans",
-        init="k-means++",
-        n_init=10,
-        max_iter=300,
-        tol=1e-4,
-        random_state=None,
-    ):
+        fuzziness: float = 2.0,
+        algorithm: str = "kmeans",
+        init: Any = "k-means++",
+        n_init: int = 10,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.fuzziness = fuzziness
         self.algorithm = algorithm
@@ -182,7 +186,7 @@ class FuzzyKMeans(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> FuzzyKMeans:
         """Find the clusters and the memberships of the rows.
 
         Parameters
@@ -289,22 +293,24 @@ class FuzzyKMeans(
         return self
 
     @cached_property
-    def cluster_centers_(self):
+    def cluster_centers_(self) -> NDArray[np.floating]:
         return self._compute_centers()
 
-    def _compute_centers(self):
+    def _compute_centers(self) -> NDArray[np.floating]:
         mixtures, exponent = self._mixtures
         del self._mixtures  # and with them the reference to the data
         return _scale(mixtures.all(), exponent)
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         getattr(self, "cluster_centers_", None)  # these go into pickles, the data do not
         return super().__getstate__()
 
-    def _check_finite(self, X):
+    def _check_finite(self, X: NDArray[np.floating]) -> None:
         assert_all_finite(X, input_name="X", estimator_name=type(self).__name__)
 
-    def _given_centers(self, X, random_state):
+    def _given_centers(
+        self, X: NDArray[np.floating], random_state: np.random.RandomState
+    ) -> list[NDArray[np.floating]]:
         """First centres from the caller: n_clusters rows a start, one start after another."""
         if isinstance(self.init, str):
             return []
@@ -324,7 +330,14 @@ class FuzzyKMeans(
                 )
         return [center for centers in draws for center in centers]
 
-    def _cluster(self, points, weights, starts, n_features, random_state):
+    def _cluster(
+        self,
+        points: NDArray[np.float64],
+        weights: NDArray[Any],
+        starts: Any,
+        n_features: int,
+        random_state: np.random.RandomState,
+    ) -> tuple[NDArray[np.float64], int]:
         """Centres (n_clusters, r) among points (m, r), and the number of iterations."""
         # Too few distinct points are split, so that every cluster can have one.
         used = np.flatnonzero(weights)
@@ -339,7 +352,7 @@ class FuzzyKMeans(
             used = np.resize(used, self.n_clusters)
         points, weights = points[used], weights[used] / np.bincount(used)[used]
 
-        def start():
+        def start() -> NDArray[np.float64]:
             if self.init == "k-means++":
                 return kmeans_plusplus(
                     points, int(self.n_clusters), sample_weight=weights, random_state=random_state
@@ -387,7 +400,7 @@ class FuzzyKMeans(
             )
         return centers, n_iter
 
-    def transform(self, X):
+    def transform(self, X: Any) -> NDArray[np.float64]:
         """Memberships of rows in the clusters.
 
         Parameters
@@ -400,7 +413,9 @@ class FuzzyKMeans(
         """
         return self._memberships(X)
 
-    def fit_transform(self, X, y=None, sample_weight=None):
+    def fit_transform(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> NDArray[np.float64]:
         """Find the clusters and return the memberships, see `fit`.
 
         Parameters
@@ -417,7 +432,7 @@ class FuzzyKMeans(
         """
         return self.fit(X, y, sample_weight).membership_.copy()
 
-    def predict(self, X):
+    def predict(self, X: Any) -> NDArray[np.intp]:
         """The cluster of largest membership for each row.
 
         Parameters
@@ -430,7 +445,7 @@ class FuzzyKMeans(
         """
         return self._memberships(X).argmax(axis=1)
 
-    def _memberships(self, X):
+    def _memberships(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         exponent = _exponent(X, self.cluster_centers_)
@@ -438,7 +453,7 @@ class FuzzyKMeans(
         return softmax(_logits(squared, self.fuzziness), axis=1)
 
 
-def _logits(squared, fuzziness):
+def _logits(squared: NDArray[np.float64], fuzziness: float) -> NDArray[np.float64]:
     """Log memberships (n, k) up to a constant a row, from squared distances (n, k)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         log_squared = np.log(squared)
@@ -447,11 +462,20 @@ def _logits(squared, fuzziness):
     return logits
 
 
-def _fuzzy_c_means(points, weights, centers, fuzziness, max_iter, tol):
+def _fuzzy_c_means(
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    centers: NDArray[np.float64],
+    fuzziness: float,
+    max_iter: int,
+    tol: float,
+) -> tuple[Any, NDArray[np.float64], int, Any]:
     """One start of fuzzy c-means: log of the objective, centres, iterations, last movement."""
     log_weights = np.log(weights)[:, None]
 
-    def log_terms(centers):
+    def log_terms(
+        centers: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Log of weight * membership**fuzziness, up to one constant, and squared distances."""
         squared = cdist(points, centers, "sqeuclidean")
         logits = _logits(squared, fuzziness)
@@ -475,12 +499,12 @@ def _fuzzy_c_means(points, weights, centers, fuzziness, max_iter, tol):
         return logsumexp(terms + np.log(squared)), centers, n_iter, movement
 
 
-def _exponent(*arrays):
+def _exponent(*arrays: NDArray[np.floating]) -> int:
     """The power of 2 to divide by before squares can leave float64's range, usually 0."""
     largest = max((max(a.max(), -a.min()) for a in arrays if a.dtype == np.float64), default=0.0)
     exponent = int(np.frexp(largest)[1])
     return exponent if abs(exponent) > 400 else 0
 
 
-def _scale(array, exponent):
+def _scale(array: NDArray[np.floating], exponent: int) -> NDArray[np.floating]:
     return np.ldexp(array, exponent) if exponent else array

@@ -1,6 +1,6 @@
 """Geometry of few but very long rows, in float64 and one block of columns at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -52,7 +52,7 @@ def centered_gram(R: np.ndarray, *others: np.ndarray) -> np.ndarray:
     n_rows, n_columns = len(R) + len(others), R.shape[1]
     blocks = list(_blocks(n_rows, n_columns))
 
-    def gram_of(blocks):
+    def gram_of(blocks: list[slice]) -> np.ndarray:
         gram = np.zeros((n_rows, n_rows))
         # One buffer for all blocks: fresh memory for each would take longer than the product.
         buffer = np.empty(n_rows * _width(n_rows, n_columns))
@@ -128,7 +128,7 @@ class Mixtures:
         return self.weights @ self.R
 
 
-def find_rows(R, others) -> list[int | None]:
+def find_rows(R: np.ndarray, others: Sequence[np.ndarray]) -> list[int | None]:
     """For each of the rows `others`, the index of an equal row of `R`, if one is easily found."""
     step = 1 + R.shape[1] // 64
     sample, found = R[:, ::step].copy(), []
@@ -138,7 +138,7 @@ def find_rows(R, others) -> list[int | None]:
     return found
 
 
-def lexicographic_rank(R) -> np.ndarray:
+def lexicographic_rank(R: np.ndarray) -> np.ndarray:
     """Dense rank of each row among the distinct rows of `R`, in lexicographic order.
 
     Equal rows share a rank. Columns are read only until all rows are told apart.
@@ -170,7 +170,7 @@ def lexicographic_rank(R) -> np.ndarray:
     return rank
 
 
-def squared_distances(R, centers) -> np.ndarray:
+def squared_distances(R: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances, exactly 0 where a row is a centre up to rounding.
 
     Parameters
@@ -205,7 +205,13 @@ def squared_distances(R, centers) -> np.ndarray:
     return squared
 
 
-def refine_small(squared, norms, R, rows, centers) -> np.ndarray:
+def refine_small(
+    squared: np.ndarray,
+    norms: np.ndarray,
+    R: np.ndarray,
+    rows: np.ndarray,
+    centers: np.ndarray | Mixtures,
+) -> np.ndarray:
     """Recompute by direct subtraction the squared distances that cancellation has spoilt.
 
     Parameters
