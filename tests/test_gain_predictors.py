@@ -284,12 +284,9 @@ def test_mtg_net_scales_with_the_gains(additive):
     assert np.isfinite(zero.predict(masks)[masks]).all()
 
 
-@pytest.mark.parametrize("validation_fraction", [None, 0.3])
-def test_mtg_net_same_seed_same_predictions_bitwise(additive, validation_fraction):
+def test_mtg_net_same_seed_same_predictions_bitwise(additive):
     masks, gains = additive
-    net = MTGNet(
-        max_epochs=10, batch_size=16, validation_fraction=validation_fraction, random_state=3
-    )
+    net = MTGNet(max_epochs=10, batch_size=16, random_state=3)
     first = net.fit(masks, gains).predict(masks)
     np.testing.assert_array_equal(clone(net).fit(masks, gains).predict(masks), first)
     other = clone(net).set_params(random_state=4).fit(masks, gains).predict(masks)
@@ -316,40 +313,12 @@ def test_nets_of_a_stack_train_as_if_alone(additive):
             optimizer.step()
 
 
-def test_validation_groups_are_not_trained_on_and_choose_the_epoch(additive):
-    masks, gains = additive
-    noise = np.random.RandomState(0).normal(size=gains.shape)  # nothing that could be learned
-    net = MTGNet(
-        8,
-        n_nets=3,
-        dropout=0.0,
-        validation_fraction=0.4,
-        patience=15,
-        max_epochs=400,
-        random_state=0,
-    ).fit(masks, noise)
-    n_epochs = len(net.validation_loss_)
-    assert n_epochs < 400  # the training loss falls on to the end, the validation loss does not
-    assert net.train_loss_[-1].max() < net.train_loss_[0].min()
-    np.testing.assert_array_equal(net.best_epoch_, net.validation_loss_.argmin(axis=0) + 1)
-    assert n_epochs == net.best_epoch_.max() + 15
-    # The kept weights are those of that epoch: training again, for so long, gives one of them.
-    k = int(net.best_epoch_.argmax())
-    shorter = clone(net).set_params(max_epochs=int(net.best_epoch_[k])).fit(masks, noise)
-    for name, value in net.module_.named_parameters():
-        last = dict(shorter.module_.named_parameters())[name]
-        np.testing.assert_array_equal(last[k].detach(), value[k].detach())
-    without = clone(net).set_params(validation_fraction=None, max_epochs=2).fit(masks, gains)
-    assert not hasattr(without, "validation_loss_")
-
-
 @pytest.mark.parametrize(
     ("params", "message"),
     [
         ({"embedding_dim": 6, "n_heads": 4}, "The 'embedding_dim' parameter of MTGNet must be a "),
         ({"dropout": 1.0}, "The 'dropout' parameter of MTGNet must be"),
         ({"n_nets": 0}, "The 'n_nets' parameter of MTGNet must be"),
-        ({"validation_fraction": 1.5}, "The 'validation_fraction' parameter of MTGNet must be"),
     ],
 )
 def test_wrong_parameters_of_mtg_net_are_named(additive, params, message):
@@ -362,10 +331,6 @@ def test_mtg_net_says_what_it_cannot_learn_from():
         ValueError, match=r"a group with each task to learn from. Got none with task 2"
     ):
         MTGNet().fit([[1, 1, 0]], np.zeros((1, 3)))
-    with pytest.raises(
-        ValueError, match=r"'validation_fraction' .* must leave groups on both sides"
-    ):
-        MTGNet(validation_fraction=0.5).fit([[1, 0], [0, 1]], np.zeros((2, 2)))
 
 
 # -- which groups to measure next --------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from numbers import Real
 
@@ -39,9 +38,8 @@ class CrossStitch(LevelNetwork):
         An entry a level: the width of its experts, or the widths of their layers.
     tower_hidden_units : int or sequence of int, default=(32,)
         Hidden layers of the towers.
-    own_share : float in [0, 1] or "random", default=0.9
-        What A starts from: this on the diagonal, the rest spread evenly over the row. "random"
-        is uniform(±√(1/n_tasks)), as in the code that AdaTT was compared by; a weak baseline.
+    own_share : float in [0, 1], default=0.9
+        What A starts from: this on the diagonal, the rest spread evenly over the row.
     dropout : float, default=0.0
         Probability of dropping an output of a layer of experts or towers.
     activation : callable, default=torch.nn.ReLU
@@ -75,16 +73,14 @@ class CrossStitch(LevelNetwork):
         *,
         expert_hidden_units: Sequence[int | Sequence[int]] = (128, 64),
         tower_hidden_units: int | Sequence[int] = (32,),
-        own_share: float | str = 0.9,
+        own_share: float = 0.9,
         dropout: float = 0.0,
         activation: Activation = nn.ReLU,
         extractor: Extractor = None,
     ) -> None:
         super().__init__(task_outputs, n_features, input_shape, extractor)
-        if own_share != "random" and not (isinstance(own_share, Real) and 0 <= own_share <= 1):
-            raise ValueError(
-                f"own_share must be a number from 0 to 1, or 'random'. Got {own_share!r}."
-            )
+        if not isinstance(own_share, Real) or not 0 <= own_share <= 1:
+            raise ValueError(f"own_share must be a number from 0 to 1. Got {own_share!r}.")
         of_levels = check_levels("expert_hidden_units", expert_hidden_units)
         tower = check_widths("tower_hidden_units", tower_hidden_units)
         self.units = Units(self.n_tasks, 1, 0)
@@ -100,11 +96,9 @@ class CrossStitch(LevelNetwork):
 class Stitch(nn.Module):
     """The matrix that mixes the tasks, `weight` (n_tasks, n_tasks)."""
 
-    def __init__(self, n_tasks: int, own_share: float | str) -> None:
+    def __init__(self, n_tasks: int, own_share: float) -> None:
         super().__init__()
-        if isinstance(own_share, str):
-            start = (2 * torch.rand(n_tasks, n_tasks) - 1) / math.sqrt(n_tasks)
-        elif n_tasks == 1:
+        if n_tasks == 1:
             start = torch.ones(1, 1)
         else:
             start = torch.full((n_tasks, n_tasks), (1 - own_share) / (n_tasks - 1))

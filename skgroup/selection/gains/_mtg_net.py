@@ -47,13 +47,6 @@ class MTGNet(GainPredictor):
         Groups a step.
     lr : float, default=0.01
     weight_decay : float, default=0.0
-    validation_fraction : float in (0, 1) or None, default=None
-        Share of the groups of two tasks and more that each net, at random, does not train on.
-        Its weights are then those of the epoch with the lowest L1 loss on them. None trains on
-        all groups for `max_epochs`.
-    patience : int, default=50
-        With a `validation_fraction`, training ends when no net has had a better epoch for so
-        many.
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -66,12 +59,8 @@ class MTGNet(GainPredictor):
     scale_ : float
         Mean absolute gain in measured groups of two tasks and more; the nets learn gains
         divided by it.
-    best_epoch_ : ndarray of shape (n_nets,)
-        Whose weights each net has, counted from 1.
     train_loss_ : ndarray of shape (n_epochs, n_nets)
         L1 loss, in units of gains, of each epoch as it trained.
-    validation_loss_ : ndarray of shape (n_epochs, n_nets)
-        After each epoch; set only with a `validation_fraction`.
     n_features_in_ : int
         Number of tasks.
 
@@ -118,8 +107,6 @@ class MTGNet(GainPredictor):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
-        "patience": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -135,8 +122,6 @@ class MTGNet(GainPredictor):
         batch_size: int = 128,
         lr: float = 0.01,
         weight_decay: float = 0.0,
-        validation_fraction: float | None = None,
-        patience: int = 50,
         random_state: Any = None,
     ) -> None:
         self.embedding_dim = embedding_dim
@@ -148,8 +133,6 @@ class MTGNet(GainPredictor):
         self.batch_size = batch_size
         self.lr = lr
         self.weight_decay = weight_decay
-        self.validation_fraction = validation_fraction
-        self.patience = patience
         self.random_state = random_state
 
     def _check_heads(self) -> None:
@@ -176,81 +159,42 @@ class MTGNet(GainPredictor):
             module = Attention(
                 self.n_nets, n_tasks, self.embedding_dim, self.n_layers, self.n_heads, self.dropout
             )
-            held_out = self._held_out(several.any(axis=1))
-            learned = self._train(
+            losses = self._train(
                 module,
                 torch.from_numpy(masks[:, order]),
                 torch.from_numpy(np.where(masks, gains / scale, 0)[:, order]).float(),
-                held_out,
             )
-        losses = {key: value * scale for key, value in learned.items() if key.endswith("loss_")}
-        return learned | losses | {"module_": module, "task_order_": order, "scale_": scale}
+        return {
+            "module_": module,
+            "task_order_": order,
+            "scale_": scale,
+            "train_loss_": losses * scale,
+        }
 
-    def _held_out(self, may_be: NDArray[np.bool_]) -> Tensor | None:
-        """Groups (n_nets, n_groups) that each net does not train on."""
-        if self.validation_fraction is None:
-            return None
-        candidates = torch.from_numpy(np.flatnonzero(may_be))
-        n_held_out = max(1, round(self.validation_fraction * len(candidates)))
-        if n_held_out >= len(may_be) or not len(candidates):
-            raise ValueError(
-                "The 'validation_fraction' parameter of MTGNet must leave groups on both sides. "
-                f"Got {self.validation_fraction} for {len(candidates)} groups of two tasks and "
-                "more."
-            )
-        held_out = torch.zeros(self.n_nets, len(may_be), dtype=torch.bool)
-        drawn = torch.rand(self.n_nets, len(candidates)).argsort(dim=1)[:, :n_held_out]
-        return held_out.scatter_(1, candidates[drawn], True)
-
-    def _train(
-        self, module: Attention, masks: Tensor, gains: Tensor, held_out: Tensor | None
-    ) -> dict[str, Any]:
+    def _train(self, module: Attention, masks: Tensor, gains: Tensor) -> NDArray[np.float32]:
+        """Train the stack; the loss of each epoch and net."""
         optimizer = torch.optim.Adam(
             module.parameters(), lr=self.lr, weight_decay=self.weight_decay
         )
-        counted = masks.expand(self.n_nets, *masks.shape)
-        if held_out is not None:
-            validated = counted & held_out[..., None]
-            counted = counted & ~held_out[..., None]
-        train_loss, validation_loss = [], []
-        best = torch.full((self.n_nets,), torch.inf)
-        best_epoch = torch.zeros(self.n_nets, dtype=torch.long)
-        kept = {name: p.detach().clone() for name, p in module.named_parameters()}
-        for epoch in range(1, self.max_epochs + 1):
-            module.train()
-            error, n = torch.zeros(self.n_nets), torch.zeros(self.n_nets)
+        module.train()
+        losses = []
+        for _ in range(self.max_epochs):
+            total, n_entries = torch.zeros(self.n_nets), 0
             for batch in torch.randperm(len(masks)).split(self.batch_size):
                 optimizer.zero_grad()
-                losses, n_entries = _l1(module(masks[batch]), gains[batch], counted[:, batch])
-                (losses / n_entries.clamp(min=1)).sum().backward()
+                present = masks[batch]
+                error = ((module(present) - gains[batch]).abs() * present).sum(dim=(1, 2))
+                (error / present.sum()).sum().backward()
                 optimizer.step()
-                error, n = error + losses.detach(), n + n_entries
-            train_loss.append(error / n)
-            if held_out is None:
-                continue
-            module.eval()
-            with torch.no_grad():
-                losses, n_entries = _l1(module(masks), gains, validated)
-                loss = losses / n_entries
-                validation_loss.append(loss)
-                better = loss < best
-                best, best_epoch[better] = torch.where(better, loss, best), epoch
-                for name, p in module.named_parameters():
-                    kept[name][better] = p[better]
-            if epoch - int(best_epoch.max()) >= self.patience:
-                break
+                total, n_entries = total + error.detach(), n_entries + int(present.sum())
+            losses.append(total / n_entries)
         module.eval()
         if not all(torch.isfinite(p).all() for p in module.parameters()):
             raise ValueError(
                 "The training of MTGNet has diverged: its weights are not finite. A lower 'lr' "
                 f"than {self.lr} may help."
             )
-        learned: dict[str, Any] = {"train_loss_": torch.stack(train_loss).numpy()}
-        if held_out is None:
-            return learned | {"best_epoch_": np.full(self.n_nets, self.max_epochs)}
-        module.load_state_dict(kept)
-        learned["validation_loss_"] = torch.stack(validation_loss).numpy()
-        return learned | {"best_epoch_": best_epoch.numpy()}
+        return torch.stack(losses).numpy()
 
     def _predict(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         seen = torch.from_numpy(masks[:, self.task_order_])
@@ -338,12 +282,6 @@ class MTGNet(GainPredictor):
                 strength[best] = -np.inf
                 turn += skipped + 1
         return np.concatenate(found)
-
-
-def _l1(predicted: Tensor, gains: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of absolute errors and number of entries, of each net."""
-    error = (predicted - gains).abs() * counted
-    return error.sum(dim=(1, 2)), counted.sum(dim=(1, 2)).float()
 
 
 def _canonical_order(masks: NDArray[np.bool_], gains: NDArray[np.float64]) -> NDArray[np.intp]:
