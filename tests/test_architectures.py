@@ -751,7 +751,7 @@ def test_specialists_whose_native_weights_are_one_start_from_learned_ones(data, 
     x = torch.from_numpy(X[:20])
     kept = [2, 4, 5] if cls is AdaTT else [2, 4]
     torch.testing.assert_close(level.experts(x), net.module_.levels[0].experts(x)[:, kept])
-    torch.testing.assert_close(level.native(), torch.eye(len(kept))[: level.native.own.shape[0]])
+    torch.testing.assert_close(level.native(), torch.eye(len(kept))[: level.native.native.shape[0]])
 
 
 def test_numbers_of_experts_may_be_bound_by_partial(data):

@@ -1,4 +1,4 @@
-"""Multi-task networks as plain torch modules."""
+"""Multi-task networks as plain torch modules, for `MultiTaskNet` to train."""
 
 from skgroup.nn._adatt import AdaTT, AdaTTSp
 from skgroup.nn._cross_stitch import CrossStitch

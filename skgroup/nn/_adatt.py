@@ -24,7 +24,7 @@ __all__ = ["AdaTT", "AdaTTSp"]
 
 
 class AdaTT(LevelNetwork):
-    """Adaptive task-to-task fusion [1]_: every task draws on the experts of all tasks.
+    """Adaptive task-to-task fusion [1]_: every task has experts, and draws on those of all.
 
     At each level, task t fuses the outputs E of all experts by a softmax gate on its own input,
     and adds its own experts in weights of their own (the native term):
@@ -108,14 +108,14 @@ class AdaTT(LevelNetwork):
         if not isinstance(native, bool):
             raise ValueError(f"native must be True or False. Got {native!r}.")
         self.units = Units(self.n_tasks, n_task_experts, n_shared_experts)
-        of_levels = check_levels("expert_hidden_units", expert_hidden_units)
+        level_widths = check_levels("expert_hidden_units", expert_hidden_units)
         gate = check_widths("gate_hidden_units", gate_hidden_units)
         tower = check_widths("tower_hidden_units", tower_hidden_units)
         self.levels = nn.ModuleList()
         n_in = self.n_inputs
-        for number, widths in enumerate(of_levels, start=1):
+        for number, widths in enumerate(level_widths, start=1):
             # At the last level the shared unit only supplies experts.
-            n_fusing = self.n_tasks + (n_shared_experts > 0 and number < len(of_levels))
+            n_fusing = self.n_tasks + (n_shared_experts > 0 and number < len(level_widths))
             experts = Experts(n_in, widths, self.units, activation, dropout)
             # The shared unit, which stands behind the tasks, fuses for no task.
             tasks = torch.arange(self.n_tasks + 1)[:n_fusing]
@@ -129,7 +129,7 @@ class AdaTT(LevelNetwork):
 
 
 class AdaTTSp(AdaTT):
-    """AdaTT [1]_ without a shared unit: its variant AdaTT-sp.
+    """AdaTT [1]_ without experts that belong to no task: its variant AdaTT-sp.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ gate_hidden_units, tower_hidden_units, native, dropout, activation, extractor
 
 
 class NativeWeights(TaskPart):
-    """The weights v of each unit's own experts, as a matrix (n_units, n_experts).
+    """How much each unit adds of its own experts: v, as a matrix (n_units, n_experts).
 
     Parameters
     ----------
@@ -196,15 +196,14 @@ class NativeWeights(TaskPart):
         The first so many units have such weights.
     """
 
-    own: Tensor
-    scale: Tensor | None
+    native: Tensor
 
     def __init__(self, units: Units, n_fusing: int) -> None:
         fusing = units.owner < n_fusing
         super().__init__(units.tasks[fusing][:, None])
         self.experts = units.tasks
-        own = units.owner == torch.arange(n_fusing)[:, None]
-        self.register_buffer("own", own.to(torch.get_default_dtype()), persistent=False)
+        native = units.owner == torch.arange(n_fusing)[:, None]
+        self.register_buffer("native", native.to(torch.get_default_dtype()), persistent=False)
         self.n_others = int((~fusing).sum())
         self.fixed = len(units.owner) == len(units.owner.unique())
         if self.fixed:
@@ -214,18 +213,22 @@ class NativeWeights(TaskPart):
 
     def forward(self) -> Tensor:
         """The matrix, 0 where an expert is not the unit's own."""
-        return self.own if self.fixed else self.own * F.pad(self.weight, [0, self.n_others])
+        if self.fixed:
+            return self.native
+        return self.native * F.pad(self.weight, [0, self.n_others])
 
     def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
-        """The weights of these tasks; none where they are 1 in a net of these tasks, by the
-        rule, though they were learned here."""
+        """The weights of some tasks, see `MultiTaskNet.load_tasks`.
+
+        There are none where each unit is left with a single expert: there they are 1.
+        """
         kept = self.experts[torch.isin(self.experts, torch.cat([tasks, torch.tensor([SHARED])]))]
         one_each = len(kept) == len(kept.unique())
         return {} if one_each else super().weights_of_tasks(tasks, outputs)
 
 
 class FusionLevel(nn.Module):
-    """A level of AdaTT.
+    """A level of AdaTT: experts, and for each unit that fuses a mixture of all of them.
 
     Parameters
     ----------
@@ -255,5 +258,5 @@ class FusionLevel(nn.Module):
         """Mean gate weights of the tasks plus native weights, (n_tasks, n_experts)."""
         return self._weights(h)[:, : self.n_tasks].mean(0)
 
-    def own_parts(self) -> list[nn.Module]:
+    def task_parts(self) -> list[nn.Module]:
         return [self.gates] if self.native is None else [self.gates, self.native]

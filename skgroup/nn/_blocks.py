@@ -1,4 +1,4 @@
-"""What the architectures are built from: many linear layers, experts, gates or towers as one.
+"""Building blocks of the architectures: many linear layers, experts, gates or towers as one.
 
 Tensors of several units (tasks, experts, gates) have the shape (batch, n_units, width); where
 all units are given the same input it is (batch, width), without copies.
@@ -23,7 +23,7 @@ __all__ = [
     "Gates",
     "TaskPart",
     "Towers",
-    "made_by",
+    "make_module",
     "padded_slots",
 ]
 
@@ -34,7 +34,7 @@ SHARED = -1
 
 
 class TaskPart(nn.Module):
-    """A part of a network whose parameters have rows that belong to tasks.
+    """A part of a network whose weights belong to tasks, row by row.
 
     Rows stand in the order of the tasks that they belong to, `SHARED` last.
 
@@ -50,8 +50,7 @@ class TaskPart(nn.Module):
         self.tasks = tasks
 
     def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
-        """The parameters of this part in a net of some of the tasks, see
-        `MultiTaskNet.load_tasks`.
+        """The weights of some tasks, see `MultiTaskNet.load_tasks`.
 
         Parameters
         ----------
@@ -76,8 +75,8 @@ class TaskPart(nn.Module):
         }
 
 
-def made_by(name: str, make: Any) -> nn.Module:
-    """The module that a class, or another callable, makes."""
+def make_module(name: str, make: Any) -> nn.Module:
+    """Call a class, or another callable, that makes a torch module."""
     rule = f"{name} must be a class or function that makes a torch module, as torch.nn.ReLU does."
     if isinstance(make, nn.Module) or not callable(make):
         raise ValueError(f"{rule} Got {make!r}.")
@@ -91,7 +90,7 @@ def made_by(name: str, make: Any) -> nn.Module:
 
 
 class BlockLinear(TaskPart):
-    """Linear layers side by side, initialised as `torch.nn.Linear` does each alone.
+    """Several linear layers computed as one, each initialised as `torch.nn.Linear` is.
 
     Parameters
     ----------
@@ -137,7 +136,9 @@ class BlockLinear(TaskPart):
 
 
 class BlockMLP(nn.Sequential):
-    """Multilayer perceptrons of equal shape side by side, an activation behind every layer.
+    """Several multilayer perceptrons of equal shape computed as one.
+
+    An activation follows every layer, the last too.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ class BlockMLP(nn.Sequential):
         for width in widths:
             slots = torch.arange(len(tasks) * width).reshape(len(tasks), width)
             self.append(BlockLinear(n_in, slots, tasks.repeat_interleave(width)))
-            self.append(made_by("activation", activation))
+            self.append(make_module("activation", activation))
             if dropout:
                 self.append(nn.Dropout(dropout))
             n_in = width
@@ -173,7 +174,7 @@ class BlockMLP(nn.Sequential):
 
 
 class Gates(nn.Module):
-    """Softmax gates side by side.
+    """Several softmax gates computed as one: each weighs the experts that it sees.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ class Gates(nn.Module):
 
 
 class Towers(nn.Module):
-    """The towers of all tasks: multilayer perceptrons that end in the logits.
+    """The towers of all tasks: a multilayer perceptron a task, which ends in its logits.
 
     Parameters
     ----------

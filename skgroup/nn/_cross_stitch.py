@@ -22,7 +22,7 @@ __all__ = ["CrossStitch"]
 
 
 class CrossStitch(LevelNetwork):
-    """Cross-stitch network [1]_: a network a task, mixed behind every level.
+    """Cross-stitch network [1]_: a network a task; behind every level, tasks mix their features.
 
     f_t = Σ_s A[t, s] E_s, with a learned matrix A a level and the expert E_s of task s.
 
@@ -81,12 +81,12 @@ class CrossStitch(LevelNetwork):
         super().__init__(task_outputs, n_features, input_shape, extractor)
         if not isinstance(own_share, Real) or not 0 <= own_share <= 1:
             raise ValueError(f"own_share must be a number from 0 to 1. Got {own_share!r}.")
-        of_levels = check_levels("expert_hidden_units", expert_hidden_units)
+        level_widths = check_levels("expert_hidden_units", expert_hidden_units)
         tower = check_widths("tower_hidden_units", tower_hidden_units)
         self.units = Units(self.n_tasks, 1, 0)
         self.levels = nn.ModuleList()
         n_in = self.n_inputs
-        for widths in of_levels:
+        for widths in level_widths:
             experts = Experts(n_in, widths, self.units, activation, dropout)
             self.levels.append(StitchLevel(experts, Stitch(self.n_tasks, own_share)))
             n_in = widths[-1]
@@ -94,7 +94,7 @@ class CrossStitch(LevelNetwork):
 
 
 class Stitch(nn.Module):
-    """The matrix that mixes the tasks, `weight` (n_tasks, n_tasks)."""
+    """The matrix that says how much each task takes from each: `weight` (n_tasks, n_tasks)."""
 
     def __init__(self, n_tasks: int, own_share: float) -> None:
         super().__init__()
@@ -110,12 +110,12 @@ class Stitch(nn.Module):
         return torch.matmul(self.weight, experts)
 
     def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
-        """How some tasks mix each other, see `MultiTaskNet.load_tasks`."""
+        """The weights of some tasks, see `MultiTaskNet.load_tasks`."""
         return {"weight": self.weight.detach()[tasks][:, tasks]}
 
 
 class StitchLevel(nn.Module):
-    """A level of a cross-stitch network.
+    """A level of a cross-stitch network: an expert a task, and the matrix that mixes them.
 
     Parameters
     ----------
@@ -136,5 +136,5 @@ class StitchLevel(nn.Module):
         """The matrix, which does not depend on the inputs."""
         return self.stitch.weight.clone()
 
-    def own_parts(self) -> list[nn.Module]:
+    def task_parts(self) -> list[nn.Module]:
         return [self.stitch]

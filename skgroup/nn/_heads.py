@@ -1,4 +1,4 @@
-"""Task heads."""
+"""The heads of all tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LinearHeads(nn.Linear):
     """
 
     def weights_of_tasks(self, tasks: Tensor, outputs: Tensor) -> dict[str, Tensor]:
-        """The rows of some tasks, as `MultiTaskNet.load_tasks` asks for them.
+        """The weights of some tasks, see `MultiTaskNet.load_tasks`.
 
         Parameters
         ----------

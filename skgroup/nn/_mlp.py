@@ -16,7 +16,7 @@ __all__ = ["MLP"]
 
 
 class MLP(nn.Module):
-    """Hard parameter sharing: one multilayer perceptron with a linear head a task.
+    """Hard parameter sharing: one multilayer perceptron for all tasks, a linear head a task.
 
     All heads are one linear layer, so that many tasks cost one matrix product.
 

@@ -22,7 +22,7 @@ __all__ = ["MMoE", "MultiLevelMMoE"]
 
 
 class MultiLevelMMoE(LevelNetwork):
-    """Several levels of MMoE [1]_, as AdaTT was compared with [2]_.
+    """MMoE [1]_ with several levels of experts, as in the comparisons of AdaTT [2]_.
 
     Each expert of a level is given a mixture of the outputs of the level before, by a softmax
     gate of its own; at the last level each task has a gate. All gates see the input of the
@@ -88,15 +88,15 @@ class MultiLevelMMoE(LevelNetwork):
     ) -> None:
         super().__init__(task_outputs, n_features, input_shape, extractor)
         n_experts = check_int("n_experts", n_experts, 1)
-        of_levels = check_levels("expert_hidden_units", expert_hidden_units)
+        level_widths = check_levels("expert_hidden_units", expert_hidden_units)
         gate = check_widths("gate_hidden_units", gate_hidden_units)
         tower = check_widths("tower_hidden_units", tower_hidden_units)
         self.units = Units(0, (), n_experts)
         self.levels = nn.ModuleList()
         n_in = self.n_inputs
-        for number, widths in enumerate(of_levels, start=1):
+        for number, widths in enumerate(level_widths, start=1):
             experts = BlockMLP(n_in, widths, self.units.tasks, activation, dropout)
-            last = number == len(of_levels)
+            last = number == len(level_widths)
             tasks = torch.arange(self.n_tasks) if last else self.units.tasks
             seen = torch.ones(len(tasks), n_experts, dtype=torch.bool)
             gates = Gates(self.n_inputs, gate, seen, tasks, self.units.tasks, activation)
@@ -138,7 +138,7 @@ class MultiLevelMMoE(LevelNetwork):
 
 
 class MMoE(MultiLevelMMoE):
-    """Multi-gate mixture of experts [1]_: shared experts, and a softmax gate a task.
+    """Multi-gate mixture of experts [1]_: all tasks share the experts, each has a gate.
 
         f_t = softmax(W_t x) · (e_1(x), …, e_n(x))
 
@@ -199,7 +199,7 @@ dropout, activation, extractor
 
 
 class MixtureLevel(nn.Module):
-    """A level of MMoE.
+    """A level of MMoE: experts, and gates that mix them.
 
     Parameters
     ----------
@@ -216,5 +216,5 @@ class MixtureLevel(nn.Module):
         """Mixtures (batch, n_gates, n_out) of experts on `h`, by gates on the input `x`."""
         return torch.bmm(self.gates(x), self.experts(h))
 
-    def own_parts(self) -> list[nn.Module]:
+    def task_parts(self) -> list[nn.Module]:
         return [self.gates]

@@ -16,7 +16,7 @@ from skgroup.nn._blocks import (
     Activation,
     BlockMLP,
     Towers,
-    made_by,
+    make_module,
 )
 
 __all__ = [
@@ -34,26 +34,26 @@ Extractor = nn.Module | Callable[[], nn.Module] | None
 
 
 def check_int(name: str, value: Any, least: int) -> int:
-    """An int that is at least so large, or an error."""
+    """The value as an int; ValueError if it is none, or below `least`."""
     if not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{name} must be an int >= {least}. Got {value!r}.")
     return int(value)
 
 
 def check_widths(
-    name: str, value: Any, *, empty: bool = True, what: str = "layer"
+    name: str, value: Any, *, empty: bool = True, entry: str = "layer"
 ) -> tuple[int, ...]:
-    """Widths of layers, an int being one layer."""
+    """The widths of layers as a tuple; an int is one layer."""
     widths = (value,) if isinstance(value, Integral) else value
     if not _is_sequence(widths) or not all(isinstance(w, Integral) and int(w) >= 1 for w in widths):
         raise ValueError(f"{name} must be ints >= 1. Got {value!r}.")
     if len(widths) == 0 and not empty:
-        raise ValueError(f"{name} must name at least one {what}. Got {value!r}.")
+        raise ValueError(f"{name} must name at least one {entry}. Got {value!r}.")
     return tuple(int(w) for w in widths)
 
 
 def check_levels(name: str, value: Any) -> list[tuple[int, ...]]:
-    """Widths of the layers of each level."""
+    """The widths of the layers of each level, as a list of tuples."""
     if not _is_sequence(value) or len(value) == 0:
         raise ValueError(
             f"{name} must have an entry a level, an int or a sequence of ints, and at least one "
@@ -69,7 +69,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 class Units:
-    """The units of a level: a task each with its own experts, and perhaps a shared one behind.
+    """The units of a level: one a task, with its experts, and perhaps one of shared experts.
 
     Parameters
     ----------
@@ -143,9 +143,9 @@ class Experts(nn.Module):
 
 
 class TowerNetwork(nn.Module):
-    """An input, something that is fused for each task, and a tower a task.
+    """Base class of nets that compute features for each task and end in a tower a task.
 
-    A subclass sets `towers` and has the method `_fuse`.
+    A subclass sets `towers` and has the method `_fuse`, which computes the features.
     """
 
     towers: Towers
@@ -162,7 +162,7 @@ class TowerNetwork(nn.Module):
         extractor: Extractor,
     ) -> None:
         super().__init__()
-        self.task_outputs = check_widths("task_outputs", task_outputs, empty=False, what="task")
+        self.task_outputs = check_widths("task_outputs", task_outputs, empty=False, entry="task")
         self.n_tasks = len(self.task_outputs)
         if input_shape is None:
             if n_features is None:
@@ -170,7 +170,7 @@ class TowerNetwork(nn.Module):
                     f"{type(self).__name__} needs n_features or input_shape. Got neither."
                 )
             input_shape = (n_features,)
-        shape = check_widths("n_features or input_shape", input_shape, empty=False, what="axis")
+        shape = check_widths("n_features or input_shape", input_shape, empty=False, entry="axis")
         if n_features is not None and shape != (n_features,):
             raise ValueError(
                 f"input_shape must be (n_features,) where both are given. Got {shape} and "
@@ -180,7 +180,7 @@ class TowerNetwork(nn.Module):
         self.n_inputs = math.prod(shape)
         if extractor is not None:
             made = copy.deepcopy(extractor) if isinstance(extractor, nn.Module) else None
-            made = made or made_by("extractor", extractor)
+            made = made or make_module("extractor", extractor)
             self.extractor, self.n_inputs = made, _width_behind(made, shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,11 +194,11 @@ class TowerNetwork(nn.Module):
     def shared_parameters(self) -> list[nn.Parameter]:
         """Parameters that the outputs of more than one task depend on.
 
-        What only the last level's gates and the towers hold is a task's own. Tensors that hold
-        both kinds of weights are shared.
+        All but those of the towers and of what mixes the experts at the last level. A tensor
+        that holds weights of both kinds is shared.
         """
-        own = {p for part in self._own_parts() for p in part.parameters()}
-        return [p for p in self.parameters() if p not in own]
+        of_one_task = {p for part in self._task_parts() for p in part.parameters()}
+        return [p for p in self.parameters() if p not in of_one_task]
 
     def _features(self, x: Tensor) -> Tensor:
         return (x if self.extractor is None else self.extractor(x)).flatten(1)
@@ -207,12 +207,12 @@ class TowerNetwork(nn.Module):
         """Inputs (batch, n_inputs) fused for each task: (batch, n_tasks, width)."""
         raise NotImplementedError
 
-    def _own_parts(self) -> list[nn.Module]:
+    def _task_parts(self) -> list[nn.Module]:
         return [self.towers]
 
 
 def _width_behind(extractor: nn.Module, shape: tuple[int, ...]) -> int:
-    """Features that an extractor makes of a sample, found by a pass that leaves no trace."""
+    """How many features an extractor makes of a sample, by a trial that leaves no trace."""
     modes = [(part, part.training) for part in extractor.modules()]
     first = next(extractor.parameters(), torch.empty(0))
     devices = [first.device] if first.device.type == "cuda" else []
@@ -240,12 +240,12 @@ def _width_behind(extractor: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 class LevelNetwork(TowerNetwork):
-    """Levels of units, one after another.
+    """Base class of nets with several levels, each of which gives every unit new features.
 
     A subclass sets `units` and `levels`. A level maps (batch, n_units, width), at first
     (batch, n_inputs), to what the units of the next level are given; has `mean_weights` of the
-    same inputs, (n_tasks, n_experts); and `own_parts`, its parts that are a task's own where
-    it is the last.
+    same inputs, (n_tasks, n_experts); and `task_parts`, its parts whose weights serve a
+    single task each where it is the last.
     """
 
     units: Units
@@ -256,9 +256,9 @@ class LevelNetwork(TowerNetwork):
             x = level(x)
         return x
 
-    def _own_parts(self) -> list[nn.Module]:
+    def _task_parts(self) -> list[nn.Module]:
         last: Any = self.levels[-1]
-        return [self.towers, *last.own_parts()]
+        return [self.towers, *last.task_parts()]
 
     @torch.no_grad()
     def expert_weights(self, x: Tensor) -> list[Tensor]:
@@ -275,12 +275,12 @@ class LevelNetwork(TowerNetwork):
             Means over the batch, 0 where a task does not see an expert. Experts stand in the
             order of `expert_names`.
         """
-        h, found = self._features(x), []
+        h, weights = self._features(x), []
         levels: Any = self.levels
         for level in levels:
-            found.append(level.mean_weights(h))
+            weights.append(level.mean_weights(h))
             h = level(h)
-        return found
+        return weights
 
     def expert_names(self, task_names: Sequence[str] | None = None) -> list[str]:
         """Names of the experts of a level, the same at every level: by task, then the shared.

@@ -94,20 +94,21 @@ class PLE(LevelNetwork):
         super().__init__(task_outputs, n_features, input_shape, extractor)
         n_shared_experts = check_int("n_shared_experts", n_shared_experts, 1)
         self.units = Units(self.n_tasks, n_task_experts, n_shared_experts)
-        of_levels = check_levels("expert_hidden_units", expert_hidden_units)
+        level_widths = check_levels("expert_hidden_units", expert_hidden_units)
         gate = check_widths("gate_hidden_units", gate_hidden_units)
         tower = check_widths("tower_hidden_units", tower_hidden_units)
         self.levels = nn.ModuleList()
         n_in = self.n_inputs
-        for number, widths in enumerate(of_levels, start=1):
+        for number, widths in enumerate(level_widths, start=1):
             experts = Experts(n_in, widths, self.units, activation, dropout)
-            tasks, of_experts = torch.arange(self.n_tasks), self.units.tasks
-            gates = Gates(n_in, gate, _seen(self.units), tasks, of_experts, activation)
-            of_shared = None
-            if number < len(of_levels):
-                seen = torch.ones(1, self.units.n_experts, dtype=torch.bool)
-                of_shared = Gates(n_in, gate, seen, torch.tensor([SHARED]), of_experts, activation)
-            self.levels.append(ExtractionLevel(experts, gates, of_shared, self.units))
+            tasks, owners = torch.arange(self.n_tasks), self.units.tasks
+            gates = Gates(n_in, gate, _seen(self.units), tasks, owners, activation)
+            shared_gate = None
+            if number < len(level_widths):
+                all_seen = torch.ones(1, self.units.n_experts, dtype=torch.bool)
+                no_task = torch.tensor([SHARED])
+                shared_gate = Gates(n_in, gate, all_seen, no_task, owners, activation)
+            self.levels.append(ExtractionLevel(experts, gates, shared_gate, self.units))
             n_in = widths[-1]
         self.towers = Towers(n_in, self.task_outputs, tower, activation, dropout)
 
@@ -119,7 +120,7 @@ def _seen(units: Units) -> Tensor:
 
 
 class ExtractionLevel(nn.Module):
-    """A level of PLE.
+    """A level of PLE: experts, and for each unit a mixture of those that it sees.
 
     Parameters
     ----------
@@ -169,5 +170,5 @@ class ExtractionLevel(nn.Module):
         """Mean gate weights of the tasks, (n_tasks, n_experts)."""
         return self._task_weights(h).mean(0)
 
-    def own_parts(self) -> list[nn.Module]:
+    def task_parts(self) -> list[nn.Module]:
         return [self.gates]

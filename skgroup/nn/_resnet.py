@@ -87,7 +87,7 @@ class _ResNet(nn.Module):
         self.trunk.fc = nn.Identity()
         # The first images tell whether "imagenet" is right for their values. Later ones are not
         # looked at: that would make a GPU wait.
-        self._look = isinstance(normalize, str) and mean_std is not None
+        self._check_range = isinstance(normalize, str) and mean_std is not None
 
     def _mean_and_std(
         self, normalize: Any, of_imagenet: Any, weights: Any, channels: int
@@ -128,13 +128,13 @@ class _ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, n_outputs) of images (batch, channels, height, width)."""
-        if self._look:
-            self._look_at(x)
+        if self._check_range:
+            self._try_range(x)
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
         return self.heads(self.trunk(x))
 
-    def _look_at(self, x: Tensor) -> None:
+    def _try_range(self, x: Tensor) -> None:
         least, most = x.min().item(), x.max().item()
         if least < 0 or most > 255 or 0 < most <= 1:
             raise ValueError(
@@ -143,7 +143,7 @@ class _ResNet(nn.Module):
                 "module__normalize=((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), for images "
                 "that are normalised already None."
             )
-        self._look = False
+        self._check_range = False
 
 
 class ResNet18(_ResNet):
@@ -296,7 +296,7 @@ def _torchvision_models(owner: str) -> Any:
 
 
 def _find_weights(known: Any, weights: Any, owner: str) -> Any:
-    """The member of torchvision's enumeration that is meant."""
+    """The member of torchvision's enumeration of weights that a name stands for."""
     if isinstance(weights, str):
         weights = known.__members__.get(weights.removeprefix(f"{known.__name__}."), weights)
     if not isinstance(weights, known):
@@ -308,7 +308,7 @@ def _find_weights(known: Any, weights: Any, owner: str) -> Any:
 
 
 def _first_convolution(channels: int, *, kernel_size: int, stride: int) -> nn.Conv2d:
-    """As torchvision's, for images of another kind."""
+    """A first convolution as torchvision's, for other images than ImageNet's."""
     layer = nn.Conv2d(channels, 64, kernel_size, stride, kernel_size // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer

@@ -14,7 +14,7 @@ __all__ = ["SharedBottom"]
 
 
 class SharedBottom(TowerNetwork):
-    """Hard parameter sharing [1]_: one multilayer perceptron, and a tower a task.
+    """Hard parameter sharing [1]_: one multilayer perceptron for all tasks, and a tower a task.
 
     `MLP` is the same without hidden layers in the towers.
 
