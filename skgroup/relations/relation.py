@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ class RelationMixin(TransformerMixin, BaseEstimator):
     A subclass has `fit`, `get_feature_names_out` and `_rows`, which gives the rows (n_tasks, d)
     once it is fitted.
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class GainPredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     A subclass implements `_fit(masks, gains)`, which returns the fitted attributes, and
     `_predict(masks)`, both of checked arrays.
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, masks: Any, gains: Any) -> Any:

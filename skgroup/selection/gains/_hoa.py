@@ -47,8 +47,6 @@ class HigherOrderApproximation(GainPredictor):
            [ nan,  nan,  0. ]])
     """
 
-    _parameter_constraints: dict[str, Any] = {}  # noqa: RUF012 - scikit-learn reads the class's
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, masks: Any, gains: Any) -> HigherOrderApproximation:
         """Learn from measured single tasks and pairs; larger groups are not looked at.
