@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import TensorDataset
 
-from skgroup import MultiTaskNet
+from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.nn import MLP, MMoE
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
@@ -65,6 +65,10 @@ REFUSED = [
     ({"criterion": torch.nn.BCELoss}, "'criterion' parameter .* raises"),
     ({"optimizer": lambda *args, **kwargs: 3}, "'optimizer' parameter"),
     ({"optimizer__foo": 3}, "'optimizer' parameter"),
+    ({"optimizer__param_groups": 3}, "must be a list of pairs"),
+    ({"optimizer__param_groups": ["heads*"]}, "must be a list of pairs"),
+    ({"optimizer__param_groups": [("foo*", {"lr": 1})]}, "'foo\\*', which matches none of"),
+    ({"optimizer__param_groups": [("heads*", {"foo": 1})]}, "options of Adam. Got 'foo'"),
     ({"predict_nonlinearity": lambda z: z[:, :1]}, "'predict_nonlinearity' parameter must return"),
     ({"predict_nonlinearity": lambda: 1}, "'predict_nonlinearity' parameter must take"),
     ({"train_split": ValidSplit}, "'train_split' parameter"),
@@ -196,3 +200,48 @@ def test_options_of_the_optimizer_that_are_set_after_fit_are_those_of_the_next_o
     fitted = net().fit(X, Y).set_params(optimizer__weight_decay=0.25)
     assert fitted.get_params()["optimizer__weight_decay"] == 0.25
     assert fitted.fit(X, Y).optimizer_.param_groups[0]["weight_decay"] == 0.25
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    "classes", [3, "ab", {0, 1}, {"a": [0, 1]}, [0, 1], [[0, 1], 3], [[0, 1], None], [[], [0, 1]]]
+)
+def test_classes_that_are_not_labels_of_each_task_are_refused(classes):
+    with pytest.raises(ValueError, match="The 'classes' of partial_fit must be a list of arrays"):
+        net().partial_fit(X, Y, classes=classes)
+
+
+def test_classes_may_be_given_again_but_not_new_ones():
+    fitted = net().partial_fit(X, Y, classes=[[0, 1]] * 2).partial_fit(X, Y, classes=[[0, 1]] * 2)
+    with pytest.raises(ValueError, match="must be those of the first call"):
+        fitted.partial_fit(X, Y, classes=[[0, 1, 2]] * 2)
+
+
+# -- copies and devices ------------------------------------------------------------------------
+
+
+class Keeps(torch.nn.Linear):
+    """Keeps the output of its last pass."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_features, n_outputs)
+        self.parts = [None]
+
+    def forward(self, x):
+        self.output = self.parts[0] = super().forward(x)
+        return self.output
+
+
+@pytest.mark.parametrize("strategy", ["sequential", "stacked"])
+def test_modules_that_keep_their_last_output_can_be_copied(strategy):
+    fitted = MultiTaskNet(Keeps, max_epochs=1, random_state=0).fit(X, Y)
+    assert MultiTaskNet(fitted.module_, max_epochs=1).fit(X, Y).history
+    grouped = GroupedMTLClassifier.stl(MultiTaskNet(Keeps, max_epochs=1), strategy=strategy)
+    for one in (fitted, grouped.fit(X, Y)):
+        np.testing.assert_array_equal(copy.deepcopy(one).predict_proba(X), one.predict_proba(X))
+
+
+def test_no_device_leaves_the_module_where_it_is():
+    fitted = net(device=None).fit(X, Y)
+    twin = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(twin.predict_proba(X), net().fit(X, Y).predict_proba(X))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import functools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from inspect import Parameter, signature
 from numbers import Integral, Real
@@ -333,10 +334,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         self : MultiTaskNet
         """
         first = not self.initialized_
+        if classes is not None:
+            classes = _classes_given(classes, y)
         if not first:
+            if classes is not None:
+                self._check_known(classes)
             classes = self.task_classes_
-        elif classes is not None:
-            classes = [np.unique(c) for c in (classes if np.ndim(y) == 2 else [classes])]
         with unchanged_on_error(self):
             data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
             if first:
@@ -346,6 +349,15 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if interruption is not None:
             raise interruption
         return self
+
+    def _check_known(self, classes: list[NDArray]) -> None:
+        known = {label for of_task in self.task_classes_ for label in of_task.tolist()}
+        for label in [label for of_task in classes for label in of_task.tolist()]:
+            if label not in known:
+                raise ValueError(
+                    "The 'classes' of partial_fit must be those of the first call. Got also "
+                    f"{label!r}."
+                )
 
     def _train_or_undo(self, data: TrainingData, **fit_params: Any) -> BaseException | None:
         """Train; an interruption is handed back, for what was learned to be kept.
@@ -614,6 +626,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     self.notify("on_train_end", X=dataset, y=None)
             finally:
                 self.callbacks_ = own
+                _cut_graphs(self.module_)
                 self.__dict__.pop("valid_weight_", None)
 
     def _prepare(
@@ -681,6 +694,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self.initialize()
             self._try_module(data, fit_params)
             self._rehearse(data, fit_params)
+        _cut_graphs(self.module_)  # of the trial
 
     def _rehearse(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
         """Try what a step, the batches and the callbacks will do."""
@@ -840,6 +854,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Build the optimizer of all parameters that are trained."""
+        self._check_param_groups()
         with _named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
             super().initialize_optimizer(*args, **kwargs)
         if not callable(getattr(self.optimizer_, "step", None)):
@@ -848,6 +863,33 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 f"{self.optimizer!r}, which gives {self.optimizer_!r}."
             )
         return self
+
+    def _check_param_groups(self) -> None:
+        """Refuse groups of parameters that would have no effect."""
+        given = self.get_params_for("optimizer").get("param_groups", [])
+        rule = (
+            "The 'optimizer__param_groups' parameter must be a list of pairs (pattern, options), "
+            "each pattern matching names of parameters of the module"
+        )
+        pairs = isinstance(given, list | tuple) and all(
+            isinstance(pair, list | tuple)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], Mapping)
+            for pair in given
+        )
+        if not pairs:
+            raise ValueError(f"{rule}. Got {given!r}.")
+        names = [name for name, _ in self.get_all_learnable_params()]
+        for pattern, options in given:
+            if self.selected_ is None and not fnmatch.filter(names, pattern):
+                raise ValueError(f"{rule}. Got {pattern!r}, which matches none of {names}.")
+            unknown = sorted(options.keys() - signature(self.optimizer).parameters.keys())
+            if unknown and isinstance(self.optimizer, type):
+                raise ValueError(
+                    f"{rule}, with options of {self.optimizer.__name__}. Got {unknown[0]!r} for "
+                    f"{pattern!r}."
+                )
 
     def initialize(self) -> Any:
         """Build module, criterion, optimizer and callbacks; called by `fit`."""
@@ -963,7 +1005,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
 
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
-        with self._device_resolved():
+        with nullcontext() if self.device is None else self._device_resolved():
             return super()._initialize_module(*args, **kwargs)
 
     def _initialize_criterion(self, *args: Any, **kwargs: Any) -> Any:
@@ -1001,6 +1043,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def _device(self) -> Any:
         if isinstance(self.device, str) and self.device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device is None:  # the module stays where it was made
+            module = self.__dict__.get("module_")
+            first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+            return torch.device("cpu") if first is None else first.device
         return self.device
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
@@ -1392,6 +1438,36 @@ def _named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterato
             f"The '{name}' parameter cannot be built. Got {factory!r} with {kwargs}: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _classes_given(classes: Any, y: Any) -> list[NDArray]:
+    """The 'classes' of a first partial_fit, one array a task."""
+    rule = (
+        "The 'classes' of partial_fit must be a list of arrays, the labels of each task, or, for "
+        f"1-D y, an array of labels. Got {classes!r}."
+    )
+    if isinstance(classes, str | Mapping | Set) or not isinstance(classes, Iterable):
+        raise ValueError(rule)
+    of_tasks = list(classes)
+    try:
+        if np.ndim(y) == 1 or (y is None and not any(np.ndim(c) for c in of_tasks)):
+            of_tasks = [of_tasks]
+        if any(isinstance(c, Set) or np.ndim(c) != 1 or len(c) == 0 for c in of_tasks):
+            raise ValueError(rule)
+        return [np.unique(c) for c in of_tasks]
+    except (TypeError, ValueError) as error:
+        raise ValueError(rule) from error
+
+
+def _cut_graphs(module: Any) -> None:
+    """Detach tensors that a module has kept of its last pass: they hold all activations, and no
+    module that holds them can be copied."""
+    for part in module.modules() if isinstance(module, nn.Module) else ():
+        for values in [vars(part), *(v for v in vars(part).values() if isinstance(v, dict | list))]:
+            for key in values if isinstance(values, dict) else range(len(values)):
+                value = values[key]
+                if isinstance(value, Tensor) and not value.is_leaf:
+                    values[key] = value.detach()
 
 
 def _same(a: Any, b: Any) -> bool:
