@@ -124,7 +124,25 @@ def validate_data(estimator: Any, X: Any, **rules: Any) -> Any:
     if np.ma.is_masked(X):
         raise ValueError("X must have no masked entry.")
     with argument_named("X"):
-        return _sklearn_validate_data(estimator, X, **rules)
+        try:
+            return _sklearn_validate_data(estimator, X, **rules)
+        except (TypeError, ValueError) as error:
+            column = _first_without_numbers(X)
+            if column is None:
+                raise
+            raise type(error)(
+                f"X must hold numbers. Column {column!r} does not: {error}"
+            ) from error
+
+
+def _first_without_numbers(X: Any) -> Any:
+    """Name of the first column of a DataFrame whose values are no numbers; None if all are."""
+    for column in getattr(X, "columns", ()):
+        try:
+            np.asarray(X[column]).astype(np.float64)
+        except (TypeError, ValueError):
+            return column
+    return None
 
 
 def _check_sample_weight(sample_weight: Any, X: Any, **rules: Any) -> Any:

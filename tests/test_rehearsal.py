@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch.callbacks import BatchScoring, EarlyStopping, EpochScoring, Freezer, LRScheduler
@@ -245,3 +246,26 @@ def test_no_device_leaves_the_module_where_it_is():
     fitted = net(device=None).fit(X, Y)
     twin = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(twin.predict_proba(X), net().fit(X, Y).predict_proba(X))
+
+
+# -- inputs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_sparse_tensors_are_refused_by_their_layout(layout):
+    refused = torch.from_numpy(X).to_sparse(layout=layout)
+    fitted = net().fit(X, Y)
+    for call in (lambda: net().fit(refused, Y), lambda: fitted.predict(refused)):
+        with pytest.raises(TypeError, match=r"X must be a dense tensor, .*: call to_dense"):
+            call()
+
+
+@pytest.mark.parametrize("values", ["text", pd.Categorical(["x"] * 40)])
+def test_a_column_of_X_that_holds_no_numbers_is_named(values):
+    table = pd.DataFrame(X, columns=list("abcd"))
+    fitted = net().fit(table, Y)
+    table["c"] = values
+    for call in (lambda: net().fit(table, Y), lambda: fitted.predict(table)):
+        with pytest.raises(ValueError, match=r"X must hold numbers\. Column 'c' does not"):
+            call()

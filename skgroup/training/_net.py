@@ -1463,7 +1463,9 @@ def _cut_graphs(module: Any) -> None:
     """Detach tensors that a module has kept of its last pass: they hold all activations, and no
     module that holds them can be copied."""
     for part in module.modules() if isinstance(module, nn.Module) else ():
-        for values in [vars(part), *(v for v in vars(part).values() if isinstance(v, dict | list))]:
+        holders: list[Any] = [vars(part)]
+        holders += [v for v in vars(part).values() if isinstance(v, dict | list)]
+        for values in holders:
             for key in values if isinstance(values, dict) else range(len(values)):
                 value = values[key]
                 if isinstance(value, Tensor) and not value.is_leaf:

@@ -99,7 +99,15 @@ def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, Tensor) and X.dtype == torch.bfloat16:
         X = X.float()
     if isinstance(X, Tensor):
-        X = X.detach().cpu().numpy()
+        if X.layout != torch.strided:
+            raise TypeError(
+                "X must be a dense tensor, or a sparse matrix of SciPy. Got a tensor of the layout "
+                f"{X.layout}: call to_dense() first."
+            )
+        try:
+            X = X.detach().cpu().numpy()
+        except (TypeError, NotImplementedError, RuntimeError) as error:  # quantized, meta, nested
+            raise TypeError(f"X must be a tensor that NumPy can hold: {error}") from error
     try:
         X = validate_data(estimator, X, reset=reset, accept_sparse="csr", **_rules(X))
     except ValueError as error:
