@@ -46,7 +46,6 @@ class MTGNet(GainPredictor):
     batch_size : int, default=128
         Groups a step.
     lr : float, default=0.01
-    weight_decay : float, default=0.0
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -106,7 +105,6 @@ class MTGNet(GainPredictor):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -121,7 +119,6 @@ class MTGNet(GainPredictor):
         max_epochs: int = 100,
         batch_size: int = 128,
         lr: float = 0.01,
-        weight_decay: float = 0.0,
         random_state: Any = None,
     ) -> None:
         self.embedding_dim = embedding_dim
@@ -132,7 +129,6 @@ class MTGNet(GainPredictor):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
-        self.weight_decay = weight_decay
         self.random_state = random_state
 
     def _check_heads(self) -> None:
@@ -173,9 +169,7 @@ class MTGNet(GainPredictor):
 
     def _train(self, module: Attention, masks: Tensor, gains: Tensor) -> NDArray[np.float32]:
         """Train the stack; the loss of each epoch and net."""
-        optimizer = torch.optim.Adam(
-            module.parameters(), lr=self.lr, weight_decay=self.weight_decay
-        )
+        optimizer = torch.optim.Adam(module.parameters(), lr=self.lr)
         module.train()
         losses = []
         for _ in range(self.max_epochs):
