@@ -21,7 +21,6 @@ training part and one test half, and are too narrow for new data.
 """
 
 import argparse
-import json
 import time
 import warnings
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.evidence import interval
+from benchmarks.result_file import ResultFile
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import census_income_encoder, fetch_census_income
 from skgroup.metrics import multitask_roc_auc_score
@@ -102,7 +102,7 @@ def load(folder):
     return [(encoder.transform(A).astype(np.float32), B[list(TASKS)].to_numpy()) for A, B in parts]
 
 
-def run(name, n_experts, make, data, n_seeds, lines, path):
+def run(name, n_experts, make, data, n_seeds, lines, results):
     """All fits of one way that the results file lacks."""
     warnings.simplefilter("ignore")
     done = {(line["lr"], line["seed"]): line for line in lines}
@@ -126,8 +126,7 @@ def run(name, n_experts, make, data, n_seeds, lines, path):
                 "test": scores[1].tolist(),
                 "seconds": time.perf_counter() - start,
             }
-            with path.open("a") as file:
-                file.write(json.dumps(done[lr, seed]) + "\n")
+            results.append(done[lr, seed])
         return done[lr, seed]
 
     tried = [fit(lr, 0) for lr in LEARNING_RATES]
@@ -191,12 +190,9 @@ def main():
     parser.add_argument("--print", action="store_true", help="only print what was measured")
     args = parser.parse_args()
 
-    def read():
-        rows = args.results.read_text().splitlines() if args.results.exists() else []
-        return [json.loads(row) for row in rows]
-
+    results = ResultFile(args.results, "census_income")
     if not args.print:
-        lines, data = read(), load(args.data)
+        lines, data = results.read(), load(args.data)
         Parallel(n_jobs=args.n_jobs)(
             delayed(run)(
                 name,
@@ -205,12 +201,12 @@ def main():
                 data,
                 args.n_seeds,
                 [x for x in lines if (x["experts"], x["way"]) == (n_experts, name)],
-                args.results,
+                results,
             )
             for n_experts, units in SIZES.items()
             for name, make in ways(n_experts, units).items()
         )
-    print(table(read()))
+    print(table(results.read()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Times depend on what else the machine does.
 """
 
 import argparse
-import json
 import time
 import warnings
 from functools import partial
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.real_data import PROBLEMS
+from benchmarks.result_file import ResultFile
 from skgroup import GroupedMTLClassifier
 from skgroup.comparison.intervals import paired_interval
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
@@ -272,15 +272,13 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore")
 
-    lines = []
-    if args.results.exists():
-        lines = [json.loads(line) for line in args.results.read_text().splitlines()]
+    results = ResultFile(args.results, "evidence")
+    lines = results.read()
     done = {(line["data"], line["seed"], line["method"]) for line in lines}
 
     def write(line):
         lines.append(line)
-        with args.results.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        results.append(line)
 
     for seed in range(args.n_seeds):
         for name in args.sets:

@@ -17,7 +17,6 @@ have given, and the best of all 15 chosen on the test data, which no criterion c
 """
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from benchmarks.evidence import interval
 from benchmarks.real_data import PROBLEMS
+from benchmarks.result_file import ResultFile
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
 from skgroup.ensemble._serving import Mixture
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
@@ -75,11 +75,14 @@ def measure(name, folder, seed):
             model = FuzzyKMeans(k, fuzziness=fuzziness, random_state=seed).fit(R)
             models[k, fuzziness] = model
             rows[k, fuzziness] = {
-                "silhouette": silhouette_score(R, model.labels_) if fuzziness == 2 else -np.inf,
                 "Xie-Beni": -xie_beni(R, model, fuzziness),
                 "partition coefficient": partition_coefficient(model.membership_),
-                "stability": stability(maps, k, seed) if fuzziness == 2 else -np.inf,
             }
+            if fuzziness == 2:
+                rows[k, fuzziness] |= {
+                    "silhouette": silhouette_score(R, model.labels_),
+                    "stability": stability(maps, k, seed),
+                }
     membership = np.hstack([model.membership_ for model in models.values()])
     clf = GroupedMTLClassifier(problem.net, membership, random_state=seed)
     clf.fit(problem.X_train, problem.Y_train)
@@ -100,7 +103,7 @@ def measure(name, folder, seed):
 def choices(rows):
     """What each way of choosing takes, as a key of `rows`."""
     criteria = ("silhouette", "Xie-Beni", "partition coefficient", "stability")
-    chosen = {name: max(rows, key=lambda key: rows[key][name]) for name in criteria}
+    chosen = {name: max(rows, key=lambda key: rows[key].get(name, -np.inf)) for name in criteria}
     for k in sorted({key[0] for key in rows}):
         chosen[f"always {k}, fuzziness 2"] = (k, 2.0)
     return chosen
@@ -119,19 +122,17 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore")
 
-    done = {}
-    if args.results.exists():
-        for line in map(json.loads, args.results.read_text().splitlines()):
-            rows = {(row["k"], row["fuzziness"]): row for row in line["rows"]}
-            done[line["data"], line["seed"]] = rows
+    results, done = ResultFile(args.results, "number_of_groups"), {}
+    for line in results.read():
+        rows = {(row["k"], row["fuzziness"]): row for row in line["rows"]}
+        done[line["data"], line["seed"]] = rows
     for seed in range(args.n_seeds):
         for name in args.sets:
             if (name, seed) in done:
                 continue
             done[name, seed] = measure(name, args.data, seed)
             rows = [{"k": k, "fuzziness": f, **row} for (k, f), row in done[name, seed].items()]
-            with args.results.open("a") as file:
-                file.write(json.dumps({"data": name, "seed": seed, "rows": rows}) + "\n")
+            results.append({"data": name, "seed": seed, "rows": rows})
 
     for score in ("F1", "AUC"):
         print(f"\n**test {score}, less that of 3 groups with fuzziness 2**\n")

@@ -41,6 +41,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from skorch.callbacks import Callback
 
 from benchmarks.evidence import interval
+from benchmarks.result_file import ResultFile
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, nn
 from skgroup.datasets import fetch_celeba_tasks, fetch_cifar10_tasks, fetch_cifar100_tasks
 from skgroup.exceptions import TrainingInterruptedWarning
@@ -186,8 +187,7 @@ class Reproduction:
         key = key_of(line)
         if key not in self.done:
             self.done.add(key)
-            with self.args.results.open("ab", buffering=0) as file:  # seeds may write at once
-                file.write(f"{json.dumps(line)}\n".encode())
+            result_file(self.args.results).append(line)
 
     def score(self, way, k, kept, weights, n_nets, seconds):
         """F1 after every epoch of the nets' probabilities, weighted for each task."""
@@ -276,6 +276,10 @@ def setting_of(args):
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     setting["device"] = torch.device(auto if args.device == "auto" else args.device).type
     return setting
+
+
+def result_file(path):
+    return ResultFile(path, "reproduce_stg_mtl")
 
 
 def key_of(line):
@@ -672,19 +676,13 @@ def main():
         )
     args.work = args.work or args.results.with_suffix(".work")
 
-    def read():
-        text = args.results.read_text() if args.results.exists() else ""
-        if text and not text.endswith("\n"):  # an interrupted run cut the last line off
-            text = text[: text.rfind("\n") + 1]
-            args.results.write_text(text)
-        return [json.loads(row) for row in text.splitlines()]
-
+    results = result_file(args.results)
     if args.print and not args.results.exists():
         parser.error(f"--print needs the results of a run. There is no file {args.results}.")
     if not args.print:
-        done = {key_of(line) for line in read()}
+        done = {key_of(line) for line in results.read()}
         Parallel(n_jobs=args.n_jobs)(delayed(run)(args, seed, done) for seed in args.seeds)
-    lines = read()
+    lines = results.read()
     print(table(lines), verdicts(lines), superclass_table(lines), claims(lines), sep="\n\n")
     if args.pictures:
         draw(lines, args.pictures)

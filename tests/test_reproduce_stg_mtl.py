@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from sklearn.metrics import adjusted_mutual_info_score, f1_score
 pytest.importorskip("pandas")
 
 from benchmarks import reproduce_stg_mtl as stg
+from benchmarks.result_file import ResultFile
+from skgroup.exceptions import FileFormatError
 
 CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
 ANIMALS = [0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
@@ -254,7 +257,7 @@ def test_score_is_a_loop_over_tasks_and_nets(tmp_path):
         before = found.copy()
         own.score(way, 3, found, weights, 4, 1.5)
         np.testing.assert_array_equal(found, before)
-        line = json.loads(own.args.results.read_text())
+        (line,) = stg.result_file(own.args.results).read()
         assert (line["nets"], line["seconds"], line["way"]) == (4, 1.5, way)
         for part, start, Y in (("train", 0, truth[0]), ("test", n_scored, truth[1])):
             for epoch in range(n_epochs):
@@ -350,7 +353,7 @@ def test_a_run_that_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     options += ["--n-clusters", 2, "--ways", "grouped", "ensemble", "stl"]
     run(monkeypatch, *options)
     printed, text = capsys.readouterr().out, results.read_text()
-    lines = [json.loads(row) for row in text.splitlines()]
+    lines = stg.result_file(results).read()
     assert [line.get("way", line.get("source")) for line in lines] == [
         *["MTL", "STL", "mtl", "stl", "grouped", "ensemble"]
     ]
@@ -383,7 +386,8 @@ def test_a_run_that_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     assert results.read_text() == text
     results.write_text(text[:-20])  # a line that was cut off
     run(monkeypatch, *options)
-    assert results.read_text() == text
+    assert stg.result_file(results).read() == lines
+    assert capsys.readouterr().out == printed * 2
 
     # Files and lines from before: an array for each single-task net, and no device.
     apart = np.full((10, 2, 60, 10), np.nan, dtype=np.float16)
@@ -393,7 +397,27 @@ def test_a_run_that_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     old = [line for line in lines if line.get("way") != "STL"]
     for line in old:
         del line["device"]
-    results.write_text("".join(f"{json.dumps(line)}\n" for line in old))
+    results.write_text(rows[0] + "".join(f"{json.dumps(line)}\n" for line in old))
     run(monkeypatch, *options)
-    assert json.loads(results.read_text().splitlines()[-1]) == json.loads(rows[1])
-    assert len(results.read_text().splitlines()) == len(rows)
+    after = stg.result_file(results).read()
+    assert (after[-1], len(after)) == (lines[1], len(lines))
+
+
+def test_a_file_of_something_else_stays_as_it_is(tmp_path, monkeypatch):
+    results = tmp_path / "settings.json"
+    results.write_text('{"kind": "of mine"}')
+    with pytest.raises(FileFormatError, match=r"settings\.json holds something else"):
+        run(monkeypatch, "--print", "--results", results)
+    assert results.read_text() == '{"kind": "of mine"}'
+
+
+def test_scores_that_are_not_defined_are_kept_as_none(tmp_path):
+    file = stg.result_file(tmp_path / "r.jsonl")
+    file.append({"f1": [0.5, float("nan")], "k": 2})
+    assert file.read() == [{"f1": [0.5, None], "k": 2}]
+
+
+@pytest.mark.parametrize("name", ["evidence", "census_income", "reproduce_stg_mtl"])
+def test_results_that_are_checked_in_can_be_read(name):
+    path = Path(stg.__file__).parent / "results" / f"{name.replace('reproduce_', '')}.jsonl"
+    assert len(ResultFile(path, name).read()) > 100
