@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import joblib
-from scipy import sparse
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from skgroup._random import local_seed
 from skgroup.selection.gains._plan import HeldOutPart
-from skgroup.store import fingerprint, key_of
+from skgroup.store import key_of
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
 from skgroup.training.training_data import TrainingData
@@ -30,10 +27,8 @@ def conditions_of(
     params = net.get_params(deep=False)
     counted = [(name, params[name]) for name in sorted(set(params) - _WITHOUT_EFFECT)]
     return {
-        "the data": joblib.hash(
-            (_as_arrays(data.X), table.codes, table.classes, data.sample_weight)
-        ),
-        "the 'cv' parameter": joblib.hash([(part.train, part.test) for part in splits]),
+        "the data": key_of(_key_of_inputs(data.X), table.codes, table.classes, data.sample_weight),
+        "the 'cv' parameter": key_of([(part.train, part.test) for part in splits]),
         "the 'scoring' parameter": key_of_scoring(scoring),
         "the 'estimator' parameter": _key("estimator", counted),
     }
@@ -63,15 +58,9 @@ def _key(name: str, value: Any) -> str:
         ) from error
 
 
-def _as_arrays(X: Any) -> Any:
-    """Checked inputs in a form whose hash says what they hold; every sample of a Dataset."""
-    if isinstance(X, Tensor):
-        return X.numpy()
-    if isinstance(X, dict):
-        return {key: _as_arrays(value) for key, value in X.items()}
-    if sparse.issparse(X):
-        return X.shape, X.data, X.indices, X.indptr
+def _key_of_inputs(X: Any) -> str:
+    """The key of checked inputs: of a Dataset, that of all its samples, not of its ends alone."""
     if not isinstance(X, Dataset):
-        return X
+        return key_of(X)
     with local_seed(0):  # a sample may be drawn at random (augmented)
-        return [joblib.hash(fingerprint(X[i])) for i in range(n_samples_of(X))]
+        return key_of([key_of(X[i]) for i in range(n_samples_of(X))])
