@@ -12,7 +12,7 @@ from skorch.dataset import ValidSplit
 from skorch.helper import predefined_split
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.nn import MLP, MMoE
@@ -269,3 +269,27 @@ def test_a_column_of_X_that_holds_no_numbers_is_named(values):
     for call in (lambda: net().fit(table, Y), lambda: fitted.predict(table)):
         with pytest.raises(ValueError, match=r"X must hold numbers\. Column 'c' does not"):
             call()
+
+
+# -- side effects ------------------------------------------------------------------------------
+
+
+def test_tasks_that_a_split_leaves_without_labels_are_said_once():
+    table = Y.astype(float)
+    table[:32, 1] = np.nan
+    split = predefined_split(TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)))
+
+    def first(dataset):
+        return Subset(dataset, range(30)), split(dataset)[1]
+
+    with pytest.warns(UserWarning, match="leaves no labels to train on of task 1") as said:
+        net(train_split=first).fit(X, table)
+    assert len(said) == 1
+
+
+def test_the_trial_leaves_training_the_random_numbers_that_it_had(monkeypatch):
+    params = {"module__dropout": 0.5, "train_split": ValidSplit(0.25)}
+    tried = net(**params, **scored("f1_macro")).fit(X, Y)
+    monkeypatch.setattr(MultiTaskNet, "_rehearse", lambda *args: None)
+    untried = net(**params, **scored("f1_macro")).fit(X, Y)
+    np.testing.assert_array_equal(tried.predict_proba(X), untried.predict_proba(X))

@@ -703,7 +703,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         with local_seed(self.seed_), self._device_resolved():
             try_step(self, dataset, trial_batch(dataset, data.largest), **fit_params)
             split_params = {} if _routing_enabled() else fit_params
-            train, valid = self.get_split_datasets(dataset, None, **split_params)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # training splits once more, and says it
+                train, valid = self.get_split_datasets(dataset, None, **split_params)
             self.__dict__.pop("valid_weight_", None)
             n_batches = self._check_batches(train)
             self._built_iterator(dataset if valid is None else valid, training=False)
