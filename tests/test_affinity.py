@@ -712,3 +712,14 @@ def test_verbose_shows_progress(digits, small_net, capsys):
         warnings.simplefilter("error")
         InterTaskAffinity(small_net).fit(X, Y)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("relation", [InterTaskAffinity, GradientCosineAffinity])
+def test_a_nonlinearity_of_predictions_changes_no_affinity(relation):
+    X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    Y = (X[:, :3] > 0).astype(int)
+    nets = [
+        MultiTaskNet(max_epochs=2, random_state=0, predict_nonlinearity=nonlinearity)
+        for nonlinearity in ("auto", lambda logits: torch.sigmoid(logits / 5))
+    ]
+    np.testing.assert_array_equal(*(relation(net).fit(X, Y).affinity_ for net in nets))

@@ -75,6 +75,8 @@ class InterTaskAffinity(NetAffinityMixin):
     of parameters differ; `scale_by_lr` then divides by the largest). The lookahead is plain
     gradient descent with that rate, whatever the optimizer of the net.
 
+    Losses are of logits: a `predict_nonlinearity` of the net changes no affinity.
+
     The loss of a task is the net's: class weights, sample weights, the mean over the observed
     labels of the batch; but without `task_weight`. Forward passes before and after the step have
     the same dropout masks (those of the training step, where torch draws the same numbers for a
