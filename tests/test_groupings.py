@@ -1,5 +1,7 @@
 """Ready-made groupings: from X and Y to groups, and what that will cost."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -20,7 +22,8 @@ from skgroup.selection import (
     TAGGrouping,
     describe_cost,
 )
-from skgroup.training import engine
+from skgroup.training import _net, engine
+from skgroup.training.training_data import check_training_data
 
 
 @pytest.fixture
@@ -84,6 +87,33 @@ def test_cost_is_foretold_and_every_task_served_once(data, net, trained, make):
     np.testing.assert_array_equal(serving.sum(axis=1), 1)
     assert (serving <= membership).all()
     assert grouping.gap_ == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: TAGGrouping(net, 2, every=2),
+        lambda net: ExhaustiveGrouping(net, 2),
+        lambda net: HOAGrouping(net, 2),
+        lambda net: MTGNetGrouping(net, 2, predictor=MTGNet(max_epochs=3)),
+    ],
+)
+def test_data_are_checked_once(data, net, monkeypatch, make, constant):
+    X, Y = data
+    if constant:
+        Y = np.column_stack([Y[:, :3], np.ones(len(Y), dtype=int)])
+    checked = []
+
+    def counting(*args, **kwargs):
+        checked.append(1)
+        return check_training_data(*args, **kwargs)
+
+    monkeypatch.setattr(_net, "check_training_data", counting)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if constant else "error")
+        make(net).set_params(random_state=0).fit(X, Y)
+    assert len(checked) == 1
 
 
 def test_splits_that_are_given_are_counted(data, net, trained):

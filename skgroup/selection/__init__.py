@@ -1,13 +1,11 @@
 """What groups gain, and the choice of groups from it."""
 
+from skgroup.selection._describe_cost import describe_cost
+from skgroup.selection._exhaustive_grouping import ExhaustiveGrouping
 from skgroup.selection._group_selector import GroupSelector
-from skgroup.selection._groupings import (
-    ExhaustiveGrouping,
-    HOAGrouping,
-    MTGNetGrouping,
-    TAGGrouping,
-    describe_cost,
-)
+from skgroup.selection._hoa_grouping import HOAGrouping
+from skgroup.selection._mtg_net_grouping import MTGNetGrouping
+from skgroup.selection._tag_grouping import TAGGrouping
 from skgroup.selection.gains import GroupGains, HigherOrderApproximation, MTGNet
 
 __all__ = [

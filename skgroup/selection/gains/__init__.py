@@ -5,6 +5,7 @@ from skgroup.selection.gains._group_gains import GroupGains
 from skgroup.selection.gains._hoa import HigherOrderApproximation
 from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 from skgroup.selection.gains._mtg_net import MTGNet
+from skgroup.selection.gains._plan import groups_to_measure
 
 __all__ = [
     "GainPredictor",
@@ -14,4 +15,5 @@ __all__ = [
     "all_groups",
     "check_gains",
     "check_masks",
+    "groups_to_measure",
 ]

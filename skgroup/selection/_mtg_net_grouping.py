@@ -1,0 +1,149 @@
+"""`MTGNetGrouping`: some groups are measured, the others predicted."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from skgroup._compat import Interval
+from skgroup.selection._group_selector import GroupSelector
+from skgroup.selection._grouping import GainGrouping
+from skgroup.selection.gains import MTGNet, all_groups
+from skgroup.tasks import TaskTable
+from skgroup.training import MultiTaskNet
+from skgroup.training.training_data import TrainingData
+
+__all__ = ["MTGNetGrouping"]
+
+#: Tasks up to which predicted gains are listed for all groups, so that measured ones replace them.
+_LISTED = 14
+
+
+class MTGNetGrouping(GainGrouping):
+    """Groups from predicted gains, of a few measured ones (MTG-Net [1]_).
+
+    Measures single tasks, the group of all, and groups that `MTGNet.suggest` chooses in rounds.
+    Then chooses by what was measured, and by what is predicted of other groups: of all up to 14
+    tasks; beyond, of groups that differ from measured ones, or from the best found so far, in a
+    task, and of pairs. `upper_bound_` and `gap_` are of choices among these.
+
+    Parameters
+    ----------
+    groups_per_task : int, default=4
+        Measured groups are so many times the number of tasks, as far as there are groups, and
+        one more; the first n_tasks + 1 are the single tasks and all together.
+    predictor : MTGNet, default=None
+        `MTGNet()` if None.
+    estimator, n_groups, cv, n_repeats, selector, random_state, verbose
+        As in `ExhaustiveGrouping`.
+
+    Attributes
+    ----------
+    predictor_ : MTGNet
+    gains_, membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
+        As `ExhaustiveGrouping` has them.
+
+    References
+    ----------
+    .. [1] X. Song et al., "Efficient and effective multi-task grouping via meta learning on task
+       combinations", NeurIPS 2022.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **GainGrouping._parameter_constraints,
+        "groups_per_task": [Interval(Integral, 1, None, closed="left")],
+        "predictor": [MTGNet, None],
+    }
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        n_groups: int = 3,
+        *,
+        groups_per_task: int = 4,
+        predictor: MTGNet | None = None,
+        cv: Any = 0.2,
+        n_repeats: int = 1,
+        selector: GroupSelector | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            n_groups,
+            cv=cv,
+            n_repeats=n_repeats,
+            selector=selector,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.groups_per_task = groups_per_task
+        self.predictor = predictor
+
+    def _fit(self, data: TrainingData) -> None:
+        selector = self._begin(data)
+        names = getattr(self, "task_names_in_", None)
+        predictor, n_tasks = self._new_predictor(), self.n_tasks_
+        start = np.vstack([np.eye(n_tasks, dtype=bool), np.ones((1, n_tasks), dtype=bool)])
+        measured = self._measure(data, start[: self._n_groups_measured(n_tasks)])
+        while (left := self._n_groups_measured(n_tasks) - len(measured.masks_)) > 0:
+            pool: Any = n_tasks
+            if n_tasks > _LISTED:
+                pool = selector.neighbours(measured.masks_, names)
+            suggested = predictor.suggest(
+                pool, measured.masks_, measured.gains_, min(left, n_tasks)
+            )
+            if not len(suggested):
+                break
+            masks = np.vstack([measured.masks_, suggested])
+            measured = self._measure(data, masks, measured)
+        self.gains_ = measured
+        self.predictor_ = predictor.fit(measured.masks_, measured.gains_)
+        few = n_tasks <= _LISTED
+        masks = all_groups(n_tasks) if few else self._near_the_best(selector, names)
+        self._select(selector, self._gains_of(masks), masks=masks)
+
+    def _check(self, selector: GroupSelector, table: TaskTable) -> None:
+        super()._check(selector, table)
+        predictor = self._new_predictor()
+        predictor._validate_params()
+        predictor._check_heads()
+
+    def _new_predictor(self) -> MTGNet:
+        predictor = MTGNet() if self.predictor is None else clone(self.predictor)
+        if predictor.random_state is None:
+            predictor.set_params(random_state=self.random_state)
+        return predictor
+
+    def _gains_of(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Measured gains of groups where there are, predicted ones elsewhere."""
+        gains = self.predictor_.predict(masks)
+        row_of = {mask.tobytes(): row for row, mask in enumerate(self.gains_.masks_)}
+        rows = np.array([row_of.get(mask.tobytes(), -1) for mask in masks])
+        gains[rows >= 0] = self.gains_.gains_[rows[rows >= 0]]
+        return gains
+
+    def _near_the_best(self, selector: GroupSelector, names: Any) -> NDArray[np.bool_]:
+        """Groups to choose from where there are too many: neighbours of those measured, and then
+        of those that would be chosen, until that changes nothing."""
+        masks = selector.neighbours(self.gains_.masks_, names)
+        quick, best = clone(selector).set_params(solver="search"), -np.inf
+        while True:
+            chosen = quick.fit(self._gains_of(masks), masks=masks, task_names=names)
+            if chosen.objective_ <= best:
+                return masks
+            best = chosen.objective_
+            near = selector.neighbours(chosen.membership_.T.astype(bool), names)
+            masks = np.unique(np.vstack([masks, near]), axis=0)
+
+    def _n_groups_measured(self, n_tasks: int) -> int:
+        return min(2**n_tasks - 1, self.groups_per_task * n_tasks + 1)
+
+    def count_nets(self, n_tasks: int) -> int:
+        """Nets that `fit` trains to find the groups: groups_per_task · n_tasks + 1, at most all,
+        a repeat and split."""
+        return self._n_groups_measured(n_tasks) * self._n_runs()
