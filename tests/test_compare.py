@@ -21,6 +21,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 import skgroup
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
+from skgroup.comparison._candidates import check_candidates
+from skgroup.ensemble import PortfolioClassifier
+from skgroup.tasks import check_tasks
 
 pd = pytest.importorskip("pandas")
 
@@ -317,3 +320,17 @@ def test_nets_are_counted_after_fit_where_the_grouper_finds_the_groups(data, sma
     found = compare(X, Y, {"grouped": clf}, seeds=1)
     assert found.candidates == ["MTL", "STL", "grouped"]
     assert found.nets[-1, 0] == 1 + 2 + 2 - 1  # the net of the data maps serves too
+
+
+def test_a_portfolio_groups_if_a_member_does():
+    kind_of = skgroup.comparison._kinds.kind_of
+    tree = ("tree", DecisionTreeClassifier())
+    grouped = PortfolioClassifier([("grouped", GroupedMTLClassifier()), tree])
+    assert kind_of(PortfolioClassifier(), 4) == kind_of(grouped, 4) == "grouped"
+    assert kind_of(PortfolioClassifier(), 1) == "other"
+    assert kind_of(PortfolioClassifier([tree]), 4) == "other"
+    assert kind_of(PortfolioClassifier([("net", MultiTaskNet()), tree]), 4) == "MTL"
+    with_baselines = check_candidates(
+        PortfolioClassifier(), check_tasks(np.eye(4, dtype=int)), None
+    )
+    assert [name for name in with_baselines if name in ("MTL", "STL")] == ["MTL", "STL"]

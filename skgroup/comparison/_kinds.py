@@ -12,7 +12,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from skorch import NeuralNet
 
 from skgroup._estimators import parts_of, steps_of
-from skgroup.ensemble import AllTasks, GroupedMTLClassifier, SingleTasks
+from skgroup.ensemble import AllTasks, GroupedMTLClassifier, PortfolioClassifier, SingleTasks
 from skgroup.tasks import TaskTable
 from skgroup.training.costs import count_nets
 
@@ -23,6 +23,9 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
     """MTL, STL and the MTL ensemble that are like the first candidate but for the groups."""
     for template in candidates.values():
         if isinstance(steps_of(template)[-1], GroupedMTLClassifier):
+            break
+        if _has_default_members(template):  # whose nets are those of defaults
+            template = GroupedMTLClassifier()
             break
     else:
         raise ValueError(
@@ -67,13 +70,18 @@ def kind_of(estimator: Any, n_tasks: int) -> str:
     """What a candidate is: "grouped", "STL", "MTL" or "other"."""
     parts = parts_of(estimator)
     kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLClassifier)]
-    if None in kinds:
+    if None in kinds or (n_tasks > 1 and any(map(_has_default_members, parts))):
         return "grouped"
     if kinds:
         return str(kinds[0])
     if not any(isinstance(part, NeuralNet) for part in parts):
         return "other"
     return "STL" if any(isinstance(part, MultiOutputClassifier) for part in parts) else "MTL"
+
+
+def _has_default_members(estimator: Any) -> bool:
+    """Whether an estimator is a portfolio of default members, some of which group the tasks."""
+    return isinstance(estimator, PortfolioClassifier) and estimator.members is None
 
 
 def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
