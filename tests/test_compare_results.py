@@ -227,6 +227,7 @@ RECORD = b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": 1}\n'
         HEADER + b'{"key": "k", "scores": [true], "seconds": 1.0, "nets": 1}\n',
         HEADER + b'{"key": "k", "scores": 0.5, "seconds": 1.0, "nets": 1}\n',
         HEADER + b'{"key": "k", "scores": [0.5], "seconds": -1, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": -1}\n',
         HEADER + b'{"key": "k", "scores": [0.5], "nets": 1}\n',
         HEADER + b'{"key": "k", "scores": [0.5], "seconds": 1.0}\n',
     ],
@@ -240,6 +241,13 @@ def test_results_of_another_kind_or_damaged_are_refused_and_stay(data, tmp_path,
         compare(*data, {"a": Counted()}, seeds=1, results=path)
     assert Counted.fits == 0
     assert path.read_bytes() == content
+
+
+def test_results_in_a_folder_that_is_not_there_name_the_parameter(data, tmp_path):
+    Counted.fits = 0
+    with pytest.raises(OSError, match=r"The 'results' parameter of compare: .*none"):
+        compare(*data, {"a": Counted()}, seeds=1, results=tmp_path / "none" / "fits")
+    assert Counted.fits == 0
 
 
 def test_a_record_with_another_number_of_scores_is_refused(data, tmp_path):

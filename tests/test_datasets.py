@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from skgroup.datasets import load_digit_tasks, make_class_tasks
+from skgroup.datasets import (
+    fetch_celeba_tasks,
+    fetch_census_income,
+    fetch_cifar10_tasks,
+    fetch_cifar100_tasks,
+    load_digit_tasks,
+    make_class_tasks,
+)
 
 
 @pytest.fixture
@@ -142,3 +149,19 @@ def test_flat_images_are_refused():
     """Turned upside down, rows would change places with other samples."""
     with pytest.raises(ValueError, match=r"images must be of shape.*Got \(3, 64\)"):
         make_class_tasks(np.zeros((3, 64)), [0, 1, 2])
+
+
+@pytest.mark.parametrize("fetch", [fetch_cifar10_tasks, fetch_cifar100_tasks, fetch_celeba_tasks])
+@pytest.mark.parametrize("n_samples", [0, 2.5, "10", True])
+def test_numbers_of_samples_are_refused_before_any_file(fetch, n_samples, tmp_path):
+    with pytest.raises((TypeError, ValueError), match="n_samples"):
+        fetch(n_samples=n_samples, path=tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["download_if_missing", "return_X_y"])
+@pytest.mark.parametrize(
+    "fetch", [fetch_cifar10_tasks, fetch_cifar100_tasks, fetch_celeba_tasks, fetch_census_income]
+)
+def test_switches_of_fetchers_are_true_or_false(fetch, name, tmp_path):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of {fetch.__name__} must be"):
+        fetch(path=tmp_path / "none", **{name: "no"})

@@ -256,3 +256,27 @@ def test_what_is_no_label_or_no_collection_is_named():
 def test_images_with_channels_last_are_refused():
     with pytest.raises(ValueError, match=r"give np\.moveaxis\(images, 3, 1\)"):
         make_class_tasks(np.zeros((6, 8, 5, 3), np.uint8), [0, 1, 2] * 2)
+
+
+@pytest.mark.parametrize("name", ["parity", "as_frame"])
+def test_what_is_neither_true_nor_false_is_refused(name):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of make_label_tasks must be"):
+        make_label_tasks(ANIMALS, **{name: "no"})
+
+
+@pytest.mark.parametrize("name", ["upside_down", "random"])
+def test_controls_of_images_are_true_or_false(name):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of make_class_tasks must be"):
+        make_class_tasks(np.zeros((2, 3, 3)), [0, 1], **{name: "no"})
+
+
+@pytest.mark.parametrize("value", ["0.5", np.nan, np.inf, 1j])
+def test_images_are_finite_numbers(value):
+    with pytest.raises(ValueError, match="images must hold real numbers, none of them NaN"):
+        make_class_tasks(np.full((2, 3, 3), value), [0, 1])
+
+
+@pytest.mark.parametrize("names", [3, "ab", [0, 1]])
+def test_names_of_classes_of_images_are_strings(names):
+    with pytest.raises(ValueError, match="class_names must be"):
+        make_class_tasks(np.zeros((2, 3, 3)), [0, 1], class_names=names)

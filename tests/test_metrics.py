@@ -296,3 +296,18 @@ def test_f1_of_a_part_without_the_positive_class_is_nan(label, options):
 def test_a_sequence_of_positive_classes_is_refused(pos_label):
     with pytest.raises(ValueError, match="'pos_label' parameter must be a"):
         multitask_f1_score([[0, 1], [1, 0]], [[0, 1], [1, 0]], pos_label=pos_label)
+
+
+@pytest.mark.parametrize("metric", [multitask_f1_score, multitask_roc_auc_score])
+@pytest.mark.parametrize("classes", [3, "ab", [3, 3]])
+def test_classes_are_a_sequence_of_those_of_each_task(metric, classes):
+    with pytest.raises(ValueError, match="The 'classes' parameter must be a sequence of the cl"):
+        metric([[0, 1], [1, 0]], [[0, 1], [1, 0]], classes=classes)
+
+
+def test_complex_labels_are_refused_by_name():
+    Y = np.array([[0, 1], [1, 0]])
+    with pytest.raises(ValueError, match="Y_pred must hold labels"):
+        multitask_f1_score(Y, Y + 1j)
+    with pytest.raises(ValueError, match="Y_true must hold labels"):
+        multitask_roc_auc_score(Y + 1j, Y)

@@ -76,8 +76,14 @@ class FitStore:
 
     def begin(self) -> None:
         """Find out whether the file can be written, before there is anything to lose."""
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             self._file.begin()
+        except OSError as error:
+            raise OSError(
+                error.errno, f"The 'results' parameter of compare: {error.strerror}"
+            ) from error
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep a record; its "key" says what of, its "scores" are floats.
@@ -117,7 +123,7 @@ def _is_whole(record: dict[str, Any]) -> bool:
         and _is_number(seconds)
         and seconds >= 0
         and "nets" in record
-        and (record["nets"] is None or _is_number(record["nets"]))
+        and (record["nets"] is None or (_is_number(record["nets"]) and record["nets"] >= 0))
     )
 
 

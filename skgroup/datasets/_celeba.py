@@ -16,6 +16,8 @@ from skgroup.datasets._class_tasks import as_table
 from skgroup.datasets._image_files import ImageFiles
 from skgroup.datasets._sources import (
     check_choice,
+    check_flags,
+    check_n_samples,
     draw_samples,
     home_of,
     path_given,
@@ -119,6 +121,13 @@ def fetch_celeba_tasks(
     >>> net.fit(X, Y).task_names_in_[:2]  # doctest: +SKIP
     array(['5_o_Clock_Shadow', 'Arched_Eyebrows'], dtype=object)
     """
+    check_flags(
+        "fetch_celeba_tasks",
+        download_if_missing=download_if_missing,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+    )
+    check_n_samples(n_samples)
     check_choice("subset", subset, _SUBSETS)
     folder = _find(path, data_home, download_if_missing)
     names, files, labels, part = _read_lists(folder)

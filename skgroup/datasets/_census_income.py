@@ -13,7 +13,14 @@ from sklearn.compose import ColumnTransformer, make_column_selector, make_column
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Bunch
 
-from skgroup.datasets._sources import check_choice, check_sum, download_gz, home_of, path_given
+from skgroup.datasets._sources import (
+    check_choice,
+    check_flags,
+    check_sum,
+    download_gz,
+    home_of,
+    path_given,
+)
 from skgroup.exceptions import ChecksumError
 
 __all__ = ["census_income_encoder", "fetch_census_income"]
@@ -115,6 +122,9 @@ def fetch_census_income(
     >>> clf.fit(X, Y).score(X_test, Y_test)  # doctest: +SKIP
     """
     check_choice("subset", subset, _FILES)
+    check_flags(
+        "fetch_census_income", download_if_missing=download_if_missing, return_X_y=return_X_y
+    )
     path = path_given(path)
     if path is not None:
         file = _given(path, _FILES[subset])

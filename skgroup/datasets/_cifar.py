@@ -15,6 +15,8 @@ from sklearn.utils import Bunch
 from skgroup.datasets._class_tasks import as_table, flip_images, make_label_tasks
 from skgroup.datasets._sources import (
     check_choice,
+    check_flags,
+    check_n_samples,
     draw_samples,
     home_of,
     path_given,
@@ -184,6 +186,13 @@ def fetch_cifar10_tasks(
     """
     check_choice("task_set", task_set, ("G1", "G2"))
     check_choice("subset", subset, _SUBSETS)
+    check_flags(
+        "fetch_cifar10_tasks",
+        download_if_missing=download_if_missing,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+    )
+    check_n_samples(n_samples)
     images, labels = _read(_SOURCE_10, subset, path, data_home, download_if_missing)
     which, controls = random_states(random_state, _SUBSETS.index(subset), len(_SUBSETS))
     chosen = draw_samples(n_samples, len(labels), which, labels)
@@ -283,6 +292,13 @@ def fetch_cifar100_tasks(
     >>> adjusted_mutual_info_score(tasks.superclass, membership.argmax(axis=1))  # doctest: +SKIP
     """
     check_choice("subset", subset, _SUBSETS)
+    check_flags(
+        "fetch_cifar100_tasks",
+        download_if_missing=download_if_missing,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+    )
+    check_n_samples(n_samples)
     images, labels = _read(_SOURCE_100, subset, path, data_home, download_if_missing)
     which, _ = random_states(random_state, _SUBSETS.index(subset), len(_SUBSETS))
     chosen = draw_samples(n_samples, len(labels), which, labels)

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
 from skgroup._compat import argument_named
+from skgroup.datasets._sources import check_flags
 
 __all__ = ["load_digit_tasks", "make_class_tasks", "make_label_tasks"]
 
@@ -103,6 +104,7 @@ def make_label_tasks(
            [0, 0, 1, 1, 0],
            [0, 1, 0, 1, 0]])
     """
+    check_flags("make_label_tasks", parity=parity, as_frame=as_frame)
     values = _as_labels(labels, "labels")
     found, codes = np.unique(values, return_inverse=True)
     known = found if classes is None else _as_labels(classes, "classes")
@@ -207,8 +209,8 @@ def make_class_tasks(
     Raises
     ------
     ValueError
-        If images are not of such a shape, images and labels differ in number, a union names an
-        unknown class, or is not a task (holds no class, or all).
+        If images are not of such a shape or no finite numbers, images and labels differ in
+        number, a union names an unknown class, or is not a task (holds no class, or all).
 
     See Also
     --------
@@ -229,7 +231,13 @@ def make_class_tasks(
     >>> tasks.target.shape
     (6, 6)
     """
+    check_flags("make_class_tasks", upside_down=upside_down, random=random)
     images, labels = np.asarray(images), _as_labels(labels, "labels")
+    if images.dtype.kind not in "biuf" or not np.isfinite(images).all():
+        raise ValueError(
+            f"images must hold real numbers, none of them NaN or infinite. Got {images.dtype}"
+            f"{', not all finite' if images.dtype.kind == 'f' else ''}."
+        )
     if images.ndim not in (3, 4):
         raise ValueError(
             "images must be of shape (n_samples, height, width) or (n_samples, channels, height, "
@@ -246,6 +254,8 @@ def make_class_tasks(
         raise ValueError(
             f"images and labels must be of equal number. Got {len(images)} and {len(labels)}."
         )
+    if class_names is not None:
+        _check_class_names(class_names)
     n_classes = int(labels.max()) + 1 if class_names is None else len(class_names)
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(
@@ -297,6 +307,7 @@ def load_digit_tasks(
     >>> X.shape, Y.shape
     ((1797, 64), (1797, 15))
     """
+    check_flags("load_digit_tasks", return_X_y=return_X_y, as_frame=as_frame)
     digits = load_digits()
     tasks = make_class_tasks(
         digits.images / 16,
@@ -377,15 +388,19 @@ def _by_name(given: Any, name: str) -> Iterable[tuple[str, Any]]:
 def _class_names(names: Sequence[str] | None, classes: NDArray) -> list[str]:
     if names is None:
         return [label if isinstance(label, str) else f"class {label}" for label in classes.tolist()]
-    if isinstance(names, str) or not hasattr(names, "__len__"):
-        raise ValueError(f"class_names must be a sequence of str, or None. Got {names!r}.")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"class_names must be strings. Got {list(names)}.")
+    _check_class_names(names)
     if len(names) != len(classes):
         raise ValueError(
             f"class_names must be as many as the classes, {len(classes)}. Got {len(names)}."
         )
     return list(map(str, names))
+
+
+def _check_class_names(names: Any) -> None:
+    if isinstance(names, str) or not hasattr(names, "__len__"):
+        raise ValueError(f"class_names must be a sequence of str, or None. Got {names!r}.")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be strings. Got {list(names)}.")
 
 
 def _describe(classes: Iterable[Any]) -> str:

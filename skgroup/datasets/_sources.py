@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import check_random_state, check_scalar
 
+from skgroup._compat import validate_parameter_constraints
 from skgroup.exceptions import ChecksumError
 from skgroup.store import path_of, replaced_file
 
 __all__ = [
     "check_choice",
+    "check_flags",
+    "check_n_samples",
     "check_sum",
     "download_gz",
     "draw_samples",
@@ -41,6 +44,20 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
         raise ValueError(
             f"The {name!r} parameter must be {', '.join(most)} or {last}. Got {value!r}."
         )
+
+
+def check_flags(function: str, **flags: Any) -> None:
+    """Refuse what is neither True nor False: "no" is no False."""
+    validate_parameter_constraints({name: ["boolean"] for name in flags}, flags, function)
+
+
+def check_n_samples(n_samples: Any) -> None:
+    """Refuse what is no number of samples, however many there are."""
+    if n_samples is None:
+        return
+    if isinstance(n_samples, bool):
+        raise TypeError(f"n_samples must be an instance of int, not bool. Got {n_samples}.")
+    check_scalar(n_samples, "n_samples", Integral, min_val=1)
 
 
 def home_of(name: str, data_home: Any) -> Path:

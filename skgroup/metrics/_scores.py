@@ -200,14 +200,30 @@ def _numbers(values: Any) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def _refuse_complex(columns: list[Any], name: str) -> None:
+    for column in columns:
+        if np.asarray(column).dtype.kind == "c":
+            raise ValueError(f"{name} must hold labels: ints, bools or strings. Got complex.")
+
+
 def _check_true(
     Y_true: Any, classes: Sequence[Any] | None, pos_label: Any = None, *others: list[Any]
 ) -> TaskTable:
     """The true labels, encoded by the given classes, or by those met (in other columns too)."""
     if isinstance(Y_true, TaskTable):
         return Y_true
+    if classes is not None and (
+        isinstance(classes, str)
+        or not hasattr(classes, "__len__")
+        or any(map(np.isscalar, classes))
+    ):
+        raise ValueError(
+            "The 'classes' parameter must be a sequence of the classes of each task, or None. "
+            f"Got {classes!r}."
+        )
+    columns, names, _ = as_columns(Y_true)
+    _refuse_complex(columns, "Y_true")
     if classes is None:
-        columns, names, _ = as_columns(Y_true)
         if isinstance(pos_label, Mapping):
             by_task = by_task_key(pos_label, names)
             positive = [
@@ -231,6 +247,7 @@ def _check_pair(
         columns, names, _ = as_columns(Y_true)
         shape = (len(columns[0]) if len(columns) else 0, len(columns))
     said, *_ = as_columns(Y_pred, names=names, what="The columns of Y_pred")
+    _refuse_complex(said, "Y_pred")
     found = (len(said[0]) if len(said) else 0, len(said))
     if shape != found:
         raise ValueError(f"Y_true and Y_pred must be of the same shape. Got {shape} and {found}.")
