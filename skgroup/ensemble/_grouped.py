@@ -70,7 +70,7 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.costs import count_nets
 from skgroup.training.data import TaskDataset, check_inputs, labels_of, take_samples
-from skgroup.training.engine import STRATEGIES, predict_in_pieces
+from skgroup.training.engine import STRATEGIES, predict_in_pieces, task_weights
 from skgroup.training.training_data import TrainingData
 
 __all__ = ["GroupedMTLClassifier"]
@@ -647,7 +647,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         found = given if self.grouper_ is None else steps_of(self.grouper_)[-1]
         groups = read_groups(found, table.n_tasks, self.min_membership)
         self.membership_ = groups.membership
-        of_task = net._task_weight_of(data)
+        of_task = task_weights(net, data)
         candidates = specialists(groups, of_task, seed)
         # Each way to group the tasks counts the same.
         weights, ways = [groups.serving], [groups.clustering]

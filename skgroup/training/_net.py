@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-import functools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from inspect import Parameter, signature
-from numbers import Integral, Real
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -26,28 +24,40 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from skgroup._compat import (
-    Interval,
-    Options,
-    StrOptions,
     _routing_enabled,
     unchanged_on_error,
-    validate_parameter_constraints,
 )
 from skgroup._random import draw_seeds, local_seed
 from skgroup.nn import MLP
-from skgroup.store import key_of
 from skgroup.tasks import (
     MISSING,
     OutputLayout,
-    TaskTable,
     by_task_key,
-    by_task_names,
-    check_tasks,
     join_outputs,
     positive_codes,
     task_label,
 )
+from skgroup.training._arguments import named_in_errors, same_value, wanted_arguments
+from skgroup.training._batching import (
+    base_of,
+    build_iterator,
+    check_batches,
+    is_prepared,
+    learn_validation,
+    observed_labels,
+    prepare_validation,
+)
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
+from skgroup.training._module_trial import try_module
+from skgroup.training._nonlinearity import try_nonlinearity
+from skgroup.training._parameters import (
+    check_constant,
+    check_parameters,
+    check_task_weight,
+    task_parameters,
+    task_weight_of,
+    weigh_classes,
+)
 from skgroup.training._rehearsal import (
     check_callbacks,
     trial_batch,
@@ -61,13 +71,11 @@ from skgroup.training.data import (
     TaskDataset,
     as_float,
     check_inputs,
-    labels_of,
     n_samples_of,
     shape_of,
 )
 from skgroup.training.loss import (
     MultiTaskLoss,
-    class_weight_table,
     multi_task_loss,
     near_one,
 )
@@ -390,7 +398,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         reset: bool = True,
     ) -> TrainingData:
         """Check parameters and data; nothing is trained or changed but what `X` looks like."""
-        self._check_parameters()
+        check_parameters(self)
         # Further training knows the tasks; names decide which column is which.
         goes_on = not reset or (self.warm_start and self.initialized_)
         data = check_training_data(
@@ -406,162 +414,21 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         )
         if not reset:
             data = replace(data, table=replace(data.table, positive=self.positive_codes_))
-            self._check_constant(data.table)
+            check_constant(self, data.table)
         elif not data.table.learnable.any():
             raise ValueError(f"The 'classes' of some task must be at least two. Got {classes!r}.")
-        return self._weigh_classes(data).learnable()
-
-    def _weigh_classes(self, data: TrainingData) -> TrainingData:
-        """Check the parameters that have an entry a task or class; the data with class weights."""
-        table = data.all_tasks
-        task_weight = self._check_task_weight(table.n_tasks, table.names)
-        for name, value in self._task_parameters().items():
-            if len(value) != table.n_tasks:
-                raise ValueError(
-                    f"The 'module__{name}' parameter must be an int or have an entry for each of "
-                    f"the {table.n_tasks} tasks. Got {value!r}."
-                )
-        if table.n_tasks > 1 and getattr(self.train_split, "stratified", False):
-            raise ValueError(
-                "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
-                f"{self.train_split!r} for {table.n_tasks} tasks."
-            )
-        class_weight = class_weight_table(self.class_weight, table, data.sample_weight)
-        if class_weight is not None:
-            self._check_class_weight(class_weight, task_weight, table)
-        return replace(data, class_weight=class_weight)
+        return weigh_classes(self, data).learnable()
 
     def _take_data(self, data: TrainingData, *, weighted: bool) -> TrainingData:
         """Data that another estimator has checked, by this one's parameters."""
-        self._check_parameters()
+        check_parameters(self)
         table = data.table
         positive = positive_codes(
             table.classes, table.names, self.pos_label, table.ordered, table.constant
         )
         table = replace(table, positive=positive)
         weight = data.sample_weight if weighted else None
-        return self._weigh_classes(replace(data, table=table, sample_weight=weight))
-
-    def _check_constant(self, table: TaskTable) -> None:
-        """Refuse labels of another class for tasks that no head was built for."""
-        known = table.constant != MISSING
-        other = known & ((table.codes != table.constant) & (table.codes != MISSING)).any(axis=0)
-        if other.any():
-            t = int(np.flatnonzero(other)[0])
-            raise ValueError(
-                f"{task_label(table.names, t)} of Y holds a second class, but a single one was "
-                "met in fit, so that the net has no head for it. Call fit, or give all classes in "
-                "the first call of partial_fit."
-            )
-
-    def _check_parameters(self) -> None:
-        constraints = {
-            "lr": [Interval(Real, 0, None, closed="neither")],
-            "max_epochs": [Interval(Integral, 1, None, closed="left")],
-            "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
-            "precision": [StrOptions({"float32", "bfloat16"})],
-            "random_state": ["random_state"],
-            "module": [nn.Module, callable],
-            "criterion": [nn.Module, callable],
-            "optimizer": [callable],
-            "train_split": [callable, None],
-            "callbacks": [list, tuple, StrOptions({"disable"}), None],
-            "iterator_train": [callable],
-            "iterator_valid": [callable],
-            "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
-            "verbose": ["verbose"],
-            "warm_start": ["boolean"],
-            "compile": ["boolean"],
-            "use_caching": ["boolean", StrOptions({"auto"})],
-            "torch_load_kwargs": [dict, None],
-        }  # fmt: skip
-        values = {name: getattr(self, name) for name in constraints}
-        validate_parameter_constraints(constraints, values, caller_name=type(self).__name__)
-        if isinstance(self.module, type) and not issubclass(self.module, nn.Module):
-            raise ValueError(
-                "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
-                f"callable that builds one. Got {self.module!r}."
-            )
-        if not self.compile and self.get_params_for("compile"):
-            raise ValueError(
-                "The 'compile' parameter must be True where options 'compile__...' are given. Got "
-                f"compile={self.compile!r} with {self.get_params_for('compile')}."
-            )
-        if self.dataset is not TaskDataset or self.get_params_for("dataset"):
-            raise ValueError(
-                "The 'dataset' parameter must be left as it is: give a torch Dataset as X instead. "
-                f"Got {self.dataset!r} with {self.get_params_for('dataset')}."
-            )
-        for item in [] if isinstance(self.callbacks, str) else self.callbacks or []:
-            named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
-            callback = item[1] if named else item
-            if not hasattr(callback, "on_epoch_end") and not (named and callback is None):
-                raise ValueError(
-                    "The 'callbacks' parameter must be a list of skorch's Callbacks, or of pairs "
-                    f"(name, Callback). Got {item!r} in it."
-                )
-        if self.device is not None:
-            try:
-                torch.zeros(1, device=torch.device(self._device())).item()
-            except (TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
-                raise ValueError(
-                    f"The 'device' parameter must be 'auto', None or a device that torch has here. "
-                    f"Got {self.device!r}: {str(error).splitlines()[0]}"
-                ) from error
-
-    def _check_task_weight(self, n_tasks: int, names: Any = None) -> NDArray[np.float32]:
-        if self.task_weight is None:
-            return np.ones(n_tasks, dtype=np.float32)
-        given = by_task_names(self.task_weight, names, "The index of 'task_weight'")
-        try:
-            weight = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"The 'task_weight' parameter must hold numbers. Got {self.task_weight!r}."
-            ) from None
-        if weight.shape != (n_tasks,):
-            raise ValueError(
-                f"The 'task_weight' parameter must be of shape (n_tasks,) = ({n_tasks},). Got "
-                f"shape {weight.shape}."
-            )
-        if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
-            raise ValueError(
-                "The 'task_weight' parameter must hold finite numbers >= 0, not all 0. Got "
-                f"{self.task_weight!r}."
-            )
-        return near_one(weight)
-
-    def _task_weight_of(self, data: TrainingData) -> NDArray[np.float32]:
-        """Weights of the tasks that are learned."""
-        table = data.all_tasks
-        weight = self._check_task_weight(table.n_tasks, table.names)[table.learnable]
-        if not weight.any():
-            raise ValueError(
-                "The 'task_weight' parameter must not be 0 for all tasks that there is something "
-                f"to learn of. Got {self.task_weight!r}."
-            )
-        return near_one(weight)
-
-    def _check_class_weight(
-        self, weight: NDArray[np.float32], task_weight: NDArray[np.float32], table: TaskTable
-    ) -> None:
-        """Refuse weights that leave nothing to train on, or are infinite in float32."""
-        rule = "The 'class_weight' parameter must hold finite numbers >= 0"
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(weight * task_weight[:, None])
-        if not finite.all():
-            raise ValueError(
-                f"{rule}, within the range of float32 (times 'task_weight'). Got "
-                f"{self.class_weight!r}."
-            )
-        for t in np.flatnonzero(table.learnable):
-            of_task = weight[t]
-            classes = np.unique(table.codes[:, t][table.codes[:, t] != MISSING])
-            if len(classes) and not of_task[classes].any():
-                raise ValueError(
-                    f"{rule}, not all 0 for the labels of {task_label(table.names, t)}. Got "
-                    f"{self.class_weight!r}."
-                )
+        return weigh_classes(self, replace(data, table=table, sample_weight=weight))
 
     def keep_tasks(self, tasks: NDArray[np.intp], n_tasks: int, task_names: Any = None) -> None:
         """Change the parameters to be those of some of the tasks.
@@ -575,8 +442,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         task_names : ndarray of shape (n_tasks,) of str, default=None
         """
         if self.task_weight is not None:
-            self.task_weight = self._check_task_weight(n_tasks, task_names)[tasks]
-        for name, value in self._task_parameters().items():
+            self.task_weight = check_task_weight(self, n_tasks, task_names)[tasks]
+        for name, value in task_parameters(self).items():
             self.set_params(**{f"module__{name}": [value[t] for t in tasks]})
         keys = {t: i for i, t in enumerate(tasks)}
         if task_names is not None:
@@ -590,14 +457,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if by_task:
             given = by_task_key(self.class_weight, task_names)
             self.class_weight = {keys[t]: value for t, value in given.items() if t in keys}
-
-    def _task_parameters(self) -> dict[str, Any]:
-        """Hyper-parameters of the module that were given with an entry a task."""
-        given, module = self.get_params_for("module"), self.module
-        if isinstance(module, functools.partial):
-            given, module = {**module.keywords, **given}, module.func
-        names = getattr(module, "task_parameters", ())
-        return {name: given[name] for name in names if np.ndim(given.get(name, 0)) == 1}
 
     def _train(
         self, data: TrainingData, *, extra_callbacks: Iterable[Callback] = (), **fit_params: Any
@@ -682,7 +541,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             class_weight = near_one(class_weight)
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
-            "task_weight": self._task_weight_of(data),
+            "task_weight": task_weight_of(self, data),
             "class_weight": class_weight,
             "complete": not (data.table.codes == MISSING).any(),
         }
@@ -692,7 +551,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 self._initialize_criterion(reason="")
             else:
                 self.initialize()
-            self._try_module(data, fit_params)
+            try_module(self, data, fit_params)
             self._rehearse(data, fit_params)
         _cut_graphs(self.module_)  # of the trial
 
@@ -707,70 +566,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 warnings.simplefilter("ignore")  # training splits once more, and says it
                 train, valid = self.get_split_datasets(dataset, None, **split_params)
             self.__dict__.pop("valid_weight_", None)
-            n_batches = self._check_batches(train)
-            self._built_iterator(dataset if valid is None else valid, training=False)
+            n_batches = check_batches(self, train)
+            build_iterator(self, dataset if valid is None else valid, training=False)
             try_callbacks(self, train, valid, n_batches)
-
-    def _try_module(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
-        """Run the module on two samples, so that a wrong output shows before training."""
-        batch = trial_batch(data.dataset(), data.largest)
-        self._set_training(False)
-        name = type(self.module_).__name__
-        try:
-            output = self._run_module(batch[0], **fit_params)
-        except Exception as error:  # whatever a module of the user's may raise
-            raise ValueError(
-                f"The module {name}, built with {self._module_arguments()}, cannot run on "
-                f"samples of X, of shape {shape_of(data.X)}: {type(error).__name__}: {error}"
-            ) from error
-        parts = output if isinstance(output, list | tuple) else [output]
-        if not all(isinstance(part, Tensor) for part in parts):
-            raise ValueError(
-                f"The module {name} must return a tensor of logits, or a list of tensors a task. "
-                f"Got {type(output).__name__}."
-            )
-        if not all(part.is_floating_point() for part in parts):
-            raise ValueError(
-                f"The module {name} must return logits that are real floats. Got "
-                f"{[str(part.dtype) for part in parts]}."
-            )
-        if not any(part.requires_grad for part in parts):
-            raise ValueError(
-                f"The module {name} must return logits that depend on parameters to train. Got "
-                "an output without gradient: its parameters are frozen, or it detaches them."
-            )
-        try:
-            torch.autograd.grad(
-                sum(part.float().sum() for part in parts),
-                [p for p in self.module_.parameters() if p.requires_grad],
-                allow_unused=True,
-            )
-        except RuntimeError as error:
-            if "inplace operation" in str(error):  # others may be of eval mode alone
-                raise ValueError(
-                    f"The module {name} must not overwrite in place what its gradient needs: "
-                    f"{error}"
-                ) from error
-        n_samples = len(batch[1]["codes"])
-        if isinstance(output, list | tuple):
-            rule = [(n_samples, k) for k in self.task_outputs_]
-            shapes = [tuple(part.shape) for part in output]
-            # A binary task's logits may come flat.
-            full = [(*s, 1) if s == (n_samples,) else s for s in shapes]
-            if full != rule:
-                raise ValueError(
-                    f"The module {name} must return a list of tensors a task, of shape (batch, 1) "
-                    f"or (batch,) for a binary task and (batch, k) for k classes: {rule}. Got "
-                    f"{shapes}."
-                )
-            return
-        expected = (n_samples, sum(self.task_outputs_))
-        if tuple(output.shape) != expected:
-            raise ValueError(
-                f"The module {name} must return logits of shape (batch, n_outputs) = {expected} "
-                f"for the {len(self.task_outputs_)} tasks to learn. Got shape "
-                f"{tuple(output.shape)}."
-            )
 
     def load_tasks(self, other: MultiTaskNet, tasks: NDArray[np.intp]) -> None:
         """Take the weights of a net of more tasks.
@@ -813,7 +611,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             ) from None
 
     def _module_arguments(self) -> dict[str, Any]:
-        return {**_wanted(self.module, self.learned_), **self.get_params_for("module")}
+        return {**wanted_arguments(self.module, self.learned_), **self.get_params_for("module")}
 
     # -- what skorch builds --------------------------------------------------------------------
 
@@ -821,12 +619,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Build the module with the sizes that it asks for."""
         given = self.get_params_for("module")
         if self.selected_ is not None:  # a net of some tasks takes the entries that are theirs
-            for name, value in self._task_parameters().items():
+            for name, value in task_parameters(self).items():
                 given[name] = [value[t] for t in self.selected_]
         if isinstance(self.module, nn.Module) and not given:
             self.module_ = copy.deepcopy(self.module)
             return self
-        kwargs = {**_wanted(self.module, getattr(self, "learned_", {})), **given}
+        kwargs = {**wanted_arguments(self.module, getattr(self, "learned_", {})), **given}
         try:
             self.module_ = self.initialized_instance(self.module, kwargs)
         except (TypeError, ValueError) as error:
@@ -842,9 +640,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def initialize_criterion(self) -> Any:
         """Build the criterion with the weights that it asks for."""
-        learned = _wanted(self.criterion, getattr(self, "loss_weights_", {}))
+        learned = wanted_arguments(self.criterion, getattr(self, "loss_weights_", {}))
         kwargs = {**learned, **self.get_params_for("criterion")}
-        with _named_in_errors("criterion", self.criterion, kwargs):
+        with named_in_errors("criterion", self.criterion, kwargs):
             self.criterion_ = self.initialized_instance(self.criterion, kwargs)
         if not callable(self.criterion_):
             raise ValueError(
@@ -857,7 +655,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Build the optimizer of all parameters that are trained."""
         self._check_param_groups()
-        with _named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
+        with named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
             super().initialize_optimizer(*args, **kwargs)
         if not callable(getattr(self.optimizer_, "step", None)):
             raise ValueError(
@@ -921,7 +719,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         before, now = self.built_with_, self._building_parameters()
         options = signature(type(self.optimizer_)).parameters
         for key in sorted(before.keys() | now.keys()):
-            if key in before and key in now and _same(before[key], now[key]):
+            if key in before and key in now and same_value(before[key], now[key]):
                 continue
             option = key.removeprefix("optimizer__")
             plain = key == "lr" or option != key
@@ -958,7 +756,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 raise ValueError(
                     f"The '{key}' parameter must be a Callback of skorch or None. Got {value!r}."
                 )
-        with _named_in_errors("callbacks", self.callbacks, self.get_params_for("callbacks")):
+        with named_in_errors("callbacks", self.callbacks, self.get_params_for("callbacks")):
             super().initialize_callbacks()
         check_callbacks(self)
         if not hasattr(self, "task_classes_"):
@@ -1065,7 +863,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Inputs as a dataset, checked against those of `fit`."""
-        if isinstance(X, Subset) or _is_prepared(X):
+        if isinstance(X, Subset) or is_prepared(X):
             return X
         self.check_is_fitted()
         X = check_inputs(self, X, reset=False)
@@ -1073,7 +871,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Training and validation part; a validation set of the user's gets its labels encoded."""
-        if y is None and _is_prepared(X) and getattr(self.train_split, "stratified", False):
+        if y is None and is_prepared(X) and getattr(self.train_split, "stratified", False):
             y = X.target["codes"][:, 0].numpy()
         rule = (
             "The 'train_split' parameter must be None or called as train_split(dataset), and "
@@ -1086,12 +884,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             raise ValueError(f"{rule}: {type(error).__name__}: {error}") from error
         if not self.train_split:
             return train, valid
-        if not _is_prepared(_base_of(train)):
+        if not is_prepared(base_of(train)):
             raise ValueError(f"{rule}, which returns {train!r} to train on.")
-        if valid is not None and not _is_prepared(_base_of(valid)):
-            valid = self._prepared_validation(valid, rule)
-        self._check_batches(train)
-        counted = _observed(train).any(dim=0)
+        if valid is not None and not is_prepared(base_of(valid)):
+            valid = prepare_validation(self, valid, rule)
+        check_batches(self, train)
+        counted = observed_labels(train).any(dim=0)
         if not counted.any():
             raise ValueError(
                 "The 'train_split' parameter must leave samples with labels (and weights above "
@@ -1110,158 +908,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if valid is not None:
             if not len(valid):
                 raise ValueError(f"{rule}, which returns no sample to validate on.")
-            self._built_iterator(valid, training=False)
-            self._learn_validation(valid)
+            build_iterator(self, valid, training=False)
+            learn_validation(self, valid)
         return train, valid
-
-    def _prepared_validation(self, valid: Any, rule: str) -> Any:
-        """A validation set of the user's, checked against what the net was built for."""
-        try:
-            learned = [
-                c
-                for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
-                if k == MISSING
-            ]
-            table = check_tasks(self._own_columns(labels_of(valid)), classes=learned)
-            valid = TrainingData(check_inputs(self, valid, reset=False), table).dataset()
-        except Exception as error:  # whatever a Dataset of the user's may raise
-            raise ValueError(
-                f"{rule}, whose samples to validate on are not like those of X and Y: {error}"
-            ) from error
-        if (table.codes == MISSING).any():
-            self.criterion_.complete = False
-        return valid
-
-    def _own_columns(self, labels: NDArray) -> NDArray:
-        """Of the labels of all tasks, those of the tasks that this net is for."""
-        if self.selected_ is None or labels.ndim == 1:
-            return labels
-        if labels.shape[1] <= max(self.selected_):
-            raise ValueError(
-                "The 'train_split' parameter must give validation samples with the labels of all "
-                f"tasks of Y. Got {labels.shape[1]} columns."
-            )
-        return labels[:, self.selected_]
-
-    def _learn_validation(self, valid: Any) -> None:
-        """How the validation loss weighs tasks: those without labels have no loss, not loss 0.
-
-        A task counts by its mean over the batches that hold labels of it; tasks without any are
-        left out, the weight of the others is raised to make up for them.
-        """
-        observed = _observed(valid)
-        if not observed.any():
-            for name, callback in self.callbacks_:
-                monitor = getattr(callback, "monitor", None)
-                if isinstance(monitor, str) and monitor.startswith("valid_"):
-                    raise ValueError(
-                        f"The callback {name} monitors {monitor!r}, so the 'train_split' parameter "
-                        "must set samples aside that have labels. It leaves none of any task with "
-                        f"{self.train_split!r}."
-                    )
-        if not isinstance(self.criterion_, MultiTaskLoss):
-            return
-        options = {"batch_size": self.batch_size} | self.get_params_for("iterator_valid")
-        size = options["batch_size"] if self.iterator_valid is BatchLoader else -1
-        batches = observed.split(size if size > 0 else len(observed))
-        met = torch.stack([len(batch) * batch.any(dim=0) for batch in batches]).sum(dim=0)
-        weight = torch.from_numpy(self.loss_weights_["task_weight"])
-        shares = weight.sum() / weight[met > 0].sum()  # NaN, where no task has a loss
-        factor = torch.where(met > 0, shares * len(observed) / met, 0.0 * shares)
-        if not bool((factor == 1).all()):
-            self.valid_weight_ = self.criterion_.weight * factor[:, None].to(self._device())
-
-    def _built_iterator(self, dataset: Any, *, training: bool) -> Any:
-        """The iterator over the batches of a dataset; what cannot be built is named."""
-        name = "iterator_train" if training else "iterator_valid"
-        options = self.get_params_for(name)
-        size: Any = options.get("batch_size", self.batch_size)
-        whole = not isinstance(size, bool) and isinstance(size, Integral)
-        # None is how torch's DataLoader leaves batches to a sampler.
-        by_sampler = size is None and options.keys() & {"sampler", "batch_sampler"}
-        if not by_sampler and not (whole and (size > 0 or size == -1)):
-            raise ValueError(
-                f"The '{name}__batch_size' parameter must be an int >= 1, or -1 for all samples. "
-                f"Got {size!r}."
-            )
-        for key in ("shuffle", "drop_last"):
-            if not isinstance(options.get(key, False), bool | np.bool_):
-                raise ValueError(
-                    f"The '{name}__{key}' parameter must be True or False. Got {options[key]!r}."
-                )
-            if options.get(key, False) and not training:
-                raise ValueError(
-                    f"The '{name}__{key}' parameter must be False, for predictions to be one a "
-                    f"sample of X, in their order. Got {options[key]!r}."
-                )
-        generator = options.get("generator")
-        if generator is not None and not isinstance(generator, torch.Generator):
-            raise ValueError(
-                f"The '{name}__generator' parameter must be a torch.Generator or None. Got "
-                f"{generator!r}."
-            )
-        for key in ("sampler", "batch_sampler"):
-            if not isinstance(options.get(key) or (), Iterable):
-                raise ValueError(
-                    f"The '{name}__{key}' parameter must be a Sampler of torch or another iterable "
-                    f"of positions. Got {options[key]!r}."
-                )
-        try:
-            return self.get_iterator(dataset, training=training)
-        except (TypeError, ValueError, AttributeError) as error:
-            given = {k: v for k, v in options.items() if k != "generator"}
-            raise ValueError(
-                f"The '{name}' parameter must be a class that is called like torch's DataLoader, "
-                f"with the options '{name}__...'. Got {getattr(self, name)!r} with {given}: {error}"
-            ) from error
-
-    def _check_batches(self, dataset: Any) -> int | None:
-        """How many batches an epoch has, None if not known; refuse an epoch without a batch, and a
-        last one that the module cannot take."""
-        iterator = self._built_iterator(dataset, training=True)
-        try:
-            n_batches: int | None = len(iterator)
-        except (TypeError, NotImplementedError, AttributeError):
-            n_batches = None  # not known; the loop looks again
-        if n_batches == 0:
-            raise ValueError(
-                f"The 'iterator_train' parameter must give at least one batch an epoch. Got none "
-                f"from the {len(dataset)} samples to train on, with batch_size={self.batch_size} "
-                f"and {self.get_params_for('iterator_train')}: with drop_last, 'batch_size' must "
-                "be at most the number of samples; a sampler must draw some."
-            )
-        self._try_last_batch(dataset)
-        return n_batches
-
-    def _try_last_batch(self, dataset: Any) -> None:
-        """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
-        options = {"batch_size": self.batch_size} | self.get_params_for("iterator_train")
-        size, n_samples = options["batch_size"], len(dataset)
-        if options.keys() & {"sampler", "batch_sampler"}:
-            return
-        dropped = options.get("drop_last") and size not in (1, -1)
-        comes = n_samples == 1 or (size > 0 and n_samples % size == 1 % size)
-        if not comes or dropped:
-            return
-        x = next(iter(BatchLoader(Subset(dataset, [0]))))[0]
-        buffers = [(part, part.clone()) for part in self.module_.buffers()]
-        self._set_training(True)
-        try:
-            with local_seed(0), torch.no_grad():
-                self._run_module(x)
-        except ValueError as error:
-            remedy = "Set another batch_size"
-            if 1 < size < n_samples:
-                remedy = "Set iterator_train__drop_last=True or another batch_size"
-            if n_samples == 1:
-                remedy = "It takes more samples"
-            raise ValueError(
-                f"The module {type(self.module_).__name__} cannot train on a batch of one sample, "
-                f"which batch_size={size} leaves of {n_samples} samples: {error} {remedy}."
-            ) from error
-        finally:
-            for part, before in buffers:
-                part.copy_(before)
 
     def _inputs_of(self, x: Any) -> Any:
         """The inputs of a batch as the module takes them, on its device."""
@@ -1387,27 +1036,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             return layout.probability(output)
         if self.predict_nonlinearity is None:
             return output
-        return self._try_nonlinearity(output)
-
-    def _try_nonlinearity(self, output: Tensor) -> Tensor:
-        """What a `predict_nonlinearity` of the user's gives; ValueError if it is not right."""
-        if self.predict_nonlinearity in ("auto", None):
-            return output
-        try:
-            proba = self.predict_nonlinearity(output)
-        except Exception as error:  # whatever a callable of the user's may raise
-            raise ValueError(
-                "The 'predict_nonlinearity' parameter must take a tensor of the shape (batch, "
-                f"n_outputs) = {tuple(output.shape)}. Got {self.predict_nonlinearity!r}, which "
-                f"raises {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(proba, Tensor) or proba.shape != output.shape:
-            raise ValueError(
-                "The 'predict_nonlinearity' parameter must return a tensor of the shape "
-                f"(batch, n_outputs) = {tuple(output.shape)} that it is given. Got "
-                f"{tuple(proba.shape) if isinstance(proba, Tensor) else type(proba).__name__}."
-            )
-        return proba
+        return try_nonlinearity(self, output)
 
     def __getstate__(self) -> dict[str, Any]:
         # skorch pickles modules apart, for the sake of GPUs, and with a pickler that knows no
@@ -1427,19 +1056,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             for name in ("module_", "criterion_"):
                 if isinstance(part := self.__dict__.get(name), nn.Module):
                     self.__dict__[name] = to_device(part, self._device())
-
-
-@contextmanager
-def _named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterator[None]:
-    """Say which part of a net cannot be built, and with what."""
-    try:
-        yield
-    except Exception as error:  # whatever a class of the user's may raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"The '{name}' parameter cannot be built. Got {factory!r} with {kwargs}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 def _classes_given(classes: Any, y: Any) -> list[NDArray]:
@@ -1472,63 +1088,3 @@ def _cut_graphs(module: Any) -> None:
                 value = values[key]
                 if isinstance(value, Tensor) and not value.is_leaf:
                     values[key] = value.detach()
-
-
-def _same(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    try:
-        return key_of(a) == key_of(b)
-    except TypeError:  # not to be told apart by what it holds
-        return False
-
-
-def _observed(dataset: Any) -> Tensor:
-    """Which labels (n_samples, n_tasks) of a prepared dataset, or of a part of one, count."""
-    samples = BatchLoader(dataset)
-    observed: Tensor = samples.base.target["codes"] >= 0
-    if "weight" in samples.base.target:
-        observed &= samples.base.target["weight"][:, None] > 0
-    return observed if samples.index is None else observed[samples.index]
-
-
-def _base_of(dataset: Any) -> Any:
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return dataset
-
-
-def _is_prepared(dataset: Any) -> bool:
-    return isinstance(dataset, TaskDataset)
-
-
-def _wanted(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
-    """Those of the learned arguments that the signature names.
-
-    Where a class passes `**kwargs` on, those that its base classes name too; all, if it takes
-    `**kwargs` and neither it nor a base class names anything.
-    """
-    if isinstance(factory, nn.Module):
-        factory = type(factory)
-    names: set[str] = set()
-    if isinstance(factory, functools.partial):
-        names |= signature(factory).parameters.keys()
-        bound = {name for name, p in signature(factory.func).parameters.items()} - names
-        return {k: v for k, v in _wanted(factory.func, learned).items() if k not in bound}
-    takes_any = False
-    for part in factory.__mro__ if isinstance(factory, type) else [factory]:
-        if part is nn.Module:
-            break
-        if isinstance(part, type) and "__init__" not in vars(part):
-            continue
-        kinds = {name: p.kind for name, p in signature(part).parameters.items()}
-        names |= {name for name, kind in kinds.items() if kind not in _VARIADIC}
-        takes_any = Parameter.VAR_KEYWORD in kinds.values()
-        if not takes_any:
-            break
-    if takes_any and not names:
-        return dict(learned)
-    return {key: value for key, value in learned.items() if key in names}
-
-
-_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)

@@ -30,6 +30,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import Subset
 
 from skgroup._compat import Interval, StrOptions, validate_parameter_constraints
+from skgroup.training._nonlinearity import try_nonlinearity
 from skgroup.training.data import BatchLoader, n_samples_of
 
 __all__ = ["check_callbacks", "largest_sample", "trial_batch", "try_callbacks", "try_step"]
@@ -109,7 +110,7 @@ def try_step(net: Any, dataset: Any, batch: Any, **fit_params: Any) -> None:
     """
     output = net.infer(batch[0], **fit_params)
     _check_finite(net, batch[0], output)
-    net._try_nonlinearity(output.detach())
+    try_nonlinearity(net, output.detach())
     if type(net).train_step_single is not NeuralNet.train_step_single:
         return  # of a subclass, which may take its loss from elsewhere
     try:

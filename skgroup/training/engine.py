@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from skgroup.training._net import MultiTaskNet
+from skgroup.training._parameters import check_parameters, task_weight_of
 from skgroup.training.data import TaskDataset
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.processes import in_parallel
@@ -47,7 +48,7 @@ STRATEGIES = ("auto", "stacked", "sequential")
 
 def check_net(net: MultiTaskNet) -> None:
     """Refuse parameters that are wrong whatever the data are."""
-    net._check_parameters()
+    check_parameters(net)
 
 
 def check_data(net: MultiTaskNet, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingData:
@@ -99,7 +100,7 @@ def training_batch(net: MultiTaskNet, batch: Any) -> tuple[Any, Any]:
 
 def task_weights(net: MultiTaskNet, data: TrainingData) -> NDArray[np.float32]:
     """Weights (n_tasks,) of the losses of the tasks of the data."""
-    return net._task_weight_of(data)
+    return task_weight_of(net, data)
 
 
 def fit_many(

@@ -1,0 +1,199 @@
+"""Rules for the parameters of a net, and those that have an entry a task or class."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from skgroup._compat import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from skgroup.tasks import (
+    MISSING,
+    TaskTable,
+    by_task_names,
+    task_label,
+)
+from skgroup.training.data import (
+    TaskDataset,
+)
+from skgroup.training.loss import (
+    class_weight_table,
+    near_one,
+)
+from skgroup.training.training_data import TrainingData
+
+__all__ = [
+    "check_class_weight",
+    "check_constant",
+    "check_parameters",
+    "check_task_weight",
+    "task_parameters",
+    "task_weight_of",
+    "weigh_classes",
+]
+
+
+def check_parameters(net: Any) -> None:
+    constraints = {
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "module": [nn.Module, callable],
+        "criterion": [nn.Module, callable],
+        "optimizer": [callable],
+        "train_split": [callable, None],
+        "callbacks": [list, tuple, StrOptions({"disable"}), None],
+        "iterator_train": [callable],
+        "iterator_valid": [callable],
+        "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "compile": ["boolean"],
+        "use_caching": ["boolean", StrOptions({"auto"})],
+        "torch_load_kwargs": [dict, None],
+    }  # fmt: skip
+    values = {name: getattr(net, name) for name in constraints}
+    validate_parameter_constraints(constraints, values, caller_name=type(net).__name__)
+    if isinstance(net.module, type) and not issubclass(net.module, nn.Module):
+        raise ValueError(
+            "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
+            f"callable that builds one. Got {net.module!r}."
+        )
+    if not net.compile and net.get_params_for("compile"):
+        raise ValueError(
+            "The 'compile' parameter must be True where options 'compile__...' are given. Got "
+            f"compile={net.compile!r} with {net.get_params_for('compile')}."
+        )
+    if net.dataset is not TaskDataset or net.get_params_for("dataset"):
+        raise ValueError(
+            "The 'dataset' parameter must be left as it is: give a torch Dataset as X instead. "
+            f"Got {net.dataset!r} with {net.get_params_for('dataset')}."
+        )
+    for item in [] if isinstance(net.callbacks, str) else net.callbacks or []:
+        named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+        callback = item[1] if named else item
+        if not hasattr(callback, "on_epoch_end") and not (named and callback is None):
+            raise ValueError(
+                "The 'callbacks' parameter must be a list of skorch's Callbacks, or of pairs "
+                f"(name, Callback). Got {item!r} in it."
+            )
+    if net.device is not None:
+        try:
+            torch.zeros(1, device=torch.device(net._device())).item()
+        except (TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(
+                f"The 'device' parameter must be 'auto', None or a device that torch has here. "
+                f"Got {net.device!r}: {str(error).splitlines()[0]}"
+            ) from error
+
+
+def weigh_classes(net: Any, data: TrainingData) -> TrainingData:
+    """Check the parameters that have an entry a task or class; the data with class weights."""
+    table = data.all_tasks
+    task_weight = check_task_weight(net, table.n_tasks, table.names)
+    for name, value in task_parameters(net).items():
+        if len(value) != table.n_tasks:
+            raise ValueError(
+                f"The 'module__{name}' parameter must be an int or have an entry for each of "
+                f"the {table.n_tasks} tasks. Got {value!r}."
+            )
+    if table.n_tasks > 1 and getattr(net.train_split, "stratified", False):
+        raise ValueError(
+            "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
+            f"{net.train_split!r} for {table.n_tasks} tasks."
+        )
+    class_weight = class_weight_table(net.class_weight, table, data.sample_weight)
+    if class_weight is not None:
+        check_class_weight(net, class_weight, task_weight, table)
+    return replace(data, class_weight=class_weight)
+
+
+def check_task_weight(net: Any, n_tasks: int, names: Any = None) -> NDArray[np.float32]:
+    if net.task_weight is None:
+        return np.ones(n_tasks, dtype=np.float32)
+    given = by_task_names(net.task_weight, names, "The index of 'task_weight'")
+    try:
+        weight = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The 'task_weight' parameter must hold numbers. Got {net.task_weight!r}."
+        ) from None
+    if weight.shape != (n_tasks,):
+        raise ValueError(
+            f"The 'task_weight' parameter must be of shape (n_tasks,) = ({n_tasks},). Got "
+            f"shape {weight.shape}."
+        )
+    if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
+        raise ValueError(
+            "The 'task_weight' parameter must hold finite numbers >= 0, not all 0. Got "
+            f"{net.task_weight!r}."
+        )
+    return near_one(weight)
+
+
+def task_weight_of(net: Any, data: TrainingData) -> NDArray[np.float32]:
+    """Weights of the tasks that are learned."""
+    table = data.all_tasks
+    weight = check_task_weight(net, table.n_tasks, table.names)[table.learnable]
+    if not weight.any():
+        raise ValueError(
+            "The 'task_weight' parameter must not be 0 for all tasks that there is something "
+            f"to learn of. Got {net.task_weight!r}."
+        )
+    return near_one(weight)
+
+
+def check_class_weight(
+    net: Any, weight: NDArray[np.float32], task_weight: NDArray[np.float32], table: TaskTable
+) -> None:
+    """Refuse weights that leave nothing to train on, or are infinite in float32."""
+    rule = "The 'class_weight' parameter must hold finite numbers >= 0"
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(weight * task_weight[:, None])
+    if not finite.all():
+        raise ValueError(
+            f"{rule}, within the range of float32 (times 'task_weight'). Got {net.class_weight!r}."
+        )
+    for t in np.flatnonzero(table.learnable):
+        of_task = weight[t]
+        classes = np.unique(table.codes[:, t][table.codes[:, t] != MISSING])
+        if len(classes) and not of_task[classes].any():
+            raise ValueError(
+                f"{rule}, not all 0 for the labels of {task_label(table.names, t)}. Got "
+                f"{net.class_weight!r}."
+            )
+
+
+def check_constant(net: Any, table: TaskTable) -> None:
+    """Refuse labels of another class for tasks that no head was built for."""
+    known = table.constant != MISSING
+    other = known & ((table.codes != table.constant) & (table.codes != MISSING)).any(axis=0)
+    if other.any():
+        t = int(np.flatnonzero(other)[0])
+        raise ValueError(
+            f"{task_label(table.names, t)} of Y holds a second class, but a single one was "
+            "met in fit, so that the net has no head for it. Call fit, or give all classes in "
+            "the first call of partial_fit."
+        )
+
+
+def task_parameters(net: Any) -> dict[str, Any]:
+    """Hyper-parameters of the module that were given with an entry a task."""
+    given, module = net.get_params_for("module"), net.module
+    if isinstance(module, functools.partial):
+        given, module = {**module.keywords, **given}, module.func
+    names = getattr(module, "task_parameters", ())
+    return {name: given[name] for name in names if np.ndim(given.get(name, 0)) == 1}
