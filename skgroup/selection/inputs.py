@@ -69,60 +69,18 @@ class Given:
 
 
 def read_inputs(R: Any, masks: Any) -> Given:
-    """Tell the three kinds of input apart, and check them."""
+    """Tell the three kinds of input apart, and check them.
+
+    Raises
+    ------
+    ValueError
+        If `R` or `masks` is none of them, or they do not fit together.
+    """
     is_predictor = hasattr(R, "predict") and not hasattr(R, "__array__")
-    checked = None
-    if masks is not None:
-        masks = by_task_columns(masks, _names_of_columns(R), "The columns of masks")
-        with argument_named("masks"):
-            values = np.asarray(masks)
-        if values.ndim != 2 or not values.shape[0] or not np.isin(values, (0, 1)).all():
-            raise ValueError(
-                "masks must be of shape (n_measured, n_tasks), of bool, or 0 and 1. Got an array "
-                f"of shape {values.shape} and type {values.dtype}."
-            )
-        checked = values.astype(bool)
-        empty = np.flatnonzero(~checked.any(axis=1))
-        if len(empty):
-            raise ValueError(f"masks must hold at least one task a row. Row {empty[0]} is empty.")
+    checked = None if masks is None else _read_masks(masks, R)
     if is_predictor:
-        names = getattr(R, "task_names_in_", getattr(R, "feature_names_in_", None))
-        n_tasks = getattr(R, "n_tasks_", getattr(R, "n_features_in_", None))
-        if checked is not None:
-            n_tasks = checked.shape[1]
-        if not isinstance(n_tasks, Integral):
-            raise ValueError(
-                f"{type(R).__name__} as R must be fitted and have n_tasks_ or n_features_in_, or "
-                "masks must be given."
-            )
-        if names is not None and len(names) != n_tasks:
-            names = None
-        names = None if names is None else np.array([str(n) for n in names], dtype=object)
-        return Given(int(n_tasks), names, masks=checked, predictor=R)
-    names = None
-    if hasattr(R, "columns") and hasattr(R, "to_numpy"):
-        # Relations name their rows after the tasks.
-        index = list(getattr(R, "index", []))  # polars has none
-        of_rows = checked is None and index and all(isinstance(label, str) for label in index)
-        names = _names(R.index if of_rows else R.columns, "R")
-        # Rows in another order than the columns would silently swap tasks.
-        if checked is None and index != list(R.columns) and set(index) == set(R.columns):
-            raise ValueError("R as a DataFrame must have its rows and columns in one order.")
-        R = R.to_numpy()
-    elif hasattr(R, "detach"):  # torch
-        R = R.detach().cpu().numpy()
-    if np.ma.is_masked(R):
-        raise ValueError("R must have no masked entry.")
-    try:
-        values = np.array(R)
-        if values.dtype.kind not in "biufO":  # NumPy would make numbers of dates, and of text
-            raise TypeError
-        values = values.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "R must be an affinity matrix, measured gains (with masks), or a fitted predictor "
-            f"with predict(masks). Got {type(R).__name__}."
-        ) from None
+        return _read_predictor(R, checked)
+    names, values = _read_numbers(R, square=checked is None)
     if checked is None:
         if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
             raise ValueError(
@@ -149,6 +107,68 @@ def read_inputs(R: Any, masks: Any) -> Given:
         )
     _check_range(values[checked], values.shape[1], "R")
     return Given(values.shape[1], names, gains=np.where(checked, values, np.nan), masks=checked)
+
+
+def _read_masks(masks: Any, R: Any) -> NDArray[np.bool_]:
+    masks = by_task_columns(masks, _names_of_columns(R), "The columns of masks")
+    with argument_named("masks"):
+        values = np.asarray(masks)
+    if values.ndim != 2 or not values.shape[0] or not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            "masks must be of shape (n_measured, n_tasks), of bool, or 0 and 1. Got an array "
+            f"of shape {values.shape} and type {values.dtype}."
+        )
+    checked: NDArray[np.bool_] = values.astype(bool)
+    empty = np.flatnonzero(~checked.any(axis=1))
+    if len(empty):
+        raise ValueError(f"masks must hold at least one task a row. Row {empty[0]} is empty.")
+    return checked
+
+
+def _read_predictor(predictor: Any, masks: NDArray[np.bool_] | None) -> Given:
+    names = getattr(predictor, "task_names_in_", getattr(predictor, "feature_names_in_", None))
+    n_tasks = getattr(predictor, "n_tasks_", getattr(predictor, "n_features_in_", None))
+    if masks is not None:
+        n_tasks = masks.shape[1]
+    if not isinstance(n_tasks, Integral):
+        raise ValueError(
+            f"{type(predictor).__name__} as R must be fitted and have n_tasks_ or n_features_in_, "
+            "or masks must be given."
+        )
+    if names is not None and len(names) != n_tasks:
+        names = None
+    names = None if names is None else np.array([str(n) for n in names], dtype=object)
+    return Given(int(n_tasks), names, masks=masks, predictor=predictor)
+
+
+def _read_numbers(
+    R: Any, *, square: bool
+) -> tuple[NDArray[np.object_] | None, NDArray[np.float64]]:
+    """Names of tasks, if there are any, and the numbers of an affinity or of measured gains."""
+    names = None
+    if hasattr(R, "columns") and hasattr(R, "to_numpy"):
+        # Relations name their rows after the tasks.
+        index = list(getattr(R, "index", []))  # polars has none
+        of_rows = square and index and all(isinstance(label, str) for label in index)
+        names = _names(R.index if of_rows else R.columns, "R")
+        # Rows in another order than the columns would silently swap tasks.
+        if square and index != list(R.columns) and set(index) == set(R.columns):
+            raise ValueError("R as a DataFrame must have its rows and columns in one order.")
+        R = R.to_numpy()
+    elif hasattr(R, "detach"):  # torch
+        R = R.detach().cpu().numpy()
+    if np.ma.is_masked(R):
+        raise ValueError("R must have no masked entry.")
+    try:
+        values = np.array(R)
+        if values.dtype.kind not in "biufO":  # NumPy would make numbers of dates, and of text
+            raise TypeError
+        return names, values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "R must be an affinity matrix, measured gains (with masks), or a fitted predictor "
+            f"with predict(masks). Got {type(R).__name__}."
+        ) from None
 
 
 def _names_of_columns(R: Any) -> NDArray[np.object_] | None:

@@ -8,62 +8,23 @@ list of groups.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.selection.solver._pool import Choice, Pool, select
+from skgroup.selection.solver._partitions import search_partitions
+from skgroup.selection.solver._pool import Choice, select
+from skgroup.selection.solver._problem import Problem
 from skgroup.selection.solver._rules import Rules, mean_scores
 
-__all__ = ["MOST_LISTED", "Problem", "near", "relaxed_bound", "search"]
+__all__ = ["MOST_LISTED", "near", "search"]
 
 #: Groups that are all listed where otherwise no choice within the budget is found.
 MOST_LISTED = 2**16
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """An affinity and what is asked of the groups.
-
-    Attributes
-    ----------
-    affinity : ndarray of shape (n_tasks, n_tasks)
-        With a diagonal of zeros.
-    alone : ndarray of shape (n_tasks,)
-        Score of a task in a group of one.
-    rules : Rules
-    serving : ndarray of shape (n_tasks,) of bool
-    n_groups : int
-    budget : float
-    overlap : bool
-    cost : callable
-        Costs (n_listed,) of groups (n_listed, n_tasks), as a `Pool` has them.
-    """
-
-    affinity: FloatArray
-    alone: FloatArray
-    rules: Rules
-    serving: BoolArray
-    n_groups: int
-    budget: float
-    overlap: bool
-    cost: Any
-
-    def pool(self, masks: BoolArray) -> Pool:
-        scores = mean_scores(self.affinity, self.alone, masks)[self.serving]
-        return Pool(
-            np.ascontiguousarray(scores),
-            masks.T[~self.serving],
-            self.cost(masks),
-            self.n_groups,
-            self.budget,
-            self.overlap,
-        )
 
 
 def search(
@@ -102,7 +63,7 @@ def search(
         seen.add(_obvious(problem))
     # Fewer groups too, where a budget may not pay for all.
     for n_slots in sorted({slots, max(1, slots // 2)} if np.isfinite(problem.budget) else {slots}):
-        parts = _split(problem, n_init, n_slots, rng, deadline)
+        parts = search_partitions(problem, n_init, n_slots, rng, deadline)
         seen.add(parts.reshape(-1, parts.shape[2])[:, rules.units])
         if problem.overlap:
             # Partitions are good starts, random groups now and then better ones; the more tasks,
@@ -365,225 +326,3 @@ def _price(
     starts[~starts.any(axis=1), 0] = True
     found, reached = _climb(problem, starts, np.tile(prices, (len(starts), 1)), deadline)
     seen.add(found[np.isfinite(reached)][:, rules.units])
-
-
-# -- groups that do not --------------------------------------------------------------------------
-
-
-def _split(
-    problem: Problem, n_starts: int, n_slots: int, rng: np.random.RandomState, deadline: float
-) -> BoolArray:
-    """Tabu search over partitions: one unit at a time goes to another group, or to none.
-
-    Returns the groups of each start, (n_starts, n_slots, n_units), best partition first.
-    """
-    rules = problem.rules
-    members = rules.unit_members.astype(np.float64)
-    n_units = len(members)
-    sizes, conflicts = members.sum(axis=1), rules.conflicts.astype(np.float64)
-    serving = problem.serving.astype(np.float64)
-    # The sum of a group's scores is (Σ over pairs of units of `both`) / (size - 1).
-    to_serving = members @ (problem.affinity * serving) @ members.T
-    both = to_serving + to_serving.T
-    inner = np.diag(to_serving).copy()
-    np.fill_diagonal(both, 0.0)
-    alone = members @ (problem.alone * serving)
-    scale = max(float(np.ptp(problem.affinity)), float(np.ptp(problem.alone)), 1e-300)
-    scale = max(scale, abs(float(problem.alone.min())))
-    penalty = 10.0 * scale * rules.n_tasks
-    needed = (members * serving).any(axis=1)
-
-    def value(
-        total: FloatArray, size: FloatArray, of_alone: FloatArray, clashes: FloatArray
-    ) -> FloatArray:
-        shared = total / np.maximum(size - 1, 1)
-        short = np.where(size > 0, np.maximum(rules.min_size - size, 0), 0)
-        wrong = short + np.maximum(size - rules.max_size, 0) + clashes
-        return np.where(size == 1, of_alone, shared) - penalty * wrong
-
-    # The last column holds units in no group.
-    label = rng.randint(n_slots, size=(n_starts, n_units))
-    starts, units = np.arange(n_starts)[:, None], np.arange(n_units)[None]
-    best_label, best_value = label.copy(), np.full(n_starts, -np.inf)
-    tabu_until = np.zeros((n_starts, n_units, n_slots + 1), dtype=int)
-    tenure, idle = max(2, n_units // 6), np.zeros(n_starts, dtype=int)
-    at = np.arange(n_starts)
-    for step in range(60 * n_units):
-        inside = (label[:, None] == np.arange(n_slots)[:, None]).astype(np.float64)
-        gives, clash = inside @ both, inside @ conflicts  # (n_starts, n_slots, n_units)
-        total = 0.5 * (gives * inside).sum(axis=2) + inside @ inner
-        size, clashes = inside @ sizes, 0.5 * (clash * inside).sum(axis=2)
-        of_alone = inside @ alone
-        now = value(total, size, of_alone, clashes)
-        outside = label == n_slots
-        whole = now.sum(axis=1) - penalty * (outside & needed).sum(axis=1)
-        better = whole > best_value + 1e-12 * scale
-        best_label[better], best_value[better] = label[better], whole[better]
-        idle = np.where(better, 0, idle + 1)
-        if (idle > 6 * n_units + 20).all() or time.monotonic() > deadline:
-            break
-        joined = value(
-            total[:, :, None] + gives + inner,
-            size[:, :, None] + sizes,
-            of_alone[:, :, None] + alone,
-            clashes[:, :, None] + clash,
-        )
-        source = np.minimum(label, n_slots - 1)
-
-        def of_source(x: FloatArray, source: NDArray[np.intp] = source) -> FloatArray:
-            return x[starts, source]
-
-        left = value(
-            of_source(total) - gives[starts, source, units] - inner,
-            of_source(size) - sizes,
-            of_source(of_alone) - alone,
-            of_source(clashes) - clash[starts, source, units],
-        )
-        leaving = np.where(outside, penalty * needed, left - of_source(now))
-        change = np.empty((n_starts, n_units, n_slots + 1))
-        change[:, :, :-1] = (joined - now[:, :, None]).transpose(0, 2, 1)
-        change[:, :, -1] = -penalty * needed
-        change += leaving[:, :, None]
-        change[starts, units, label] = -np.inf
-        new_best = whole[:, None, None] + change > best_value[:, None, None] + 1e-9 * scale
-        change[(tabu_until > step) & ~new_best] = -np.inf
-        flat = change.reshape(n_starts, -1)
-        move = flat.argmax(axis=1)
-        go = np.isfinite(flat[at, move])
-        unit, to = move // (n_slots + 1), move % (n_slots + 1)
-        tabu_until[at[go], unit[go], label[at[go], unit[go]]] = step + 1 + tenure
-        label[at[go], unit[go]] = to[go]
-    order = np.argsort(-best_value, kind="stable")
-    groups: BoolArray = best_label[order, None] == np.arange(n_slots)[:, None]
-    return groups
-
-
-# -- the upper bound -----------------------------------------------------------------------------
-
-
-def relaxed_bound(problem: Problem, *, deadline: float, value: float, n_steps: int = 300) -> float:
-    """Upper bound of the sum of scores, for any number of tasks.
-
-    Let m tasks T be served by a group S of k. A served task scores the mean of k - 1 affinities.
-    Summed over T, those among T count in pairs, so that each may be replaced by the mean of both
-    directions. Hence task j brings on average at most
-
-        u_j(k, m) = (sum of the m-1 largest (R_ij + R_ji)/2 + sum of the k-m largest R_ij) / (k-1)
-
-    and also at most the mean of its k-1 largest R_ij. With prices λ_j of being served, a group
-    that serves m tasks brings at most w(m), the sum of the m largest max_k u_j(k, m) - λ_j. Served
-    sets divide the tasks: the bound is Σ_j λ_j plus the best Σ_g w(m_g) with Σ_g m_g = n over at
-    most `n_groups` groups, minimised over λ by subgradients.
-
-    Parameters
-    ----------
-    problem : Problem
-    deadline : float
-        On the clock of `time.monotonic`.
-    value : float
-        Of the best choice known: the aim of the steps.
-    n_steps : int
-
-    Returns
-    -------
-    bound : float
-    """
-    served = np.flatnonzero(problem.serving)
-    n, rules = len(served), problem.rules
-    tops = _bounds_of_tasks(problem)
-    most = np.maximum(*tops).max(axis=0)  # of a task in any group
-    n_groups = min(problem.n_groups, n)
-    bound = float(most.sum())
-    prices = most.copy()
-    best_prices, reach, idle = prices, 1.0, 0
-    sizes = np.arange(1, min(rules.max_size, n) + 1)
-    for _ in range(n_steps):
-        if time.monotonic() > deadline:
-            break
-        worths, orders = [], []
-        for top in tops:
-            above = top - prices
-            order = np.argsort(-above, axis=1, kind="stable")
-            totals = np.take_along_axis(above, order, axis=1).cumsum(axis=1)
-            worths.append(totals[sizes - 1, sizes - 1])
-            orders.append(order)
-        which = np.argmin(worths, axis=0)
-        worth = np.min(worths, axis=0)
-        taken, total = _fill(worth, n, n_groups)
-        now = float(prices.sum() + total)
-        if now < bound - 1e-9 * max(1.0, abs(bound)):
-            bound, best_prices, idle = now, prices, 0
-        else:
-            idle += 1
-            if idle == 10:
-                reach, idle, prices = reach / 2, 0, best_prices
-        counts = np.zeros(n)
-        for m in taken:
-            counts[orders[which[m - 1]][m - 1, :m]] += 1
-        slope = 1.0 - counts
-        square = float(slope @ slope)
-        if square == 0 or reach < 1e-4:
-            break
-        prices = prices - reach * max(now - value, 1e-9) / square * slope
-    return bound
-
-
-def _bounds_of_tasks(problem: Problem) -> tuple[FloatArray, FloatArray]:
-    """Two bounds of what a served task brings, (n_served_with_it, n_serving) each: by pairs, and
-    by its own helpers."""
-    rules, affinity = problem.rules, problem.affinity
-    served = np.flatnonzero(problem.serving)
-    n, n_tasks = len(served), rules.n_tasks
-    largest = min(rules.max_size, n_tasks)
-
-    def sums(matrix: FloatArray) -> FloatArray:
-        """[k, j]: the sum of the k largest of column j."""
-        ranked = -np.sort(-matrix, axis=0)
-        return np.concatenate([np.zeros((1, matrix.shape[1])), ranked.cumsum(axis=0)])
-
-    helped = affinity[:, served].copy()
-    helped[served, np.arange(n)] = -np.inf
-    own = sums(helped)
-    mutual = (affinity + affinity.T)[np.ix_(served, served)] / 2
-    np.fill_diagonal(mutual, -np.inf)
-    shared = sums(mutual)
-    # Without overlap all serving members are served.
-    only_served = not problem.overlap and n == n_tasks
-    by_pairs = np.full((min(largest, n), n), -np.inf)
-    by_helpers = by_pairs.copy()
-    for m in range(1, len(by_pairs) + 1):
-        k = np.arange(max(m, rules.min_size), largest + 1)
-        if only_served:
-            k = k[k == m]
-        if rules.min_size == 1 and m == 1 and (k == 1).any():
-            by_pairs[0] = by_helpers[0] = problem.alone[served]
-        k = k[k > 1]
-        if not len(k):
-            continue
-        pairs = (shared[m - 1] + own[k - m]) / (k - 1)[:, None]
-        helpers = own[k - 1] / (k - 1)[:, None]
-        by_pairs[m - 1] = np.maximum(by_pairs[m - 1], pairs.max(axis=0))
-        by_helpers[m - 1] = np.maximum(by_helpers[m - 1], helpers.max(axis=0))
-    return by_pairs, by_helpers
-
-
-def _fill(worth: FloatArray, n: int, n_groups: int) -> tuple[list[int], float]:
-    """Sizes m_1, m_2, ... (at most `n_groups`) with sum n and the largest total worth."""
-    reach = [np.r_[0.0, np.full(n, -np.inf)]]
-    steps = []
-    padded = np.full(n + 1, -np.inf)
-    padded[1 : len(worth) + 1] = worth
-    shift = np.arange(n + 1)[:, None] - np.arange(n + 1)
-    candidate = np.where(shift > 0, padded[np.maximum(shift, 0)], -np.inf)
-    for _ in range(n_groups):
-        table = candidate + reach[-1]
-        steps.append(table.argmax(axis=1))
-        reach.append(table.max(axis=1))
-    ends = [r[n] for r in reach]
-    g = int(np.argmax(ends))
-    total, taken, at = float(ends[g]), [], n
-    while g:
-        before = int(steps[g - 1][at])
-        taken.append(at - before)
-        at, g = before, g - 1
-    return taken, total
