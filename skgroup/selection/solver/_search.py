@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.selection.solver._partitions import search_partitions
-from skgroup.selection.solver._pool import Choice, select
+from skgroup.selection.solver._pool import Choice
 from skgroup.selection.solver._problem import Problem
 from skgroup.selection.solver._rules import Rules, mean_scores
+from skgroup.selection.solver._select import select
 
 __all__ = ["MOST_LISTED", "near", "search"]
 
