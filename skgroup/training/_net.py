@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import fnmatch
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -37,7 +35,7 @@ from skgroup.tasks import (
     positive_codes,
     task_label,
 )
-from skgroup.training._arguments import named_in_errors, same_value, wanted_arguments
+from skgroup.training._arguments import named_in_errors, wanted_arguments
 from skgroup.training._batching import (
     base_of,
     build_iterator,
@@ -47,6 +45,7 @@ from skgroup.training._batching import (
     observed_labels,
     prepare_validation,
 )
+from skgroup.training._going_on import building_parameters, check_param_groups, go_on
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._module_trial import try_module
 from skgroup.training._nonlinearity import try_nonlinearity
@@ -547,7 +546,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         }
         with local_seed(self.seed_):
             if resume or (self.warm_start and self.initialized_):
-                self._go_on()
+                go_on(self)
                 self._initialize_criterion(reason="")
             else:
                 self.initialize()
@@ -654,7 +653,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Build the optimizer of all parameters that are trained."""
-        self._check_param_groups()
+        check_param_groups(self)
         with named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
             super().initialize_optimizer(*args, **kwargs)
         if not callable(getattr(self.optimizer_, "step", None)):
@@ -664,33 +663,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
         return self
 
-    def _check_param_groups(self) -> None:
-        """Refuse groups of parameters that would have no effect."""
-        given = self.get_params_for("optimizer").get("param_groups", [])
-        rule = (
-            "The 'optimizer__param_groups' parameter must be a list of pairs (pattern, options), "
-            "each pattern matching names of parameters of the module"
-        )
-        pairs = isinstance(given, list | tuple) and all(
-            isinstance(pair, list | tuple)
-            and len(pair) == 2
-            and isinstance(pair[0], str)
-            and isinstance(pair[1], Mapping)
-            for pair in given
-        )
-        if not pairs:
-            raise ValueError(f"{rule}. Got {given!r}.")
-        names = [name for name, _ in self.get_all_learnable_params()]
-        for pattern, options in given:
-            if self.selected_ is None and not fnmatch.filter(names, pattern):
-                raise ValueError(f"{rule}. Got {pattern!r}, which matches none of {names}.")
-            unknown = sorted(options.keys() - signature(self.optimizer).parameters.keys())
-            if unknown and isinstance(self.optimizer, type):
-                raise ValueError(
-                    f"{rule}, with options of {self.optimizer.__name__}. Got {unknown[0]!r} for "
-                    f"{pattern!r}."
-                )
-
     def initialize(self) -> Any:
         """Build module, criterion, optimizer and callbacks; called by `fit`."""
         if not hasattr(self, "learned_"):
@@ -699,41 +671,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 "initialize."
             )
         super().initialize()
-        self.built_with_ = self._building_parameters()
+        self.built_with_ = building_parameters(self)
         return self
-
-    def _building_parameters(self) -> dict[str, Any]:
-        """The parameters that module and optimizer are built with."""
-        names = ("lr", "module", "compile", "optimizer")
-        prefixes = ("module__", "compile__", "optimizer__")
-        return {
-            key: value
-            for key, value in vars(self).items()
-            if (key in names or key.startswith(prefixes))
-            and not key.startswith("optimizer__param_groups__")  # which skorch sets by itself
-        }
-
-    def _go_on(self) -> None:
-        """Refuse parameters that would build another module or optimizer than those to go on with;
-        new options of the optimizer are set, as in skorch."""
-        before, now = self.built_with_, self._building_parameters()
-        options = signature(type(self.optimizer_)).parameters
-        for key in sorted(before.keys() | now.keys()):
-            if key in before and key in now and same_value(before[key], now[key]):
-                continue
-            option = key.removeprefix("optimizer__")
-            plain = key == "lr" or option != key
-            if key in now and plain and option in options:
-                for group in self.optimizer_.param_groups:
-                    group[option] = now[key]
-                continue
-            raise ValueError(
-                f"The '{key}' parameter must be what module and optimizer were built with, for "
-                "partial_fit and warm_start to go on with them: "
-                f"{before.get(key, 'not given')!r}. Got {now.get(key, 'not given')!r}; call fit, "
-                "without warm_start, to build them anew."
-            )
-        self.built_with_ = now
 
     def initialize_history(self) -> Any:
         """Begin a new history; that of an earlier fit stays as it is, should this one fail."""

@@ -1,0 +1,75 @@
+"""Going on with what an earlier fit has built: what may change between fits, and what may not."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+from skgroup.training._arguments import same_value
+
+__all__ = ["building_parameters", "check_param_groups", "go_on"]
+
+
+def go_on(net: Any) -> None:
+    """Refuse parameters that would build another module or optimizer than those to go on with;
+    new options of the optimizer are set, as in skorch."""
+    before, now = net.built_with_, building_parameters(net)
+    options = signature(type(net.optimizer_)).parameters
+    for key in sorted(before.keys() | now.keys()):
+        if key in before and key in now and same_value(before[key], now[key]):
+            continue
+        option = key.removeprefix("optimizer__")
+        plain = key == "lr" or option != key
+        if key in now and plain and option in options:
+            for group in net.optimizer_.param_groups:
+                group[option] = now[key]
+            continue
+        raise ValueError(
+            f"The '{key}' parameter must be what module and optimizer were built with, for "
+            "partial_fit and warm_start to go on with them: "
+            f"{before.get(key, 'not given')!r}. Got {now.get(key, 'not given')!r}; call fit, "
+            "without warm_start, to build them anew."
+        )
+    net.built_with_ = now
+
+
+def building_parameters(net: Any) -> dict[str, Any]:
+    """The parameters that module and optimizer are built with."""
+    names = ("lr", "module", "compile", "optimizer")
+    prefixes = ("module__", "compile__", "optimizer__")
+    return {
+        key: value
+        for key, value in vars(net).items()
+        if (key in names or key.startswith(prefixes))
+        and not key.startswith("optimizer__param_groups__")  # which skorch sets by itself
+    }
+
+
+def check_param_groups(net: Any) -> None:
+    """Refuse groups of parameters that would have no effect."""
+    given = net.get_params_for("optimizer").get("param_groups", [])
+    rule = (
+        "The 'optimizer__param_groups' parameter must be a list of pairs (pattern, options), "
+        "each pattern matching names of parameters of the module"
+    )
+    pairs = isinstance(given, list | tuple) and all(
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], Mapping)
+        for pair in given
+    )
+    if not pairs:
+        raise ValueError(f"{rule}. Got {given!r}.")
+    names = [name for name, _ in net.get_all_learnable_params()]
+    for pattern, options in given:
+        if net.selected_ is None and not fnmatch.filter(names, pattern):
+            raise ValueError(f"{rule}. Got {pattern!r}, which matches none of {names}.")
+        unknown = sorted(options.keys() - signature(net.optimizer).parameters.keys())
+        if unknown and isinstance(net.optimizer, type):
+            raise ValueError(
+                f"{rule}, with options of {net.optimizer.__name__}. Got {unknown[0]!r} for "
+                f"{pattern!r}."
+            )
