@@ -23,9 +23,10 @@ import numpy as np
 
 from benchmarks.real_data import PROBLEMS
 from benchmarks.result_file import ResultFile
-from skgroup import GroupedMTLClassifier
+from skgroup import GroupedMTLClassifier, PortfolioClassifier
 from skgroup.comparison.intervals import paired_interval
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
+from skgroup.training.costs import count_nets
 
 PORTFOLIOS = ("portfolio", "portfolio, one split")
 
@@ -50,23 +51,26 @@ def methods(net, seed, n_tasks, costly):
     are costly there are fewer of them, and what trains single-task nets once more is left out.
     """
     ways = GroupedMTLClassifier
-    size = {"n_groups": [2, 3], "n_mtl_nets": 4, "cv": 3} if costly else {"cv": 5}
-    portfolio = ways.portfolio(net, **size, random_state=seed)
-    n_nets = portfolio.count_nets(n_tasks)["total"]
-    tuned = {"threshold": "tuned", "cv": size["cv"], "refit": False, "random_state": seed}
+    numbers, n_all_tasks, n_folds = ((2, 3), 4, 3) if costly else ((2, 3, 4), 10, 5)
+    members = [(f"groups_{k}", ways(net, n_groups=k)) for k in numbers if k < n_tasks]
+    members += [("all_tasks", ways.mtl_ensemble(n_all_tasks, net)), ("single", ways.stl(net))]
+    tuned = {"cv": n_folds, "refit": False, "random_state": seed}
+    portfolio = PortfolioClassifier(members, **tuned)
+    n_nets = int(count_nets(portfolio, n_tasks))
+    of_fold = ways.mtl_ensemble(n_nets // n_folds, net)
     plain = recipe(net, seed, n_tasks)
-    n_plain = plain.count_nets(n_tasks)["total"]
+    n_plain = int(count_nets(plain, n_tasks))
     found = {
         "MTL": ways.mtl(net, random_state=seed),
         "STL": ways.stl(net, random_state=seed),
         f"MTL ensemble, {n_plain} nets": ways.mtl_ensemble(n_plain, net, random_state=seed),
         "recipe": plain,
         "random groups": partial(random_groups, net, seed),
-        "STL, tuned": ways.stl(net, **tuned),
-        "recipe, tuned": recipe(net, seed, n_tasks, **tuned),
+        "STL, tuned": PortfolioClassifier([("single", ways.stl(net))], **tuned),
+        "recipe, tuned": PortfolioClassifier([("recipe", plain)], **tuned),
         "MTL ensemble, as many nets": ways.mtl_ensemble(n_nets, net, random_state=seed),
-        "MTL ensemble, as many nets, tuned": ways.mtl_ensemble(n_nets // size["cv"], net, **tuned),
-        "portfolio, one split": ways.portfolio(net, cv=0.2, random_state=seed),
+        "MTL ensemble, as many nets, tuned": PortfolioClassifier([("nets", of_fold)], **tuned),
+        "portfolio, one split": PortfolioClassifier(members, **{**tuned, "cv": 0.2}),
         "portfolio": portfolio,
     }
     for name in ("STL, tuned", "portfolio, one split") if costly else ():
@@ -99,7 +103,7 @@ def run(name, folder, seed, wanted, done, write):
                 "what": problem.what,
                 "seed": seed,
                 "method": method,
-                "nets": clf.count_nets(n_tasks)["total"],
+                "nets": int(count_nets(clf, n_tasks)),
                 "seconds": seconds,
                 "random_task": problem.random_task,
                 "f1": multitask_f1_score(problem.Y_test, predicted, average=None).tolist(),

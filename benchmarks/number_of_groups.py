@@ -27,8 +27,9 @@ from benchmarks.evidence import interval
 from benchmarks.real_data import PROBLEMS
 from benchmarks.result_file import ResultFile
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
-from skgroup.ensemble._serving import Mixture
+from skgroup.ensemble._serving import mix
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
+from skgroup.tasks import OutputLayout
 from skgroup.training.data import TaskDataset, check_inputs
 from skgroup.training.engine import predict_many
 
@@ -87,14 +88,14 @@ def measure(name, folder, seed):
     clf = GroupedMTLClassifier(problem.net, membership, random_state=seed)
     clf.fit(problem.X_train, problem.Y_train)
     test = TaskDataset(check_inputs(clf, problem.X_test, reset=False))
-    proba = predict_many(clf.candidates_, test)
+    proba = predict_many(clf.specialists_, test)
+    layout = OutputLayout(clf.task_outputs_)
     first = 0
     for key, model in models.items():
         own = slice(first, first + key[0])
         first += key[0]
-        mixture = Mixture(clf.task_outputs_, clf.candidate_tasks_[own])
         pieces = ((c, slice(None), p) for c, p in enumerate(proba[own]))
-        mixed = mixture.predict(pieces, model.membership_, len(test))
+        mixed = mix(layout, clf.specialist_tasks_[own], model.membership_, pieces, len(test))
         rows[key]["F1"] = multitask_f1_score(problem.Y_test, (mixed > 0.5).astype(int))
         rows[key]["AUC"] = multitask_roc_auc_score(problem.Y_test, mixed)
     return rows

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 import skgroup
-from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
+from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier, TaskGrouper
 from skgroup.cluster import Clusterings, FuzzyKMeans, PointKMeans
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.nn import MLP
@@ -51,6 +51,7 @@ GROUPS = (MASKS, GAINS), (np.ones((2, 4)), np.full((2, 4), np.nan))
 # An estimator, what it can be fitted on, and what it refuses.
 ESTIMATORS = [
     (GroupedMTLClassifier(net(), n_groups=2), *TABLES),
+    (PortfolioClassifier([("net", net())], cv=2), *TABLES),
     (TaskGrouper(net()), *TABLES),
     (InterTaskAffinity(net()), *TABLES),
     (GradientCosineAffinity(net()), *TABLES),
@@ -205,7 +206,7 @@ INTERRUPTED = {
     "specialists": GroupedMTLClassifier(interruptible(), HALVES),
     "one after another": GroupedMTLClassifier(interruptible(), HALVES, strategy="sequential"),
     "in processes": GroupedMTLClassifier(interruptible(), HALVES, n_jobs=2),
-    "portfolio": GroupedMTLClassifier.portfolio(interruptible(), cv=2, n_mtl_nets=2, n_groups=2),
+    "portfolio": PortfolioClassifier([("net", interruptible())], cv=2),
     "data maps": TaskGrouper(interruptible()),
     "data maps of single tasks": TaskGrouper(interruptible(), source="stl"),
     "data maps in processes": TaskGrouper(interruptible(), source="stl", n_jobs=2),
@@ -217,7 +218,8 @@ INTERRUPTED = {
 @pytest.mark.parametrize("case", INTERRUPTED)
 def test_an_interruption_is_raised_and_leaves_the_first_fit(case):
     estimator = clone(INTERRUPTED[case]).fit(X, Y)
-    estimator.set_params(estimator__module__interrupt_at=2)
+    of = "net" if case == "portfolio" else "estimator"
+    estimator.set_params(**{f"{of}__module__interrupt_at": 2})
     before = vars(estimator).copy()
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X, Y)

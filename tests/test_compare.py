@@ -238,21 +238,18 @@ def test_one_task_and_a_dataset(data, small_net):
 
 def test_baselines_are_made_like_the_candidate(data, small_net):
     X, Y = data
-    clf = GroupedMTLClassifier(
-        small_net, n_groups=2, threshold="tuned", cv=2, refit=False, n_mtl_nets=1
-    )
+    clf = GroupedMTLClassifier(small_net, n_groups=2, strategy="sequential")
     found = compare(X, Y, {"mine": make_pipeline(StandardScaler(), clf)}, seeds=1)
-    # (2 specialists + 1 net) a fold and the net of the data maps, where one net would be 2.
     assert found.candidates == ["MTL", "STL", "MTL ensemble, 3 nets", "mine"]
     assert found.baselines == found.candidates[:3]
     assert found.grouped == ["mine"]
-    assert found.nets[:, 0].tolist() == [2, 8, 6, 7]
-    tuned = {"threshold": "tuned", "cv": 2, "refit": False}
+    assert found.nets[:, 0].tolist() == [1, 4, 3, 3]
+    like = {"strategy": "sequential"}
     by_hand = {
-        "mtl": make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl(small_net, **tuned)),
-        "stl": make_pipeline(StandardScaler(), GroupedMTLClassifier.stl(small_net, **tuned)),
+        "mtl": make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl(small_net, **like)),
+        "stl": make_pipeline(StandardScaler(), GroupedMTLClassifier.stl(small_net, **like)),
         "e": make_pipeline(
-            StandardScaler(), GroupedMTLClassifier.mtl_ensemble(3, small_net, **tuned)
+            StandardScaler(), GroupedMTLClassifier.mtl_ensemble(3, small_net, **like)
         ),
         "mine": make_pipeline(StandardScaler(), clf),
     }
@@ -285,6 +282,9 @@ def test_what_groups_no_tasks_is_a_baseline(data, small_net):
         ways(n_groups=1),
         ways(grouper=np.eye(4)[[1, 0, 3, 2]]),
         ways(grouper=np.ones((4, 2)) / 2),
+        ways(grouper=["a", "b", "c", "d"]),
+        ways(grouper=[0, 0, 0, 0]),
+        ways(grouper={"all": [0, 1, 2, 3]}),
         make_pipeline(StandardScaler(), ways.stl()),
         GridSearchCV(ways.mtl(), {}),
         DummyClassifier(),
@@ -293,8 +293,9 @@ def test_what_groups_no_tasks_is_a_baseline(data, small_net):
     for grouped in [
         ways(),
         ways(n_groups=2),
-        ways.portfolio(),
         ways(grouper=[[1, 0], [1, 0], [0, 1], [0, 1]]),
+        ways(grouper=[0, 0, 1, 1]),
+        ways(grouper={"one": [0, 1], "two": [2, 3]}),
         make_pipeline(StandardScaler(), ways()),
         GridSearchCV(ways(), {}),
     ]:
@@ -316,10 +317,10 @@ def test_nets_are_counted_after_fit_where_the_grouper_finds_the_groups(data, sma
             return self
 
     grouper = make_pipeline(TaskGrouper(small_net), Halves())
-    clf = GroupedMTLClassifier(small_net, grouper, n_mtl_nets=2)
+    clf = GroupedMTLClassifier(small_net, grouper)
     found = compare(X, Y, {"grouped": clf}, seeds=1)
     assert found.candidates == ["MTL", "STL", "grouped"]
-    assert found.nets[-1, 0] == 1 + 2 + 2 - 1  # the net of the data maps serves too
+    assert found.nets[-1, 0] == 1 + 2
 
 
 def test_a_portfolio_groups_if_a_member_does():

@@ -139,26 +139,19 @@ def test_no_group_holds_such_tasks(net, data):
     assert set(np.concatenate(clf.specialist_tasks_)) == set(LEARNED)
     for specialist, tasks in zip(clf.specialists_, clf.specialist_tasks_, strict=True):
         assert specialist.task_names_in_.tolist() == Y.columns[tasks].tolist()
-    assert clf.thresholds_.shape == (5,)
 
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"serving": "learned", "threshold": "tuned", "stl_nets": True, "n_mtl_nets": 2},
-        {"specialist_init": "relation", "strategy": "stacked", "min_membership": 0.3},
-        {"cv": 2, "refit": False, "threshold": "tuned", "n_mtl_nets": 1},
-    ],
+    [{"strategy": "sequential"}, {"specialist_init": "relation", "min_membership": 0.3}],
 )
-def test_every_way_to_serve_takes_them(net, data, params):
+def test_every_way_to_train_specialists_takes_them(net, data, params):
     X, Y = data
     with_constant = fit(grouped(net, **params), X, Y)
     alone = grouped(net, **params).fit(X, Y[["a", "b", "c"]])
     np.testing.assert_allclose(
         with_constant.predict_proba(X)[:, LEARNED], alone.predict_proba(X), atol=1e-5
     )
-    np.testing.assert_allclose(with_constant.thresholds_[LEARNED], alone.thresholds_, atol=1e-5)
-    assert with_constant.serving_weights_.shape == (5, alone.serving_weights_.shape[1])
 
 
 def test_fitted_estimators_survive_a_pickle(net, mixed):

@@ -230,7 +230,7 @@ def test_a_classifier_raises_the_interruption_of_its_grouping(interrupted_later)
     classifier = GroupedMTLClassifier(net(), HOAGrouping(net(), 2), random_state=0)
     with pytest.raises(KeyboardInterrupt):
         classifier.fit(X, Y)
-    assert not hasattr(classifier, "candidates_")
+    assert not hasattr(classifier, "specialists_")
 
 
 def test_an_interruption_before_anything_new_is_raised(monkeypatch, interrupted_later):

@@ -313,8 +313,8 @@ def clusters(net, **params):
             "The given membership must be finite. It holds NaN or infinity.",
         ),
         (
-            lambda net: {"serving": "best"},
-            "The 'serving' parameter of GroupedMTLClassifier must be a str among",
+            lambda net: {"n_groups": [2, 3]},
+            "The 'n_groups' parameter of GroupedMTLClassifier must be an int in the range [1, inf)",
         ),
         (
             lambda net: {"min_membership": 1.5},
@@ -409,3 +409,96 @@ def test_starting_from_the_relation_needs_one_of_the_same_module(digits, small_n
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):
             GroupedMTLClassifier(small_net, given, specialist_init="relation").fit(*digits)
+
+
+# -- partitions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "partition",
+    [
+        [0, 1, 0, 1],
+        np.array(["odd", "even", "odd", "even"])[[1, 0, 3, 2]],
+        {"first": [0, 2], "second": [1, 3]},
+        {0: np.array([0, 2]), 1: (1, 3)},
+    ],
+)
+def test_a_partition_may_be_given(digits, small_net, partition):
+    X, Y = digits[0], digits[1][:, [0, 10, 3, 12]]
+    expected = GroupedMTLClassifier(small_net, np.eye(2)[[0, 1, 0, 1]], random_state=0).fit(X, Y)
+    clf = GroupedMTLClassifier(small_net, partition, random_state=0)
+    assert clf.count_nets(4)["total"] == 2
+    clf.fit(X, Y)
+    np.testing.assert_array_equal(clf.membership_, expected.membership_)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
+
+
+def test_a_partition_knows_the_names_of_the_tasks(digits, small_net):
+    pd = pytest.importorskip("pandas")
+    X, Y = digits[0], pd.DataFrame(digits[1][:, [0, 10, 3]], columns=["zero", "low", "three"])
+    labels = pd.Series([1, 0, 1], index=["three", "low", "zero"])
+    for given in (
+        {"a": ["low"], "b": ["zero", "three"]},
+        {"a": "low", "b": ["three", "zero"]},
+        labels,
+    ):
+        clf = GroupedMTLClassifier(small_net, given, random_state=0).fit(X, Y)
+        np.testing.assert_array_equal(clf.membership_, [[0, 1], [1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("partition", "message"),
+    [
+        ([0, 1, 0], "must hold a group (an int or str) for each of the 4 tasks. Got [0, 1, 0]"),
+        ([0.5, 1, 0, 1], "must hold a group (an int or str) for each of the 4 tasks. Got [0.5"),
+        ({"a": [0, 1], "b": [2, 9]}, "names 9 in group 'b', which is no task: [0, 1, 2, 3]"),
+        ({"a": [0, 1], "b": [1, 2, 3]}, "must name each task once. Got 1 again in group 'b'"),
+        ({"a": [0, 1], "b": [2]}, "no all-zero row (a task in no group). Got row 3"),
+        ({"a": [0, 1, 2, 3], "b": []}, "no all-zero column (an empty group). Got column 1"),
+        ({}, "The given membership must be of shape (n_tasks, n_groups)"),
+    ],
+)
+def test_wrong_partitions_are_refused(digits, small_net, partition, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GroupedMTLClassifier(small_net, partition).fit(digits[0], digits[1][:, :4])
+
+
+# -- costs -------------------------------------------------------------------------------------
+
+
+class CountTrainings(Callback):
+    n = 0
+
+    def on_train_begin(self, net, **kwargs):
+        CountTrainings.n += 1
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"n_groups": 1},
+        {"n_groups": 2, "specialist_init": "relation"},
+        {"grouper": [0, 1, 1, 0]},
+        {"grouper": AllTasks(2)},
+        {"grouper": SingleTasks()},
+    ],
+)
+def test_count_nets_counts_the_nets_that_train(digits, params):
+    X, Y = digits[0][:100], digits[1][:100, 10:14]
+    net = MultiTaskNet(max_epochs=1, callbacks=[CountTrainings()])
+    clf = GroupedMTLClassifier(net, **params, strategy="sequential")
+    counts = clf.count_nets(4)
+    CountTrainings.n = 0
+    clf.fit(X, Y)
+    assert counts["total"] == CountTrainings.n == counts["relation"] + counts["specialists"]
+    assert counts["specialists"] == len(clf.specialists_)
+    assert clf.count_nets(4) == counts  # nothing that fit leaves changes it
+
+
+def test_nets_are_not_counted_where_only_fit_tells_how_many_groups(small_net):
+    clf = GroupedMTLClassifier(small_net, make_pipeline(TaskGrouper(small_net), DBSCAN()))
+    with pytest.raises(ValueError, match="DBSCAN finds is known only after fit"):
+        clf.count_nets(6)
+    with pytest.raises(ValueError, match="must be at most the number of tasks, 2"):
+        GroupedMTLClassifier(small_net, n_groups=3).count_nets(2)

@@ -211,10 +211,6 @@ def test_a_helper_that_no_group_holds_is_predicted_by_its_shares(data, net):
     proba = clf.predict_proba(X)
     np.testing.assert_allclose(proba[:, 2:], np.tile(Y[:, 2:].mean(axis=0), (240, 1)), atol=1e-6)
     assert proba[:, :2].std(axis=0).min() > 0.01
-    with pytest.warns(UserWarning, match="No group holds these tasks"):
-        tuned = clone(clf).set_params(threshold="tuned").fit(X, Y)
-    np.testing.assert_array_equal(tuned.thresholds_[2:], 0.5)
-    assert (tuned.thresholds_[:2] != 0.5).all()
 
 
 def test_cost_of_pipelines(net):

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
-from skgroup import FuzzyKMeans, GroupedMTLClassifier
+from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
 from skgroup._html import groups_to_html
 from skgroup.cluster import Clusterings
 from skgroup.ensemble import AllTasks
@@ -128,7 +128,8 @@ def test_several_clusterings_stand_side_by_side(data, small_net):
     expected = [f"{k} groups: group {j}" for k in (2, 3) for j in range(k)]
     assert names == expected
     assert html.count("<b>") == 8  # each task once a clustering
-    clf = GroupedMTLClassifier(small_net, n_groups=[2, 3], random_state=0).fit(*data)
+    grouper = make_pipeline(TaskGrouper(small_net), Clusterings(n_clusters=[2, 3]))
+    clf = GroupedMTLClassifier(small_net, grouper, random_state=0).fit(*data)
     assert re.findall(r"nowrap\">([^<]*)</th>", table(clf)) == expected
 
 

@@ -243,10 +243,10 @@ def test_membership_of_several_clusterings_follows_the_one_with_the_most_groups(
 
 def test_membership_of_an_estimator_with_several_clusterings_is_named_as_in_html(tasks, small_net):
     X, Y = tasks
-    classifier = GroupedMTLClassifier(small_net, n_groups=[2, 3], random_state=0).fit(X, Y)
     columns = ["2: 0", "2: 1", "3: 0", "3: 1", "3: 2"]
     of = TaskGrouper(small_net, random_state=0)
     clusterings = make_pipeline(of, Clusterings(n_clusters=[2, 3], random_state=0)).fit(X, Y)
+    classifier = GroupedMTLClassifier(small_net, clusterings, random_state=0).fit(X, Y)
     for estimator in (classifier, clusterings):
         display = MembershipDisplay.from_estimator(estimator)
         assert names_of(display.ax_.xaxis) == columns

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
 
-from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
+from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
 from skgroup.inspection import LearningCurvesDisplay
 from skgroup.nn import MLP
 
@@ -49,9 +49,7 @@ def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
         return {
             "MTL": own,
             "STL": GroupedMTLClassifier.stl(own, strategy="auto" if epochs < 6 else "stacked"),
-            "grouped": GroupedMTLClassifier(
-                own, membership, n_mtl_nets=1, specialist_epochs=min(epochs, 3)
-            ),
+            "grouped": GroupedMTLClassifier(own, membership),
             "scaled": make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl_ensemble(2, own)),
         }
 
@@ -130,14 +128,6 @@ def test_learning_curves_of_estimators_go_on_where_training_stopped_early(tasks)
     assert np.isfinite(scores).all()
     still = (scores == scores[:, -1:]).sum(axis=1)  # epochs at the end that changed nothing
     assert still.max() > still.min()
-
-
-def test_learning_curves_of_estimators_train_base_nets_of_their_own(tasks):
-    """The net of data maps serves too, though its grouper was given none."""
-    grouper = make_pipeline(TaskGrouper(), FuzzyKMeans(2))
-    clf = GroupedMTLClassifier(MultiTaskNet(max_epochs=2), grouper, n_mtl_nets=1)
-    drawn = curves_of(clf, *tasks, seeds=1, n_epochs=60)
-    assert drawn.epochs.tolist() == list(range(1, 51))  # of MultiTaskNet()
 
 
 class Noisy(MLP):

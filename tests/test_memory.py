@@ -40,27 +40,12 @@ def test_predictions_are_mixed_some_rows_at_a_time(digits, small_pieces, hidden_
     net = MultiTaskNet(module__hidden_units=hidden_units, max_epochs=1, batch_size=50)
     clf = GroupedMTLClassifier.mtl_ensemble(n_nets, net, random_state=0).fit(X[:50], Y[:50])
     found = clf.predict_proba(X)
-    expected = np.mean([net.predict_proba(X) for net in clf.candidates_], axis=0)
+    expected = np.mean([net.predict_proba(X) for net in clf.specialists_], axis=0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     a_batch = n_nets * 50 * 15
     assert len(small_pieces) > 3
     assert max(small_pieces) < 2_000 + a_batch
     assert sum(small_pieces) == n_nets * Y.size
-
-
-@pytest.mark.parametrize("params", [{"serving": "learned"}, {"threshold": "tuned"}])
-def test_held_out_predictions_come_in_pieces_with_the_same_weights(digits, small_pieces, params):
-    X, Y = digits
-    net = MultiTaskNet(module__hidden_units=(8,), max_epochs=2, batch_size=30, lr=0.01)
-    clf = GroupedMTLClassifier(
-        net, n_groups=[2, 3], n_mtl_nets=1, stl_nets=True, cv=2, random_state=0, **params
-    )
-    found = clone(clf).fit(X, Y)
-    assert len(small_pieces) > 10
-    engine._PIECE = 2**22
-    expected = clone(clf).fit(X, Y)
-    np.testing.assert_allclose(found.serving_weights_, expected.serving_weights_, atol=1e-6)
-    np.testing.assert_allclose(found.thresholds_, expected.thresholds_, atol=1e-4)
 
 
 def test_pieces_of_nets_of_several_shapes_are_their_predictions(digits, small_net, small_pieces):
@@ -70,7 +55,7 @@ def test_pieces_of_nets_of_several_shapes_are_their_predictions(digits, small_ne
     clf = GroupedMTLClassifier(net, groups, random_state=0).fit(X, Y)
     dataset = TaskDataset(torch.from_numpy(X).float())
     for net, proba in zip(
-        clf.candidates_, engine.predict_many(clf.candidates_, dataset), strict=True
+        clf.specialists_, engine.predict_many(clf.specialists_, dataset), strict=True
     ):
         np.testing.assert_allclose(proba, net._flat_proba(X), atol=1e-6)
 
@@ -103,9 +88,7 @@ def test_a_classifier_keeps_nothing_of_single_samples(small_net):
         net = clone(small_net).set_params(batch_size=-1)
         return len(pickle.dumps(GroupedMTLClassifier(net, random_state=0, **params).fit(X, Y)))
 
-    learned = {"serving": "learned", "threshold": "tuned", "n_mtl_nets": 1, "stl_nets": True}
-    for params in ({"n_groups": 2}, {"n_groups": 2, "cv": 2, **learned}):
-        assert abs(size(2_000, **params) - size(200, **params)) < 2_000
+    assert abs(size(2_000, n_groups=2) - size(200, n_groups=2)) < 2_000
 
 
 def test_a_given_grouper_keeps_its_maps_and_finds_the_same_groups(digits, small_net):

@@ -9,7 +9,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
+from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier, compare
 from skgroup.selection import GroupGains, GroupSelector, HigherOrderApproximation
 from skgroup.tasks import check_tasks
 
@@ -132,12 +132,13 @@ def test_an_ordered_categorical_has_its_last_class_for_positive(net):
 
 @pytest.mark.parametrize("threshold", [0.2, "tuned"])
 def test_thresholds_are_those_of_the_positive_class(net, threshold):
-    params = {"n_groups": 2, "threshold": threshold, "random_state": 0}
-    clf = GroupedMTLClassifier(net, pos_label="active", **params).fit(X, STRINGS)
+    told = clone(net).set_params(pos_label="active")
+    params = {"cv": 2, "threshold": threshold, "random_state": 0}
+    clf = PortfolioClassifier([("net", told)], **params).fit(X, STRINGS)
     active = 1 - clf.predict_proba(X)
     np.testing.assert_array_equal(clf.predict(X) == "active", active > clf.thresholds_)
-    with pytest.warns(UserWarning, match="their threshold is 0.5; set the 'pos_label' parameter"):
-        clf = GroupedMTLClassifier(net, **params).fit(X, STRINGS)
+    with pytest.warns(UserWarning, match=r"their threshold is 0\.5; .* 'pos_label' parameter"):
+        clf = PortfolioClassifier([("net", net)], **params).fit(X, STRINGS)
     np.testing.assert_array_equal(clf.thresholds_, 0.5)
 
 

@@ -116,7 +116,7 @@ def test_nets_whose_printing_stops_them_are_no_stack():
     estimator = net(callbacks__print_log=StopsAtOnce())
     specialists = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
     fitted = GroupedMTLClassifier(estimator, np.array(specialists)).fit(X, Y)
-    assert [len(one.history) for one in fitted.candidates_] == [1, 1]
+    assert [len(one.history) for one in fitted.specialists_] == [1, 1]
 
 
 class Breaks(MLP):
@@ -336,7 +336,7 @@ def test_nets_of_some_tasks_take_their_columns_of_a_validation_set(make):
     valid = predefined_split(TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)))
     fitted = make(net(train_split=valid, class_weight=None, batch_size=-1), random_state=0)
     fitted.fit(X, Y)
-    for one in fitted.candidates_:
+    for one in fitted.specialists_:
         with torch.no_grad():
             logits = one.module_.eval()(torch.from_numpy(X))
         own = Y if one.selected_ is None else Y[:, one.selected_]

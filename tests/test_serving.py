@@ -12,11 +12,11 @@ from sklearn.metrics import f1_score, make_scorer, precision_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from skorch.callbacks import Callback
 
-from skgroup import GroupedMTLClassifier, MultiTaskNet
-from skgroup.ensemble._serving import _PRIOR_SAMPLES, Mixture, learn_serving_weights
+from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier
+from skgroup.ensemble._serving import _PRIOR_SAMPLES, learn_serving_weights, mix
 from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
 from skgroup.metrics.splits import held_out_splits
-from skgroup.tasks import check_tasks
+from skgroup.tasks import OutputLayout, check_tasks
 
 PULL = 10
 
@@ -251,33 +251,9 @@ def test_mixture_weighs_what_each_net_says_of_its_tasks(mixed_tasks):
     for c, tasks in enumerate(candidate_tasks):
         weights[tasks, c] = rng.rand(len(tasks))
     weights /= weights.sum(axis=1, keepdims=True)
-    mixed = Mixture(outputs, candidate_tasks).predict(in_pieces(proba), weights, 30)
+    mixed = mix(OutputLayout(outputs), candidate_tasks, weights, in_pieces(proba), 30)
     expected = np.hstack(mixture_by_loops(proba, candidate_tasks, outputs, weights))
     np.testing.assert_allclose(mixed, expected, atol=1e-6)
-
-
-def test_mixture_finds_the_probabilities_of_the_true_labels(mixed_tasks):
-    outputs, candidate_tasks, proba, table, _ = mixed_tasks
-    mixture = Mixture(outputs, candidate_tasks)
-    true, candidates = mixture.of_true_labels(in_pieces(proba), table.codes), mixture.served_by()
-    assert true.shape == (3, 30, 3)
-    assert candidates.shape == (3, 3)
-    for t in range(3):
-        assert [c for c in candidates[t] if c >= 0] == [
-            c for c, tasks in enumerate(candidate_tasks) if t in tasks
-        ]
-        for slot, c in enumerate(candidates[t]):
-            for i, code in enumerate(table.codes[:, t]):
-                expected = 1.0
-                if c >= 0 and code >= 0:
-                    tasks = list(candidate_tasks[c])
-                    first = sum(outputs[u] for u in tasks[: tasks.index(t)])
-                    if outputs[t] == 1:
-                        p = proba[c][i, first]
-                        expected = p if code == 1 else 1 - p
-                    else:
-                        expected = proba[c][i, first + code]
-                assert true[t, i, slot] == pytest.approx(expected, abs=1e-6)
 
 
 # -- thresholds --------------------------------------------------------------------------------
@@ -297,10 +273,11 @@ def f1_at(p, labels, weight, threshold):
     return 2 * hits / (2 * hits + false_alarms + misses)
 
 
-def unpulled(thresholds, codes):
-    """Thresholds before they were pulled towards 0.5."""
+def unpulled(thresholds, codes, neutral=0.5):
+    """Thresholds before they were pulled towards neutral ones."""
     n_positive = (codes == 1).sum(axis=0)
-    return expit(logit(thresholds) * (n_positive + PULL) / n_positive)
+    pulled = logit(thresholds) * (n_positive + PULL) - PULL * logit(neutral)
+    return expit(pulled / n_positive)
 
 
 def random_probabilities(seed, n_samples=80, n_tasks=6, decimals=2):
@@ -527,7 +504,7 @@ class NoTraining(Callback):
         pytest.fail("training began before the input was checked")
 
 
-RULE = "The 'cv' parameter of GroupedMTLClassifier must "
+RULE = "The 'cv' parameter of PortfolioClassifier must "
 
 
 @pytest.mark.parametrize(
@@ -544,16 +521,14 @@ RULE = "The 'cv' parameter of GroupedMTLClassifier must "
         ([([0, 1, 2], [2, 3])], RULE + "not hold out samples that it trains on. Got "),
         ([(range(40), np.array([], dtype=int))], RULE + "leave samples on both sides. Got "),
         ([(np.array([], dtype=int), range(40))], RULE + "leave samples on both sides. Got "),
-        ([(range(30), [30, 41])], "'cv' parameter of GroupedMTLClassifier .* 4[01]"),
+        ([(range(30), [30, 41])], "'cv' parameter of PortfolioClassifier .* 4[01]"),
     ],
 )
 def test_bad_splits_are_refused_before_training(cv, message):
     X = np.random.RandomState(0).rand(40, 3)
     net = MultiTaskNet(callbacks=[NoTraining()])
-    for params in ({"serving": "learned"}, {"threshold": "tuned"}):
-        clf = GroupedMTLClassifier(net, np.eye(2), cv=cv, **params)
-        with pytest.raises(ValueError, match=message):
-            clf.fit(X, (X[:, :2] > 0.5).astype(int))
+    with pytest.raises(ValueError, match=message):
+        PortfolioClassifier([("net", net)], cv=cv).fit(X, (X[:, :2] > 0.5).astype(int))
 
 
 def test_splits_whose_held_out_samples_are_all_needed_are_refused_before_training():
@@ -563,7 +538,7 @@ def test_splits_whose_held_out_samples_are_all_needed_are_refused_before_trainin
     Y[7, 0] = 1
     net = MultiTaskNet(callbacks=[NoTraining()])
     cv = [(np.delete(np.arange(40), 7), [7])]
-    clf = GroupedMTLClassifier(net, np.eye(2), cv=cv, serving="learned")
+    clf = PortfolioClassifier([("net", net)], cv=cv)
     with pytest.raises(ValueError, match=RULE):
         clf.fit(X, Y)
 
@@ -585,64 +560,51 @@ def kinds_of_tasks(digits):
 def test_fit_learns_weights_and_thresholds_on_the_held_out_samples(
     kinds_of_tasks, small_net, weighted
 ):
-    """With refit=False the nets that serve are those whose held-out predictions counted."""
+    """With refit=False the members that serve are those whose held-out predictions counted."""
     X, Y = kinds_of_tasks
     train, test = np.arange(0, 300, 2), np.arange(1, 300, 2)
     sample_weight = np.random.RandomState(1).exponential(size=300) if weighted else None
-    clf = GroupedMTLClassifier(
-        small_net,
-        [[0.7, 0.3], [0.5, 0.5], [0.2, 0.8], [1.0, 0.0]],
-        n_mtl_nets=1,
-        stl_nets=True,
-        serving="learned",
-        threshold="tuned",
-        cv=[(train, test)],
-        refit=False,
-        random_state=0,
-    ).fit(X, Y, sample_weight=sample_weight)
-    prior = clone(clf).set_params(serving="membership", threshold=0.5)
-    prior = prior.fit(X, Y, sample_weight=sample_weight).serving_weights_
+    members = [
+        ("groups", GroupedMTLClassifier(small_net, n_groups=2)),
+        ("net", small_net),
+        ("longer", clone(small_net).set_params(max_epochs=12)),
+    ]
+    clf = PortfolioClassifier(members, cv=[(train, test)], refit=False, random_state=0)
+    clf.fit(X, Y, sample_weight=sample_weight)
     weight = np.ones(150) if sample_weight is None else sample_weight[test]
-    outputs = clf.task_outputs_
-    assert outputs == (1, 1, 4, 1)
+    assert clf.task_outputs_ == (1, 1, 4, 1)
 
-    def of_task(net, tasks, t):
-        """Probabilities (n_samples, n_classes) that a net gives a task."""
-        proba, place = net.predict_proba(X[test]), list(tasks).index(t)
-        if isinstance(proba, list):
-            return proba[place]
-        return np.column_stack([1 - proba[:, place], proba[:, place]])
+    def mapped(m, t):
+        """Probabilities (n_samples, n_classes) of a task, on the scale of observed shares."""
+        (fitted,) = clf.members_[m]
+        proba = np.clip(fitted.predict_proba(X[test])[t], 1e-6, 1 - 1e-6)
+        start = [0, 1, 2, 6][t]
+        slope, intercept = clf.share_maps_[m, start : start + (4 if t == 2 else 1)].T
+        if t != 2:
+            second = expit(slope * logit(proba[:, 1]) + intercept)
+            return np.column_stack([1 - second, second])
+        proba = expit(slope * logit(proba) + intercept)
+        return proba / proba.sum(axis=1, keepdims=True)
 
     for t in range(4):
-        serving = [c for c, tasks in enumerate(clf.candidate_tasks_) if t in tasks]
-        proba = {c: of_task(clf.candidates_[c], clf.candidate_tasks_[c], t) for c in serving}
+        proba = np.stack([mapped(m, t) for m in range(3)])
         labels = [None if np.isnan(y) else int(y) for y in Y[test, t]]
-        # Learned is how much the groups, the all-tasks net and the single-task net count.
-        ways = [[c for c in way if prior[t, c] > 0] for way in ([0, 1], [2], [3 + t])]
-        within = [prior[t, way] / prior[t, way].sum() for way in ways]
         true = np.array(
             [
-                [
-                    1.0
-                    if label is None
-                    else sum(w * proba[c][i, label] for w, c in zip(*way, strict=True))
-                    for way in zip(within, ways, strict=True)
-                ]
+                [1.0] * 3 if label is None else proba[:, i, label].tolist()
                 for i, label in enumerate(labels)
             ]
         )
         balance = balance_by_loops(labels, weight)
-        of_ways = best_weights(true, np.array([prior[t, way].sum() for way in ways]), balance)
-        expected = np.concatenate([w * v for w, v in zip(of_ways, within, strict=True)])
-        serving = [c for way in ways for c in way]
-        np.testing.assert_allclose(clf.serving_weights_[t, serving], expected, atol=3e-3)
-        assert set(np.flatnonzero(clf.serving_weights_[t])) <= set(serving)
-        if outputs[t] > 1:
+        expected = best_weights(true, np.full(3, 1 / 3), balance)
+        np.testing.assert_allclose(clf.serving_weights_[t], expected, atol=3e-3)
+        if t == 2:
             assert np.isnan(clf.thresholds_[t])
             continue
-        mixed = sum(clf.serving_weights_[t, c] * proba[c][:, 1] for c in serving)
+        mixed = np.einsum("m,mi->i", clf.serving_weights_[t], proba[:, :, 1])
         codes = np.array([-1 if label is None else label for label in labels])
-        chosen = unpulled(clf.thresholds_[[t]], codes[:, None])[0]
+        share = weight[codes == 1].sum() / weight[codes >= 0].sum()
+        chosen = unpulled(clf.thresholds_[[t]], codes[:, None], share)[0]
         best = best_f1_by_force(mixed.astype(np.float32), codes, weight)
         assert f1_at(mixed, codes, weight, chosen) == pytest.approx(best, abs=1e-6)
 
@@ -653,26 +615,18 @@ def test_a_task_whose_positives_are_not_held_out_is_named_and_keeps_its_prior(di
     rare = np.zeros(200, dtype=int)
     rare[:5] = 1
     frame = pd.DataFrame({"low": Y[:, 10], "rare": rare, "odd": Y[:, 12]})
-    clf = GroupedMTLClassifier(
-        small_net,
-        n_groups=2,
-        n_mtl_nets=1,
-        stl_nets=True,
-        serving="learned",
-        threshold="tuned",
-        cv=[(np.arange(120), np.arange(120, 200))],
-        random_state=0,
-    )
+    members = [("net", small_net), ("longer", clone(small_net).set_params(max_epochs=12))]
+    cv = [(np.arange(120), np.arange(120, 200))]
+    clf = PortfolioClassifier(members, cv=cv, random_state=0)
     message = (
         "The serving weights of these tasks are not learned, but those of the prior, because the "
         "held-out samples hold fewer than two of their classes: rare."
     )
     with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
         clf.fit(X, frame)
-    prior = clone(clf).set_params(serving="membership", threshold=0.5).fit(X, frame)
-    np.testing.assert_array_equal(clf.membership_, prior.membership_)
-    np.testing.assert_allclose(clf.serving_weights_[1], prior.serving_weights_[1])
+    np.testing.assert_array_equal(clf.serving_weights_[1], 0.5)
+    np.testing.assert_array_equal(clf.share_maps_[:, 1], [[1, 0], [1, 0]])
     assert clf.thresholds_[1] == 0.5
     for t in (0, 2):
-        assert not np.allclose(clf.serving_weights_[t], prior.serving_weights_[t], atol=1e-2)
+        assert not np.allclose(clf.serving_weights_[t], 0.5, atol=1e-2)
         assert clf.thresholds_[t] != 0.5

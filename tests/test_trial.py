@@ -23,7 +23,7 @@ from skorch.callbacks import LRScheduler
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
+from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier, TaskGrouper
 from skgroup.cluster import Clusterings, FuzzyKMeans, PointKMeans
 from skgroup.comparison import compare
 from skgroup.ensemble import AllTasks, SingleTasks
@@ -238,8 +238,6 @@ SOFT = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
         ({"grouper": HALVES}, 2),
         ({"grouper": SOFT, "min_membership": 0.2}, 2),
         ({"grouper": SingleTasks()}, 1),
-        ({"grouper": SOFT, "stl_nets": True}, 1),
-        ({"grouper": HALVES, "n_mtl_nets": 2}, 2),
     ],
 )
 def test_modules_that_cannot_fit_a_group_are_refused(module, params, n_tasks):
@@ -254,7 +252,6 @@ def test_modules_that_cannot_fit_a_group_are_refused(module, params, n_tasks):
         {"n_groups": 1},
         {"grouper": AllTasks(2)},
         {"grouper": SOFT},
-        {"grouper": SOFT, "n_mtl_nets": 2},
         {"grouper": make_pipeline(maps(), FuzzyKMeans(1))},
     ],
 )
@@ -289,21 +286,15 @@ LONGER = "must schedule all steps of training. max_epochs=2 makes 2"
     [
         GroupedMTLClassifier(SCHEDULED, n_groups=2, specialist_epochs=2),
         GroupedMTLClassifier(SCHEDULED, make_pipeline(maps(), KMeans(2)), specialist_epochs=2),
-        GroupedMTLClassifier(SCHEDULED, n_groups=2, threshold="tuned", cv=2),
-        GroupedMTLClassifier(
-            net(), make_pipeline(TaskGrouper(SCHEDULED), KMeans(2)), n_mtl_nets=2, cv=2,
-            threshold="tuned",
-        ),
     ],
-)  # fmt: skip
-def test_schedules_too_short_for_specialists_or_splits_are_refused(clf):
+)
+def test_schedules_too_short_for_specialists_are_refused(clf):
     with pytest.raises(ValueError, match=LONGER):
         clf.fit(X, Y)
 
 
-@pytest.mark.parametrize("params", [{"specialist_epochs": 1}, {"threshold": "tuned", "cv": 4}])
-def test_schedules_that_are_long_enough_are_not(params):
-    clf = GroupedMTLClassifier(SCHEDULED, n_groups=2, **params).fit(X, Y)
+def test_schedules_that_are_long_enough_are_not():
+    clf = GroupedMTLClassifier(SCHEDULED, n_groups=2, specialist_epochs=1).fit(X, Y)
     assert {len(specialist.history) for specialist in clf.specialists_} == {1}
 
 
@@ -315,38 +306,22 @@ RANDOM, MULTICLASS = "the module draws random numbers", "multiclass tasks differ
 
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
-    ("clf", "table", "what", "reason"),
+    ("clf", "table", "reason"),
     [
-        (GroupedMTLClassifier(DROPOUT, n_groups=2), Y, "specialists", RANDOM),
-        (GroupedMTLClassifier.mtl_ensemble(2, DROPOUT), Y, "specialists", RANDOM),
-        (GroupedMTLClassifier.portfolio(DROPOUT, cv=2), Y, "specialists", RANDOM),
-        (
-            GroupedMTLClassifier(
-                net(), make_pipeline(TaskGrouper(DROPOUT), KMeans(2)), n_mtl_nets=2
-            ),
-            Y,
-            "all-tasks nets",
-            RANDOM,
-        ),
-        (GroupedMTLClassifier(net(), HALVES), MIXED, "specialists", MULTICLASS),
-        (GroupedMTLClassifier(net(), n_groups=2), MIXED, "specialists", MULTICLASS),
-        (GroupedMTLClassifier.stl(net()), MIXED, "specialists", MULTICLASS),
-        (
-            GroupedMTLClassifier(net(), SOFT, stl_nets=True),
-            MIXED,
-            "single-task nets",
-            MULTICLASS,
-        ),
+        (GroupedMTLClassifier(DROPOUT, n_groups=2), Y, RANDOM),
+        (GroupedMTLClassifier.mtl_ensemble(2, DROPOUT), Y, RANDOM),
+        (GroupedMTLClassifier(net(), HALVES), MIXED, MULTICLASS),
+        (GroupedMTLClassifier(net(), n_groups=2), MIXED, MULTICLASS),
+        (GroupedMTLClassifier.stl(net()), MIXED, MULTICLASS),
         (
             GroupedMTLClassifier(net(train_split=lambda d: (d, d)), SOFT),
             Y,
-            "specialists",
             "the net has callbacks, a validation split",
         ),
     ],
 )
-def test_stacks_that_cannot_be_are_refused(clf, table, what, reason):
-    message = f"must not be 'stacked' here: the {what} cannot be trained as a stack: {reason}"
+def test_stacks_that_cannot_be_are_refused(clf, table, reason):
+    message = f"must not be 'stacked' here: the specialists cannot be trained as a stack: {reason}"
     with pytest.raises(ValueError, match=message):
         clone(clf).set_params(strategy="stacked").fit(X, table)
 
@@ -354,14 +329,9 @@ def test_stacks_that_cannot_be_are_refused(clf, table, what, reason):
 @pytest.mark.parametrize(
     ("clf", "table"),
     [
-        (GroupedMTLClassifier(net(), n_groups=2, stl_nets=True, n_mtl_nets=2), Y),
+        (GroupedMTLClassifier(net(), n_groups=2), Y),
         (GroupedMTLClassifier(net(), SOFT), MIXED),
-        (
-            GroupedMTLClassifier(
-                net(), make_pipeline(TaskGrouper(DROPOUT), KMeans(2)), n_mtl_nets=1
-            ),
-            Y,
-        ),
+        (GroupedMTLClassifier(net(), make_pipeline(TaskGrouper(DROPOUT), KMeans(2))), Y),
     ],
 )
 def test_stacks_that_can_be_are_not(clf, table):
@@ -375,16 +345,14 @@ def test_stacks_that_can_be_are_not(clf, table):
 @pytest.mark.parametrize("score", [None, "x", "1", np.ones(1), np.ones(2), (1, 2), {"f1": 1}, 1j])
 def test_scorers_that_return_no_number_are_refused(score):
     for scorer in (lambda estimator, X, y: score, make_scorer(lambda y, y_pred: score)):
-        clf = GroupedMTLClassifier(
-            net(), n_groups=2, threshold="tuned", threshold_scoring=scorer, cv=3
-        )
+        clf = PortfolioClassifier([("net", net())], threshold_scoring=scorer, cv=3)
         with pytest.raises(ValueError, match=r"threshold_scoring.* and return a number"):
             clf.fit(X, Y)
 
 
 @pytest.mark.parametrize("score", [0.5, 1, True, np.float32(0.5), np.array(0.5), np.nan])
 def test_scorers_that_return_a_number_are_not(score):
-    clf = GroupedMTLClassifier(net(), n_groups=1, threshold="tuned")
+    clf = PortfolioClassifier([("net", net())], cv=2)
     clf.set_params(threshold_scoring=lambda estimator, X, y: score).fit(X, Y)
     assert np.isfinite(clf.thresholds_).all()
 

@@ -120,15 +120,17 @@ def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
     grouped = {"grouped": GroupedMTLClassifier(net, n_groups=2)}
     single = {
         "STL": GroupedMTLClassifier.stl(net),
-        "search": GridSearchCV(GroupedMTLClassifier.stl(net), {"threshold": [0.5]}, cv=2),
+        "search": GridSearchCV(GroupedMTLClassifier.stl(net), {"min_membership": [0.0]}, cv=2),
         "identity": GroupedMTLClassifier(net, np.eye(3)),
         "sklearn": MultiOutputClassifier(net),
         "searched": GridSearchCV(MultiOutputClassifier(net), {"estimator__lr": [0.1]}, cv=2),
     }
     ensembles = {
         "3 nets": GroupedMTLClassifier.mtl_ensemble(3, net),
-        "1 + 2": GroupedMTLClassifier.mtl(net, n_mtl_nets=2),
-        "searched": GridSearchCV(GroupedMTLClassifier.mtl_ensemble(3, net), {"threshold": [0.5]}),
+        "uniform": GroupedMTLClassifier(net, np.ones((3, 3))),
+        "searched": GridSearchCV(
+            GroupedMTLClassifier.mtl_ensemble(3, net), {"min_membership": [0.0]}
+        ),
     }
     neither = {"MTL": net, "trees": DecisionTreeClassifier(), "2": GroupedMTLClassifier.mtl(net)}
 

@@ -31,9 +31,8 @@ class Clusterings(
 ):
     """The memberships of several numbers of clusters, side by side.
 
-    Where predictions learn which group serves which task best
-    (`GroupedMTLClassifier(serving="learned")`), the number of groups need not be chosen: groups
-    of several sizes stand beside each other.
+    The specialists of groups of several sizes then serve beside each other, each size counting the
+    same.
 
     Parameters
     ----------

@@ -164,7 +164,7 @@ def try_candidate(
                     net = clone(last)
                     build_net(net, check_data(net, *training_data, None), seed=0)
                 else:
-                    last._try(*last._check(*training_data, None), [])
+                    last._try(*last._check(*training_data, None))
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:

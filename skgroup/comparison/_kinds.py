@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -39,9 +40,6 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
         steps_of(copied)[-1].set_params(
             grouper=grouper,
             n_groups=None,
-            n_mtl_nets=0,
-            stl_nets=False,
-            serving="membership",
             min_membership=0.0,
             specialist_init="fresh",
             specialist_epochs=None,
@@ -51,7 +49,6 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
     made = {"MTL": like(AllTasks())}
     if table.n_tasks > 1:
         made["STL"] = like(SingleTasks())
-    # Where thresholds are tuned, each net of the ensemble is trained on several parts.
     of_template, of_one = (nets_of(e, table.n_tasks) for e in (template, made["MTL"]))
     if not math.isnan(of_template) and (n_nets := int(of_template // of_one)) > 1:
         made[f"MTL ensemble, {n_nets} nets"] = like(AllTasks(n_nets))
@@ -85,8 +82,8 @@ def _has_default_members(estimator: Any) -> bool:
 
 
 def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
-    """What a classifier is that does not group: "STL", or "MTL" with one net or several (and with
-    single-task nets beside them); None if it groups."""
+    """What a classifier is that does not group: "STL", or "MTL" with one net or several; None if it
+    groups."""
     if clf.grouper is None:
         one = n_tasks == 1 or (isinstance(clf.n_groups, Integral) and clf.n_groups == 1)
         return "MTL" if one else None
@@ -94,6 +91,12 @@ def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
         return "STL" if isinstance(clf.grouper, SingleTasks) else "MTL"
     if hasattr(clf.grouper, "fit"):
         return None
+    if isinstance(clf.grouper, Mapping) or np.ndim(clf.grouper) == 1:
+        groups: Any = clf.grouper
+        if isinstance(groups, Mapping):
+            groups = [group for group, tasks in groups.items() for _ in np.atleast_1d(tasks)]
+        n_groups = len({str(group) for group in groups})
+        return {len(groups): "STL", 1: "MTL"}.get(n_groups)
     membership = np.asarray(clf.grouper, dtype=np.float64)
     if membership.ndim != 2:
         return None  # which fit, and the check before it, find a word for

@@ -189,7 +189,7 @@ def _fit_and_score(
     with single_classes_said(scorer.table), open_seed(split.seed):
         fitted.fit(take_samples(X, split.train), take_samples(Y, split.train))
     last = steps_of(fitted)[-1]
-    nets = [last] if isinstance(last, MultiTaskNet) else last.candidates_
+    nets = [last] if isinstance(last, MultiTaskNet) else last.specialists_
     ends = [_state(net) for net in nets]
     keepers = [dict(net.callbacks_)[_KEEPER] for net in nets]
     n_epochs = max(len(net.history_) for net in nets)

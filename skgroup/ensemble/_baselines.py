@@ -31,7 +31,7 @@ class AllTasks(BaseEstimator):
     Examples
     --------
     >>> from skgroup.ensemble import AllTasks
-    >>> AllTasks(n_nets=2).fit([[0.0], [1.0]], [[0, 1, 1], [1, 0, 1], [0, 0, 0]]).membership_
+    >>> AllTasks(n_nets=2).fit([[0.0], [1.0]], [[0, 1, 1], [1, 0, 0]]).membership_
     array([[0.5, 0.5],
            [0.5, 0.5],
            [0.5, 0.5]])

@@ -20,12 +20,11 @@ from skgroup.tasks import MISSING, TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.data import take_samples
-from skgroup.training.engine import check_net
+from skgroup.training.engine import build_net, check_data, check_net
 
 __all__ = [
     "EncodedTasks",
     "Member",
-    "PerTaskClassifier",
     "check_member",
     "flat_probabilities",
     "try_member",
@@ -82,7 +81,7 @@ class EncodedTasks:
         return self.table.select(self.table.learnable)
 
 
-class PerTaskClassifier(BaseEstimator):
+class _PerTaskClassifier(BaseEstimator):
     """Clones of a classifier, one a task, each fitted on the samples that have a label of it.
 
     Parameters
@@ -98,7 +97,7 @@ class PerTaskClassifier(BaseEstimator):
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Any, y: NDArray[np.integer], **params: NDArray) -> PerTaskClassifier:
+    def fit(self, X: Any, y: NDArray[np.integer], **params: NDArray) -> _PerTaskClassifier:
         """Fit on codes (n_samples, n_tasks), -1 where a label is missing; `params` are a number a
         sample."""
         # What takes several outputs alone takes a single one as a column.
@@ -133,7 +132,7 @@ class Member:
     ----------
     name : str
     estimator : classifier
-        Unfitted; a `PerTaskClassifier` where it is fitted one a task.
+        Unfitted; a `_PerTaskClassifier` where it is fitted one a task.
     reads_missing : bool
         Whether it is given all tasks, with missing labels, as estimators of this package are;
         others are given the codes of the tasks that there is something to learn of.
@@ -153,7 +152,7 @@ class Member:
         """Fitted on the whole table where that can be, else one a task."""
         reads_missing = isinstance(innermost(estimator), TaskClassifierMixin)
         if not reads_missing and not _takes_table(estimator, tasks.learned):
-            estimator = PerTaskClassifier(estimator)
+            estimator = _PerTaskClassifier(estimator)
         return cls(name, estimator, reads_missing, params)
 
     def fit(self, X: Any, tasks: EncodedTasks, samples: NDArray[np.intp]) -> Any:
@@ -246,9 +245,9 @@ def try_member(member: Member, X: Any, tasks: EncodedTasks) -> None:
         with single_classes_said(tasks.table):
             weight = member.params.get("sample_weight")
             if isinstance(estimator, GroupedMTLClassifier):
-                estimator._try(*estimator._check(X, tasks.labels, weight), [])
+                estimator._try(*estimator._check(X, tasks.labels, weight))
             elif isinstance(estimator, MultiTaskNet):
-                estimator._prepare(estimator._check_data(X, tasks.labels, weight), seed=0)
+                build_net(estimator, check_data(estimator, X, tasks.labels, weight), seed=0)
     except Exception as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
@@ -261,7 +260,7 @@ def innermost(estimator: Any) -> Any:
     while True:
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, BaseSearchCV | PerTaskClassifier):
+        elif isinstance(estimator, BaseSearchCV | _PerTaskClassifier):
             estimator = estimator.estimator
         else:
             return estimator

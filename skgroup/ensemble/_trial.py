@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from skgroup.training.engine import build_net
 from skgroup.training.stack import stack_or_reason
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["known_groups", "may_be_kept", "try_epochs", "try_grouper", "try_nets", "try_stack"]
+__all__ = ["known_groups", "may_be_kept", "try_grouper", "try_nets", "try_stack"]
 
 #: Numbers in a made-up relation. Of larger ones only the form of the result is looked at.
 _MOST_NUMBERS = 2**18
@@ -108,32 +107,6 @@ def may_be_kept(n_tasks: int) -> NDArray[np.bool_]:
     return np.arange(n_tasks)[:, None] < [n_tasks, max(1, n_tasks - 1)]
 
 
-def try_epochs(
-    plans: Iterable[tuple[MultiTaskNet, int]], data: TrainingData, samples: NDArray[np.intp]
-) -> None:
-    """Prepare nets for the epochs and the samples that they will be trained with.
-
-    Parameters
-    ----------
-    plans : iterable of (MultiTaskNet, int)
-        What nets are clones of, and their epochs.
-    data : TrainingData
-    samples : ndarray of int
-        Those of the data to train on.
-
-    Raises
-    ------
-    ValueError
-        If one cannot be trained so, e.g. as a schedule is too short.
-    """
-    whole = len(samples) == len(data.table.codes)
-    for net, epochs in {(id(net), epochs): (net, epochs) for net, epochs in plans}.values():
-        if whole and epochs == net.max_epochs:
-            continue  # as it is tried, or trained by the grouper
-        part = data if whole else data.take(samples, net.class_weight)
-        build_net(clone(net).set_params(max_epochs=epochs, task_weight=None), part, seed=0)
-
-
 def try_nets(
     net: MultiTaskNet,
     data: TrainingData,
@@ -182,7 +155,7 @@ def try_nets(
             ) from error
 
 
-def try_stack(net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_], what: str) -> None:
+def try_stack(net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_]) -> None:
     """Stack untrained nets of some groups; ValueError if that cannot be done."""
     groups = _one_of_each(data, kept)
     nets = [_built(net, data, tasks) for tasks in groups]
@@ -190,7 +163,7 @@ def try_stack(net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_], wh
     if isinstance(reason, str):
         raise ValueError(
             "The 'strategy' parameter of GroupedMTLClassifier must not be 'stacked' here: the "
-            f"{what} cannot be trained as a stack: {reason}."
+            f"specialists cannot be trained as a stack: {reason}."
         )
 
 
