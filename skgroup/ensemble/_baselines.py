@@ -37,6 +37,7 @@ class AllTasks(BaseEstimator):
            [0.5, 0.5]])
     """
 
+    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_nets": [Interval(Integral, 1, None, closed="left")]
     }
@@ -71,6 +72,7 @@ class SingleTasks(BaseEstimator):
            [0., 1.]])
     """
 
+    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     @_fit_context(prefer_skip_nested_validation=True)

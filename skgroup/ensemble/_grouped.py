@@ -62,7 +62,7 @@ from skgroup.training.engine import (
     predict_in_pieces,
     task_weights,
 )
-from skgroup.training.training_data import TrainingData
+from skgroup.training.training_data import TrainingData, takes_checked_data
 
 __all__ = ["GroupedMTLClassifier"]
 
@@ -329,6 +329,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         if hasattr(grouper, "fit"):
             if self.random_state is not None or self.grouper is None:
                 set_random_state(grouper, grouper_seed)
+            if takes_checked_data(steps_of(grouper)[0]):
+                X = data.alone()
             self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
             if self.grouper is None:
                 # Numbers of each sample and task, which nobody has asked to be kept.

@@ -23,6 +23,8 @@ class RelationMixin(TransformerMixin, BaseEstimator):
     once it is fitted.
     """
 
+    #: Whether `fit` takes what another estimator has checked; see `check_training_data`.
+    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:

@@ -29,6 +29,7 @@ class Grouping(GroupsReprMixin, BaseEstimator):
     `selector`, `random_state` and `verbose`.
     """
 
+    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
         "n_groups": [Interval(Integral, 1, None, closed="left")],

@@ -22,7 +22,7 @@ from skgroup.training.data import (
 )
 from skgroup.training.loss import class_weight_table
 
-__all__ = ["TrainingData", "check_training_data"]
+__all__ = ["TrainingData", "check_training_data", "takes_checked_data"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,12 @@ class TrainingData:
                 weight = weight / weight.mean()
             target["weight"] = torch.from_numpy(weight.astype(np.float32))
         return TaskDataset(self.X, target)
+
+
+def takes_checked_data(estimator: Any) -> bool:
+    """Whether `fit` of an estimator takes TrainingData as X; what users derive gets X and Y."""
+    of_ours = type(estimator).__module__.startswith("skgroup.")
+    return of_ours and getattr(type(estimator), "takes_training_data", False)
 
 
 def check_training_data(
