@@ -64,6 +64,27 @@ def test_no_room_imports_what_is_private_to_another(path):
         assert not any(name.startswith("_") for name in names), (node.module, names)
 
 
+def private_methods(path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def test_no_room_calls_private_methods_of_another():
+    room_of = {path: path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
+    defined = {}
+    for path in FILES:
+        defined.setdefault(room_of[path], set()).update(private_methods(path))
+    every = set().union(*defined.values())
+    for path in FILES:
+        others = every - defined[room_of[path]] - {"_validate_params"}
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Attribute) or node.attr not in others:
+                continue
+            owner = getattr(node.value, "func", node.value)  # super() is called
+            assert getattr(owner, "id", "") in ("self", "cls", "super"), (path, node.lineno)
+
+
 def test_private_names_of_sklearn_enter_through_compat_alone():
     for path in FILES:
         if path.name == "_compat.py":

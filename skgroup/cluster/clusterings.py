@@ -99,7 +99,7 @@ class Clusterings(
             If `n_clusters` is not a sequence of different ints >= 1, if the clusterer has no
             `n_clusters`, or what the clusterer raises.
         """
-        base, numbers = self._check()
+        base, numbers = self.check()
         forget_fit(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         if base.get_params().get("random_state", 0) is None:
@@ -118,7 +118,7 @@ class Clusterings(
         self._n_features_out = self.membership_.shape[1]
         return self
 
-    def _check(self) -> tuple[Any, list[int]]:
+    def check(self) -> tuple[Any, list[int]]:
         """An unfitted clusterer and the numbers of clusters."""
         base = FuzzyKMeans() if self.clusterer is None else clone(self.clusterer)
         if "n_clusters" not in base.get_params():

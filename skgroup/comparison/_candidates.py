@@ -14,10 +14,11 @@ from skgroup._random import draw_seeds
 from skgroup.comparison._kinds import kind_of, make_baselines
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.ensemble.trial import try_classifier, try_grouper_of
 from skgroup.tasks import TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
-from skgroup.training.engine import build_net, check_data, check_net
+from skgroup.training.engine import check_net
 
 __all__ = [
     "check_baselines",
@@ -155,16 +156,10 @@ def try_candidate(
         last = steps_of(estimator)[-1]
         if last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLClassifier):
-                net = MultiTaskNet() if last.estimator is None else clone(last.estimator)
-                table = scores.table
-                last._check_grouper(net, table.n_tasks, table.names, table.learnable)
-        elif isinstance(last, GroupedMTLClassifier | MultiTaskNet):
+                try_grouper_of(last, scores.table)
+        else:
             with single_classes_said(scores.table):
-                if isinstance(last, MultiTaskNet):
-                    net = clone(last)
-                    build_net(net, check_data(net, *training_data, None), seed=0)
-                else:
-                    last._try(*last._check(*training_data, None))
+                try_classifier(last, *training_data)
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:

@@ -60,7 +60,7 @@ def numbers_of_groups(clusterer: Any, n_tasks: int) -> Iterator[tuple[str, str, 
     """How many groups a clusterer will find (at most), as far as its parameters say so."""
     owner = type(clusterer).__name__
     if isinstance(clusterer, Clusterings):
-        yield from ((owner, "n_clusters", k) for k in clusterer._check()[1])
+        yield from ((owner, "n_clusters", k) for k in clusterer.check()[1])
         return
     if isinstance(value := getattr(clusterer, "n_clusters", None), Integral):
         yield owner, "n_clusters", int(value)
@@ -86,7 +86,7 @@ def of_learnable(grouper: Any, table: TaskTable) -> Any:
         if value > len(tasks) and not isinstance(last, Clusterings):
             last.set_params(**{name: len(tasks)})
     if isinstance(last, Clusterings):
-        fewer = [k for k in last._check()[1] if k <= len(tasks)]
+        fewer = [k for k in last.check()[1] if k <= len(tasks)]
         last.set_params(n_clusters=fewer or [len(tasks)])
     return np.ones((1, 1)) if len(tasks) == 1 else grouper
 

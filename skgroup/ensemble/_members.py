@@ -15,12 +15,12 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters, parts_of
-from skgroup.ensemble._grouped import GroupedMTLClassifier
+from skgroup.ensemble.trial import try_classifier
 from skgroup.tasks import MISSING, TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.data import take_samples
-from skgroup.training.engine import build_net, check_data, check_net
+from skgroup.training.engine import check_net
 
 __all__ = [
     "EncodedTasks",
@@ -244,10 +244,7 @@ def try_member(member: Member, X: Any, tasks: EncodedTasks) -> None:
             raise ValueError("it gives probabilities of tasks of two classes alone.")
         with single_classes_said(tasks.table):
             weight = member.params.get("sample_weight")
-            if isinstance(estimator, GroupedMTLClassifier):
-                estimator._try(*estimator._check(X, tasks.labels, weight))
-            elif isinstance(estimator, MultiTaskNet):
-                build_net(estimator, check_data(estimator, X, tasks.labels, weight), seed=0)
+            try_classifier(estimator, X, tasks.labels, weight)
     except Exception as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(

@@ -62,7 +62,7 @@ def try_grouper(grouper: Any, n_tasks: int, n_samples: int, y: Any) -> None:
         warnings.simplefilter("ignore")
         rng = np.random.RandomState(0)
         if known:
-            R, whole = relation._example_rows(n_tasks, n_samples, _MOST_NUMBERS, rng)
+            R, whole = relation.example_rows(n_tasks, n_samples, _MOST_NUMBERS, rng)
         else:  # of the user's: its rows are not known
             R, whole = rng.uniform(size=(n_tasks, n_tasks)), False
         try:

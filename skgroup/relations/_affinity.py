@@ -44,7 +44,7 @@ class AffinityMixin(RelationMixin):
     def _rows(self) -> NDArray[np.float64]:
         return self.affinity_.copy()
 
-    def _example_rows(
+    def example_rows(
         self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
     ) -> tuple[NDArray[np.float64], bool]:
         rows = rng.uniform(-1, 1, size=(n_tasks, n_tasks))

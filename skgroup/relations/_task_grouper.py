@@ -238,7 +238,7 @@ class TaskGrouper(RelationMixin):
     def _flat_maps(self) -> NDArray[np.float32]:
         return self.data_map_.reshape(self.n_tasks_, -1)
 
-    def _example_rows(
+    def example_rows(
         self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
     ) -> tuple[NDArray[np.floating], bool]:
         net = MultiTaskNet() if self.estimator is None else self.estimator

@@ -41,7 +41,7 @@ class RelationMixin(TransformerMixin, BaseEstimator):
     def _rows(self) -> NDArray:
         raise NotImplementedError
 
-    def _example_rows(
+    def example_rows(
         self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
     ) -> tuple[NDArray, bool]:
         """Made-up rows such as `fit` would leave, of at most so many numbers, and whether their
