@@ -36,7 +36,11 @@ def _no_fits():
         ("a", LinearRegression(), "Got the regressor"),
         ("a", DecisionTreeClassifier(max_depth=-1), "'a' of compare cannot be fitted.*max_depth"),
         ("a", GroupedMTLClassifier(n_groups=9), "'n_groups' parameter.*must be at most"),
-        ("a", GroupedMTLClassifier(grouper=np.ones(4)), "The given membership must be of shape"),
+        (
+            "a",
+            GroupedMTLClassifier(grouper=np.ones(4)),
+            "where it is a partition, must hold a group",
+        ),
         ("a", make_pipeline(StandardScaler(), MultiTaskNet(lr=-1.0)), "The 'lr' parameter"),
         ("a", MultiTaskNet(nn.Linear, module__in_features=2, module__out_features=3), "'a' of"),
     ],
