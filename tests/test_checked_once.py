@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.pipeline import make_pipeline
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
@@ -85,3 +86,19 @@ def test_weights_of_samples_count_where_the_grouper_is_given_them(net, table):
     clf = GroupedMTLClassifier(net, make_pipeline(relation, FuzzyKMeans(2)))
     clf.fit(X, Y, sample_weight=weight)
     np.testing.assert_allclose(clf.grouper_[0].data_map_, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_part_of_a_dataset_is_predicted_with_or_without_labels(net, table, labelled):
+    X, Y = table
+
+    class Samples(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(X)
+
+        def __getitem__(self, i):
+            return (X[i], Y[i]) if labelled else X[i]
+
+    expected = net.fit(X, Y).predict_proba(X)[20:30]
+    part = torch.utils.data.Subset(Samples(), range(20, 30))
+    np.testing.assert_allclose(net.predict_proba(part), expected, atol=1e-6)

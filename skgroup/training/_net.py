@@ -19,7 +19,7 @@ from skorch.dataset import unpack_data
 from skorch.history import History
 from skorch.utils import to_device, to_numpy, to_tensor
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from skgroup._compat import (
     _routing_enabled,
@@ -802,7 +802,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Inputs as a dataset, checked against those of `fit`."""
-        if isinstance(X, Subset) or is_prepared(X):
+        if is_prepared(base_of(X)):
             return X
         self.check_is_fitted()
         X = check_inputs(self, X, reset=False)
