@@ -18,7 +18,6 @@ from skgroup.ensemble.trial import try_classifier, try_grouper_of
 from skgroup.tasks import TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
-from skgroup.training.engine import check_net
 
 __all__ = [
     "check_baselines",
@@ -150,9 +149,6 @@ def try_candidate(
     """Raise what can be seen to go wrong with a candidate before any candidate trains."""
     try:
         check_parameters(estimator)
-        for part in parts_of(estimator):
-            if isinstance(part, MultiTaskNet):
-                check_net(part)
         last = steps_of(estimator)[-1]
         if last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLClassifier):

@@ -50,7 +50,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import MISSING, OutputLayout, TaskTable, take_tasks
+from skgroup.tasks import OutputLayout, TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.costs import count_nets
@@ -495,7 +495,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "specialists_")
         dataset = TaskDataset(check_inputs(self, X, reset=False))
-        learned = np.flatnonzero(self.constant_codes_ == MISSING)
+        learned = self._learned
         tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
         pieces = predict_in_pieces(self.specialists_, dataset)
         weights = self.serving_weights_[learned]

@@ -14,13 +14,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skgroup._compat import BaseSearchCV
-from skgroup._estimators import check_parameters, parts_of
+from skgroup._estimators import check_parameters
 from skgroup.ensemble.trial import try_classifier
 from skgroup.tasks import MISSING, TaskTable, single_classes_said
-from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.data import take_samples
-from skgroup.training.engine import check_net
 
 __all__ = [
     "EncodedTasks",
@@ -225,9 +223,6 @@ def check_member(name: str, member: Any) -> None:
         )
     try:
         check_parameters(member)
-        for part in parts_of(member):
-            if isinstance(part, MultiTaskNet):
-                check_net(part)
         clone(member)
     except Exception as error:
         raise ValueError(

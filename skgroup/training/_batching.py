@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
@@ -12,10 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Subset
 
-from skgroup.tasks import (
-    MISSING,
-    check_tasks,
-)
+from skgroup.tasks import MISSING, check_tasks, task_label
 from skgroup.training._module_trial import try_last_batch
 from skgroup.training.data import (
     BatchLoader,
@@ -32,6 +30,7 @@ __all__ = [
     "base_of",
     "build_iterator",
     "check_batches",
+    "check_split",
     "is_prepared",
     "learn_validation",
     "observed_labels",
@@ -102,6 +101,35 @@ def check_batches(net: Any, dataset: Any) -> int | None:
         )
     try_last_batch(net, dataset)
     return n_batches
+
+
+def check_split(net: Any, train: Any, valid: Any, rule: str) -> Any:
+    """The validation part of a split, prepared; both parts are looked at."""
+    if not is_prepared(base_of(train)):
+        raise ValueError(f"{rule}, which returns {train!r} to train on.")
+    if valid is not None and not is_prepared(base_of(valid)):
+        valid = prepare_validation(net, valid, rule)
+    counted = observed_labels(train).any(dim=0)
+    if not counted.any():
+        raise ValueError(
+            "The 'train_split' parameter must leave samples with labels (and weights above "
+            f"0) to train on. Got {net.train_split!r}, which leaves none of any task."
+        )
+    if not counted.all():
+        names = getattr(net, "task_names_in_", None)
+        tasks = net._learned[~counted.numpy()]
+        left = ", ".join(task_label(names, t) for t in tasks)
+        warnings.warn(
+            f"The 'train_split' parameter leaves no labels to train on of {left}, which "
+            f"this net does not learn. Got {net.train_split!r}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    if valid is not None:
+        if not len(valid):
+            raise ValueError(f"{rule}, which returns no sample to validate on.")
+        learn_validation(net, valid)
+    return valid
 
 
 def prepare_validation(net: Any, valid: Any, rule: str) -> Any:

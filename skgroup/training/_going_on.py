@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
+import numpy as np
+
+from skgroup.tasks import MISSING, task_label
 from skgroup.training._arguments import same_value
 
-__all__ = ["building_parameters", "check_param_groups", "go_on"]
+__all__ = ["building_parameters", "check_param_groups", "check_same_tasks", "go_on"]
 
 
 def go_on(net: Any) -> None:
@@ -72,4 +75,31 @@ def check_param_groups(net: Any) -> None:
             raise ValueError(
                 f"{rule}, with options of {net.optimizer.__name__}. Got {unknown[0]!r} for "
                 f"{pattern!r}."
+            )
+
+
+def check_same_tasks(net: Any, before: dict[str, Any]) -> None:
+    """Refuse a warm start on other tasks, classes or inputs than those of the earlier fit.
+
+    `before` holds the attributes of the net as that fit left them.
+    """
+    rule = "The 'warm_start' parameter goes on with the"
+    if before["learned_"] != net.learned_:
+        raise ValueError(
+            f"{rule} module of the earlier fit, which was built for {before['learned_']}. Got X "
+            f"and Y of {net.learned_}."
+        )
+    names = getattr(net, "task_names_in_", None)
+    for t, (of_task, met) in enumerate(
+        zip(net.task_classes_, before["task_classes_"], strict=True)
+    ):
+        if not np.array_equal(of_task, met):
+            raise ValueError(
+                f"{rule} classes of the earlier fit, which are {met.tolist()} for "
+                f"{task_label(names, t)}. Got {of_task.tolist()}."
+            )
+        if (net.constant_codes_[t] == MISSING) != (before["constant_codes_"][t] == MISSING):
+            raise ValueError(
+                f"{rule} tasks that the earlier fit learned: those with a single observed class "
+                f"must be the same. Got another {task_label(names, t)}."
             )

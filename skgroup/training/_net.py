@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,27 +40,35 @@ from skgroup.training._batching import (
     base_of,
     build_iterator,
     check_batches,
+    check_split,
     is_prepared,
-    learn_validation,
-    observed_labels,
-    prepare_validation,
 )
-from skgroup.training._going_on import building_parameters, check_param_groups, go_on
+from skgroup.training._callbacks import (
+    check_callback_names,
+    check_callbacks,
+    check_monitors,
+    try_callbacks,
+)
+from skgroup.training._going_on import (
+    building_parameters,
+    check_param_groups,
+    check_same_tasks,
+    go_on,
+)
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._module_trial import try_module
 from skgroup.training._nonlinearity import try_nonlinearity
 from skgroup.training._parameters import (
+    CONSTRAINTS,
     check_constant,
-    check_parameters,
+    check_net,
     check_task_weight,
     task_parameters,
-    task_weight_of,
+    task_weights,
     weigh_classes,
 )
 from skgroup.training._rehearsal import (
-    check_callbacks,
     trial_batch,
-    try_callbacks,
     try_step,
 )
 from skgroup.training._threads import threads_for
@@ -222,6 +230,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     criterion_: Any
     callbacks_: list[tuple[str, Any]]
     device: Any
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
     # Class and task weights of the loss of a validation part that lacks labels of some task.
     valid_weight_: Any = None
 
@@ -358,12 +367,15 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         return self
 
     def _check_known(self, classes: list[NDArray]) -> None:
-        known = {label for of_task in self.task_classes_ for label in of_task.tolist()}
-        for label in [label for of_task in classes for label in of_task.tolist()]:
-            if label not in known:
+        """Refuse classes of a later partial_fit that are not those of the first."""
+        for t, (of_task, known) in enumerate(zip(classes, self.task_classes_, strict=False)):
+            new = [label for label in of_task.tolist() if label not in known.tolist()]
+            if new or len(classes) != len(self.task_classes_):
+                names = getattr(self, "task_names_in_", None)
                 raise ValueError(
-                    "The 'classes' of partial_fit must be those of the first call. Got also "
-                    f"{label!r}."
+                    "The 'classes' of partial_fit must be those of the first call, "
+                    f"{known.tolist()} for {task_label(names, t)}. Got {of_task.tolist()}, of "
+                    f"{len(classes)} tasks."
                 )
 
     def _train_or_undo(self, data: TrainingData, **fit_params: Any) -> BaseException | None:
@@ -387,6 +399,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             raise
         return None
 
+    def _validate_params(self) -> None:
+        check_net(self)
+
     def _check_data(
         self,
         X: Any,
@@ -397,9 +412,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         reset: bool = True,
     ) -> TrainingData:
         """Check parameters and data; nothing is trained or changed but what `X` looks like."""
-        check_parameters(self)
+        self._validate_params()
         # Further training knows the tasks; names decide which column is which.
-        goes_on = not reset or (self.warm_start and self.initialized_)
         data = check_training_data(
             self,
             X,
@@ -407,7 +421,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             sample_weight,
             reset=reset,
             classes=classes,
-            names=getattr(self, "task_names_in_", None) if goes_on else None,
+            names=getattr(self, "task_names_in_", None) if self._goes_on(not reset) else None,
             pos_label=self.pos_label,
             constant=None if reset else self.constant_codes_,
         )
@@ -420,7 +434,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def _take_data(self, data: TrainingData, *, weighted: bool) -> TrainingData:
         """Data that another estimator has checked, by this one's parameters."""
-        check_parameters(self)
+        self._validate_params()
         table = data.table
         positive = positive_codes(
             table.classes, table.names, self.pos_label, table.ordered, table.constant
@@ -500,52 +514,24 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if seed is not None:
             self.seed_ = seed
         if not resume:
+            before = vars(self).copy()
             self.__dict__.update(data.inputs)
-            met = getattr(self, "task_classes_", [])
-            learned = getattr(self, "constant_codes_", None)
             self._learn_tasks(data.all_tasks)
             self.selected_ = data.selected
-            shape = shape_of(data.X)
-            earlier = getattr(self, "learned_", None)
-            self.learned_ = {
-                "task_outputs": self.task_outputs_,
-                "n_outputs": sum(self.task_outputs_),
-            }
-            if shape is not None:
-                self.learned_["input_shape"] = shape
-                if len(shape) == 1:
-                    self.learned_["n_features"] = shape[0]
-            if self.warm_start and self.initialized_ and earlier != self.learned_:
-                raise ValueError(
-                    "The 'warm_start' parameter goes on with the module of the earlier fit, which "
-                    f"was built for {earlier}. Got X and Y of {self.learned_}."
-                )
-            if self.warm_start and self.initialized_:
-                for t, (of_task, before) in enumerate(zip(self.task_classes_, met, strict=True)):
-                    if not np.array_equal(of_task, before):
-                        raise ValueError(
-                            "The 'warm_start' parameter goes on with the classes of the earlier "
-                            f"fit, which are {before.tolist()} for "
-                            f"{task_label(data.all_tasks.names, t)}. Got {of_task.tolist()}."
-                        )
-                other = np.flatnonzero((learned == MISSING) != (self.constant_codes_ == MISSING))
-                if len(other):
-                    raise ValueError(
-                        "The 'warm_start' parameter goes on with the tasks that the earlier fit "
-                        "learned: those with a single observed class must be the same. Got "
-                        f"another {task_label(data.all_tasks.names, other[0])}."
-                    )
+            self.learned_ = self._learned_arguments(data.X)
+            if self._goes_on(resume):
+                check_same_tasks(self, before)
         class_weight = data.class_weight
         if class_weight is not None and not isinstance(self.class_weight, str):
             class_weight = near_one(class_weight)
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
-            "task_weight": task_weight_of(self, data),
+            "task_weight": task_weights(self, data),
             "class_weight": class_weight,
             "complete": not (data.table.codes == MISSING).any(),
         }
         with local_seed(self.seed_):
-            if resume or (self.warm_start and self.initialized_):
+            if self._goes_on(resume):
                 go_on(self)
                 self._initialize_criterion(reason="")
             else:
@@ -553,6 +539,20 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             try_module(self, data, fit_params)
             self._rehearse(data, fit_params)
         _cut_graphs(self.module_)  # of the trial
+
+    def _goes_on(self, resume: bool) -> bool:
+        """Whether training goes on with the module of an earlier fit."""
+        return resume or (self.warm_start and self.initialized_)
+
+    def _learned_arguments(self, X: Any) -> dict[str, Any]:
+        """What modules may ask for: the sizes of inputs and outputs."""
+        learned = {"task_outputs": self.task_outputs_, "n_outputs": sum(self.task_outputs_)}
+        shape = shape_of(X)
+        if shape is not None:
+            learned["input_shape"] = shape
+            if len(shape) == 1:
+                learned["n_features"] = shape[0]
+        return learned
 
     def _rehearse(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
         """Try what a step, the batches and the callbacks will do."""
@@ -681,67 +681,20 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def initialize_callbacks(self) -> Any:
         """Build the callbacks; scores are given labels, not the codes that batches hold."""
-        known = {name for name, _ in self._named_callbacks()}
-        for key, value in vars(self).items():
-            _, name, *parameter = [*key.split("__", 2), ""][:3] if "__" in key else ("", "")
-            if not key.startswith("callbacks__"):
-                continue
-            if name not in known:
-                raise ValueError(
-                    f"The '{key}' parameter must name a callback of the net, one of "
-                    f"{sorted(known)}. Got {value!r} for {name!r}."
-                )
-            if not any(parameter) and value is not None and not hasattr(value, "on_epoch_end"):
-                raise ValueError(
-                    f"The '{key}' parameter must be a Callback of skorch or None. Got {value!r}."
-                )
+        check_callback_names(self)
         with named_in_errors("callbacks", self.callbacks, self.get_params_for("callbacks")):
             super().initialize_callbacks()
         check_callbacks(self)
         if not hasattr(self, "task_classes_"):
             return self  # by set_params; `fit` builds them anew
-        for name, callback in self.callbacks_:
+        for _, callback in self.callbacks_:
             extractor = getattr(callback, "target_extractor", None)
             if extractor is to_numpy or isinstance(extractor, BatchLabels):
                 callback.target_extractor = BatchLabels(
                     self.task_classes_, self.single_output_, self.constant_codes_
                 )
-            monitor = getattr(callback, "monitor", None)
-            if isinstance(monitor, str) and monitor.startswith("valid_") and not self.train_split:
-                raise ValueError(
-                    f"The callback {name} monitors {monitor!r}, so the 'train_split' parameter "
-                    "must set samples aside, e.g. skorch.dataset.ValidSplit(5). Got "
-                    f"{self.train_split!r}."
-                )
-            self._check_monitor(name, monitor)
+        check_monitors(self)
         return self
-
-    def _named_callbacks(self) -> list[tuple[str, Any]]:
-        return [] if self.callbacks == "disable" else list(self._uniquely_named_callbacks())
-
-    def _check_monitor(self, name: str, monitor: Any) -> None:
-        """Refuse a key of the history that nobody writes, as far as all who write are known."""
-        callbacks = [callback for _, callback in self.callbacks_]
-        others = any(not type(cb).__module__.startswith("skorch.") for cb in callbacks)
-        if not isinstance(monitor, str) or others or type(self) is not MultiTaskNet:
-            return
-        # Those behind it write too late.
-        callbacks = callbacks[: [one for one, _ in self.callbacks_].index(name)]
-        known: set[Any] = {"epoch", "dur", "train_loss", "train_batch_count"}
-        known |= {"valid_loss", "valid_batch_count"} if self.train_split else set()
-        known |= {
-            getattr(cb, "name_", None) or getattr(cb, "name", None)
-            for cb in callbacks
-            if getattr(cb, "on_train", True) or self.train_split
-        }
-        known |= {getattr(cb, "event_name", None) for cb in callbacks}
-        names = sorted(str(key) for key in known if key)
-        if monitor not in names and monitor.removesuffix("_best") not in names:
-            raise ValueError(
-                f"The callback {name} must monitor what the history holds when it is called: one "
-                f"of {names}, or with '_best' behind it. Got monitor={monitor!r}; a scoring must "
-                "stand before it, and have 'on_train' or a 'train_split'."
-            )
 
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
         with nullcontext() if self.device is None else self._device_resolved():
@@ -821,34 +774,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             train, valid = super().get_split_datasets(X, y, **fit_params)
         except Exception as error:  # whatever a split of the user's may raise
             raise ValueError(f"{rule}: {type(error).__name__}: {error}") from error
-        if not self.train_split:
-            return train, valid
-        if not is_prepared(base_of(train)):
-            raise ValueError(f"{rule}, which returns {train!r} to train on.")
-        if valid is not None and not is_prepared(base_of(valid)):
-            valid = prepare_validation(self, valid, rule)
-        check_batches(self, train)
-        counted = observed_labels(train).any(dim=0)
-        if not counted.any():
-            raise ValueError(
-                "The 'train_split' parameter must leave samples with labels (and weights above "
-                f"0) to train on. Got {self.train_split!r}, which leaves none of any task."
-            )
-        if not counted.all():
-            names = getattr(self, "task_names_in_", None)
-            tasks = np.flatnonzero(self.constant_codes_ == MISSING)[~counted.numpy()]
-            left = ", ".join(task_label(names, t) for t in tasks)
-            warnings.warn(
-                f"The 'train_split' parameter leaves no labels to train on of {left}, which "
-                f"this net does not learn. Got {self.train_split!r}.",
-                UserWarning,
-                stacklevel=2,
-            )
-        if valid is not None:
-            if not len(valid):
-                raise ValueError(f"{rule}, which returns no sample to validate on.")
-            build_iterator(self, valid, training=False)
-            learn_validation(self, valid)
+        if self.train_split:
+            valid = check_split(self, train, valid, rule)
         return train, valid
 
     def _inputs_of(self, x: Any) -> Any:
@@ -924,11 +851,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 totals = totals or [torch.zeros_like(mean) for mean in means]
                 for total, mean in zip(totals, means, strict=True):
                     total += mean * n_samples_of(x)
-        learned = self.constant_codes_ == MISSING
         weights = []
         for total in totals:
             weights.append(np.zeros((self.n_tasks_, total.shape[1])))
-            weights[-1][learned] = (total / n_samples_of(dataset)).numpy()
+            weights[-1][self._learned] = (total / n_samples_of(dataset)).numpy()
         return weights
 
     @available_if(_module_has("expert_names"))
@@ -941,8 +867,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """
         self.check_is_fitted()
         names = getattr(self, "task_names_in_", None)
-        learned = self.constant_codes_ == MISSING
-        return self.module_.expert_names(None if names is None else list(names[learned]))
+        return self.module_.expert_names(None if names is None else list(names[self._learned]))
 
     # -- predicting ----------------------------------------------------------------------------
 

@@ -34,39 +34,44 @@ from skgroup.training.loss import (
 from skgroup.training.training_data import TrainingData
 
 __all__ = [
+    "CONSTRAINTS",
     "check_class_weight",
     "check_constant",
-    "check_parameters",
+    "check_net",
     "check_task_weight",
     "task_parameters",
-    "task_weight_of",
+    "task_weights",
     "weigh_classes",
 ]
 
 
-def check_parameters(net: Any) -> None:
-    constraints = {
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
-        "precision": [StrOptions({"float32", "bfloat16"})],
-        "random_state": ["random_state"],
-        "module": [nn.Module, callable],
-        "criterion": [nn.Module, callable],
-        "optimizer": [callable],
-        "train_split": [callable, None],
-        "callbacks": [list, tuple, StrOptions({"disable"}), None],
-        "iterator_train": [callable],
-        "iterator_valid": [callable],
-        "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "compile": ["boolean"],
-        "use_caching": ["boolean", StrOptions({"auto"})],
-        "torch_load_kwargs": [dict, None],
-    }  # fmt: skip
-    values = {name: getattr(net, name) for name in constraints}
-    validate_parameter_constraints(constraints, values, caller_name=type(net).__name__)
+#: Rules for single parameters.
+CONSTRAINTS: dict[str, Any] = {
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+    "precision": [StrOptions({"float32", "bfloat16"})],
+    "random_state": ["random_state"],
+    "module": [nn.Module, callable],
+    "criterion": [nn.Module, callable],
+    "optimizer": [callable],
+    "train_split": [callable, None],
+    "callbacks": [list, tuple, StrOptions({"disable"}), None],
+    "iterator_train": [callable],
+    "iterator_valid": [callable],
+    "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "compile": ["boolean"],
+    "use_caching": ["boolean", StrOptions({"auto"})],
+    "torch_load_kwargs": [dict, None],
+}  # fmt: skip
+
+
+def check_net(net: Any) -> None:
+    """Refuse parameters that are wrong whatever the data are."""
+    values = {name: getattr(net, name) for name in CONSTRAINTS}
+    validate_parameter_constraints(CONSTRAINTS, values, caller_name=type(net).__name__)
     if isinstance(net.module, type) and not issubclass(net.module, nn.Module):
         raise ValueError(
             "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
@@ -144,8 +149,8 @@ def check_task_weight(net: Any, n_tasks: int, names: Any = None) -> NDArray[np.f
     return near_one(weight)
 
 
-def task_weight_of(net: Any, data: TrainingData) -> NDArray[np.float32]:
-    """Weights of the tasks that are learned."""
+def task_weights(net: Any, data: TrainingData) -> NDArray[np.float32]:
+    """Weights (n_tasks,) of the losses of the tasks that are learned."""
     table = data.all_tasks
     weight = check_task_weight(net, table.n_tasks, table.names)[table.learnable]
     if not weight.any():
@@ -167,14 +172,15 @@ def check_class_weight(
         raise ValueError(
             f"{rule}, within the range of float32 (times 'task_weight'). Got {net.class_weight!r}."
         )
-    for t in np.flatnonzero(table.learnable):
-        of_task = weight[t]
-        classes = np.unique(table.codes[:, t][table.codes[:, t] != MISSING])
-        if len(classes) and not of_task[classes].any():
-            raise ValueError(
-                f"{rule}, not all 0 for the labels of {task_label(table.names, t)}. Got "
-                f"{net.class_weight!r}."
-            )
+    counts = np.zeros(table.n_tasks, dtype=bool)
+    for k in range(weight.shape[1]):
+        counts |= (weight[:, k] > 0) & (table.codes == k).any(axis=0)
+    without = table.learnable & ~counts & (table.codes != MISSING).any(axis=0)
+    if without.any():
+        raise ValueError(
+            f"{rule}, not all 0 for the labels of "
+            f"{task_label(table.names, np.flatnonzero(without)[0])}. Got {net.class_weight!r}."
+        )
 
 
 def check_constant(net: Any, table: TaskTable) -> None:

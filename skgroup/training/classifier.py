@@ -54,6 +54,11 @@ class TaskClassifierMixin(ClassifierMixin):
             del self.task_names_in_
 
     @property
+    def _learned(self) -> NDArray[np.intp]:
+        """Positions of the tasks that are learned: those of which several classes were met."""
+        return np.flatnonzero(self.constant_codes_ == MISSING)
+
+    @property
     def classes_(self) -> Any:
         """Labels: ndarray of shape (n_classes,) if `y` was 1-D, else a list of one a task."""
         try:
@@ -92,8 +97,7 @@ class TaskClassifierMixin(ClassifierMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
-        learned = np.flatnonzero(self.constant_codes_ == MISSING)
-        layout = OutputLayout(self.task_outputs_)
+        learned, layout = self._learned, OutputLayout(self.task_outputs_)
         if layout.only is not None and not self.single_output_:
             if len(learned) == self.n_tasks_:
                 return proba
@@ -130,7 +134,7 @@ class TaskClassifierMixin(ClassifierMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
-        learned = np.flatnonzero(self.constant_codes_ == MISSING)
+        learned = self._learned
         threshold = np.broadcast_to(getattr(self, "thresholds_", 0.5), self.n_tasks_)[learned]
         first_is_positive = self.positive_codes_[learned] == 0
         codes = np.tile(self.constant_codes_, (len(proba), 1))

@@ -25,6 +25,7 @@ __all__ = [
     "as_float",
     "check_inputs",
     "labels_of",
+    "largest_sample",
     "n_samples_of",
     "shape_of",
     "take_samples",
@@ -191,6 +192,22 @@ def n_samples_of(X: Any) -> int:
             raise ValueError(f"The arrays of X differ in length: {sorted(lengths)}.")
         return lengths.pop()
     return X.shape[0] if sparse.issparse(X) else len(X)
+
+
+def largest_sample(X: Any) -> int:
+    """The sample of checked inputs with the largest number; 0 where it is not looked for."""
+    if sparse.issparse(X):
+        if X.dtype.kind != "f" or not X.nnz:
+            return 0
+        return int(np.searchsorted(X.indptr, np.abs(X.data).argmax(), side="right")) - 1
+    if isinstance(X, Mapping):
+        found = [(largest_sample(value), value) for value in X.values()]
+        sizes = [float(value[i].abs().max()) for i, value in found if value[i].numel()]
+        return found[int(np.argmax(sizes))][0] if sizes else 0
+    if not isinstance(X, Tensor) or not X.is_floating_point() or not X.numel():
+        return 0
+    rows = X.reshape(len(X), -1)
+    return int(torch.maximum(rows.amax(1), -rows.amin(1)).argmax())
 
 
 def take_samples(X: Any, samples: np.ndarray) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from skgroup.training._net import MultiTaskNet
-from skgroup.training._parameters import check_parameters, task_weight_of
+from skgroup.training._parameters import task_weights
 from skgroup.training.data import TaskDataset
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.processes import in_parallel
@@ -34,7 +34,6 @@ __all__ = [
     "STRATEGIES",
     "build_net",
     "check_data",
-    "check_net",
     "fit_many",
     "predict_in_pieces",
     "predict_many",
@@ -44,11 +43,6 @@ __all__ = [
 ]
 
 STRATEGIES = ("auto", "stacked", "sequential")
-
-
-def check_net(net: MultiTaskNet) -> None:
-    """Refuse parameters that are wrong whatever the data are."""
-    check_parameters(net)
 
 
 def check_data(net: MultiTaskNet, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingData:
@@ -96,11 +90,6 @@ def training_batch(net: MultiTaskNet, batch: Any) -> tuple[Any, Any]:
     net._set_training(True)
     x, target = (to_tensor(part, net._device()) for part in batch)
     return x, target
-
-
-def task_weights(net: MultiTaskNet, data: TrainingData) -> NDArray[np.float32]:
-    """Weights (n_tasks,) of the losses of the tasks of the data."""
-    return task_weight_of(net, data)
 
 
 def fit_many(

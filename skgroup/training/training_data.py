@@ -12,11 +12,11 @@ from torch.utils.data import Dataset
 
 from skgroup._compat import _check_sample_weight
 from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
-from skgroup.training._rehearsal import largest_sample
 from skgroup.training.data import (
     TaskDataset,
     check_inputs,
     labels_of,
+    largest_sample,
     n_samples_of,
     take_samples,
 )
