@@ -208,7 +208,7 @@ def _try_schedule(net: Any, name: str, callback: LRScheduler, n_batches: int | N
             raise ValueError(
                 f"The callback {name} must schedule all steps of training. max_epochs="
                 f"{net.max_epochs} makes {n_steps} (a grouped classifier may train its nets for "
-                "other epochs: 'specialist_epochs', 'cv'), but "
+                "other epochs: 'specialist_epochs'), but "
                 f"{policy} fails at step {step}: {type(error).__name__}: {error}"
             ) from error
 
