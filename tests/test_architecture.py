@@ -1,8 +1,11 @@
 """The rooms of the package: each imports only those above it, and only what they show."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,13 @@ def test_optional_packages_are_not_imported_with_the_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[\[<>=]", requirement)[0] for requirement in named}
+    distribution = {"sklearn": "scikit-learn", "PIL": "pillow"}
+    imported = {module.split(".")[0] for path in FILES for module in imported_modules(path)}
+    imported -= {"skgroup", *sys.stdlib_module_names}
+    assert {distribution.get(name, name) for name in imported} <= declared
