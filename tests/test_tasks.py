@@ -267,6 +267,11 @@ def test_what_is_wrong_with_a_table_is_said(Y, message):
         check_tasks(Y)
 
 
+def test_a_dict_of_columns_is_refused_with_a_remedy():
+    with pytest.raises(TypeError, match=r"Y must be a table. Got a dict: pass pandas.DataFrame"):
+        check_tasks({"a": [0, 1], "b": [1, 0]})
+
+
 def test_sparse_labels_are_refused():
     message = (
         "Sparse multilabel indicators are not supported as Y: a zero could be a label or a "

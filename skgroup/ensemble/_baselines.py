@@ -6,15 +6,15 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from skgroup._compat import Interval, _fit_context
+from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import check_training_data
 
 __all__ = ["AllTasks", "SingleTasks"]
 
 
-class AllTasks(BaseEstimator):
+class AllTasks(TaskEstimatorMixin):
     """All tasks in one group: plain multi-task learning, or an ensemble of it.
 
     Parameters
@@ -37,7 +37,6 @@ class AllTasks(BaseEstimator):
            [0.5, 0.5]])
     """
 
-    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_nets": [Interval(Integral, 1, None, closed="left")]
     }
@@ -52,11 +51,8 @@ class AllTasks(BaseEstimator):
         self.membership_ = np.tile(learnable[:, None] / self.n_nets, int(self.n_nets))
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        return _task_table_tags(super().__sklearn_tags__())
 
-
-class SingleTasks(BaseEstimator):
+class SingleTasks(TaskEstimatorMixin):
     """Each task in a group of its own: single-task learning.
 
     Attributes
@@ -72,7 +68,6 @@ class SingleTasks(BaseEstimator):
            [0., 1.]])
     """
 
-    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -81,13 +76,3 @@ class SingleTasks(BaseEstimator):
         learnable = check_training_data(self, X, y).table.learnable
         self.membership_ = np.eye(len(learnable))[:, learnable]
         return self
-
-    def __sklearn_tags__(self) -> Any:
-        return _task_table_tags(super().__sklearn_tags__())
-
-
-def _task_table_tags(tags: Any) -> Any:
-    tags.target_tags.required = True
-    tags.target_tags.multi_output = True
-    tags.input_tags.sparse = True
-    return tags

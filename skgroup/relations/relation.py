@@ -6,25 +6,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from skorch.helper import SliceDataset
 
 from skgroup._compat import _fit_context, _get_output_config, validate_data
-from skgroup.tasks import TaskTable
+from skgroup.training.task_estimator import TaskEstimatorMixin
 
 __all__ = ["RelationMixin"]
 
 
-class RelationMixin(TransformerMixin, BaseEstimator):
+class RelationMixin(TaskEstimatorMixin, TransformerMixin):
     """One row a task, whatever the samples.
 
     A subclass has `fit`, `get_feature_names_out` and `_rows`, which gives the rows (n_tasks, d)
     once it is fitted.
     """
 
-    #: Whether `fit` takes what another estimator has checked; see `check_training_data`.
-    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -32,11 +30,6 @@ class RelationMixin(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray:
         raise NotImplementedError
-
-    def _learn_names(self, table: TaskTable) -> None:
-        self.n_tasks_ = table.n_tasks
-        if table.names is not None:
-            self.task_names_in_ = table.names
 
     def _rows(self) -> NDArray:
         raise NotImplementedError
@@ -96,8 +89,5 @@ class RelationMixin(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags

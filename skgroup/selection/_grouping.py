@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
 from skgroup._compat import Interval, _fit_context, forget_fit
 from skgroup._html import GroupsReprMixin
@@ -17,19 +17,19 @@ from skgroup.selection.gains import GroupGains
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import check_data
+from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
 
 __all__ = ["GainGrouping", "Grouping"]
 
 
-class Grouping(GroupsReprMixin, BaseEstimator):
+class Grouping(GroupsReprMixin, TaskEstimatorMixin):
     """Measures something on X and Y and gives it to a `GroupSelector`.
 
     A subclass implements `_fit(data)` and has the parameters `estimator`, `n_groups`,
     `selector`, `random_state` and `verbose`.
     """
 
-    takes_training_data: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
         "n_groups": [Interval(Integral, 1, None, closed="left")],
@@ -86,11 +86,6 @@ class Grouping(GroupsReprMixin, BaseEstimator):
         """`fit`, where there is something to learn of all tasks."""
         raise NotImplementedError
 
-    def _learn_names(self, table: TaskTable) -> None:
-        self.n_tasks_ = table.n_tasks
-        if table.names is not None:
-            self.task_names_in_ = table.names
-
     def _begin(self, data: TrainingData, **fixed: Any) -> GroupSelector:
         """Check everything before anything trains, and forget an earlier fit."""
         selector = GroupSelector() if self.selector is None else clone(self.selector)
@@ -122,13 +117,6 @@ class Grouping(GroupsReprMixin, BaseEstimator):
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups of `n_tasks` tasks."""
         raise NotImplementedError
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
-        return tags
 
 
 def _of_all_tasks(params: Any, tasks: NDArray[np.intp], n_tasks: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,8 @@ def _columns_of(Y: Any) -> tuple[Any, NDArray[np.object_] | None, bool]:
         return [_from_polars(Y)], names_of([Y.name], "The columns of Y") if Y.name else None, True
     if hasattr(Y, "to_pandas"):
         return _columns_of(Y.to_pandas())
+    if isinstance(Y, Mapping):
+        raise TypeError(f"Y must be a table. Got a {type(Y).__name__}: pass pandas.DataFrame(Y).")
     sparse = hasattr(Y, "toarray") or "sparse" in str(getattr(Y, "layout", None))
     if hasattr(Y, "detach") and not sparse:  # torch
         Y = Y.detach().cpu()

@@ -20,6 +20,7 @@ from skgroup.tasks import (
     by_task_key,
     check_tasks,
 )
+from skgroup.training.task_estimator import TaskEstimatorMixin
 
 __all__ = ["TaskClassifierMixin", "decode"]
 
@@ -32,7 +33,7 @@ class _TaskClasses(list):
         return (len(self),)
 
 
-class TaskClassifierMixin(ClassifierMixin):
+class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
     """Predictions in the labels of `Y`, from probabilities in one flat array.
 
     A subclass calls `_learn_tasks` in `fit` and implements `_flat_proba(X)`, of shape
@@ -41,17 +42,15 @@ class TaskClassifierMixin(ClassifierMixin):
     `task_outputs_`.
     """
 
+    takes_training_data = False
+
     def _learn_tasks(self, table: TaskTable) -> None:
         self.task_classes_: list[NDArray] = table.classes
         self.task_outputs_ = table.select(table.learnable).task_outputs
         self.positive_codes_ = table.positive
         self.constant_codes_ = table.constant
-        self.n_tasks_ = table.n_tasks
         self.single_output_ = table.is_1d
-        if table.names is not None:
-            self.task_names_in_ = table.names
-        elif hasattr(self, "task_names_in_"):
-            del self.task_names_in_
+        self._learn_names(table)
 
     @property
     def _learned(self) -> NDArray[np.intp]:
@@ -209,10 +208,7 @@ class TaskClassifierMixin(ClassifierMixin):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.required = True
         tags.classifier_tags.multi_label = True
-        tags.input_tags.sparse = True
         return tags
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
@@ -30,12 +30,13 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, n_samples_of
 from skgroup.training.engine import STRATEGIES, build_net, check_data, fit_many, predict_many
 from skgroup.training.stack import stack_pays
+from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
 
 __all__ = ["GroupGains"]
 
 
-class GroupGains(BaseEstimator):
+class GroupGains(TaskEstimatorMixin):
     """Measure what each task gains in groups, with one net trained for each group.
 
     A group's net is trained on its tasks alone, all with the same weight, and scored task by
@@ -298,9 +299,8 @@ class GroupGains(BaseEstimator):
         masks = masks[np.sort(first)]
         forget_fit(self)
         self.__dict__.update(data.inputs)
-        self.n_tasks_, self.learnable_ = table.n_tasks, table.learnable
-        if table.names is not None:
-            self.task_names_in_ = table.names
+        self._learn_names(table)
+        self.learnable_ = table.learnable
         self.n_trained_ = 0
         self.scoring_ = self.scoring if isinstance(self.scoring, str) else "a callable"
         self.relative_to_, self.interrupted_ = self.relative_to, True
@@ -441,10 +441,3 @@ class GroupGains(BaseEstimator):
         if gains.relative_to != relative_to:
             gains._summarise()
         return gains
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
-        return tags

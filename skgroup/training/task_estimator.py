@@ -1,0 +1,32 @@
+"""What all estimators that are fitted on a table of tasks share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sklearn.base import BaseEstimator
+
+from skgroup.tasks import TaskTable
+
+__all__ = ["TaskEstimatorMixin"]
+
+
+class TaskEstimatorMixin(BaseEstimator):
+    """Number and names of the tasks, and the tags of an estimator whose `y` is a table."""
+
+    #: Whether `fit` takes TrainingData, which another estimator has checked, as X.
+    takes_training_data: ClassVar[bool] = True
+
+    def _learn_names(self, table: TaskTable) -> None:
+        self.n_tasks_ = table.n_tasks
+        if table.names is not None:
+            self.task_names_in_ = table.names
+        elif hasattr(self, "task_names_in_"):
+            del self.task_names_in_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
