@@ -16,7 +16,7 @@ from skgroup.training.task_estimator import TaskEstimatorMixin
 __all__ = ["RelationMixin"]
 
 
-class RelationMixin(TaskEstimatorMixin, TransformerMixin):
+class RelationMixin(TransformerMixin, TaskEstimatorMixin):
     """One row a task, whatever the samples.
 
     A subclass has `fit`, `get_feature_names_out` and `_rows`, which gives the rows (n_tasks, d)
