@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from netting import new_full_batch_net
 
 from skgroup import MultiTaskNet
 from skgroup.datasets import load_digit_tasks
@@ -49,3 +50,49 @@ def assert_global_random_state_untouched():
     yield
     np.testing.assert_array_equal(np.random.get_state()[1], before[0])
     assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.fixture(scope="module")
+def mixed(digits):
+    """Tasks of every kind: X (300, 64), Y (300, 4) of objects, with 2, 3, 2 and 5 classes."""
+    X, Y = digits[0][:300], digits[1][:300]
+    digit = Y[:, :10].argmax(axis=1)
+    tasks = np.empty((300, 4), dtype=object)
+    tasks[:, 0] = np.where(Y[:, 12], "odd", "even")
+    tasks[:, 1] = digit % 3
+    tasks[:, 2] = (digit > 4).tolist()
+    tasks[:, 3] = np.array(list("edcba"))[digit // 2]
+    return X, tasks
+
+
+@pytest.fixture
+def full_batch_net():
+    """A net whose start is known and whose only step an epoch sees all samples."""
+    return new_full_batch_net()
+
+
+@pytest.fixture(scope="module")
+def partly_labelled():
+    """Binary and multiclass tasks with missing labels, one of them rarely labelled."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6)).astype(np.float32)
+    Y = np.column_stack(
+        [
+            X[:, 0] > 0,
+            X[:, 0] + X[:, 1] > 0.5,
+            np.digitize(X[:, 1], [-0.5, 0.5]),
+            rng.integers(4, size=300),
+            X[:, 2] > 1,
+        ]
+    ).astype(float)
+    Y[rng.random(Y.shape) < 0.3] = np.nan
+    Y[rng.random(300) < 0.97, 1] = np.nan  # not in every batch
+    return X, Y
+
+
+@pytest.fixture
+def seeded():
+    """torch draws from seed 0, and goes on as it was afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield

@@ -1,13 +1,11 @@
 import copy
 import pickle
-import re
 import warnings
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
-from scipy.stats.contingency import association
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, LRScheduler
@@ -189,25 +187,6 @@ class Literal(Callback):
         return np.nanmean(cls.found[method], axis=0)
 
 
-@pytest.fixture(scope="module")
-def mixed():
-    """Binary and multiclass tasks with missing labels, one of them rarely labelled."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 6)).astype(np.float32)
-    Y = np.column_stack(
-        [
-            X[:, 0] > 0,
-            X[:, 0] + X[:, 1] > 0.5,
-            np.digitize(X[:, 1], [-0.5, 0.5]),
-            rng.integers(4, size=300),
-            X[:, 2] > 1,
-        ]
-    ).astype(float)
-    Y[rng.random(Y.shape) < 0.3] = np.nan
-    Y[rng.random(300) < 0.97, 1] = np.nan  # not in every batch
-    return X, Y
-
-
 def net_of(module, literal, **params):
     params = {"max_epochs": 3, "batch_size": 32, "lr": 0.05, "random_state": 0} | params
     return MultiTaskNet(module, callbacks=[literal, *params.pop("callbacks", [])], **params)
@@ -218,6 +197,8 @@ NARROW = {
     "module__tower_hidden_units": (4,),
     "module__n_task_experts": (1, 2, 1, 1, 1),
 }
+
+
 CASES = {
     "mlp": (MLP, {"module__hidden_units": (8,)}, {}),
     "dropout, batch norm": (Normed, {"lr": 0.01}, {}),
@@ -242,8 +223,8 @@ CASES = {
 @pytest.mark.parametrize("method", ["lookahead", "gradient"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
-def test_affinity_equals_a_literal_loop_over_tasks(mixed, case, method):
-    X, Y = mixed
+def test_affinity_equals_a_literal_loop_over_tasks(partly_labelled, case, method):
+    X, Y = partly_labelled
     module, params, options = CASES[case]
     Literal.class_weight = balanced(Y)
     net = net_of(module, Literal(4, **options), **params)
@@ -257,8 +238,8 @@ def test_affinity_equals_a_literal_loop_over_tasks(mixed, case, method):
     assert np.abs(affinity.affinity_).max() > 1e3 * rounding
 
 
-def test_affinity_takes_sample_and_class_weights(mixed):
-    X, Y = mixed
+def test_affinity_takes_sample_and_class_weights(partly_labelled):
+    X, Y = partly_labelled
     weight = np.random.default_rng(1).random(300)
     Literal.class_weight = [torch.tensor([1.0, 3.0, 1.0, 1.0])] * 5
     net = net_of(Normed, Literal(3), class_weight={0: 1.0, 1: 3.0})
@@ -278,8 +259,8 @@ def test_convolutions_with_batch_norm_and_dropout(method):
 
 
 @pytest.mark.parametrize("module", [Normed, SmallCNN])
-def test_batched_and_one_by_one_agree(mixed, module):
-    X, Y = mixed
+def test_batched_and_one_by_one_agree(partly_labelled, module):
+    X, Y = partly_labelled
     if module is SmallCNN:
         X = np.random.default_rng(0).normal(size=(64, 1, 12, 12)).astype(np.float32)
         Y = Y[:64, [0, 2, 4]]
@@ -307,8 +288,8 @@ def test_batched_and_one_by_one_agree(mixed, module):
 
 @pytest.mark.parametrize("make", [InterTaskAffinity, GradientCosineAffinity])
 @pytest.mark.parametrize("options", [{}, {"method": "gradient", "momentum": 0.5}])
-def test_little_memory_changes_nothing(mixed, make, options):
-    X, Y = mixed
+def test_little_memory_changes_nothing(partly_labelled, make, options):
+    X, Y = partly_labelled
     options = options if make is InterTaskAffinity else {}
     net = MultiTaskNet(Normed, max_epochs=1, batch_size=64, random_state=0)
     roomy = make(net, every=2, **options).fit(X, Y)
@@ -320,17 +301,17 @@ def test_little_memory_changes_nothing(mixed, make, options):
 @pytest.mark.parametrize(
     ("module", "batched"), [(MLP, True), (Normed, True), (Towers, True), (Unbatchable, False)]
 )
-def test_modules_are_batched_where_they_can_be(mixed, module, batched):
+def test_modules_are_batched_where_they_can_be(partly_labelled, module, batched):
     net = MultiTaskNet(module)
-    data = net._check_data(*mixed, None)
+    data = net._check_data(*partly_labelled, None)
     net._prepare(data, seed=0)
     probe = TaskProbe(net)
     with probe.looking_at(data.dataset().batch(slice(0, 64))):
         assert probe.batched == batched
 
 
-def test_memory_says_how_many_tasks_are_worked_on_at_a_time(mixed):
-    X, Y = mixed
+def test_memory_says_how_many_tasks_are_worked_on_at_a_time(partly_labelled):
+    X, Y = partly_labelled
     net = MultiTaskNet(Normed)
     data = net._check_data(X, Y, None)
     net._prepare(data, seed=0)
@@ -353,8 +334,8 @@ def test_memory_says_how_many_tasks_are_worked_on_at_a_time(mixed):
     ],
     ids=["lookahead", "gradient", "cosine"],
 )
-def test_training_is_bit_for_bit_what_it_is_without(mixed, module, relation):
-    X, Y = mixed
+def test_training_is_bit_for_bit_what_it_is_without(partly_labelled, module, relation):
+    X, Y = partly_labelled
     net = MultiTaskNet(
         module, max_epochs=3, batch_size=30, lr=0.01, train_split=ValidSplit(4), random_state=3
     )
@@ -387,8 +368,8 @@ def test_tasks_that_are_alike_help_each_other(digits):
         assert affinity[11].argmax() == 10
 
 
-def test_cosine_equals_a_literal_loop_over_tasks(mixed):
-    X, Y = mixed
+def test_cosine_equals_a_literal_loop_over_tasks(partly_labelled):
+    X, Y = partly_labelled
     Literal.class_weight = balanced(Y)
     affinity = GradientCosineAffinity(net_of(Normed, Literal(4)), every=4).fit(X, Y)
     np.testing.assert_allclose(affinity.affinity_, Literal.mean("cosine"), atol=2e-6)
@@ -422,8 +403,8 @@ def test_one_task_and_mixed_precision(digits, precision, n_classes):
     assert 0 < affinity[0, 0] < 1  # a small step for a task makes its loss smaller
 
 
-def test_inputs_in_a_dict(mixed):
-    X, Y = mixed
+def test_inputs_in_a_dict(partly_labelled):
+    X, Y = partly_labelled
 
     class Named(Towers):
         def forward(self, left, right):
@@ -436,192 +417,7 @@ def test_inputs_in_a_dict(mixed):
     np.testing.assert_allclose(named.affinity_, expected, atol=1e-6)
 
 
-# -- which parameters are shared ---------------------------------------------------------------
-
-
-class Unnamed(nn.Module):
-    def __init__(self, n_features, n_outputs):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(n_features, 4), nn.ReLU(), nn.Linear(4, n_outputs))
-
-    def forward(self, x):
-        return self.layers(x)
-
-
-class Listed(Unnamed):
-    @property
-    def shared_parameters(self):
-        return list(self.layers[0].parameters())
-
-
-class Foreign(Unnamed):
-    shared_parameters = [nn.Parameter(torch.zeros(2))]  # noqa: RUF012
-
-
-class Nothing(Unnamed):
-    def shared_parameters(self):
-        return []
-
-
-class Words(Unnamed):
-    shared_parameters = ("layers.0.weight",)
-
-
-class Frozen(Listed):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.layers[0].requires_grad_(False)
-
-
-@pytest.mark.parametrize("make", [InterTaskAffinity, GradientCosineAffinity])
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        (Unnamed, "Unnamed has neither."),
-        (Foreign, "Got 1 that are not all parameters of Foreign."),
-        (Nothing, "Got 0 that are not all parameters of Nothing."),
-        (Words, "Got ['layers.0.weight']."),
-        (Frozen, "Frozen has no shared parameter that is trained."),
-    ],
-)
-def test_unknown_shared_parameters_are_an_error_before_training(digits, make, module, message):
-    X, Y = digits
-
-    class Unreached(Callback):
-        def on_train_begin(self, net, **kwargs):
-            raise AssertionError("training began")
-
-    rule = f"The module {module.__name__} must name the parameters that all tasks share"
-    with pytest.raises(ValueError, match=rule) as error:
-        make(MultiTaskNet(module, callbacks=[Unreached()])).fit(X, Y)
-    assert str(error.value).endswith(message)
-
-
-def test_a_list_of_shared_parameters_and_frozen_ones(mixed):
-    X, Y = mixed
-    net = MultiTaskNet(Listed, max_epochs=1, random_state=0)
-    data = net._check_data(X, Y, None)
-    net._prepare(data, seed=0)
-    assert list(TaskProbe(net).shared) == ["module.layers.0.weight", "module.layers.0.bias"]
-    net.module_.layers[0].bias.requires_grad_(False)
-    assert list(TaskProbe(net).shared) == ["module.layers.0.weight"]
-
-
-def test_no_hidden_layer_and_no_loss_a_task_are_errors(digits):
-    with pytest.raises(ValueError, match="MLP has no shared parameter that is trained"):
-        InterTaskAffinity(MultiTaskNet(module__hidden_units=())).fit(*digits)
-
-    class Total(nn.Module):
-        def forward(self, logits, target):
-            return F.binary_cross_entropy_with_logits(logits, target["codes"].float())
-
-    with pytest.raises(ValueError, match="'criterion' parameter of the estimator must be Multi"):
-        InterTaskAffinity(MultiTaskNet(criterion=Total)).fit(*digits)
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"every": 0}, "The 'every' parameter of InterTaskAffinity must be an int in the range"),
-        ({"method": "exact"}, "The 'method' parameter of InterTaskAffinity must be a str among"),
-        ({"momentum": 1.0}, "The 'momentum' parameter of InterTaskAffinity must be a float in"),
-        ({"max_memory": 0}, "The 'max_memory' parameter of InterTaskAffinity must be an int"),
-        ({"scale_by_lr": "yes"}, "The 'scale_by_lr' parameter of InterTaskAffinity must be an"),
-        ({"estimator": 1}, "The 'estimator' parameter of InterTaskAffinity must be an instance"),
-    ],
-)
-def test_wrong_parameters_are_named(digits, params, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        InterTaskAffinity(**params).fit(*digits)
-
-
-# -- correlation of labels ---------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def labels(mixed):
-    X, Y = mixed
-    Y = Y.copy()
-    Y[::2, 1] = X[::2, 0] > X[::2, 1]
-    return X, Y
-
-
-def test_binary_tasks_have_pearson_correlations(digits):
-    X, Y = digits
-    affinity = LabelCorrelationAffinity().fit(X, Y).affinity_
-    np.testing.assert_allclose(affinity, np.corrcoef(Y.T), atol=1e-12)
-    np.testing.assert_array_equal(affinity, affinity.T)
-    assert affinity[10, 11] == -1
-
-
-def test_each_pair_is_taken_over_what_both_have(labels):
-    X, Y = labels
-    affinity = LabelCorrelationAffinity().fit(X, Y).affinity_
-    for i in range(5):
-        for j in range(5):
-            both = ~np.isnan(Y[:, i]) & ~np.isnan(Y[:, j])
-            a, b = Y[both, i], Y[both, j]
-            if i == j:
-                expected = 1.0
-            elif max(len(set(a)), len(set(b))) == 2:
-                expected = np.corrcoef(a, b)[0, 1]
-            else:
-                codes = [np.unique(v, return_inverse=True)[1] for v in (a, b)]
-                table = np.zeros((max(codes[0]) + 1, max(codes[1]) + 1), dtype=int)
-                np.add.at(table, tuple(codes), 1)
-                expected = association(table, method="cramer")
-            assert affinity[i, j] == pytest.approx(expected, abs=1e-12)
-
-
-def test_correlation_weights_are_counts_and_labels_may_be_strings(labels):
-    X, Y = labels
-    count = np.random.default_rng(0).integers(0, 4, size=300)
-    weighted = LabelCorrelationAffinity().fit(X, Y, sample_weight=count).affinity_
-    repeated = LabelCorrelationAffinity().fit(X.repeat(count, axis=0), Y.repeat(count, axis=0))
-    np.testing.assert_allclose(weighted, repeated.affinity_, atol=1e-12)
-    words = np.where(
-        np.isnan(Y), None, np.array(["a", "b", "c", "d"])[np.nan_to_num(Y).astype(int)]
-    )
-    np.testing.assert_array_equal(
-        LabelCorrelationAffinity().fit(X, words).affinity_,
-        LabelCorrelationAffinity().fit(X, Y).affinity_,
-    )
-
-
-def test_many_samples_are_counted_in_parts(monkeypatch, labels):
-    X, Y = labels
-    whole = LabelCorrelationAffinity().fit(X, Y).affinity_
-    monkeypatch.setattr("skgroup.relations._label_correlation._CHUNK", 7)
-    np.testing.assert_allclose(LabelCorrelationAffinity().fit(X, Y).affinity_, whole, atol=1e-12)
-
-
-def test_pairs_without_common_labels_are_zero_with_a_warning():
-    nan = np.nan
-    Y = np.array([[0, 0, nan], [1, 1, nan], [0, nan, 1], [nan, 1, 0], [nan, 0, 1]])
-    # Tasks 0 and 2 have one common sample, so one class each.
-    with pytest.warns(UserWarning, match="1 pairs of tasks have no sample with labels of both"):
-        affinity = LabelCorrelationAffinity().fit(np.zeros((5, 1)), Y).affinity_
-    np.testing.assert_allclose(affinity, [[1, 1, 0], [1, 1, -1], [0, -1, 1]])
-    Y[2] = nan
-    Y[0, 0] = Y[1, 0] = nan
-    Y[2, 0], Y[0, 2] = 1, nan
-    Y = np.vstack([Y, [0, nan, nan]])  # task 0 alone
-    with pytest.warns(UserWarning, match="2 pairs"):
-        affinity = LabelCorrelationAffinity().fit(np.zeros((6, 1)), Y).affinity_
-    assert affinity[0].tolist() == [1, 0, 0]
-
-
-def test_correlation_checks_its_inputs(digits):
-    X, Y = digits
-    with pytest.raises(ValueError, match=r"same number of samples\. Got X with 10 and Y with 600"):
-        LabelCorrelationAffinity().fit(X[:10], Y)
-    with pytest.raises(ValueError, match="contains NaN"):
-        LabelCorrelationAffinity().fit(np.full((600, 2), np.nan), Y)
-    with pytest.raises(ValueError, match="requires y"):
-        LabelCorrelationAffinity().fit(X)
-
-
-# -- scikit-learn's interface ------------------------------------------------------------------
+# -- scikit-learn's interface ---------------------------------------------------------------------
 
 
 def relations():
