@@ -96,3 +96,18 @@ def seeded():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture
+def tasks(digits):
+    """X (200, 64) and a DataFrame of four named tasks, small enough to train on in no time."""
+    pd = pytest.importorskip("pandas")
+    X, Y = digits
+    return X[:200], pd.DataFrame(Y[:200, -4:], columns=["even", "low", "round", "prime"])
+
+
+@pytest.fixture
+def closed_figures():
+    """Closes the figures that a test has drawn."""
+    yield
+    pytest.importorskip("matplotlib.pyplot").close("all")

@@ -5,16 +5,11 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
 pd = pytest.importorskip("pandas")
 from matplotlib.colors import to_rgb  # noqa: E402
 
 LONG = [f"{i}_o_Clock_Shadow_attribute" for i in range(100)]
-
-
-def four_tasks(digits):
-    """X and a DataFrame of four named tasks, small enough to train on in no time."""
-    X, Y = digits
-    return X[:200], pd.DataFrame(Y[:200, -4:], columns=["even", "low", "round", "prime"])
 
 
 def names_of(axis):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from plotting import LONG, four_tasks, overlap
+from plotting import LONG, overlap, plt
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from skorch.dataset import ValidSplit
@@ -8,21 +8,7 @@ from skorch.dataset import ValidSplit
 from skgroup import FuzzyKMeans, TaskGrouper
 from skgroup.inspection import DataMapDisplay
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-pd = pytest.importorskip("pandas")
-import matplotlib.pyplot as plt  # noqa: E402 - once the backend is chosen
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def tasks(digits):
-    return four_tasks(digits)
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def cumulative(p):

@@ -1,27 +1,13 @@
 import numpy as np
 import pytest
-from plotting import four_tasks, names_of
+from plotting import names_of, plt
 from sklearn.exceptions import NotFittedError
 
 from skgroup import MultiTaskNet
 from skgroup.inspection import ExpertWeightsDisplay
 from skgroup.nn import PLE
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-pd = pytest.importorskip("pandas")
-import matplotlib.pyplot as plt  # noqa: E402 - once the backend is chosen
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def tasks(digits):
-    return four_tasks(digits)
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def test_expert_weights_of_a_net(tasks):

@@ -2,13 +2,14 @@ import builtins
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from plotting import (
     LONG,
     contrast,
-    four_tasks,
     inside,
     names_of,
     overlap,
+    plt,
     random_gains,
     random_membership,
 )
@@ -30,25 +31,9 @@ from skgroup.inspection import (
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupGains, HOAGrouping
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-pd = pytest.importorskip("pandas")
-import matplotlib.pyplot as plt  # noqa: E402 - once the backend is chosen
-from matplotlib.colors import to_rgba  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def tasks(digits):
-    return four_tasks(digits)
-
-
 # -- all heat maps -----------------------------------------------------------------------------
+
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def draw(kind, n_tasks, **kwargs):

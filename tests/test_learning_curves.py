@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from plotting import four_tasks, inside
+from matplotlib.colors import to_rgb
+from plotting import inside, matplotlib, pd, plt
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
@@ -16,22 +17,7 @@ from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
 from skgroup.inspection import LearningCurvesDisplay
 from skgroup.nn import MLP
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-pd = pytest.importorskip("pandas")
-import matplotlib.pyplot as plt  # noqa: E402 - once the backend is chosen
-from matplotlib.colors import to_rgb  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def tasks(digits):
-    return four_tasks(digits)
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def curves_of(estimator, X, Y, **kwargs):
