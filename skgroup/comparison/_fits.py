@@ -150,10 +150,7 @@ def run_fits(
                     outcomes.add(fits[f], record)
                     store.add(record)
                 else:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")  # joblib tells of tasks left undone
-                        made.close()
-                    return True
+                    made.throw(KeyboardInterrupt())  # ends the others; closing would warn of them
                 bar.set_postfix_str(fits[f].name, refresh=False)
                 bar.update()
         except KeyboardInterrupt:
