@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup._estimators import steps_of
-
-__all__ = ["GroupsReprMixin", "clustering_of", "group_names", "groups_to_html"]
+__all__ = ["GroupsReprMixin", "groups_to_html"]
 
 #: Tasks of a group, and groups, that are seen without a click, at least and at most.
 _FEWEST_TASKS, _SHOWN_TASKS = 3, 20
@@ -33,7 +31,7 @@ class GroupsReprMixin:
         if membership is None:
             return ""
         names = getattr(self, "task_names_in_", None)
-        return groups_to_html(membership, names, clustering_of(self))
+        return groups_to_html(membership, names)
 
     @property
     def _repr_html_(self) -> Callable[[], str]:
@@ -48,19 +46,7 @@ class GroupsReprMixin:
         return bundle
 
 
-def clustering_of(estimator: Any) -> NDArray[np.intp] | None:
-    """The clustering that each group of a fitted estimator, or of its grouper, belongs to; None
-    where no several clusterings stand side by side."""
-    grouper = getattr(estimator, "grouper_", None)
-    last = steps_of(estimator if grouper is None else grouper)[-1]
-    return getattr(last, "clustering_of_group_", None)
-
-
-def groups_to_html(
-    membership: NDArray[np.float64],
-    task_names: Sequence[str] | None = None,
-    clustering: NDArray[np.intp] | None = None,
-) -> str:
+def groups_to_html(membership: NDArray[np.float64], task_names: Sequence[str] | None = None) -> str:
     """A table with a row a group: its tasks with their memberships, strongest first.
 
     Parameters
@@ -68,24 +54,15 @@ def groups_to_html(
     membership : ndarray of shape (n_tasks, n_groups)
     task_names : sequence of str, of length n_tasks, default=None
         "task 0" and so on if None. Escaped here.
-    clustering : ndarray of int, of shape (n_groups,), default=None
-        Where several clusterings stand side by side, the one that each group belongs to.
 
     Returns
     -------
     html : str
-        In each clustering, a task is bold in the group that it belongs to most (in all, if there
-        are several); it is left out of groups where its membership is 0. What is long is
-        behind a `details` element.
+        A task is bold in the group that it belongs to most (in all, if there are several); it is
+        left out of groups where its membership is 0. What is long is behind a `details` element.
     """
     n_tasks, n_groups = membership.shape
-    if clustering is None:
-        clustering = np.zeros(n_groups, dtype=np.intp)
-    strongest = np.empty(membership.shape, dtype=bool)
-    for c in np.unique(clustering):
-        part = membership[:, clustering == c]
-        strongest[:, clustering == c] = (part == part.max(axis=1, keepdims=True)) & (part > 0)
-    names = group_names(clustering)
+    strongest = (membership == membership.max(axis=1, keepdims=True)) & (membership > 0)
     rows = []
     for j in range(n_groups):
         order = np.argsort(-membership[:, j], kind="stable")
@@ -94,11 +71,11 @@ def groups_to_html(
             _task(_name(task_names, t), membership[t, j], bold=strongest[t, j])
             for t in order[:_MOST_TASKS]
         ]
-        n_own = int(strongest[:, j].sum())
-        shown = min(max(n_own, _FEWEST_TASKS), _SHOWN_TASKS)
+        n_strongest = int(strongest[:, j].sum())
+        shown = min(max(n_strongest, _FEWEST_TASKS), _SHOWN_TASKS)
         rows.append(
-            f'<tr><th style="{_CELL}; white-space: nowrap">{names[j]}</th>'
-            f'<td style="{_CELL}">{n_own}</td>'
+            f'<tr><th style="{_CELL}; white-space: nowrap">group {j}</th>'
+            f'<td style="{_CELL}">{n_strongest}</td>'
             f'<td style="{_CELL}">{_tasks(tasks, len(order), shown)}</td></tr>'
         )
     of = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"
@@ -115,14 +92,6 @@ def groups_to_html(
         html += f"<details><summary>{len(rows) - _SHOWN_GROUPS} more groups</summary>{more}"
         html += "</details>"
     return f'<div class="skgroup-groups">{html}</div>'
-
-
-def group_names(clustering: NDArray[np.intp], *, short: bool = False) -> list[str]:
-    """Names as "group 0", or of several clusterings "2 groups: group 0"; short, "0" or "2: 0"."""
-    sizes = np.bincount(clustering)
-    groups, group = (": ", "") if short else (" groups: ", "group ")
-    several = len(sizes) > 1
-    return [f"{k}{groups}{group}{j}" if several else f"{group}{j}" for k in sizes for j in range(k)]
 
 
 def _name(task_names: Sequence[str] | None, task: int) -> str:

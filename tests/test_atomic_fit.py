@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 import skgroup
 from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier, TaskGrouper
-from skgroup.cluster import Clusterings, FuzzyKMeans, PointKMeans
+from skgroup.cluster import FuzzyKMeans, PointKMeans
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.nn import MLP
 from skgroup.relations import (
@@ -65,7 +65,6 @@ ESTIMATORS = [
     (SingleTasks(), *TABLES),
     (FuzzyKMeans(2), *ROWS),
     (PointKMeans(2), *ROWS),
-    (Clusterings(n_clusters=[2]), *ROWS),
     (MTGNet(max_epochs=1), *GROUPS),
     (HigherOrderApproximation(), *GROUPS),
     (GroupSelector(2), (np.eye(3),), (np.eye(4)[:3],)),

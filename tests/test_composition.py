@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
-from skgroup.cluster import Clusterings, PointKMeans
+from skgroup.cluster import PointKMeans
 from skgroup.metrics import multitask_roc_auc_score
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupSelector
@@ -247,7 +247,6 @@ def test_images_and_a_user_module_go_through(small_net):
         (LabelCorrelationAffinity(), "tasks"),
         (FuzzyKMeans(2), "rows"),
         (PointKMeans(2), "rows"),
-        (Clusterings(n_clusters=[2]), "rows"),
         (GroupSelector(2), "affinity"),
     ],
 )

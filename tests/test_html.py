@@ -9,9 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
-from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
+from skgroup import FuzzyKMeans, GroupedMTLClassifier
 from skgroup._html import groups_to_html
-from skgroup.cluster import Clusterings
 from skgroup.ensemble import AllTasks
 from skgroup.selection import GroupSelector
 
@@ -119,18 +118,6 @@ def test_much_is_folded_away(n_tasks, n_groups):
     if n_tasks == 1:
         assert "1 task in 1 group," in html
         assert "details" not in tags
-
-
-def test_several_clusterings_stand_side_by_side(data, small_net):
-    R = [[0.0], [0.1], [5.0], [9.0]]
-    html = table(Clusterings(n_clusters=[2, 3]).fit(R))
-    names = re.findall(r"nowrap\">([^<]*)</th>", html)
-    expected = [f"{k} groups: group {j}" for k in (2, 3) for j in range(k)]
-    assert names == expected
-    assert html.count("<b>") == 8  # each task once a clustering
-    grouper = make_pipeline(TaskGrouper(small_net), Clusterings(n_clusters=[2, 3]))
-    clf = GroupedMTLClassifier(small_net, grouper, random_state=0).fit(*data)
-    assert re.findall(r"nowrap\">([^<]*)</th>", table(clf)) == expected
 
 
 def test_groupers_show_their_groups(data):

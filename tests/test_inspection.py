@@ -19,7 +19,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
-from skgroup.cluster import Clusterings
 from skgroup.inspection import (
     AffinityDisplay,
     DataMapDisplay,
@@ -196,54 +195,6 @@ def test_membership_of_a_hard_clusterer_is_one_hot():
     np.testing.assert_array_equal(np.sort(display.membership, axis=1), [[0, 1]] * 4)
 
 
-def test_membership_of_several_clusterings_follows_the_one_with_the_most_groups():
-    # The strongest entries of the rows are all in the first clustering, which parts {a, b} from
-    # {c, d, e}; the second one has {b, e}, {a, d} and {c}.
-    membership = np.array(
-        [
-            [0.9, 0.1, 0.3, 0.6, 0.1],
-            [1.0, 0.0, 0.5, 0.2, 0.3],
-            [0.0, 1.0, 0.2, 0.1, 0.7],
-            [0.2, 0.8, 0.1, 0.7, 0.2],
-            [0.1, 0.9, 0.8, 0.1, 0.1],
-        ]
-    )
-    display = MembershipDisplay.from_membership(
-        membership, task_names=list("abcde"), clustering=[0, 0, 1, 1, 1]
-    )
-    assert names_of(display.ax_.xaxis) == ["2: 0", "2: 1", "3: 0", "3: 1", "3: 2"]
-    assert names_of(display.ax_.yaxis) == list("ebdac")
-    np.testing.assert_array_equal(display.ax_.images[0].get_array(), membership[[4, 1, 3, 0, 2]])
-    *between_tasks, between_clusterings = display.ax_.lines
-    assert [line.get_ydata()[0] for line in between_tasks] == [1.5, 3.5]
-    assert between_clusterings.get_xdata()[0] == 1.5
-    # The most groups count, not the last.
-    turned = MembershipDisplay.from_membership(
-        membership[:, [2, 3, 4, 0, 1]], clustering=[0, 0, 0, 1, 1]
-    )
-    np.testing.assert_array_equal(turned.order_, display.order_)
-    assert names_of(turned.ax_.xaxis) == ["3: 0", "3: 1", "3: 2", "2: 0", "2: 1"]
-    assert turned.ax_.lines[-1].get_xdata()[0] == 2.5
-
-
-def test_membership_of_an_estimator_with_several_clusterings_is_named_as_in_html(tasks, small_net):
-    X, Y = tasks
-    columns = ["2: 0", "2: 1", "3: 0", "3: 1", "3: 2"]
-    of = TaskGrouper(small_net, random_state=0)
-    clusterings = make_pipeline(of, Clusterings(n_clusters=[2, 3], random_state=0)).fit(X, Y)
-    classifier = GroupedMTLClassifier(small_net, clusterings, random_state=0).fit(X, Y)
-    for estimator in (classifier, clusterings):
-        display = MembershipDisplay.from_estimator(estimator)
-        assert names_of(display.ax_.xaxis) == columns
-        group = display.membership[display.order_, 2:].argmax(axis=1)
-        assert (np.diff(group) >= 0).all()
-    html = classifier._groups_html()
-    assert all(f">{name.replace(': ', ' groups: group ')}<" in html for name in columns)
-    # A single clustering needs no number of groups.
-    alone = Clusterings(n_clusters=[2], random_state=0).fit(Y.T)
-    assert names_of(MembershipDisplay.from_estimator(alone).ax_.xaxis) == ["0", "1"]
-
-
 def test_estimators_of_a_search_are_found(tasks, small_net):
     X, Y = tasks
     grid = {"n_groups": [2]}
@@ -288,9 +239,6 @@ def test_membership_errors(tasks):
         MembershipDisplay.from_membership(np.eye(2), task_names=["a", "b", "c"])
     with pytest.raises(ValueError, match=r"one name each. Got 'ab'"):
         MembershipDisplay.from_membership(np.eye(2), task_names="ab")
-    for clustering in ([0], [1, 1], [0, 2], [1, 0], [0.0, 1.0]):
-        with pytest.raises(ValueError, match=r"clustering must number .* each of the 2 groups"):
-            MembershipDisplay.from_membership(np.eye(2), clustering=clustering)
 
 
 # -- affinities --------------------------------------------------------------------------------

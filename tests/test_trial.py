@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier, TaskGrouper
-from skgroup.cluster import Clusterings, FuzzyKMeans, PointKMeans
+from skgroup.cluster import FuzzyKMeans, PointKMeans
 from skgroup.comparison import compare
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.nn import MLP
@@ -200,7 +200,6 @@ def test_groups_that_are_none_are_refused(left, message):
         make_pipeline(maps(), DBSCAN()),
         make_pipeline(maps(), AgglomerativeClustering(2)),
         make_pipeline(maps(), AffinityPropagation(random_state=0)),
-        make_pipeline(maps(), Clusterings(n_clusters=[2, 3])),
         make_pipeline(make_pipeline(maps(), StandardScaler()), make_pipeline(PCA(2), KMeans(2))),
         make_pipeline(maps(output="isometric"), "passthrough", FuzzyKMeans(2)),
         make_pipeline(OwnRelation(), FunctionTransformer(two_columns), FuzzyKMeans(2)),

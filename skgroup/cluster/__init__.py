@@ -2,6 +2,5 @@
 
 from skgroup.cluster._fuzzy_kmeans import FuzzyKMeans
 from skgroup.cluster._point_kmeans import PointKMeans
-from skgroup.cluster.clusterings import Clusterings
 
-__all__ = ["Clusterings", "FuzzyKMeans", "PointKMeans"]
+__all__ = ["FuzzyKMeans", "PointKMeans"]

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skgroup._compat import Interval, _fit_context
 from skgroup.training.task_estimator import TaskEstimatorMixin
@@ -48,8 +49,12 @@ class AllTasks(TaskEstimatorMixin):
     def fit(self, X: Any, y: Any = None) -> AllTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
         learnable = check_training_data(self, X, y).table.learnable
-        self.membership_ = np.tile(learnable[:, None] / self.n_nets, int(self.n_nets))
+        self.membership_ = self.of_tasks(len(learnable)) * learnable[:, None]
         return self
+
+    def of_tasks(self, n_tasks: int) -> NDArray[np.float64]:
+        """Memberships of so many tasks, which are known without data."""
+        return np.full((n_tasks, int(self.n_nets)), 1 / self.n_nets)
 
 
 class SingleTasks(TaskEstimatorMixin):
@@ -74,5 +79,9 @@ class SingleTasks(TaskEstimatorMixin):
     def fit(self, X: Any, y: Any = None) -> SingleTasks:
         """Count the tasks of `y`, of shape (n_samples, n_tasks); `X` is only checked."""
         learnable = check_training_data(self, X, y).table.learnable
-        self.membership_ = np.eye(len(learnable))[:, learnable]
+        self.membership_ = self.of_tasks(len(learnable))[:, learnable]
         return self
+
+    def of_tasks(self, n_tasks: int) -> NDArray[np.float64]:
+        """Memberships of so many tasks, which are known without data."""
+        return np.eye(n_tasks)

@@ -33,7 +33,7 @@ from skgroup.ensemble._groupers import (
     check_n_groups,
     check_relation,
     given_membership,
-    numbers_of_groups,
+    number_of_groups,
     of_learnable,
     read_groups,
     rows_of_one,
@@ -121,7 +121,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     Attributes
     ----------
     grouper_ : estimator or None
-        The fitted grouper; None where memberships were given, or with a single group.
+        The fitted grouper; None where memberships are known without one: given, a single group,
+        or the baselines.
     membership_ : ndarray of shape (n_tasks, n_groups)
         Memberships as the grouper gives them; 0 for a task of a single class, of which nothing is
         learned: it is predicted by that class, and no group holds it.
@@ -224,7 +225,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     @classmethod
     def mtl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> GroupedMTLClassifier:
         """One net for all tasks: plain multi-task learning."""
-        return cls(estimator, AllTasks(), **params)
+        return cls(estimator, n_groups=1, **params)
 
     @classmethod
     def stl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> GroupedMTLClassifier:
@@ -264,30 +265,28 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         grouper = self._check_grouper(net, int(n_tasks))
-        n_relation, last, n_groups = 0, None, 0
-        if hasattr(grouper, "fit"):
-            last = steps_of(grouper)[-1]
-            of_grouper = count_nets(grouper, n_tasks)
-            if np.isnan(of_grouper):
-                raise ValueError(
-                    "How many nets the 'grouper' parameter of GroupedMTLClassifier trains must be "
-                    f"said by a method count_nets of its steps. Got {grouper!r}."
-                )
-            n_relation = int(of_grouper)
-        if last is None:
-            n_groups = grouper.shape[1]
-        elif isinstance(last, AllTasks | SingleTasks):
-            n_groups = n_tasks if isinstance(last, SingleTasks) else last.n_nets
+        if not hasattr(grouper, "fit"):
+            n_relation, n_groups = 0.0, grouper.shape[1]
         else:
-            n_groups = sum(value for _, _, value in numbers_of_groups(last, n_tasks))
-        if not n_groups:
-            n_groups = np.shape(getattr(self, "membership_", np.empty((0, 0))))[1]
-        if not n_groups:
+            n_relation = count_nets(grouper, n_tasks)
+            n_groups = self._count_groups(grouper, n_tasks)
+        if np.isnan(n_relation):
             raise ValueError(
-                f"The number of groups that {type(last).__name__} finds is known only after fit."
+                "How many nets the 'grouper' parameter of GroupedMTLClassifier trains must be "
+                f"said by a method count_nets of its steps. Got {grouper!r}."
             )
-        total = n_relation + n_groups
-        return {"relation": n_relation, "specialists": n_groups, "total": total}
+        total = int(n_relation) + n_groups
+        return {"relation": int(n_relation), "specialists": n_groups, "total": total}
+
+    def _count_groups(self, grouper: Any, n_tasks: int) -> int:
+        last = steps_of(grouper)[-1]
+        if number := number_of_groups(last, n_tasks):
+            return number[1]
+        if hasattr(self, "membership_"):
+            return self.membership_.shape[1]
+        raise ValueError(
+            f"The number of groups that {type(last).__name__} finds is known only after fit."
+        )
 
     # -- fitting -------------------------------------------------------------------------------
 
@@ -451,8 +450,10 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         check_parameters(grouper)
         if isinstance(steps[-1], GroupSelector):
             steps[-1].check(n_tasks, task_names)
-        for owner, name, value in numbers_of_groups(steps[-1], n_tasks):
-            check_n_groups(name, value, owner, n_tasks)
+        if isinstance(grouper, AllTasks | SingleTasks):
+            return grouper.of_tasks(n_tasks)
+        if number := number_of_groups(steps[-1], n_tasks):
+            check_n_groups(*number, type(steps[-1]).__name__, n_tasks)
         return grouper
 
     def _default_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
@@ -460,7 +461,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         n_groups = min(_DEFAULT_N_GROUPS, n_tasks) if self.n_groups is None else int(self.n_groups)
         check_n_groups("n_groups", n_groups, type(self).__name__, n_tasks)
         if n_groups == 1:
-            return np.ones((n_tasks, 1))
+            return AllTasks().of_tasks(n_tasks)
         relation = TaskGrouper(clone(net), output="isometric", verbose=self.verbose)
         return make_pipeline(relation, FuzzyKMeans(n_groups))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -14,7 +14,6 @@ from torch import nn
 from skgroup._compat import argument_named
 from skgroup._estimators import parts_of, steps_of
 from skgroup._random import draw_seeds
-from skgroup.cluster import Clusterings
 from skgroup.cluster.memberships import check_membership, one_hot
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
@@ -29,7 +28,7 @@ __all__ = [
     "check_n_groups",
     "check_relation",
     "given_membership",
-    "numbers_of_groups",
+    "number_of_groups",
     "of_learnable",
     "read_groups",
     "rows_of_one",
@@ -56,16 +55,13 @@ def check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:
         )
 
 
-def numbers_of_groups(clusterer: Any, n_tasks: int) -> Iterator[tuple[str, str, int]]:
-    """How many groups a clusterer will find (at most), as far as its parameters say so."""
-    owner = type(clusterer).__name__
-    if isinstance(clusterer, Clusterings):
-        yield from ((owner, "n_clusters", k) for k in clusterer.check()[1])
-        return
+def number_of_groups(clusterer: Any, n_tasks: int) -> tuple[str, int] | None:
+    """How many groups a clusterer will find (at most), and the parameter that says so, if any."""
     if isinstance(value := getattr(clusterer, "n_clusters", None), Integral):
-        yield owner, "n_clusters", int(value)
-    elif hasattr(clusterer, "n_groups"):  # of what chooses groups: a limit, or None
-        yield owner, "n_groups", min(clusterer.n_groups or n_tasks, n_tasks)
+        return "n_clusters", int(value)
+    if hasattr(clusterer, "n_groups"):  # of what chooses groups: a limit, or None
+        return "n_groups", min(clusterer.n_groups or n_tasks, n_tasks)
+    return None
 
 
 def of_learnable(grouper: Any, table: TaskTable) -> Any:
@@ -76,18 +72,15 @@ def of_learnable(grouper: Any, table: TaskTable) -> Any:
     """
     tasks = np.flatnonzero(table.learnable)
     if not hasattr(grouper, "fit"):
-        held = grouper[tasks]
-        return held[:, (held > 0).any(axis=0)]
+        membership = grouper[tasks]
+        return membership[:, (membership > 0).any(axis=0)]
     for part in parts_of(grouper):
         if isinstance(part, MultiTaskNet | GroupSelector):
             part.keep_tasks(tasks, table.n_tasks, table.names)
     last = steps_of(grouper)[-1]
-    for _, name, value in numbers_of_groups(last, table.n_tasks):
-        if value > len(tasks) and not isinstance(last, Clusterings):
-            last.set_params(**{name: len(tasks)})
-    if isinstance(last, Clusterings):
-        fewer = [k for k in last.check()[1] if k <= len(tasks)]
-        last.set_params(n_clusters=fewer or [len(tasks)])
+    number = number_of_groups(last, table.n_tasks)
+    if number is not None and number[1] > len(tasks):
+        last.set_params(**{number[0]: len(tasks)})
     return np.ones((1, 1)) if len(tasks) == 1 else grouper
 
 
@@ -136,23 +129,20 @@ class Groups:
     kept : ndarray of bool, of shape (n_tasks, n_groups)
         Which tasks the specialist of each group has a head for.
     serving : ndarray of shape (n_tasks, n_groups)
-        What specialists count in a prediction: rows sum to 1 in each clustering, and are zero for
-        a task that no group holds.
-    clustering : ndarray of int, of shape (n_groups,)
-        Which clustering a group belongs to; all 0 but for `Clusterings`.
+        What specialists count in a prediction: rows sum to 1, and are zero for a task that no
+        group holds.
     """
 
     membership: NDArray[np.float64]
     kept: NDArray[np.bool_]
     serving: NDArray[np.float64]
-    clustering: NDArray[np.intp]
 
 
-def check_groups(found: Any, n_tasks: int, *, whole: bool = False) -> None:
+def check_groups(grouper: Any, n_tasks: int, *, whole: bool = False) -> None:
     """Whether a fitted grouper has groups of as many tasks; and, if asked, right ones."""
-    values: Any = getattr(found, "membership_", getattr(found, "labels_", ()))
+    values: Any = getattr(grouper, "membership_", getattr(grouper, "labels_", ()))
     if whole or np.shape(values)[:1] != (n_tasks,):
-        _memberships(found, n_tasks)  # which says what is wrong
+        _memberships(grouper, n_tasks)  # which says what is wrong
 
 
 def given_membership(
@@ -199,60 +189,58 @@ def _groups_of_tasks(
     return membership
 
 
-def read_groups(found: Any, n_tasks: int, min_membership: float) -> Groups:
+def read_groups(grouper: Any, n_tasks: int, min_membership: float) -> Groups:
     """The groups of a fitted grouper, or of an array of memberships."""
-    membership, serving = _memberships(found, n_tasks)
-    clustering = getattr(found, "clustering_of_group_", np.zeros(membership.shape[1], np.intp))
-    kept = np.empty(membership.shape, dtype=bool)
-    scaled = np.empty(membership.shape)
-    for c in np.unique(clustering):
-        own = clustering == c
-        kept[:, own] = _kept(membership[:, own], serving[:, own], min_membership)
-        scaled[:, own] = rows_of_one(np.where(kept[:, own], serving[:, own], 0.0))
-    return Groups(membership, kept, scaled, clustering)
+    membership, serving = _memberships(grouper, n_tasks)
+    share = rows_of_one(membership)
+    kept = share >= min_membership
+    kept |= (serving == serving.max(axis=1, keepdims=True)) & (serving > 0)
+    kept |= membership == membership.max(axis=0, keepdims=True)
+    kept &= membership > 0
+    return Groups(membership, kept, rows_of_one(np.where(kept, serving, 0.0)))
 
 
-def _memberships(found: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _memberships(grouper: Any, n_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Memberships and serving weights of a fitted grouper, or of an array of memberships."""
-    serving = getattr(found, "serving_weights_", None)
-    if isinstance(found, np.ndarray):
-        membership = found
-    elif hasattr(found, "membership_"):
+    serving = getattr(grouper, "serving_weights_", None)
+    if isinstance(grouper, np.ndarray):
+        membership = grouper
+    elif hasattr(grouper, "membership_"):
         membership = check_membership(
-            found.membership_,
+            grouper.membership_,
             n_tasks,
-            name=f"membership_ of {type(found).__name__}",
+            name=f"membership_ of {type(grouper).__name__}",
             all_tasks=serving is None,
         )
-    elif hasattr(found, "labels_"):
-        if len(found.labels_) != n_tasks:
+    elif hasattr(grouper, "labels_"):
+        if len(grouper.labels_) != n_tasks:
             raise ValueError(
-                f"{type(found).__name__} clustered {len(found.labels_)} rows, but Y has {n_tasks} "
-                "tasks. A clusterer groups tasks only behind a relation: "
-                f"make_pipeline(TaskGrouper(), {type(found).__name__}(...))."
+                f"{type(grouper).__name__} clustered {len(grouper.labels_)} rows, but Y has "
+                f"{n_tasks} tasks. A clusterer groups tasks only behind a relation: "
+                f"make_pipeline(TaskGrouper(), {type(grouper).__name__}(...))."
             )
-        labels = np.asarray(found.labels_)
+        labels = np.asarray(grouper.labels_)
         if labels.ndim != 1 or labels.dtype.kind not in "biuf" or (labels % 1 != 0).any():
             raise ValueError(
-                f"labels_ of {type(found).__name__} must be ints, one a task. Got {labels!r}."
+                f"labels_ of {type(grouper).__name__} must be ints, one a task. Got {labels!r}."
             )
         membership = one_hot(labels)
     else:
         raise ValueError(
             "The 'grouper' parameter must be an estimator that sets 'membership_' or 'labels_' in "
-            f"fit (a Pipeline: its last step). {type(found).__name__} sets neither."
+            f"fit (a Pipeline: its last step). {type(grouper).__name__} sets neither."
         )
     if serving is None:
         return membership, membership
-    name = f"serving_weights_ of {type(found).__name__}"
+    name = f"serving_weights_ of {type(grouper).__name__}"
     with argument_named(name):
         serving = np.array(serving, dtype=np.float64)
     if serving.shape != membership.shape or not (serving >= 0).all():
         raise ValueError(
             f"{name} must be >= 0 and of the shape of membership_, {membership.shape}."
         )
-    held = (membership > 0).any(axis=1)
-    if not (serving[held] > 0).any(axis=1).all() or (serving > 0)[membership == 0].any():
+    member = (membership > 0).any(axis=1)
+    if not (serving[member] > 0).any(axis=1).all() or (serving > 0)[membership == 0].any():
         raise ValueError(
             f"{name} must serve every task that a group holds, by groups that the task is in."
         )
@@ -263,14 +251,3 @@ def rows_of_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows scaled to sum to 1; all-zero rows stay."""
     total = weights.sum(axis=1, keepdims=True)
     return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-
-
-def _kept(
-    membership: NDArray[np.float64], serving: NDArray[np.float64], min_membership: float
-) -> NDArray[np.bool_]:
-    """Which tasks the specialist of each group has a head for."""
-    share = rows_of_one(membership)
-    kept = share >= min_membership
-    kept |= (serving == serving.max(axis=1, keepdims=True)) & (serving > 0)
-    kept |= membership == membership.max(axis=0, keepdims=True)
-    return kept & (membership > 0)

@@ -12,10 +12,9 @@ from sklearn.pipeline import make_pipeline
 
 from skgroup._estimators import steps_of
 from skgroup._random import local_seed
-from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._groupers import (
     check_groups,
-    numbers_of_groups,
+    number_of_groups,
     read_groups,
     set_random_state,
 )
@@ -53,8 +52,8 @@ def try_grouper(grouper: Any, n_tasks: int, n_samples: int, y: Any) -> None:
     """
     relation, *steps = steps_of(grouper)
     if not steps:
-        own = type(relation).__module__.startswith("skgroup.")
-        if own and isinstance(relation, RelationMixin | MultiTaskNet | GroupGains | GainPredictor):
+        ungrouped = RelationMixin | MultiTaskNet | GroupGains | GainPredictor
+        if isinstance(relation, ungrouped) and type(relation).__module__.startswith("skgroup."):
             check_groups(relation, n_tasks)
         return
     known = isinstance(relation, RelationMixin)
@@ -94,12 +93,8 @@ def known_groups(grouper: Any, n_tasks: int, min_membership: float) -> NDArray[n
     if not hasattr(grouper, "fit"):
         return read_groups(grouper, n_tasks, min_membership).kept
     last = steps_of(grouper)[-1]
-    if isinstance(last, SingleTasks):
-        return np.eye(n_tasks, dtype=bool)
-    limits = [] if isinstance(last, GroupSelector) else list(numbers_of_groups(last, n_tasks))
-    if isinstance(last, AllTasks) or (limits and all(k == 1 for _, _, k in limits)):
-        return np.ones((n_tasks, 1), dtype=bool)
-    return None
+    number = None if isinstance(last, GroupSelector) else number_of_groups(last, n_tasks)
+    return np.ones((n_tasks, 1), dtype=bool) if number and number[1] == 1 else None
 
 
 def may_be_kept(n_tasks: int) -> NDArray[np.bool_]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skgroup._html import clustering_of, group_names
 from skgroup.cluster.memberships import one_hot
 from skgroup.inspection._checks import as_matrix, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
@@ -23,18 +22,13 @@ class MembershipDisplay:
     """Heat map of memberships: a row a task, a column a group.
 
     Rows are ordered by the strongest group and the membership in it, so that groups show; lines
-    part the tasks of different strongest groups. Where several clusterings stand side by side,
-    this is about the one with the most groups; columns are named by the number of groups of their
-    clustering and the group, such as "3: 1", and lines part the clusterings.
+    part the tasks of different strongest groups.
 
     Parameters
     ----------
     membership : ndarray of shape (n_tasks, n_groups)
     task_names : sequence of str, default=None
         "task 0", ... if None.
-    clustering : ndarray of int, of shape (n_groups,), default=None
-        The clustering that each group belongs to, counted from 0 and rising; a single one if
-        None.
 
     Attributes
     ----------
@@ -62,11 +56,9 @@ class MembershipDisplay:
         membership: NDArray[np.float64],
         *,
         task_names: Sequence[str] | None = None,
-        clustering: NDArray[np.intp] | None = None,
     ) -> None:
         self.membership = membership
         self.task_names = task_names
-        self.clustering = clustering
 
     @classmethod
     def from_estimator(
@@ -113,9 +105,7 @@ class MembershipDisplay:
             membership = one_hot(membership)
         if task_names is None:
             task_names = task_names_of(estimator)
-        return cls.from_membership(
-            membership, task_names=task_names, clustering=clustering_of(part), values=values, ax=ax
-        )
+        return cls.from_membership(membership, task_names=task_names, values=values, ax=ax)
 
     @classmethod
     def from_membership(
@@ -123,7 +113,6 @@ class MembershipDisplay:
         membership: ArrayLike,
         *,
         task_names: Sequence[str] | None = None,
-        clustering: ArrayLike | None = None,
         values: bool | None = None,
         ax: Any = None,
     ) -> MembershipDisplay:
@@ -134,9 +123,6 @@ class MembershipDisplay:
         membership : array-like of shape (n_tasks, n_groups)
         task_names : sequence of str, default=None
             "task 0", ... if None.
-        clustering : array-like of int, of shape (n_groups,), default=None
-            Where several clusterings stand side by side, the one that each group belongs to, such
-            as `clustering_of_group_` of `Clusterings`.
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
         ax : matplotlib Axes, default=None
@@ -149,18 +135,15 @@ class MembershipDisplay:
         Raises
         ------
         ValueError
-            If the memberships are no finite, non-negative matrix, `task_names` does not name its
-            rows, or `clustering` does not number the clusterings of its columns 0, 1, ... in order.
+            If the memberships are no finite, non-negative matrix, or `task_names` does not name its
+            rows.
         """
         checked = as_matrix(membership, "membership", "(n_tasks, n_groups)")
         if not (np.isfinite(checked) & (checked >= 0)).all():
             raise ValueError("membership must be finite and non-negative.")
         if task_names is not None:
             task_names = check_names(task_names, len(checked))
-        if clustering is not None:
-            clustering = _check_clustering(clustering, checked.shape[1])
-        display = cls(checked, task_names=task_names, clustering=clustering)
-        return display.plot(ax, values=values)
+        return cls(checked, task_names=task_names).plot(ax, values=values)
 
     def plot(self, ax: Any = None, *, values: bool | None = None) -> MembershipDisplay:
         """Draw the heat map.
@@ -183,15 +166,11 @@ class MembershipDisplay:
         """
         n_tasks, n_groups = self.membership.shape
         tasks = check_names(self.task_names, n_tasks)
-        clustering = self.clustering
-        if clustering is None:
-            clustering = np.zeros(n_groups, dtype=np.intp)
-        finest = self.membership[:, clustering == np.bincount(clustering).argmax()]
-        group = finest.argmax(axis=1)
-        self.order_ = np.lexsort((-finest.max(axis=1), group))
+        group = self.membership.argmax(axis=1)
+        self.order_ = np.lexsort((-self.membership.max(axis=1), group))
         shown, group = self.membership[self.order_], group[self.order_]
         rows = [short(tasks[t]) for t in self.order_]
-        columns = group_names(clustering, short=True)
+        columns = [str(j) for j in range(n_groups)]
         size = figure_size(n_tasks, n_groups, rows, columns, cell=(0.5, 0.24))
         (ax,) = make_panels("MembershipDisplay", ax, 1, 1, size)
         heat_map = HeatMap(
@@ -205,24 +184,7 @@ class MembershipDisplay:
         )
         for bound in np.flatnonzero(np.diff(group)):
             ax.axhline(bound + 0.5, color="0.35", linewidth=0.8)
-        for bound in np.flatnonzero(np.diff(clustering)):
-            ax.axvline(bound + 0.5, color="0.35", linewidth=0.8)
-        ax.set_xlabel("number of groups: group" if clustering[-1] else "group")
+        ax.set_xlabel("group")
         write_heat_maps([heat_map], bar_label="membership", values=values)
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def _check_clustering(clustering: ArrayLike, n_groups: int) -> NDArray[np.intp]:
-    checked = np.asarray(clustering)
-    if (
-        checked.shape != (n_groups,)
-        or checked.dtype.kind not in "iu"
-        or checked[0] != 0
-        or not np.isin(np.diff(checked), (0, 1)).all()
-    ):
-        raise ValueError(
-            f"clustering must number the clustering of each of the {n_groups} groups, 0, 1, ... in "
-            f"order. Got {clustering!r}."
-        )
-    return checked.astype(np.intp)
