@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len
 from torch import Tensor
 
-from skgroup._random import local_seed
+from skgroup.training._device_net import DeviceNet
 from skgroup.training.classifier import decode
 from skgroup.training.data import BatchLoader, TaskDataset
 from skgroup.training.data_map import DataMapRecorder
@@ -29,31 +28,10 @@ __all__ = ["BatchLabels", "StopTraining", "TrainingLoop"]
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
 
-class TrainingLoop(NeuralNet):
+class TrainingLoop(DeviceNet):
     """A skorch net whose epochs cost little more than a loop written by hand."""
 
     plain_step_ = False
-
-    def set_params(self, **params: Any) -> Any:
-        """Set parameters, those of a fitted net too; see `skorch.NeuralNet.set_params`."""
-        # Of a fitted net, skorch expects each parameter with a prefix to rebuild something. Its
-        # module stays: a new one, untrained, would predict at random. The next `fit` builds it.
-        prefixes: tuple[str, ...] = ("iterator_train__", "iterator_valid__")
-        if self.initialized_:
-            prefixes += ("module__", "compile__", "train_split__", "dataset__")
-        kept = {
-            key: value
-            for key, value in params.items()
-            if key.startswith(prefixes)
-            or (key in ("module", "optimizer", "compile") and self.initialized_)
-        }
-        with local_seed(0):  # what is rebuilt must not draw from the caller's state
-            super().set_params(**{k: v for k, v in params.items() if k not in kept})
-        # skorch sets options of a fitted net in its optimizer alone, where the next `fit` has none.
-        kept |= {key: value for key, value in params.items() if key.startswith("optimizer__")}
-        for key, value in kept.items():
-            setattr(self, key, value)
-        return self
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Tell the callbacks; see `skorch.NeuralNet.notify`."""
@@ -144,7 +122,7 @@ class TrainingLoop(NeuralNet):
 
     def _listeners(self, hook: str) -> list[Any]:
         """The callbacks (and the net, if it is of a subclass) that define a hook."""
-        own = [self] if getattr(type(self), hook) is not getattr(NeuralNet, hook) else []
+        own = [self] if getattr(type(self), hook) is not getattr(DeviceNet, hook) else []
         return own + [
             callback
             for _, callback in self.callbacks_

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -16,8 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
-from skorch.history import History
-from skorch.utils import to_device, to_numpy, to_tensor
+from skorch.utils import to_numpy, to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -51,7 +50,6 @@ from skgroup.training._callbacks import (
 )
 from skgroup.training._going_on import (
     building_parameters,
-    check_param_groups,
     check_same_tasks,
     go_on,
 )
@@ -651,18 +649,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
         return self
 
-    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the optimizer of all parameters that are trained."""
-        check_param_groups(self)
-        with named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
-            super().initialize_optimizer(*args, **kwargs)
-        if not callable(getattr(self.optimizer_, "step", None)):
-            raise ValueError(
-                "The 'optimizer' parameter must be a class of torch.optim.Optimizer. Got "
-                f"{self.optimizer!r}, which gives {self.optimizer_!r}."
-            )
-        return self
-
     def initialize(self) -> Any:
         """Build module, criterion, optimizer and callbacks; called by `fit`."""
         if not hasattr(self, "learned_"):
@@ -672,11 +658,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             )
         super().initialize()
         self.built_with_ = building_parameters(self)
-        return self
-
-    def initialize_history(self) -> Any:
-        """Begin a new history; that of an earlier fit stays as it is, should this one fail."""
-        self.history_ = History()
         return self
 
     def initialize_callbacks(self) -> Any:
@@ -695,61 +676,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 )
         check_monitors(self)
         return self
-
-    def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
-        with nullcontext() if self.device is None else self._device_resolved():
-            return super()._initialize_module(*args, **kwargs)
-
-    def _initialize_criterion(self, *args: Any, **kwargs: Any) -> Any:
-        with self._device_resolved():
-            return super()._initialize_criterion(*args, **kwargs)
-
-    def set_params(self, **params: Any) -> MultiTaskNet:
-        """Set parameters; see scikit-learn. `callbacks` are built by the next `fit`."""
-        if "callbacks" in params:  # skorch would build those from before
-            self.callbacks = params.pop("callbacks")
-            # What was set of others goes with them.
-            kept = {f"callbacks__{name}" for name, _ in self._default_callbacks}
-            for key in list(vars(self)):
-                if key.startswith("callbacks__") and "__".join(key.split("__")[:2]) not in kept:
-                    delattr(self, key)
-        return super().set_params(**params)
-
-    def _get_param_names(self) -> list[str]:
-        # A note of skorch's, which it takes anew from the arguments, is no parameter to show.
-        return [name for name in super()._get_param_names() if name != "_params_to_validate"]
-
-    def load_params(self, *args: Any, **kwargs: Any) -> Any:
-        with self._device_resolved():
-            return super().load_params(*args, **kwargs)
-
-    @contextmanager
-    def _device_resolved(self) -> Iterator[None]:
-        device = self.device
-        self.device = self._device()
-        try:
-            yield
-        finally:
-            self.device = device
-
-    def _device(self) -> Any:
-        if isinstance(self.device, str) and self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        if self.device is None:  # the module stays where it was made
-            module = self.__dict__.get("module_")
-            first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
-            return torch.device("cpu") if first is None else first.device
-        return self.device
-
-    def get_params_for(self, prefix: str) -> dict[str, Any]:
-        """Parameters by prefix, as in skorch; training batches are shuffled unless told not to."""
-        kwargs = super().get_params_for(prefix)
-        if prefix == "iterator_valid":
-            # torch's DataLoader draws a number at each pass, which must not be the caller's.
-            kwargs.setdefault("generator", torch.Generator())
-        if prefix == "iterator_train" and not kwargs.keys() & {"sampler", "batch_sampler"}:
-            kwargs.setdefault("shuffle", True)
-        return kwargs
 
     # -- batches -------------------------------------------------------------------------------
 
@@ -792,10 +718,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Logits (batch, n_outputs) of a batch."""
         with self._autocast():
             return join_outputs(self._run_module(x, **fit_params)).float()
-
-    def _autocast(self) -> torch.autocast:
-        device = torch.device(self._device()).type
-        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """The criterion of one batch; `y_true` is its target, a dict of tensors."""
@@ -901,25 +823,6 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if self.predict_nonlinearity is None:
             return output
         return try_nonlinearity(self, output)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # skorch pickles modules apart, for the sake of GPUs, and with a pickler that knows no
-        # class of a user's script: where that is not needed, processes can send such nets.
-        if str(self._device()).partition(":")[0] == "cpu":
-            return self.__dict__.copy()
-        return super().__getstate__()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        device = state["device"]
-        if "__cuda_dependent_attributes__" in state:
-            super().__setstate__({**state, "device": "cpu"} if device == "auto" else state)
-        else:
-            self.__dict__.update(state)
-        if device == "auto":
-            self.device = device
-            for name in ("module_", "criterion_"):
-                if isinstance(part := self.__dict__.get(name), nn.Module):
-                    self.__dict__[name] = to_device(part, self._device())
 
 
 def _classes_given(classes: Any, y: Any) -> list[NDArray]:

@@ -1,0 +1,145 @@
+"""What `MultiTaskNet` does otherwise than a skorch net, whatever it is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.history import History
+from skorch.utils import to_device
+from torch import nn
+
+from skgroup._random import local_seed
+from skgroup.training._arguments import named_in_errors
+from skgroup.training._going_on import check_param_groups
+
+__all__ = ["DeviceNet"]
+
+
+class DeviceNet(NeuralNet):
+    """A skorch net that finds its device, names what it cannot build, and changes nothing of an
+    earlier fit while it is built."""
+
+    device: Any
+
+    # -- building ------------------------------------------------------------------------------
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the optimizer of all parameters that are trained."""
+        check_param_groups(self)
+        with named_in_errors("optimizer", self.optimizer, self.get_params_for("optimizer")):
+            super().initialize_optimizer(*args, **kwargs)
+        if not callable(getattr(self.optimizer_, "step", None)):
+            raise ValueError(
+                "The 'optimizer' parameter must be a class of torch.optim.Optimizer. Got "
+                f"{self.optimizer!r}, which gives {self.optimizer_!r}."
+            )
+        return self
+
+    def initialize_history(self) -> Any:
+        """Begin a new history; that of an earlier fit stays as it is, should this one fail."""
+        self.history_ = History()
+        return self
+
+    # -- parameters ----------------------------------------------------------------------------
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of a fitted net too; see `skorch.NeuralNet.set_params`.
+
+        `callbacks` and the module are built by the next `fit`.
+        """
+        if "callbacks" in params:  # skorch would build those from before
+            self.callbacks = params.pop("callbacks")
+            # What was set of others goes with them.
+            default = {f"callbacks__{name}" for name, _ in self._default_callbacks}
+            for key in list(vars(self)):
+                if key.startswith("callbacks__") and "__".join(key.split("__")[:2]) not in default:
+                    delattr(self, key)
+        # Of a fitted net, skorch expects each parameter with a prefix to rebuild something. Its
+        # module stays: a new one, untrained, would predict at random. The next `fit` builds it.
+        prefixes: tuple[str, ...] = ("iterator_train__", "iterator_valid__")
+        if self.initialized_:
+            prefixes += ("module__", "compile__", "train_split__", "dataset__")
+        stored = {
+            key: value
+            for key, value in params.items()
+            if key.startswith(prefixes)
+            or (key in ("module", "optimizer", "compile") and self.initialized_)
+        }
+        with local_seed(0):  # what is rebuilt must not draw from the caller's state
+            super().set_params(**{k: v for k, v in params.items() if k not in stored})
+        # skorch sets options of a fitted net in its optimizer alone, where the next `fit` has none.
+        stored |= {key: value for key, value in params.items() if key.startswith("optimizer__")}
+        for key, value in stored.items():
+            setattr(self, key, value)
+        return self
+
+    def _get_param_names(self) -> list[str]:
+        # A note of skorch's, which it takes anew from the arguments, is no parameter to show.
+        return [name for name in super()._get_param_names() if name != "_params_to_validate"]
+
+    def load_params(self, *args: Any, **kwargs: Any) -> Any:
+        with self._device_resolved():
+            return super().load_params(*args, **kwargs)
+
+    def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
+        with nullcontext() if self.device is None else self._device_resolved():
+            return super()._initialize_module(*args, **kwargs)
+
+    def _initialize_criterion(self, *args: Any, **kwargs: Any) -> Any:
+        with self._device_resolved():
+            return super()._initialize_criterion(*args, **kwargs)
+
+    @contextmanager
+    def _device_resolved(self) -> Iterator[None]:
+        device = self.device
+        self.device = self._device()
+        try:
+            yield
+        finally:
+            self.device = device
+
+    def _device(self) -> Any:
+        if isinstance(self.device, str) and self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device is None:  # the module stays where it was made
+            module = self.__dict__.get("module_")
+            first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+            return torch.device("cpu") if first is None else first.device
+        return self.device
+
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
+        """Parameters by prefix, as in skorch; training batches are shuffled unless told not to."""
+        kwargs = super().get_params_for(prefix)
+        if prefix == "iterator_valid":
+            # torch's DataLoader draws a number at each pass, which must not be the caller's.
+            kwargs.setdefault("generator", torch.Generator())
+        if prefix == "iterator_train" and not kwargs.keys() & {"sampler", "batch_sampler"}:
+            kwargs.setdefault("shuffle", True)
+        return kwargs
+
+    def _autocast(self) -> torch.autocast:
+        device = torch.device(self._device()).type
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # skorch pickles modules apart, for the sake of GPUs, and with a pickler that knows no
+        # class of a user's script: where that is not needed, processes can send such nets.
+        if str(self._device()).partition(":")[0] == "cpu":
+            return self.__dict__.copy()
+        return super().__getstate__()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = state["device"]
+        if "__cuda_dependent_attributes__" in state:
+            super().__setstate__({**state, "device": "cpu"} if device == "auto" else state)
+        else:
+            self.__dict__.update(state)
+        if device == "auto":
+            self.device = device
+            for name in ("module_", "criterion_"):
+                if isinstance(part := self.__dict__.get(name), nn.Module):
+                    self.__dict__[name] = to_device(part, self._device())
