@@ -131,11 +131,11 @@ class Mixtures:
 def find_rows(R: np.ndarray, others: Sequence[np.ndarray]) -> list[int | None]:
     """For each of the rows `others`, the index of an equal row of `R`, if one is easily found."""
     step = 1 + R.shape[1] // 64
-    sample, found = R[:, ::step].copy(), []
+    sample, first = R[:, ::step].copy(), []
     for row in others:
         i = int((sample == row[::step]).all(axis=1).argmax())
-        found.append(i if np.array_equal(R[i], row) else None)
-    return found
+        first.append(i if np.array_equal(R[i], row) else None)
+    return first
 
 
 def lexicographic_rank(R: np.ndarray) -> np.ndarray:

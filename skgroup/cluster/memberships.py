@@ -86,10 +86,10 @@ def check_membership(
             f"{group}."
         )
     rules = [(1, "row", "a task in no group", all_tasks), (0, "column", "an empty group", True)]
-    for axis, what, rule, required in rules:
+    for axis, part, rule, required in rules:
         empty = np.flatnonzero(~(checked > 0).any(axis=axis) & required)
         if len(empty):
             raise ValueError(
-                f"{name} must have no all-zero {what} ({rule}). Got {what} {empty[0]}."
+                f"{name} must have no all-zero {part} ({rule}). Got {part} {empty[0]}."
             )
     return checked

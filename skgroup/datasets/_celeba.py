@@ -150,10 +150,10 @@ def _find(path: Any, data_home: Any, download_if_missing: bool) -> Path:
     given = path_given(path)
     if given is not None:
         root = given.resolve()
-        found = [folder for folder in (root, root / "celeba") if _is_complete(folder)]
-        if not found:
+        complete = [folder for folder in (root, root / "celeba") if _is_complete(folder)]
+        if not complete:
             raise FileNotFoundError(f"There is no CelebA at {path}. {_WAYS}")
-        return found[0]
+        return complete[0]
     root = home_of("celeba", data_home).resolve()
     folder = root / "celeba"
     if not _is_complete(folder):

@@ -209,10 +209,10 @@ def _given(path: Path, name: str) -> Path:
     if path.is_file():
         return path
     kinds = ("", ".gz", ".bz2", ".zip", ".xz")
-    found = [path / f"{name}{kind}" for kind in kinds if (path / f"{name}{kind}").is_file()]
-    if not found:
+    files = [path / f"{name}{kind}" for kind in kinds if (path / f"{name}{kind}").is_file()]
+    if not files:
         raise FileNotFoundError(f"There is no file {name} (or {name}.gz, ...) at {path}.")
-    return found[0]
+    return files[0]
 
 
 def _downloaded(name: str, data_home: Any, download_if_missing: bool) -> Path:

@@ -366,16 +366,16 @@ def _read_npz(
     keys = [key.format(subset) for key in source.label_keys]
     wanted = [f"x_{subset}", *keys, *source.name_keys, f"y_{subset}_coarse"]
     try:
-        with np.load(file) as found:
-            held = found.files
-            arrays = {name: found[name] for name in wanted if name in held}
+        with np.load(file) as archive:
+            names = archive.files
+            arrays = {name: archive[name] for name in wanted if name in names}
     except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{wrong}: it could not be read ({error}). {source.ways}") from error
     key = next((key for key in keys if key in arrays), None)
     if key is None or f"x_{subset}" not in arrays:
         raise ValueError(
             f"{wrong}: it must hold the arrays x_{subset} and {' or '.join(keys)}. Got "
-            f"{', '.join(held)}."
+            f"{', '.join(names)}."
         )
     images, labels = arrays[f"x_{subset}"], arrays[key]
     names = next((arrays[key].tolist() for key in source.name_keys if key in arrays), None)

@@ -106,14 +106,14 @@ def make_label_tasks(
     """
     check_flags("make_label_tasks", parity=parity, as_frame=as_frame)
     values = _as_labels(labels, "labels")
-    found, codes = np.unique(values, return_inverse=True)
-    known = found if classes is None else _as_labels(classes, "classes")
+    labels, codes = np.unique(values, return_inverse=True)
+    known = labels if classes is None else _as_labels(classes, "classes")
     position = {label: k for k, label in enumerate(known.tolist())}
     if len(position) < len(known):
         raise ValueError(f"classes must differ. Got {known.tolist()}.")
-    if unknown := [label for label in found.tolist() if label not in position]:
+    if unknown := [label for label in labels.tolist() if label not in position]:
         raise ValueError(f"labels must be among {_describe(position)}. Got {unknown}.")
-    codes = np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
+    codes = np.array([position[label] for label in labels.tolist()], dtype=np.intp)[codes]
 
     tasks: dict[str, NDArray] = {}
 
@@ -149,8 +149,8 @@ def make_label_tasks(
         rule = f"The extra task {name!r} must be 0 or 1 for each of {len(codes)} samples"
         column = _as_array(given, rule)
         if column.shape != codes.shape or not np.isin(column, [0, 1]).all():
-            held = list(dict.fromkeys(column.ravel().tolist()))[:5]
-            raise ValueError(f"{rule}. Got shape {column.shape}, values {held}.")
+            some = list(dict.fromkeys(column.ravel().tolist()))[:5]
+            raise ValueError(f"{rule}. Got shape {column.shape}, values {some}.")
         add(name, column == 1)
     for name, of in _by_name(complements, "complements"):
         if not isinstance(of, str) or of not in tasks:

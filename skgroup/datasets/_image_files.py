@@ -127,14 +127,14 @@ class ImageFiles(Dataset):
             If those that are read differ in shape, which batches cannot be made of.
         """
         chosen = np.arange(len(self)) if samples is None else np.asarray(samples, dtype=np.intp)
-        held: dict[str, set[str]] = {}  # one call a folder, not one a file
+        files_in: dict[str, set[str]] = {}  # one call a folder, not one a file
         missing = []
         for path in map(self._path, self.files[chosen].tolist()):
             folder, name = os.path.split(path)
-            if folder not in held:
+            if folder not in files_in:
                 there = os.path.isdir(folder or ".")
-                held[folder] = set(os.listdir(folder or ".")) if there else set()
-            if name not in held[folder] and not os.path.exists(path):
+                files_in[folder] = set(os.listdir(folder or ".")) if there else set()
+            if name not in files_in[folder] and not os.path.exists(path):
                 missing.append(path)
         if missing:
             raise FileNotFoundError(

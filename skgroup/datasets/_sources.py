@@ -82,13 +82,13 @@ def check_sum(data: bytes, sha256: str, file: Any) -> None:
     """
     try:
         with gzip.open(io.BytesIO(data)) as content:
-            found = f"SHA-256 {hashlib.file_digest(content, 'sha256').hexdigest()}"
+            actual = f"SHA-256 {hashlib.file_digest(content, 'sha256').hexdigest()}"
     except (OSError, EOFError, zlib.error) as error:
-        found = f"none, as it is damaged or breaks off ({error})"
-    if found != f"SHA-256 {sha256}":
+        actual = f"none, as it is damaged or breaks off ({error})"
+    if actual != f"SHA-256 {sha256}":
         raise ChecksumError(
             f"{file} is not what was published: its content must have the SHA-256 {sha256}. Got "
-            f"{found}."
+            f"{actual}."
         )
 
 
@@ -159,10 +159,11 @@ def _check_sums(kind: Any, root: Path, ways: str) -> None:
         if md5 is None or not file.is_file():
             continue
         with file.open("rb") as content:
-            found = hashlib.file_digest(content, "md5").hexdigest()
-        if found != md5:
+            actual = hashlib.file_digest(content, "md5").hexdigest()
+        if actual != md5:
             raise ChecksumError(
-                f"{file} is not what was published: it must have the MD5 {md5}. Got {found}. {ways}"
+                f"{file} is not what was published: it must have the MD5 {md5}. Got "
+                f"{actual}. {ways}"
             )
 
 

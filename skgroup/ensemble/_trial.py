@@ -165,11 +165,11 @@ def try_stack(net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_]) ->
 def _one_of_each(data: TrainingData, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     """Tasks of one group of each layout of outputs."""
     outputs = data.table.task_outputs
-    found: dict[tuple[int, ...], NDArray[np.intp]] = {}
+    of_layout: dict[tuple[int, ...], NDArray[np.intp]] = {}
     for column in kept.T:
         tasks = np.flatnonzero(column)
-        found.setdefault(tuple(outputs[t] for t in tasks), tasks)
-    return list(found.values())
+        of_layout.setdefault(tuple(outputs[t] for t in tasks), tasks)
+    return list(of_layout.values())
 
 
 def _built(net: MultiTaskNet, data: TrainingData, tasks: NDArray[np.intp]) -> MultiTaskNet:

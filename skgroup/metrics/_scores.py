@@ -100,8 +100,8 @@ def multitask_f1_score(
         if len(tasks) == 0:
             continue
         observed, is_k = seen[:, tasks], true.codes[:, tasks] == k
-        said_k = (predicted.codes[:, tasks] == k) & observed
-        n_both, n_either = count(is_k & said_k), count(is_k) + count(said_k)
+        predicted_k = (predicted.codes[:, tasks] == k) & observed
+        n_both, n_either = count(is_k & predicted_k), count(is_k) + count(predicted_k)
         met = n_either > 0
         total[tasks] += np.divide(2 * n_both, n_either, out=np.zeros(len(tasks)), where=met)
         n_met[tasks] += met
@@ -157,10 +157,10 @@ def multitask_roc_auc_score(
     with argument_named("Y_score"):
         scores = [_numbers(s) for s in Y_score] if a_task else _columns(Y_score, true)
     if len(scores) != true.n_tasks or any(len(s) != len(true.codes) for s in scores):
-        found = [np.shape(s) for s in Y_score] if a_task else np.shape(Y_score)
+        shapes = [np.shape(s) for s in Y_score] if a_task else np.shape(Y_score)
         raise ValueError(
             "Y_true and Y_score must have the same number of samples and tasks. Got "
-            f"{true.codes.shape} and {found}."
+            f"{true.codes.shape} and {shapes}."
         )
     for t, (score, of_task) in enumerate(zip(scores, true.classes, strict=True)):
         width = score.shape[1] if score.ndim == 2 else min(len(of_task), 2)
@@ -187,7 +187,7 @@ def multitask_roc_auc_score(
 
 
 def _columns(score: Any, true: TaskTable) -> list[NDArray]:
-    columns, *_ = as_columns(score, names=true.names, what="The columns of Y_score")
+    columns, *_ = as_columns(score, names=true.names, subject="The columns of Y_score")
     if true.is_1d and np.ndim(score) == 2:
         return [_numbers(score)]
     return [_numbers(column) for column in columns]
@@ -246,12 +246,14 @@ def _check_pair(
     else:
         columns, names, _ = as_columns(Y_true)
         shape = (len(columns[0]) if len(columns) else 0, len(columns))
-    said, *_ = as_columns(Y_pred, names=names, what="The columns of Y_pred")
-    _refuse_complex(said, "Y_pred")
-    found = (len(said[0]) if len(said) else 0, len(said))
-    if shape != found:
-        raise ValueError(f"Y_true and Y_pred must be of the same shape. Got {shape} and {found}.")
-    true = _check_true(Y_true, classes, pos_label, said)
+    predicted, *_ = as_columns(Y_pred, names=names, subject="The columns of Y_pred")
+    _refuse_complex(predicted, "Y_pred")
+    predicted_shape = (len(predicted[0]) if len(predicted) else 0, len(predicted))
+    if shape != predicted_shape:
+        raise ValueError(
+            f"Y_true and Y_pred must be of the same shape. Got {shape} and {predicted_shape}."
+        )
+    true = _check_true(Y_true, classes, pos_label, predicted)
     predicted = check_tasks(Y_pred, classes=true.classes, names=true.names)
     unsaid = (predicted.codes == MISSING) & (true.codes != MISSING)
     if unsaid.any():

@@ -112,8 +112,8 @@ class NetAffinityMixin(AffinityMixin):
             train_net(net, data, [recorder, *progress])
         self.estimator_ = net
         self.n_steps_ = recorder.count_
-        found = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
-        self.affinity_ = with_constant(found, data.all_tasks.learnable)
+        affinity = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
+        self.affinity_ = with_constant(affinity, data.all_tasks.learnable)
 
 
 def with_constant(
@@ -169,9 +169,9 @@ class AffinityRecorder(Callback):
             return
         if self.step_ % self.every == 0:
             with self.probe.looking_at(batch):
-                found = self.measure(self.probe).double().numpy(force=True)
-            finite = np.isfinite(found)
-            self.total_ += np.where(finite, found, 0.0)
+                values = self.measure(self.probe).double().numpy(force=True)
+            finite = np.isfinite(values)
+            self.total_ += np.where(finite, values, 0.0)
             self.count_ += finite
         self.step_ += 1
 
@@ -319,20 +319,20 @@ class TaskProbe:
         leaves = list(self.start.values())
         options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
         if self.batched:
-            found: Any = torch.autograd.grad(
+            grads: Any = torch.autograd.grad(
                 self.outputs, leaves, slopes, is_grads_batched=True, **options
             )
         else:
             of_tasks: Any = [
                 torch.autograd.grad(self.outputs, leaves, s, **options) for s in slopes
             ]
-            found = [
+            grads = [
                 None if parts[0] is None else torch.stack(parts)
                 for parts in zip(*of_tasks, strict=True)
             ]
         return {
             name: p.new_zeros(len(slopes), *p.shape) if grad is None else grad[:, 0]
-            for (name, p), grad in zip(self.shared.items(), found, strict=True)
+            for (name, p), grad in zip(self.shared.items(), grads, strict=True)
         }
 
     def gram(self, weights: dict[str, float] | None = None) -> Tensor:
@@ -349,12 +349,12 @@ class TaskProbe:
         for each other block.
         """
         out = self.losses.new_empty(self.layout.n_tasks, self.layout.n_tasks)
-        for rows, own in self.gradients():
+        for rows, of_step in self.gradients():
             for start in range(0, rows.stop, self.n_at_a_time):
                 columns = slice(start, min(start + self.n_at_a_time, self.layout.n_tasks))
-                other = own if columns == rows else self.gradients_of(columns)
+                other = of_step if columns == rows else self.gradients_of(columns)
                 block = torch.zeros_like(out[rows, columns])
-                for name, grad in own.items():
+                for name, grad in of_step.items():
                     weight = 1.0 if weights is None else weights[name]
                     block.addmm_(grad.flatten(1), other[name].flatten(1).T, alpha=weight)
                 if columns == rows:
@@ -438,19 +438,21 @@ def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:
     )
     named = getattr(module, "shared_parameters", None)
     if named is not None:
-        found = list(named() if callable(named) else named)
-        if not found or any(p not in names for p in found if isinstance(p, Tensor)):
-            raise ValueError(rule + f"Got {len(found)} that are not all parameters of {owner}.")
-        if not all(isinstance(p, nn.Parameter) for p in found):
-            raise ValueError(rule + f"Got {found!r}.")
+        parameters = list(named() if callable(named) else named)
+        if not parameters or any(p not in names for p in parameters if isinstance(p, Tensor)):
+            raise ValueError(
+                rule + f"Got {len(parameters)} that are not all parameters of {owner}."
+            )
+        if not all(isinstance(p, nn.Parameter) for p in parameters):
+            raise ValueError(rule + f"Got {parameters!r}.")
     else:
         heads = [part for part in module.modules() if isinstance(part, LinearHeads)]
         if not heads:
             raise ValueError(rule + f"{owner} has neither.")
         of_heads = {p for part in heads for p in part.parameters()}
-        found = [p for p in names if p not in of_heads]
-    trained = _learning_rates(net, {names[p]: p for p in found})
-    shared = {names[p]: p for p in found if p.requires_grad and names[p] in trained}
+        parameters = [p for p in names if p not in of_heads]
+    trained = _learning_rates(net, {names[p]: p for p in parameters})
+    shared = {names[p]: p for p in parameters if p.requires_grad and names[p] in trained}
     if not shared:
         raise ValueError(rule + f"{owner} has no shared parameter that is trained.")
     return shared

@@ -86,8 +86,8 @@ class LabelCorrelationAffinity(AffinityMixin):
         self.__dict__.update(data.inputs)
         self._learn_names(data.table)
         learnable = data.table.learnable
-        found = _correlations(data.table.select(learnable), data.sample_weight)
-        self.affinity_ = with_constant(found, learnable)
+        correlations = _correlations(data.table.select(learnable), data.sample_weight)
+        self.affinity_ = with_constant(correlations, learnable)
         np.fill_diagonal(self.affinity_, 1.0)
         return self
 

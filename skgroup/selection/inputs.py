@@ -174,10 +174,10 @@ def _read_numbers(
 def _names_of_columns(R: Any) -> NDArray[np.object_] | None:
     """What the tasks of measured gains, or of a predictor of them, are called."""
     if hasattr(R, "predict"):
-        found = getattr(R, "task_names_in_", getattr(R, "feature_names_in_", None))
+        names = getattr(R, "task_names_in_", getattr(R, "feature_names_in_", None))
     else:
-        found = getattr(R, "columns", None)
-    return None if found is None else _names(found, "R")
+        names = getattr(R, "columns", None)
+    return None if names is None else _names(names, "R")
 
 
 def _check_range(values: NDArray[np.float64], n_tasks: int, name: str) -> None:
@@ -199,12 +199,12 @@ def as_names(task_names: Any, n_tasks: int) -> NDArray[np.object_]:
 
 
 def _names(names: Any, owner: str) -> NDArray[np.object_]:
-    found = np.array([str(name) for name in names], dtype=object)
-    unique, counts = np.unique(found.astype(str), return_counts=True)
+    checked = np.array([str(name) for name in names], dtype=object)
+    unique, counts = np.unique(checked.astype(str), return_counts=True)
     if (counts > 1).any():
         twice = str(unique[counts > 1][0])
         raise ValueError(f"{owner} must have another name for each task. Got several of {twice!r}.")
-    return found
+    return checked
 
 
 def canonical_order(given: Given) -> NDArray[np.intp]:

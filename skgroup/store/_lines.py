@@ -110,12 +110,12 @@ class LineFile:
         if not content or (len(content) > len(_MARK) and self._header.startswith(content)):
             return  # it was cut off before there was any record
         try:
-            found = json.loads(first)
+            header = json.loads(first)
         except ValueError:
-            found = None
-        if isinstance(found, dict) and found.get("skgroup") == self._what["skgroup"]:
+            header = None
+        if isinstance(header, dict) and header.get("skgroup") == self._what["skgroup"]:
             raise FileFormatError(
-                f"{self.path} is of version {found.get('version')!r}, and not of version "
+                f"{self.path} is of version {header.get('version')!r}, and not of version "
                 f"{self._what['version']}, which this release of skgroup reads and writes."
             )
         raise FileFormatError(f"{self.path} holds something else, and stays as it is.")

@@ -69,7 +69,7 @@ def check_tasks(
         return Y
     if Y is None:
         raise ValueError("requires y to be passed, but the target y is None.")
-    columns, found, is_1d = as_columns(Y, names=names)
+    columns, task_names, is_1d = as_columns(Y, names=names)
     if len(columns) == 0:
         raise ValueError("Y has 0 tasks (columns); at least one is required.")
     if len(columns[0]) == 0:
@@ -90,12 +90,15 @@ def check_tasks(
     else:
         encoded = [
             encode(
-                column, task_label(found, t), None if classes is None else classes[t], add_classes
+                column,
+                task_label(task_names, t),
+                None if classes is None else classes[t],
+                add_classes,
             )
             for t, column in enumerate(columns)
         ]
         known = [c for _, c in encoded]
-        empty = [task_label(found, t) for t, c in enumerate(known) if len(c) == 0]
+        empty = [task_label(task_names, t) for t, c in enumerate(known) if len(c) == 0]
         if empty:
             have = "has" if len(empty) == 1 else "have"
             raise ValueError(
@@ -105,11 +108,11 @@ def check_tasks(
         codes = np.column_stack([code for code, _ in encoded])
         codes = codes.astype(np.int8 if max(map(len, known)) <= np.iinfo(np.int8).max else np.int64)
     if classes is None:
-        known, constant = _find_constant(codes, known, found, is_1d)
+        known, constant = _find_constant(codes, known, task_names, is_1d)
     elif constant is None:
         constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
-    positive = positive_codes(known, found, pos_label, ordered, constant)
-    return TaskTable(codes, known, found, is_1d, positive, constant, tuple(ordered))
+    positive = positive_codes(known, task_names, pos_label, ordered, constant)
+    return TaskTable(codes, known, task_names, is_1d, positive, constant, tuple(ordered))
 
 
 def _find_constant(
@@ -127,12 +130,12 @@ def _find_constant(
         return classes, constant
     classes = list(classes)
     only = [classes[t][first[t]] for t in single]
-    said = _say_single(names, single, only)
+    sentence = _say_single(names, single, only)
     if len(single) == len(classes):
         raise ValueError(
             f"Y has a single class (1 class) in {'it' if is_1d else 'every task'}, so that there "
             "is nothing to learn: a classifier needs at least two classes. Got only "
-            f"{said}."
+            f"{sentence}."
         )
     for t, value in zip(single, only, strict=True):
         if value.dtype.kind in "biuf" and value in (0, 1):
@@ -141,7 +144,7 @@ def _find_constant(
             constant[t] = int(value)
         else:
             classes[t], constant[t] = np.array([value]), 0
-    warnings.warn(f"{_SINGLE}{said}.", UserWarning, stacklevel=4)
+    warnings.warn(f"{_SINGLE}{sentence}.", UserWarning, stacklevel=4)
     return classes, constant
 
 
@@ -166,6 +169,6 @@ def single_classes_said(table: TaskTable) -> Iterator[None]:
     only = [table.classes[t][table.constant[t]] for t in single]
     with warnings.catch_warnings():
         if len(single):
-            said = re.escape(f"{_SINGLE}{_say_single(table.names, single, only)}.")
-            warnings.filterwarnings("ignore", message=said)
+            sentence = re.escape(f"{_SINGLE}{_say_single(table.names, single, only)}.")
+            warnings.filterwarnings("ignore", message=sentence)
         yield

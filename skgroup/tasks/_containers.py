@@ -15,7 +15,7 @@ __all__ = ["as_columns", "column_to_array", "is_missing", "missing_in", "take_ta
 
 
 def as_columns(
-    Y: Any, *, names: NDArray[np.object_] | None = None, what: str = "The columns of Y"
+    Y: Any, *, names: NDArray[np.object_] | None = None, subject: str = "The columns of Y"
 ) -> tuple[Any, NDArray[np.object_] | None, bool]:
     """Columns of a table of tasks, in the order of `names` where both have names.
 
@@ -25,12 +25,12 @@ def as_columns(
     names : ndarray of shape (n_tasks,) of str, or None
     is_1d : bool
     """
-    columns, found, is_1d = _columns_of(Y)
-    if found is not None and not is_1d:
-        order = match_names(found, names, what)
+    columns, task_names, is_1d = _columns_of(Y)
+    if task_names is not None and not is_1d:
+        order = match_names(task_names, names, subject)
         if order is not None:
-            columns, found = [columns[t] for t in order], names
-    return columns, found, is_1d
+            columns, task_names = [columns[t] for t in order], names
+    return columns, task_names, is_1d
 
 
 def take_tasks(Y: Any, tasks: NDArray[np.bool_]) -> Any:

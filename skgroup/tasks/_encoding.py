@@ -59,20 +59,20 @@ def encode(
         )
     if observed.dtype.kind == "f" and np.isinf(observed).any():
         raise ValueError(f"{label} of Y holds infinity, which is no class label.")
-    found, inverse = np.unique(observed, return_inverse=True)
+    labels, inverse = np.unique(observed, return_inverse=True)
     if classes is None:
-        classes = found
-        if found.dtype.kind in "iuf" and len(found) > max(20, round(len(observed) / 2)):
+        classes = labels
+        if labels.dtype.kind in "iuf" and len(labels) > max(20, round(len(observed) / 2)):
             warnings.warn(
-                f"{label} of Y has {len(found)} classes, more than half of its {len(observed)} "
+                f"{label} of Y has {len(labels)} classes, more than half of its {len(observed)} "
                 "labels. It could be a regression target instead of classes.",
                 UserWarning,
                 stacklevel=2,
             )
-        position = np.arange(len(found))
+        position = np.arange(len(labels))
     else:
-        unknown = found[~np.isin(found, classes)]
-        alike = (found.dtype.kind == "U") == (classes.dtype.kind == "U")
+        unknown = labels[~np.isin(labels, classes)]
+        alike = (labels.dtype.kind == "U") == (classes.dtype.kind == "U")
         if len(unknown) and add_classes and alike:
             classes = np.append(classes, unknown)
         elif len(unknown):
@@ -81,9 +81,9 @@ def encode(
                 f"classes seen in fit: {classes.tolist()}."
             )
         order = np.argsort(classes)  # given classes may stand in any order
-        position = order[np.searchsorted(classes, found, sorter=order)]
+        position = order[np.searchsorted(classes, labels, sorter=order)]
     codes = np.full(len(column), MISSING, dtype=np.int64)
-    codes[~missing] = position[inverse.ravel()] if len(found) else MISSING
+    codes[~missing] = position[inverse.ravel()] if len(labels) else MISSING
     return codes, classes
 
 

@@ -192,11 +192,11 @@ class OutputLayout:
     def likelihood(self, probability: NDArray, codes: NDArray[np.integer]) -> NDArray:
         """Probabilities of the true labels (n_samples, n_tasks) from probabilities (n_samples,
         n_outputs); of the first class where a label is missing."""
-        found = np.empty(codes.shape, dtype=probability.dtype)
+        likelihood = np.empty(codes.shape, dtype=probability.dtype)
         for b in self._blocks:
             of_tasks = codes[:, b.tasks].astype(np.intp)
-            found[:, b.tasks] = b.kind.likelihood(b.of_array(probability), of_tasks)
-        return found
+            likelihood[:, b.tasks] = b.kind.likelihood(b.of_array(probability), of_tasks)
+        return likelihood
 
     def decide(
         self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]

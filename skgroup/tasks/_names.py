@@ -19,7 +19,7 @@ __all__ = [
 
 
 def match_names(
-    found: NDArray[np.object_], names: NDArray[np.object_] | None, what: str
+    given: NDArray[np.object_], names: NDArray[np.object_] | None, subject: str
 ) -> NDArray[np.intp] | None:
     """Where each of the tasks `names` stands in `found`, (n_tasks,); None where positions count.
 
@@ -33,34 +33,34 @@ def match_names(
     """
     if names is None:
         return None
-    place = {name: t for t, name in enumerate(found)}
+    place = {name: t for t, name in enumerate(given)}
     missing = [name for name in names if name not in place]
-    new = [name for name in found if name not in set(names)]
+    new = [name for name in given if name not in set(names)]
     if not missing and not new:
         return np.array([place[name] for name in names], dtype=np.intp)
-    if found.tolist() == [str(t) for t in range(len(names))]:
+    if given.tolist() == [str(t) for t in range(len(names))]:
         return None
     raise ValueError(
-        f"{what} must be the tasks that were seen in fit."
+        f"{subject} must be the tasks that were seen in fit."
         + (f" Missing: {', '.join(missing)}." if missing else "")
         + (f" New: {', '.join(new)}." if new else "")
     )
 
 
-def by_task_names(value: Any, names: NDArray[np.object_] | None, what: str) -> Any:
+def by_task_names(value: Any, names: NDArray[np.object_] | None, subject: str) -> Any:
     """A Series or DataFrame with a row a task in the order of `names`; all else as it is."""
     index = getattr(value, "index", None)
     if names is None or callable(index) or not hasattr(value, "iloc"):
         return value
-    order = match_names(names_of(index, what), names, what)
+    order = match_names(names_of(index, subject), names, subject)
     return value if order is None else value.iloc[order]
 
 
-def by_task_columns(value: Any, names: NDArray[np.object_] | None, what: str) -> Any:
+def by_task_columns(value: Any, names: NDArray[np.object_] | None, subject: str) -> Any:
     """A DataFrame with a column a task in the order of `names`; all else as it is."""
     if names is None or not hasattr(value, "columns"):
         return value
-    order = match_names(names_of(value.columns, what), names, what)
+    order = match_names(names_of(value.columns, subject), names, subject)
     if order is None:
         return value
     return value.iloc[:, order] if hasattr(value, "iloc") else value[:, order.tolist()]
@@ -71,12 +71,13 @@ def by_task_key(given: Mapping[Any, Any], names: NDArray[np.object_] | None) -> 
     return dict(given) if names is None else {str(key): value for key, value in given.items()}
 
 
-def names_of(columns: Any, what: str) -> NDArray[np.object_]:
+def names_of(columns: Any, subject: str) -> NDArray[np.object_]:
     names = np.array([str(c) for c in columns], dtype=object)
     unique, counts = np.unique(names.astype(str), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"{what} must have different names. Got {', '.join(unique[counts > 1])} more than once."
+            f"{subject} must have different names. Got {', '.join(unique[counts > 1])} more than "
+            "once."
         )
     return names
 

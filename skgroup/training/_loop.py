@@ -122,8 +122,8 @@ class TrainingLoop(DeviceNet):
 
     def _listeners(self, hook: str) -> list[Any]:
         """The callbacks (and the net, if it is of a subclass) that define a hook."""
-        own = [self] if getattr(type(self), hook) is not getattr(DeviceNet, hook) else []
-        return own + [
+        of_net = [self] if getattr(type(self), hook) is not getattr(DeviceNet, hook) else []
+        return of_net + [
             callback
             for _, callback in self.callbacks_
             if getattr(type(callback), hook, None) is not getattr(Callback, hook)

@@ -478,8 +478,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             local_seed(self.seed_ + 1 + len(self.history_)),
             threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")),
         ):
-            own = self.callbacks_
-            self.callbacks_ = [*own, *((type(cb).__name__, cb) for cb in extra_callbacks)]
+            callbacks = self.callbacks_
+            self.callbacks_ = [*callbacks, *((type(cb).__name__, cb) for cb in extra_callbacks)]
             try:
                 try:
                     # Scoring callbacks of skorch ask the net for its device.
@@ -495,7 +495,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 with suppress(StopTraining):
                     self.notify("on_train_end", X=dataset, y=None)
             finally:
-                self.callbacks_ = own
+                self.callbacks_ = callbacks
                 _cut_graphs(self.module_)
                 self.__dict__.pop("valid_weight_", None)
 

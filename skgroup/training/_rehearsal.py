@@ -80,10 +80,10 @@ def _try_loss(net: Any, batch: Any, output: Tensor) -> None:
         raise ValueError(f"{rule}, which returns {loss.item()} for some samples of X and Y.")
     params = [p for p in net.module_.parameters() if p.requires_grad]
     try:
-        found = torch.autograd.grad(loss, params, allow_unused=True)
+        grads_of = torch.autograd.grad(loss, params, allow_unused=True)
     except RuntimeError as error:
         raise ValueError(f"{rule}, whose loss has no gradient: {error}") from error
-    grads = [g.coalesce().values() if g.is_sparse else g for g in found if g is not None]
+    grads = [g.coalesce().values() if g.is_sparse else g for g in grads_of if g is not None]
     if not grads:
         raise ValueError(f"{rule}, whose loss does not depend on the parameters of the module.")
     # Optimizers square gradients.

@@ -201,9 +201,9 @@ def largest_sample(X: Any) -> int:
             return 0
         return int(np.searchsorted(X.indptr, np.abs(X.data).argmax(), side="right")) - 1
     if isinstance(X, Mapping):
-        found = [(largest_sample(value), value) for value in X.values()]
-        sizes = [float(value[i].abs().max()) for i, value in found if value[i].numel()]
-        return found[int(np.argmax(sizes))][0] if sizes else 0
+        largest = [(largest_sample(value), value) for value in X.values()]
+        sizes = [float(value[i].abs().max()) for i, value in largest if value[i].numel()]
+        return largest[int(np.argmax(sizes))][0] if sizes else 0
     if not isinstance(X, Tensor) or not X.is_floating_point() or not X.numel():
         return 0
     rows = X.reshape(len(X), -1)
@@ -342,11 +342,11 @@ class SampleTransform:
         """A sample transformed."""
         expected = _form(x)
         y = self.transform(x)
-        found = _form(y)
-        if found != expected:
+        form = _form(y)
+        if form != expected:
             raise ValueError(
                 f"The '{self.name}' parameter must keep the shape and type of a sample, which the "
-                f"module and prediction rely on: {_describe(expected)}. Got {_describe(found)}. "
+                f"module and prediction rely on: {_describe(expected)}. Got {_describe(form)}. "
                 "What should happen in prediction too (resizing, scaling) belongs in a torch "
                 "Dataset or in the module."
             )

@@ -164,13 +164,13 @@ def fit_many(
             )
             return list(nets), recorders
         recorders = [] if make_recorder is None else [make_recorder(len(nets) == 1) for _ in nets]
-        own: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
+        callbacks_of: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
         if not in_processes:
-            for net, of_net, callbacks in zip(nets, data, own, strict=True):
+            for net, of_net, callbacks in zip(nets, data, callbacks_of, strict=True):
                 _train(net, of_net, [*callbacks, *progress])
                 bar.total -= net.max_epochs - len(net.history_)  # early stopping
             return list(nets), recorders
-        jobs = (delayed(_train)(*job) for job in zip(nets, data, own, strict=True))
+        jobs = (delayed(_train)(*job) for job in zip(nets, data, callbacks_of, strict=True))
         done = []
         for net, callbacks in in_parallel(jobs, n_jobs):
             bar.update(net.max_epochs)

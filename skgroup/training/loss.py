@@ -225,7 +225,7 @@ def _fill(row: NDArray[np.float32], classes: NDArray, given: Mapping[Any, Any]) 
     return known
 
 
-def _refuse_unknown(given: Mapping[Any, Any], known: set[Any], what: str) -> None:
+def _refuse_unknown(given: Mapping[Any, Any], known: set[Any], kind: str) -> None:
     unknown = [key for key in given if key not in known]
     if unknown:
-        raise ValueError(f"The 'class_weight' parameter names {unknown[0]!r}, which is no {what}.")
+        raise ValueError(f"The 'class_weight' parameter names {unknown[0]!r}, which is no {kind}.")

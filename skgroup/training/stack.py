@@ -82,8 +82,8 @@ class Stack:
     def __init__(self, modules: Sequence[nn.Module], *, swap: bool) -> None:
         self.modules, self.swap = list(modules), swap
         for part in modules[0].modules() if swap else ():
-            own = next(part.parameters(recurse=False), None)
-            if own is not None and type(part) not in (nn.Linear, LinearHeads):
+            parameter = next(part.parameters(recurse=False), None)
+            if parameter is not None and type(part) not in (nn.Linear, LinearHeads):
                 raise NotImplementedError(f"{type(part).__name__} is no linear layer")
         self.base = copy.deepcopy(modules[0])
         self.buffers: dict[str, Tensor] = {}
@@ -132,12 +132,12 @@ class Stack:
         """Give every module its own parameters back, and its optimizer their state."""
         with torch.no_grad():
             for j, (module, of_module) in enumerate(zip(self.modules, optimizers, strict=True)):
-                own: dict[str, Any] = dict(module.named_parameters()) | dict(module.named_buffers())
+                tensors = dict[str, Any]([*module.named_parameters(), *module.named_buffers()])
                 for name, stacked in (self.params | self.buffers).items():
-                    kept = tuple(slice(n) for n in own[name].shape)
-                    own[name].copy_(stacked[j][kept])
+                    kept = tuple(slice(n) for n in tensors[name].shape)
+                    tensors[name].copy_(stacked[j][kept])
                     if name in self.params:
-                        of_module.state[own[name]] = {
+                        of_module.state[tensors[name]] = {
                             key: value[j][kept].clone()
                             if getattr(value, "shape", None) == stacked.shape
                             else value.clone()
@@ -317,8 +317,8 @@ def train_stacked(
             of_nets = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(nets)
             if recorder is not None:
                 recorder.end_epoch()
-            for net, own, dataset in zip(nets, of_nets, datasets, strict=True):
-                net._record_batches("train", own, sizes)
+            for net, of_net, dataset in zip(nets, of_nets, datasets, strict=True):
+                net._record_batches("train", of_net, sizes)
                 net.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
                 for callback in progress:
                     callback.on_epoch_end(net)
@@ -368,8 +368,8 @@ def predict_stacked(
             with torch.no_grad(), first._autocast():
                 logits = stack(as_float(x.to(device)), shared=True).float().cpu()
             yield [
-                layout.probability(own[:, : layout.n_outputs])
-                for layout, own in zip(layouts, logits, strict=True)
+                layout.probability(outputs[:, : layout.n_outputs])
+                for layout, outputs in zip(layouts, logits, strict=True)
             ]
 
 

@@ -254,7 +254,7 @@ class MTGNet(GainPredictor):
         start = (sizes == 1) | (sizes == n_tasks)
         # By size, and in the order of the pool, singles come first.
         chosen = np.flatnonzero(start)[np.argsort(sizes[start], kind="stable")][:n_suggestions]
-        found = [candidates[chosen]]
+        selected = [candidates[chosen]]
         n_left = int(n_suggestions) - len(chosen)
         candidates = candidates[~start]
         if n_left and len(candidates) and measured.any(axis=0).all():
@@ -272,10 +272,10 @@ class MTGNet(GainPredictor):
                 left = np.isfinite(strength[:, order]).any(axis=0)
                 skipped = int(left.argmax())
                 best = int(strength[:, order[skipped]].argmax())
-                found.append(candidates[[best]])
+                selected.append(candidates[[best]])
                 strength[best] = -np.inf
                 turn += skipped + 1
-        return np.concatenate(found)
+        return np.concatenate(selected)
 
 
 def _canonical_order(masks: NDArray[np.bool_], gains: NDArray[np.float64]) -> NDArray[np.intp]:

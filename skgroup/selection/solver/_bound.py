@@ -96,7 +96,7 @@ def _bounds_of_tasks(problem: Problem) -> tuple[FloatArray, FloatArray]:
 
     helped = affinity[:, served].copy()
     helped[served, np.arange(n)] = -np.inf
-    own = sums(helped)
+    from_helped = sums(helped)
     mutual = (affinity + affinity.T)[np.ix_(served, served)] / 2
     np.fill_diagonal(mutual, -np.inf)
     shared = sums(mutual)
@@ -113,8 +113,8 @@ def _bounds_of_tasks(problem: Problem) -> tuple[FloatArray, FloatArray]:
         k = k[k > 1]
         if not len(k):
             continue
-        pairs = (shared[m - 1] + own[k - m]) / (k - 1)[:, None]
-        helpers = own[k - 1] / (k - 1)[:, None]
+        pairs = (shared[m - 1] + from_helped[k - m]) / (k - 1)[:, None]
+        helpers = from_helped[k - 1] / (k - 1)[:, None]
         by_pairs[m - 1] = np.maximum(by_pairs[m - 1], pairs.max(axis=0))
         by_helpers[m - 1] = np.maximum(by_helpers[m - 1], helpers.max(axis=0))
     return by_pairs, by_helpers

@@ -52,9 +52,9 @@ def choose_cover(
     for chosen in starts:
         if not pool.affords(chosen):
             continue
-        found, reached = _exchange(pool, chosen, floor)
+        exchanged, reached = _exchange(pool, chosen, floor)
         if reached > value:
-            best, value = found, reached
+            best, value = exchanged, reached
     if value == -np.inf:
         cover = find_cover(pool, deadline)
         if cover is None:
@@ -129,8 +129,8 @@ def _exchange(pool: Pool, chosen: NDArray[np.intp], floor: float) -> tuple[NDArr
             if totals[group] > current + rounding(current):
                 slots, current, improved = [*rest, group], float(totals[group]), True
     served = np.isfinite(scores[:, slots].max(axis=1, initial=-np.inf)).all()
-    found = np.array(slots, dtype=np.intp)
-    return found, pool.value(found) if served else -np.inf
+    chosen = np.array(slots, dtype=np.intp)
+    return chosen, pool.value(chosen) if served else -np.inf
 
 
 @dataclass
@@ -182,9 +182,9 @@ def _descend(
         slope = 1.0 - (pool.scores[:, top] > at[0][:, None]).sum(axis=1)
         slope_cost = pool.budget - pool.costs[top].sum() if limited else 0.0
         if step % 20 == 0 and pool.affords(top):
-            found, reached = _exchange(pool, top, floor)
+            exchanged, reached = _exchange(pool, top, floor)
             if reached > value:
-                chosen, value = found, reached
+                chosen, value = exchanged, reached
         square = float(slope @ slope + slope_cost**2)
         if square == 0:
             break

@@ -27,10 +27,10 @@ def find_cover(pool: Pool, deadline: float = np.inf) -> NDArray[np.intp] | None:
     """
     there = csr_array(np.isfinite(pool.scores).astype(np.float64))
     rows = [LinearConstraint(there, 1, np.inf), *limits_of(pool)]
-    found, chosen = solve(pool, np.zeros(pool.size), np.ones(pool.size), rows, deadline)
+    result, chosen = solve(pool, np.zeros(pool.size), np.ones(pool.size), rows, deadline)
     if chosen is not None:
         return chosen
-    if found.status == 2:
+    if result.status == 2:
         return None
     raise TimeoutError("No choice of groups was found within the time limit.")
 
@@ -59,7 +59,7 @@ def integer_program(pool: Pool, deadline: float) -> tuple[NDArray[np.intp] | Non
         return None, -np.inf
     short = high[tasks] - pool.scores[tasks, groups]
     unit = unit_of(short)
-    found, chosen = solve(
+    result, chosen = solve(
         pool,
         np.r_[np.zeros(pool.size), short / unit],
         integral,
@@ -70,11 +70,11 @@ def integer_program(pool: Pool, deadline: float) -> tuple[NDArray[np.intp] | Non
         ],
         deadline,
     )
-    if found.status == 2:
+    if result.status == 2:
         return None, -np.inf
-    if found.status == 0 and chosen is not None:
+    if result.status == 0 and chosen is not None:
         return chosen, pool.value(chosen)
-    dual = found.mip_dual_bound
+    dual = result.mip_dual_bound
     return chosen, high.sum() - (0.0 if dual is None else max(0.0, dual)) * unit
 
 
@@ -106,16 +106,16 @@ def solve(
     rows = list(rows)
     while True:
         options = {"mip_rel_gap": 0.0, **time_left(deadline)}
-        found = milp(
+        result = milp(
             cost, integrality=integral, bounds=Bounds(0, 1), constraints=rows, options=options
         )
-        if found.x is None:
-            return found, None
-        chosen = np.flatnonzero(found.x[: pool.size] > 0.5)
+        if result.x is None:
+            return result, None
+        chosen = np.flatnonzero(result.x[: pool.size] > 0.5)
         if pool.affords(chosen):
-            return found, chosen
+            return result, chosen
         if time.monotonic() > deadline:
-            return found, None
+            return result, None
         cut, most = _too_dear(pool, chosen)
         row = np.zeros((1, len(cost)))
         row[0, cut] = 1.0

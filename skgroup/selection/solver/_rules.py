@@ -89,9 +89,9 @@ class Rules:
         size_of_unit = members.sum(axis=1)
         unit_masks = np.eye(n_units, dtype=bool)[size_of_unit <= self.max_size]
         last = np.flatnonzero(size_of_unit <= self.max_size)
-        found = []
+        unit_masks_of = []
         while len(last):
-            found.append(unit_masks)
+            unit_masks_of.append(unit_masks)
             # Each group grows by each unit after its last one.
             n_later = n_units - 1 - last
             source = np.repeat(np.arange(len(last)), n_later)
@@ -104,9 +104,9 @@ class Rules:
             source, last = source[ok], unit[ok]
             unit_masks = unit_masks[source]
             unit_masks[np.arange(len(last)), last] = True
-        if not found:
+        if not unit_masks_of:
             return np.zeros((0, self.n_tasks), dtype=bool)
-        masks: BoolArray = np.concatenate(found)[:, self.units]
+        masks: BoolArray = np.concatenate(unit_masks_of)[:, self.units]
         return masks[self.allow(masks)]
 
     def find_cover(
@@ -149,17 +149,17 @@ class Rules:
         options = {}
         if np.isfinite(deadline):
             options["time_limit"] = max(deadline - time.monotonic(), 0.05)
-        found = milp(
+        result = milp(
             np.zeros(n_variables),
             integrality=np.ones(n_variables),
             bounds=Bounds(0, 1),
             constraints=constraints,
             options=options,
         )
-        if found.x is not None:
-            units_in = found.x[:n_joins].reshape(n_groups, n_units) > 0.5
+        if result.x is not None:
+            units_in = result.x[:n_joins].reshape(n_groups, n_units) > 0.5
             return units_in[units_in.any(axis=1)][:, self.units]
-        if found.status == 2:
+        if result.status == 2:
             return None
         raise TimeoutError("No choice of groups was found within the time limit.")
 

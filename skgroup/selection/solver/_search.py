@@ -50,7 +50,7 @@ def search(
 
     Returns
     -------
-    found : tuple of (masks of shape (n_chosen, n_tasks), sum of scores), or None
+    chosen : tuple of (masks of shape (n_chosen, n_tasks), sum of scores), or None
         None where no choice was found that keeps the limits; none exists if there is no budget,
         or the groups are few enough to list them.
     """
@@ -295,12 +295,12 @@ def _ascend(problem: Problem, seen: _Seen, slots: BoolArray, deadline: float) ->
         # Nothing to start from: the unit served worst.
         served = np.where(problem.serving, others - problem.affinity.max(axis=0), np.inf)
         start[empty, rules.units[served[empty].argmin(axis=1)]] = True
-        found, worth = _climb(problem, start, others, deadline)
+        climbed, worth = _climb(problem, start, others, deadline)
         gain_now = np.where(problem.serving, np.maximum(scores[:, s] - others, 0.0), 0.0)
         better = worth > gain_now.sum(axis=1) + 1e-9 * max(1.0, high - low)
-        slots[better, s] = found[better]
-        scores[better, s] = np.maximum(_scores_in(problem, found[better]), floor)
-        seen.add(found[np.isfinite(worth)][:, rules.units])
+        slots[better, s] = climbed[better]
+        scores[better, s] = np.maximum(_scores_in(problem, climbed[better]), floor)
+        seen.add(climbed[np.isfinite(worth)][:, rules.units])
         stale = 0 if better.any() else stale + 1
         if stale >= n_slots or time.monotonic() > deadline:
             break
@@ -325,5 +325,5 @@ def _price(
     drawn = rng.rand(8, len(units_of)) < rng.uniform(0.05, 0.5, size=(8, 1))
     starts = np.concatenate([masks[strongest][:, units_of], drawn])
     starts[~starts.any(axis=1), 0] = True
-    found, reached = _climb(problem, starts, np.tile(prices, (len(starts), 1)), deadline)
-    seen.add(found[np.isfinite(reached)][:, rules.units])
+    climbed, reached = _climb(problem, starts, np.tile(prices, (len(starts), 1)), deadline)
+    seen.add(climbed[np.isfinite(reached)][:, rules.units])
