@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from skgroup._compat import _check_sample_weight, argument_named
 from skgroup.tasks import (
     MISSING,
-    NO_POSITIVE,
     TaskTable,
     as_columns,
     by_task_key,
@@ -86,19 +85,17 @@ def multitask_f1_score(
             "estimator, or of the metric) to a label, or to a dict of labels by task."
         )
     seen = true.codes != MISSING
-    n_classes = np.array([len(c) for c in true.classes])
     weight = _weight(sample_weight, true)
 
     def count(mask: NDArray) -> NDArray:
         return mask.sum(axis=0) if weight is None else weight @ mask
 
     total, n_met = np.zeros(true.n_tasks), np.zeros(true.n_tasks)
-    multiclass = true.positive == NO_POSITIVE
-    for k in range(n_classes.max()):
-        # Class by class, all tasks that count it at once; of a binary task, the positive class.
-        tasks = np.flatnonzero((true.positive == k) | multiclass & (n_classes > k))
-        if len(tasks) == 0:
-            continue
+    scored = true.scored_classes
+    of_task = np.repeat(np.arange(true.n_tasks), [len(codes) for codes in scored])
+    of_class = np.concatenate(scored)
+    for k in np.unique(of_class):  # all tasks that count a class at once
+        tasks = of_task[of_class == k]
         observed, is_k = seen[:, tasks], true.codes[:, tasks] == k
         predicted_k = (predicted.codes[:, tasks] == k) & observed
         n_both, n_either = count(is_k & predicted_k), count(is_k) + count(predicted_k)

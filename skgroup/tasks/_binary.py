@@ -63,6 +63,9 @@ class Binary(Kind):
     def of_classes(self, probability: NDArray) -> NDArray:
         return np.hstack([1 - probability, probability])
 
+    def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
+        return np.array([positive] if positive >= 0 else [], dtype=np.intp)
+
     def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
         return shares_of_classes(codes, n_classes)[1:]
 

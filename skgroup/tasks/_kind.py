@@ -79,6 +79,11 @@ class Kind(ABC):
         """Probabilities of all classes (n_samples, n_classes) from the outputs of one task."""
 
     @abstractmethod
+    def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
+        """Codes of the classes whose F1 counts for a task with this positive class (negative where
+        nothing says which it is)."""
+
+    @abstractmethod
     def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
         """How frequent the classes of one task are, as outputs: what serves a task that no net
         serves."""

@@ -55,6 +55,9 @@ class Multiclass(Kind):
     def of_classes(self, probability: NDArray) -> NDArray:
         return probability
 
+    def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
+        return np.arange(n_classes)
+
     def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
         return shares_of_classes(codes, n_classes)
 

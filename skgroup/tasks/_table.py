@@ -65,6 +65,12 @@ class TaskTable:
         return unknown
 
     @property
+    def scored_classes(self) -> list[NDArray[np.intp]]:
+        """Codes of the classes of each task whose F1 counts."""
+        tasks = zip(self.classes, self.positive.tolist(), strict=True)
+        return [kind_of(len(c)).scored_classes(len(c), positive) for c, positive in tasks]
+
+    @property
     def n_tasks(self) -> int:
         return self.codes.shape[1]
 
