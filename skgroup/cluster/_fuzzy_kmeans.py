@@ -212,17 +212,8 @@ class FuzzyKMeans(
             `sample_weight` hold NaN or infinity, no weight is positive, or given centres have
             the wrong shape.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        X, sample_weight = self._check(X, sample_weight)
         n_samples, n_features = X.shape
-        if n_features <= n_samples:  # otherwise the Gram matrix tells
-            self._check_finite(X)
-        if n_samples < self.n_clusters:
-            raise ValueError(f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}.")
-        sample_weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        if not sample_weight.any():
-            raise ValueError("sample_weight must have at least one positive entry.")
         # check_random_state(None) would be NumPy's global one.
         random_state = (
             np.random.RandomState()
@@ -260,14 +251,7 @@ class FuzzyKMeans(
         for stale in ("cluster_centers_", "_mixtures"):
             self.__dict__.pop(stale, None)
         if wide:
-            # Centres are affine combinations of rows, in the embedding as in the data.
-            with limit_blas(len(points)):
-                shares = lstsq(points.T, centers.T, cond=1e-12, lapack_driver="gelsy")[0].T
-            shares += (1 - shares.sum(axis=1, keepdims=True)) / len(rows)
-            shares[abs(shares) < 1e-13] = 0  # rounding, which would cost as much as the rest
-            weights_of_rows = np.zeros((self.n_clusters, n_samples), dtype=X.dtype)
-            weights_of_rows[:, rows] = shares
-            mixtures = Mixtures(weights_of_rows, X)
+            mixtures = _mixtures(points, centers, X, rows)
             norms = (points**2).sum(axis=1, keepdims=True) + (centers**2).sum(axis=1)
             squared = cdist(points, centers, "sqeuclidean")
             squared = refine_small(squared, norms, X, rows, mixtures)
@@ -291,6 +275,22 @@ class FuzzyKMeans(
         self.labels_ = self.membership_.argmax(axis=1)
         self._n_features_out = self.n_clusters
         return self
+
+    def _check(
+        self, X: Any, sample_weight: Any
+    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        n_samples, n_features = X.shape
+        if n_features <= n_samples:  # otherwise the Gram matrix tells
+            self._check_finite(X)
+        if n_samples < self.n_clusters:
+            raise ValueError(f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}.")
+        sample_weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        if not sample_weight.any():
+            raise ValueError("sample_weight must have at least one positive entry.")
+        return X, sample_weight
 
     @cached_property
     def cluster_centers_(self) -> NDArray[np.floating]:
@@ -508,3 +508,16 @@ def _exponent(*arrays: NDArray[np.floating]) -> int:
 
 def _scale(array: NDArray[np.floating], exponent: int) -> NDArray[np.floating]:
     return np.ldexp(array, exponent) if exponent else array
+
+
+def _mixtures(
+    points: NDArray[np.float64], centers: NDArray[np.float64], X: NDArray, rows: NDArray[np.intp]
+) -> Mixtures:
+    """Centres as affine combinations of rows, which they are in the embedding as in the data."""
+    with limit_blas(len(points)):
+        shares = lstsq(points.T, centers.T, cond=1e-12, lapack_driver="gelsy")[0].T
+    shares += (1 - shares.sum(axis=1, keepdims=True)) / len(rows)
+    shares[abs(shares) < 1e-13] = 0  # rounding, which would cost as much as the rest
+    weights = np.zeros((len(centers), len(X)), dtype=X.dtype)
+    weights[:, rows] = shares
+    return Mixtures(weights, X)

@@ -128,30 +128,12 @@ def make_label_tasks(
     # A label means itself even if another class has it for a name.
     position = {name: k for k, name in enumerate(names)} | position
     for name, members in _by_name(unions, "unions"):
-        if isinstance(members, str) or not isinstance(members, Collection | np.ndarray):
-            raise ValueError(
-                f"The union {name!r} must be a collection of classes. Got {members!r}."
-            )
-        if not all(isinstance(member, Hashable) for member in members):
-            raise ValueError(f"The union {name!r} must hold classes. Got {members!r}.")
-        chosen = {position.get(member, -1) for member in members}
-        if -1 in chosen or not 0 < len(chosen) < len(known):
-            got = [m.item() if isinstance(m, np.generic) else m for m in members]
-            raise ValueError(
-                f"The union {name!r} must hold some, not all, of {_describe(known.tolist())}. "
-                f"Got {sorted(got, key=lambda m: (isinstance(m, str), m))}."
-            )
-        add(name, np.isin(codes, list(chosen)))
+        add(name, np.isin(codes, _codes_of_union(name, members, position, known)))
     if parity:
         numbers = known if known.dtype.kind in "iu" else np.arange(len(known))
         add("odd-numbered", numbers[codes] % 2 == 1)
     for name, given in _by_name(extra, "extra"):
-        rule = f"The extra task {name!r} must be 0 or 1 for each of {len(codes)} samples"
-        column = _as_array(given, rule)
-        if column.shape != codes.shape or not np.isin(column, [0, 1]).all():
-            some = list(dict.fromkeys(column.ravel().tolist()))[:5]
-            raise ValueError(f"{rule}. Got shape {column.shape}, values {some}.")
-        add(name, column == 1)
+        add(name, _of_extra(name, given, len(codes)))
     for name, of in _by_name(complements, "complements"):
         if not isinstance(of, str) or of not in tasks:
             raise ValueError(
@@ -167,6 +149,32 @@ def make_label_tasks(
         add("random" if n_random == 1 else f"random {k}", column)
     target = np.column_stack(list(tasks.values())).astype(np.int64)
     return Bunch(target=as_table(target, list(tasks), as_frame), task_names=list(tasks))
+
+
+def _codes_of_union(
+    name: str, members: Any, position: Mapping[Any, int], known: NDArray
+) -> list[int]:
+    if isinstance(members, str) or not isinstance(members, Collection | np.ndarray):
+        raise ValueError(f"The union {name!r} must be a collection of classes. Got {members!r}.")
+    if not all(isinstance(member, Hashable) for member in members):
+        raise ValueError(f"The union {name!r} must hold classes. Got {members!r}.")
+    chosen = {position.get(member, -1) for member in members}
+    if -1 in chosen or not 0 < len(chosen) < len(known):
+        got = [m.item() if isinstance(m, np.generic) else m for m in members]
+        raise ValueError(
+            f"The union {name!r} must hold some, not all, of {_describe(known.tolist())}. "
+            f"Got {sorted(got, key=lambda m: (isinstance(m, str), m))}."
+        )
+    return list(chosen)
+
+
+def _of_extra(name: str, given: Any, n_samples: int) -> NDArray[np.bool_]:
+    rule = f"The extra task {name!r} must be 0 or 1 for each of {n_samples} samples"
+    column = _as_array(given, rule)
+    if column.shape != (n_samples,) or not np.isin(column, [0, 1]).all():
+        some = list(dict.fromkeys(column.ravel().tolist()))[:5]
+        raise ValueError(f"{rule}. Got shape {column.shape}, values {some}.")
+    return column == 1
 
 
 def make_class_tasks(
