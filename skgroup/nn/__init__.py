@@ -2,13 +2,15 @@
 
 from skgroup.nn._adatt import AdaTT, AdaTTSp
 from skgroup.nn._cross_stitch import CrossStitch
-from skgroup.nn._heads import LinearHeads
+from skgroup.nn._dropout import Dropout
+from skgroup.nn._heads import LinearHeads, TaskHeads
 from skgroup.nn._mlp import MLP
 from skgroup.nn._mmoe import MMoE, MultiLevelMMoE
 from skgroup.nn._ple import PLE
 from skgroup.nn._resnet import ResNet18, ResNet34, ResNet50
 from skgroup.nn._shared_bottom import SharedBottom
 from skgroup.nn._small_cnn import SmallCNN
+from skgroup.nn._tabm import TabM
 
 __all__ = [
     "MLP",
@@ -16,6 +18,7 @@ __all__ = [
     "AdaTT",
     "AdaTTSp",
     "CrossStitch",
+    "Dropout",
     "LinearHeads",
     "MMoE",
     "MultiLevelMMoE",
@@ -24,4 +27,6 @@ __all__ = [
     "ResNet50",
     "SharedBottom",
     "SmallCNN",
+    "TabM",
+    "TaskHeads",
 ]

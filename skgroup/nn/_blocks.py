@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from skgroup.nn._dropout import Dropout
 
 __all__ = [
     "SHARED",
@@ -161,14 +162,12 @@ class BlockMLP(nn.Sequential):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not isinstance(dropout, Real) or not 0 <= dropout <= 1:
-            raise ValueError(f"dropout must be a number from 0 to 1. Got {dropout!r}.")
         for width in widths:
             slots = torch.arange(len(tasks) * width).reshape(len(tasks), width)
             self.append(BlockLinear(n_in, slots, tasks.repeat_interleave(width)))
             self.append(make_module("activation", activation))
             if dropout:
-                self.append(nn.Dropout(dropout))
+                self.append(Dropout(dropout))
             n_in = width
         self.n_out: int = n_in
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from skgroup.nn._dropout import Dropout
 from skgroup.nn._heads import LinearHeads
 from skgroup.nn._network import check_widths
 
@@ -67,7 +68,7 @@ class MLP(nn.Module):
         for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), activation()]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         self.trunk = nn.Sequential(*layers)
         self.heads = LinearHeads(widths[-1], n_outputs)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from skgroup.nn._dropout import Dropout
 from skgroup.nn._heads import LinearHeads
 
 __all__ = ["SmallCNN"]
@@ -76,10 +77,10 @@ class SmallCNN(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(n_flat, hidden_units),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         self.heads = LinearHeads(hidden_units, n_outputs)
 

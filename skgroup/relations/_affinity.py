@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from skgroup._compat import forget_fit
 from skgroup._random import draw_seeds
-from skgroup.nn import LinearHeads
+from skgroup.nn import TaskHeads
 from skgroup.relations.relation import RelationMixin
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net, training_batch
@@ -192,10 +192,11 @@ class _Logits(nn.Module):
         self.module = _uncompiled(net.module_)
 
     def forward(self, x: Any) -> Tensor:
-        """Logits (batch, n_outputs)."""
+        """Logits (batch, n_outputs); of a net of members, (batch * n_members, n_outputs)."""
         of_net, self.net.module_ = self.net.module_, self.module
         try:
-            return self.net.infer(x)
+            logits = self.net.infer(x)
+            return logits.flatten(0, 1) if logits.dim() == 3 else logits
         finally:
             self.net.module_ = of_net
 
@@ -267,6 +268,10 @@ class TaskProbe:
         # Parameters of their own, so that the net's get no gradient.
         self.start = {k: p.detach()[None].requires_grad_() for k, p in self.shared.items()}
         self.outputs = self.forward(self.start)[0]
+        n_members = len(self.outputs) // len(self.codes)
+        if n_members > 1:
+            self.codes = self.codes.repeat_interleave(n_members, 0)
+            self.share = self.share.repeat_interleave(n_members, 0) / n_members
         leaf = self.outputs.detach().requires_grad_()
         before = self.layout.true_log_probability(leaf, self.codes)
         losses = -(self.share * before).sum(0)
@@ -446,7 +451,7 @@ def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:
         if not all(isinstance(p, nn.Parameter) for p in parameters):
             raise ValueError(rule + f"Got {parameters!r}.")
     else:
-        heads = [part for part in module.modules() if isinstance(part, LinearHeads)]
+        heads = [part for part in module.modules() if isinstance(part, TaskHeads)]
         if not heads:
             raise ValueError(rule + f"{owner} has neither.")
         of_heads = {p for part in heads for p in part.parameters()}

@@ -179,6 +179,12 @@ class OutputLayout:
         of_kinds = [b.flat(b.kind.probability(b.of_tensor(logits))) for b in self._blocks]
         return torch.cat(of_kinds, dim=-1)[..., self._output_order]
 
+    def mean_probability(self, logits: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """Probabilities (batch, n_outputs); of a net of members, (batch, n_members, n_outputs),
+        the mean of theirs. `batch_dims` leading dimensions are a batch."""
+        probability = self.probability(logits)
+        return probability if logits.dim() == batch_dims + 1 else probability.mean(-2)
+
     def logits(self, probability: Tensor) -> Tensor:
         """Logits (..., n_outputs) that have these probabilities, those of `probability`."""
         p = probability.clamp(*_INSIDE)
@@ -219,7 +225,8 @@ class OutputLayout:
 
 
 def join_outputs(output: Any) -> Tensor:
-    """A module's output, one tensor or a list of them a task, as one (batch, n_outputs) tensor."""
+    """A module's output, one tensor or a list of them a task, as one tensor, (batch, n_outputs) or
+    (batch, n_members, n_outputs)."""
     if isinstance(output, Tensor):
         return output
-    return torch.cat([o[:, None] if o.dim() == 1 else o for o in output], dim=1)
+    return torch.cat([o[:, None] if o.dim() == 1 else o for o in output], dim=-1)

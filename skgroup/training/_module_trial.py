@@ -66,19 +66,22 @@ def try_module(net: Any, data: TrainingData, fit_params: dict[str, Any]) -> None
         shapes = [tuple(part.shape) for part in output]
         # A binary task's logits may come flat.
         full = [(*s, 1) if s == (n_samples,) else s for s in shapes]
+        of_members = {s[1] for s in shapes if len(s) == 3}
+        if len(of_members) == 1:
+            full = [(*s[:1], *s[2:]) if len(s) == 3 else () for s in shapes]
         if full != rule:
             raise ValueError(
                 f"The module {name} must return a list of tensors a task, of shape (batch, 1) "
-                f"or (batch,) for a binary task and (batch, k) for k classes: {rule}. Got "
-                f"{shapes}."
+                f"or (batch,) for a binary task and (batch, k) for k classes: {rule}; or of as "
+                f"many members for each task, (batch, n_members, k). Got {shapes}."
             )
         return
-    expected = (n_samples, sum(net.task_outputs_))
-    if tuple(output.shape) != expected:
+    expected, shape = (n_samples, sum(net.task_outputs_)), tuple(output.shape)
+    if expected != shape and (len(shape) != 3 or expected != (shape[0], shape[2]) or not shape[1]):
         raise ValueError(
             f"The module {name} must return logits of shape (batch, n_outputs) = {expected} "
-            f"for the {len(net.task_outputs_)} tasks to learn. Got shape "
-            f"{tuple(output.shape)}."
+            f"for the {len(net.task_outputs_)} tasks to learn, or (batch, n_members, n_outputs). "
+            f"Got shape {shape}."
         )
 
 

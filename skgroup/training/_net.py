@@ -25,7 +25,7 @@ from skgroup._compat import (
     unchanged_on_error,
 )
 from skgroup._random import draw_seeds, local_seed
-from skgroup.nn import MLP
+from skgroup.nn import MLP, Dropout
 from skgroup.tasks import (
     MISSING,
     OutputLayout,
@@ -81,6 +81,7 @@ from skgroup.training.data import (
 )
 from skgroup.training.loss import (
     MultiTaskLoss,
+    fold_members,
     multi_task_loss,
     near_one,
 )
@@ -598,6 +599,9 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                     del state[prefix + key]
                 weights = part.weights_of_tasks(torch.as_tensor(tasks), outputs)
                 state.update({prefix + key: value for key, value in weights.items()})
+        for name, part in self.module_.named_modules():
+            if isinstance(part, Dropout):  # nets that start alike drop what they would
+                state[f"{name}.state"] = part.state
         try:
             self.module_.load_state_dict(state)
         except RuntimeError as error:
@@ -715,13 +719,16 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         return self.module_(x, **fit_params)
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Logits (batch, n_outputs) of a batch."""
+        """Logits (batch, n_outputs) of a batch, or (batch, n_members, n_outputs)."""
         with self._autocast():
             return join_outputs(self._run_module(x, **fit_params)).float()
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
-        """The criterion of one batch; `y_true` is its target, a dict of tensors."""
-        target = to_tensor(y_true, self._device())
+        """The criterion of one batch; `y_true` is its target, a dict of tensors.
+
+        Of a net of members, it sees (batch * n_members, n_outputs).
+        """
+        y_pred, target = fold_members(y_pred, to_tensor(y_true, self._device()))
         if not training and self.valid_weight_ is not None:
             of = self.criterion_
             return multi_task_loss(y_pred, target, self.valid_weight_, of.layout, of.complete)
@@ -817,12 +824,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
                 yield self._probability(layout, logits)
 
     def _probability(self, layout: OutputLayout, output: Tensor) -> Tensor:
-        """Probabilities of the module's output (batch, n_outputs), by `predict_nonlinearity`."""
+        """Probabilities (batch, n_outputs) of the module's output, by `predict_nonlinearity`; the
+        mean of those of members."""
         if self.predict_nonlinearity == "auto":
-            return layout.probability(output)
-        if self.predict_nonlinearity is None:
-            return output
-        return try_nonlinearity(self, output)
+            return layout.mean_probability(output)
+        proba = try_nonlinearity(self, output)
+        return proba.mean(1) if proba.dim() == 3 else proba
 
 
 def _classes_given(classes: Any, y: Any) -> list[NDArray]:

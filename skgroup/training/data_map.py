@@ -51,7 +51,8 @@ class DataMapRecorder(Callback):
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
     ) -> None:
         if training:
-            if net.predict_nonlinearity != "auto":  # the output is no logits
+            if net.predict_nonlinearity != "auto" or y_pred.dim() == 3:
+                # No logits, or those of members, whose mean probability counts.
                 y_pred = self.layout_.logits(net._probability(self.layout_, y_pred.detach()))
             self.record(batch[1]["index"], y_pred)
 

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from skgroup.tasks import UNKNOWN, OutputLayout, TaskTable, by_task_key, task_label
 
-__all__ = ["MultiTaskLoss", "class_weight_table", "counted_shares", "multi_task_loss", "near_one"]
+__all__ = [
+    "MultiTaskLoss",
+    "class_weight_table",
+    "counted_shares",
+    "fold_members",
+    "multi_task_loss",
+    "near_one",
+]
 
 
 class MultiTaskLoss(nn.Module):
@@ -111,6 +118,29 @@ def multi_task_loss(
         of_label = of_label * counted
     loss = layout.loss(logits, codes, of_label)
     return loss / codes.shape[-2] if counted is None else loss
+
+
+def fold_members(
+    logits: Tensor, target: Mapping[str, Tensor]
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Members of a net as further samples of the batch, so that their losses are averaged.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., batch, n_outputs) or (..., batch, n_members, n_outputs)
+    target : dict of Tensor, each of shape (..., batch) or (..., batch, n_tasks)
+
+    Returns
+    -------
+    logits : Tensor of shape (..., batch * n_members, n_outputs)
+    target : dict of Tensor
+    """
+    batch_axis = target["codes"].dim() - 2
+    if logits.dim() == batch_axis + 2:
+        return logits, target
+    n_members = logits.shape[-2]
+    folded = {k: part.repeat_interleave(n_members, batch_axis) for k, part in target.items()}
+    return logits.flatten(batch_axis, batch_axis + 1), folded
 
 
 def counted_shares(observed: Tensor | None, sample_weight: Tensor | None) -> Tensor | None:

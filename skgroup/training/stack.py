@@ -15,13 +15,13 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from skgroup._random import local_seed
-from skgroup.nn import LinearHeads
+from skgroup.nn import Dropout, LinearHeads, TaskHeads
 from skgroup.tasks import OutputLayout, join_outputs
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._threads import one_thread
 from skgroup.training.data import BatchLoader, TaskDataset, as_float
 from skgroup.training.data_map import DataMapRecorder
-from skgroup.training.loss import MultiTaskLoss, multi_task_loss
+from skgroup.training.loss import MultiTaskLoss, fold_members, multi_task_loss
 from skgroup.training.training_data import TrainingData
 
 __all__ = [
@@ -72,7 +72,7 @@ class Stack:
     Parameters
     ----------
     modules : sequence of torch.nn.Module
-        Of equal structure; `LinearHeads` may differ in their number of outputs, and are padded.
+        Of equal structure; `TaskHeads` may differ in their number of outputs, and are padded.
     swap : bool
         Swap the linear layers for stacked ones, which is fastest, but right only for modules
         that do nothing else than linear layers and operations on single numbers; or let
@@ -101,6 +101,11 @@ class Stack:
                 self.base.set_submodule(name, StackedLinear(layers))
             elif isinstance(part, nn.Flatten) and part.start_dim > 0:
                 self.base.set_submodule(name, nn.Flatten(part.start_dim + 1, part.end_dim))
+            elif isinstance(part, Dropout):
+                of_nets: list[Any] = [m.get_submodule(name) for m in modules]
+                stacked: Any = self.base.get_submodule(name)
+                stacked.state = torch.stack([of_net.state for of_net in of_nets])
+                self.buffers[f"{name}.state"] = stacked.state
         self.params = dict(self.base.named_parameters())
         if self.params.keys() != dict(modules[0].named_parameters()).keys():
             raise NotImplementedError("parameters are shared between layers")
@@ -124,7 +129,7 @@ class Stack:
             together = self(x.clone(), shared=True)
             alone = [join_outputs(m(x.clone())) for m in copies]
         return all(
-            t.shape[0] == a.shape[0] and torch.allclose(t[:, : a.shape[1]], a, atol=1e-4)
+            t.shape[:-1] == a.shape[:-1] and torch.allclose(t[..., : a.shape[-1]], a, atol=1e-4)
             for t, a in zip(together, alone, strict=True)
         )
 
@@ -189,7 +194,7 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     outputs = {net.task_outputs_ for net in nets}
     if len(outputs) > 1 and any(set(of_net) != {1} for of_net in outputs):
         return "multiclass tasks differ between the nets"
-    if len(outputs) > 1 and kinds[0].count(LinearHeads) != 1:
+    if len(outputs) > 1 and sum(isinstance(part, TaskHeads) for part in modules[0].modules()) != 1:
         return "the heads are not one skgroup.nn.LinearHeads"
     if any(not p.requires_grad for p in modules[0].parameters()):
         return "some parameters are frozen"
@@ -243,7 +248,7 @@ def stack_pays(nets: Sequence[MultiTaskNet], n_samples: int) -> bool:
     module = nets[0].module_
     if len(nets) < 2 or any(isinstance(part, _CONVOLUTION) for part in module.modules()):
         return False
-    weights = sum(p.numel() for p in module.parameters())
+    weights = sum(p.numel() for p in module.parameters()) * getattr(module, "n_members", 1)
     batch_size = nets[0].batch_size if nets[0].batch_size > 0 else n_samples
     return weights * batch_size <= _STACK_UP_TO
 
@@ -307,7 +312,8 @@ def train_stacked(
                 optimizer.zero_grad()
                 with first._autocast():
                     logits = stack(x, shared=shared).float()
-                loss = multi_task_loss(logits, target, tasks.weight, tasks.layout, tasks.complete)
+                folded = fold_members(logits, target)
+                loss = multi_task_loss(*folded, tasks.weight, tasks.layout, tasks.complete)
                 loss.sum().backward()
                 optimizer.step()
                 if recorder is not None:
@@ -368,7 +374,7 @@ def predict_stacked(
             with torch.no_grad(), first._autocast():
                 logits = stack(as_float(x.to(device)), shared=True).float().cpu()
             yield [
-                layout.probability(outputs[:, : layout.n_outputs])
+                layout.mean_probability(outputs[..., : layout.n_outputs])
                 for layout, outputs in zip(layouts, logits, strict=True)
             ]
 
@@ -471,6 +477,8 @@ class _StackedTasks:
         return self.task_outputs, torch.cat(codes, dim=1)
 
     def logits_side_by_side(self, logits: Tensor) -> Tensor:
+        if logits.dim() == 4:  # of members, whose mean probability counts
+            logits = self.layout.logits(self.layout.mean_probability(logits.detach(), batch_dims=2))
         if self.layout.n_outputs == 1:
             return logits.detach()[..., 0].T
         if self.layout.only is None:  # all of the same tasks
