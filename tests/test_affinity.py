@@ -155,6 +155,9 @@ class Literal(Callback):
                     update = gradients[i][name] + self.momentum * self.buffer.get(name, 0.0)
                     p -= rates[name] * update
             torch.set_rng_state(state)
+            for name, buffer in module.named_buffers():
+                if name.endswith(".state"):  # of Dropout, which the first pass has moved on
+                    buffer.copy_(net.module_.get_buffer(name))
             after = literal_losses(module, x, target, self.class_weight, net.task_outputs_)
             for j in range(n):
                 if before[j] is not None:

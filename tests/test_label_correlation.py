@@ -88,7 +88,7 @@ def test_correlation_checks_its_inputs(digits):
     X, Y = digits
     with pytest.raises(ValueError, match=r"same number of samples\. Got X with 10 and Y with 600"):
         LabelCorrelationAffinity().fit(X[:10], Y)
-    with pytest.raises(ValueError, match="contains NaN"):
-        LabelCorrelationAffinity().fit(np.full((600, 2), np.nan), Y)
+    with pytest.raises(ValueError, match="contains infinity"):
+        LabelCorrelationAffinity().fit(np.full((600, 2), np.inf), Y)
     with pytest.raises(ValueError, match="requires y"):
         LabelCorrelationAffinity().fit(X)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from netting import Noisy
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
@@ -225,7 +226,7 @@ class Other(MultiTaskNet):
 @pytest.mark.parametrize(
     ("net", "reason"),
     [
-        (MultiTaskNet(module__dropout=0.5), "the module draws random numbers"),
+        (MultiTaskNet(Noisy), "the module draws random numbers"),
         (MultiTaskNet(callbacks=[EarlyStopping("train_loss")]), "the net has callbacks"),
         (MultiTaskNet(iterator_train=DataLoader), "the net has an iterator of its own"),
         (MultiTaskNet(optimizer=torch.optim.Adagrad), "the net has a loss or an optimizer"),

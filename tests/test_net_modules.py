@@ -71,13 +71,14 @@ class Misfit(nn.Module):
 
 _LOGITS = (
     "The module Misfit must return logits of shape (batch, n_outputs) = (2, 10) for the 4 tasks "
-    "to learn. Got shape {}."
+    "to learn, or (batch, n_members, n_outputs). Got shape {}."
 )
 
 
 _LISTS = (
     "The module Misfit must return a list of tensors a task, of shape (batch, 1) or (batch,) for a "
-    "binary task and (batch, k) for k classes: [(2, 1), (2, 3), (2, 1), (2, 5)]. Got {}."
+    "binary task and (batch, k) for k classes: [(2, 1), (2, 3), (2, 1), (2, 5)]; or of as many "
+    "members for each task, (batch, n_members, k). Got {}."
 )
 
 
@@ -125,7 +126,7 @@ def test_module_that_does_not_fit_the_tasks_is_refused_before_training(mixed, ou
 def test_given_size_that_does_not_fit_the_tasks_is_refused(digits, small_net):
     message = (
         "The module MLP must return logits of shape (batch, n_outputs) = (2, 15) for the 15 tasks "
-        "to learn. Got shape (2, 3)."
+        "to learn, or (batch, n_members, n_outputs). Got shape (2, 3)."
     )
     with refuses(ValueError, message):
         small_net.set_params(module__n_outputs=3).fit(*digits)

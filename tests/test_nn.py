@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skgroup.nn import MLP, LinearHeads, SmallCNN
+from skgroup.nn import MLP, Dropout, LinearHeads, SmallCNN
 
 
 def _n_parameters(module):
@@ -51,7 +51,7 @@ def test_small_cnn_drops_units_before_both_linear_layers_in_training_only():
     torch.testing.assert_close(net.train()(x), expected)
     assert not torch.allclose(net.eval()(x), expected)
     layers = list(net.trunk)
-    dropouts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Dropout)]
+    dropouts = [i for i, layer in enumerate(layers) if isinstance(layer, Dropout)]
     assert len(dropouts) == 2
     assert isinstance(layers[dropouts[0] + 1], nn.Linear)
     assert dropouts[1] == len(layers) - 1

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from netting import Noisy
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import (
     DBSCAN,
@@ -299,7 +300,7 @@ def test_schedules_that_are_long_enough_are_not():
 
 # -- stacks ------------------------------------------------------------------------------------
 
-DROPOUT = net(module__dropout=0.1)
+DROPOUT = net(module=Noisy)
 RANDOM, MULTICLASS = "the module draws random numbers", "multiclass tasks differ between the nets"
 
 

@@ -495,7 +495,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
 
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "specialists_")
-        dataset = TaskDataset(check_inputs(self, X, reset=False))
+        dataset = TaskDataset(
+            check_inputs(self, X, reset=False, missing=self.specialists_[0].scaling_ is not None)
+        )
         learned = self._learned
         tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
         pieces = predict_in_pieces(self.specialists_, dataset)

@@ -139,7 +139,8 @@ def prepare_validation(net: Any, valid: Any, rule: str) -> Any:
             c for c, k in zip(net.task_classes_, net.constant_codes_, strict=True) if k == MISSING
         ]
         table = check_tasks(own_columns(net, labels_of(valid)), classes=learned)
-        valid = TrainingData(check_inputs(net, valid, reset=False), table).dataset()
+        X = check_inputs(net, valid, reset=False, missing=net.scaling_ is not None)
+        valid = TrainingData(X, table).dataset()
     except Exception as error:  # whatever a Dataset of the user's may raise
         raise ValueError(
             f"{rule}, whose samples to validate on are not like those of X and Y: {error}"

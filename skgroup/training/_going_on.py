@@ -40,7 +40,7 @@ def go_on(net: Any) -> None:
 
 def building_parameters(net: Any) -> dict[str, Any]:
     """The parameters that module and optimizer are built with."""
-    names = ("lr", "module", "compile", "optimizer")
+    names = ("lr", "module", "compile", "optimizer", "input_scaling")
     prefixes = ("module__", "compile__", "optimizer__")
     return {
         key: value

@@ -85,6 +85,7 @@ from skgroup.training.loss import (
     multi_task_loss,
     near_one,
 )
+from skgroup.training.scaling import RobustScaling
 from skgroup.training.training_data import TrainingData, check_training_data
 
 __all__ = ["MultiTaskNet"]
@@ -144,6 +145,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         The positive class of binary tasks, of all or by task (column name, or position if `Y` has
         no names): what F1, thresholds and class weights speak of. None is the last of an ordered
         categorical, and 1 or True. `classes_` stays sorted.
+    input_scaling : {"robust"} or None, default=None
+        "robust" brings features to median 0 and quartiles 1 apart and clips them smoothly, by
+        statistics of the training samples that are a part of the net; missing values (NaN) are
+        taken, as the median and with a further column for the module that says where they are.
+        For samples that are vectors, in whatever container; others are left as they come. None
+        leaves all as they come, and refuses NaN.
     train_split : callable, default=None
         As in skorch, e.g. `skorch.dataset.ValidSplit(0.2)`, for callbacks that need a validation
         loss (`skorch.callbacks.EarlyStopping`). None trains on all samples.
@@ -188,6 +195,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         Number of features (of channels, for images).
     input_shape_ : tuple of int
         Shape of one sample.
+    scaling_ : RobustScaling or None
+        The scaling of the features, with its statistics.
     history_ : skorch.history.History
         Losses and times of every epoch.
 
@@ -230,6 +239,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     callbacks_: list[tuple[str, Any]]
     device: Any
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+    scaling_: RobustScaling | None = None
     # Class and task weights of the loss of a validation part that lacks labels of some task.
     valid_weight_: Any = None
 
@@ -245,6 +255,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         task_weight: Any = None,
         class_weight: Any = "balanced",
         pos_label: Any = None,
+        input_scaling: str | None = None,
         train_split: Any = None,
         device: Any = "auto",
         precision: str = "float32",
@@ -264,6 +275,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.pos_label = pos_label
+        self.input_scaling = input_scaling
         self.precision = precision
         self.random_state = random_state
         super().__init__(
@@ -517,6 +529,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self.__dict__.update(data.inputs)
             self._learn_tasks(data.all_tasks)
             self.selected_ = data.selected
+            if not self._goes_on(resume):
+                self.scaling_ = data.scaling() if self.input_scaling == "robust" else None
             self.learned_ = self._learned_arguments(data.X)
             if self._goes_on(resume):
                 check_same_tasks(self, before)
@@ -550,7 +564,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if shape is not None:
             learned["input_shape"] = shape
             if len(shape) == 1:
-                learned["n_features"] = shape[0]
+                n_features = shape[0] if self.scaling_ is None else self.scaling_.n_out
+                learned["n_features"], learned["input_shape"] = n_features, (n_features,)
         return learned
 
     def _rehearse(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
@@ -688,7 +703,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if is_prepared(base_of(X)):
             return X
         self.check_is_fitted()
-        X = check_inputs(self, X, reset=False)
+        X = check_inputs(self, X, reset=False, missing=self.scaling_ is not None)
         return super().get_dataset(X, y) if not isinstance(X, Dataset) else TaskDataset(X, y)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
@@ -710,7 +725,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def _inputs_of(self, x: Any) -> Any:
         """The inputs of a batch as the module takes them, on its device."""
-        return as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+        x = as_float(to_tensor(x, self._device()), keep_ints=isinstance(x, dict))
+        return x if self.scaling_ is None else self.scaling_(x)
 
     def _run_module(self, x: Any, **fit_params: Any) -> Any:
         x = self._inputs_of(x)

@@ -24,9 +24,7 @@ from skgroup.tasks import (
     by_task_names,
     task_label,
 )
-from skgroup.training.data import (
-    TaskDataset,
-)
+from skgroup.training.data import TaskDataset, refuse_missing
 from skgroup.training.loss import (
     class_weight_table,
     near_one,
@@ -55,6 +53,7 @@ CONSTRAINTS: dict[str, Any] = {
     "module": [nn.Module, callable],
     "criterion": [nn.Module, callable],
     "optimizer": [callable],
+    "input_scaling": [StrOptions({"robust"}), None],
     "train_split": [callable, None],
     "callbacks": [list, tuple, StrOptions({"disable"}), None],
     "iterator_train": [callable],
@@ -108,6 +107,8 @@ def check_net(net: Any) -> None:
 def weigh_classes(net: Any, data: TrainingData) -> TrainingData:
     """Check the parameters that have an entry a task or class; the data with class weights."""
     table = data.all_tasks
+    if net.input_scaling is None and data.has_missing:
+        refuse_missing(data.X)
     task_weight = check_task_weight(net, table.n_tasks, table.names)
     for name, value in task_parameters(net).items():
         if len(value) != table.n_tasks:

@@ -24,15 +24,17 @@ __all__ = [
     "TaskDataset",
     "as_float",
     "check_inputs",
+    "has_missing",
     "labels_of",
     "largest_sample",
     "n_samples_of",
+    "refuse_missing",
     "shape_of",
     "take_samples",
 ]
 
 
-def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
+def check_inputs(estimator: Any, X: Any, *, reset: bool, missing: bool = True) -> Any:
     """Check `X` and bring it into the form that batches are cut from.
 
     Floats become a float32 tensor (shared memory where they are float32 already), ints, bools
@@ -46,6 +48,8 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
         Gets `n_features_in_` (and `feature_names_in_`) if `reset`; is compared with them if not.
     X : array-like, tensor, sparse matrix, DataFrame, dict of arrays or torch Dataset
     reset : bool
+    missing : bool, default=True
+        Whether NaN may stand for a missing value in samples that are vectors of floats.
 
     Returns
     -------
@@ -54,13 +58,33 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
     Raises
     ------
     ValueError
-        If `X` holds NaN or infinity, is not numeric, is empty, or does not fit what was fitted;
-        if `reset`, also if a transform of the estimator's iterators cannot take its samples.
+        If `X` holds infinity, or NaN where it may not, is not numeric, is empty, or does not fit
+        what was fitted; if `reset`, also if a transform of the estimator's iterators cannot take
+        its samples.
     """
     X = _check_inputs(estimator, X, reset=reset)
+    if not missing:
+        refuse_missing(X)
     if reset:
         _try_transforms(estimator, X)
     return X
+
+
+def has_missing(X: Any) -> bool:
+    """Whether checked inputs hold NaN; a Dataset is not looked at."""
+    if isinstance(X, Tensor):
+        return X.is_floating_point() and bool(X.isnan().any())
+    return sparse.issparse(X) and X.dtype.kind == "f" and bool(np.isnan(X.data).any())
+
+
+def refuse_missing(X: Any) -> None:
+    """Raise ValueError if checked inputs hold NaN."""
+    if has_missing(X):
+        raise ValueError(
+            "Input X contains NaN. Nets take missing values where samples are vectors, with "
+            "input_scaling='robust' alone: set it, or fill them in before, e.g. with "
+            "sklearn.impute.SimpleImputer."
+        )
 
 
 class _Sliced(Dataset):
@@ -109,18 +133,13 @@ def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
             X = X.detach().cpu().numpy()
         except (TypeError, NotImplementedError, RuntimeError) as error:  # quantized, meta, nested
             raise TypeError(f"X must be a tensor that NumPy can hold: {error}") from error
-    try:
-        X = validate_data(estimator, X, reset=reset, accept_sparse="csr", **_rules(X))
-    except ValueError as error:
-        if not str(error).startswith("Input X contains NaN."):
-            raise
-        # scikit-learn goes on with advice to take its trees instead.
-        raise ValueError(
-            "Input X contains NaN. Nets need every value of X: fill missing ones in before, e.g. "
-            "with sklearn.impute.SimpleImputer. Only labels (Y) may be missing."
-        ) from None
+    rules = {"ensure_all_finite": "allow-nan", "accept_sparse": "csr", **_rules(X)}
+    X = validate_data(estimator, X, reset=reset, **rules)
     _check_shape(estimator, tuple(X.shape[1:]), reset=reset)
-    return X if sparse.issparse(X) else _to_tensor(X)
+    X = X if sparse.issparse(X) else _to_tensor(X)
+    if X.ndim != 2:
+        refuse_missing(X)
+    return X
 
 
 def _check_samples(X: Any) -> None:

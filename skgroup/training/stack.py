@@ -19,7 +19,7 @@ from skgroup.nn import Dropout, LinearHeads, TaskHeads
 from skgroup.tasks import OutputLayout, join_outputs
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._threads import one_thread
-from skgroup.training.data import BatchLoader, TaskDataset, as_float
+from skgroup.training.data import BatchLoader, TaskDataset
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.loss import MultiTaskLoss, fold_members, multi_task_loss
 from skgroup.training.training_data import TrainingData
@@ -198,7 +198,7 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "the heads are not one skgroup.nn.LinearHeads"
     if any(not p.requires_grad for p in modules[0].parameters()):
         return "some parameters are frozen"
-    return stack_of(modules, X, training=True)
+    return stack_of(modules, first._inputs_of(X[:4]), training=True)
 
 
 def _options(net: MultiTaskNet, iterator: str) -> set[str]:
@@ -208,12 +208,13 @@ def _options(net: MultiTaskNet, iterator: str) -> set[str]:
 
 @one_thread()  # of a few samples
 def stack_of(
-    modules: Sequence[nn.Module], X: Any, *, training: bool, swaps: Sequence[bool] = (True, False)
+    modules: Sequence[nn.Module],
+    x: Tensor,
+    *,
+    training: bool,
+    swaps: Sequence[bool] = (True, False),
 ) -> Stack | str:
-    """A stack that computes what the modules do on some of the samples `X`, or why none does."""
-    if not isinstance(X, Tensor):
-        return "the inputs are not one array in memory"
-    x = as_float(X[:4].to(next(modules[0].parameters()).device))
+    """A stack that computes what the modules do on a few samples `x`, or why none does."""
     try:
         if training and _draws(copy.deepcopy(modules[0]).train(), x.clone()):
             return "the module draws random numbers"
@@ -307,7 +308,7 @@ def train_stacked(
                 net.notify("on_epoch_begin", dataset_train=dataset, dataset_valid=None)
             losses, sizes = [], []
             for index in _batches(loader, generators[:1] if shared else generators):
-                x = as_float(take(data[0].X, index).to(device))
+                x = first._inputs_of(take(data[0].X, index))
                 target = tasks.batch(index)
                 optimizer.zero_grad()
                 with first._autocast():
@@ -355,7 +356,9 @@ def prediction_stack(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> Stac
     if any(kind != kinds[0] for kind in kinds):
         return None
     swaps = (True, False) if len(nets) >= _VMAP_FROM else (True,)
-    stack = stack_of(modules, dataset.X, training=False, swaps=swaps)
+    if not isinstance(dataset.X, Tensor):
+        return None
+    stack = stack_of(modules, first._inputs_of(dataset.X[:4]), training=False, swaps=swaps)
     if isinstance(stack, str):
         return None
     stack.base.eval()
@@ -368,11 +371,10 @@ def predict_stacked(
     """Probabilities (batch, n_outputs) of each net, batch by batch, by one pass for all nets."""
     first = nets[0]
     layouts = [OutputLayout(net.task_outputs_) for net in nets]
-    device = next(iter(stack.params.values())).device
     with _few_threads(stack, nets, len(dataset)):
         for x, _ in BatchLoader(dataset, first.batch_size):
             with torch.no_grad(), first._autocast():
-                logits = stack(as_float(x.to(device)), shared=True).float().cpu()
+                logits = stack(first._inputs_of(x), shared=True).float().cpu()
             yield [
                 layout.mean_probability(outputs[..., : layout.n_outputs])
                 for layout, outputs in zip(layouts, logits, strict=True)
@@ -397,7 +399,8 @@ def _prediction_settings(net: MultiTaskNet) -> dict[str, Any]:
     settings = {k: v for k, v in params.items() if k in _PREDICTING or k.startswith(prefixes)}
     if isinstance(net.module, nn.Module):  # clones are copies
         settings["module"] = type(net.module)
-    return settings | {"device": str(next(net.module_.parameters()).device)}
+    scaling = {} if net.scaling_ is None else {k: v.numpy() for k, v in vars(net.scaling_).items()}
+    return settings | {"device": str(next(net.module_.parameters()).device), "scaling": scaling}
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -29,4 +29,7 @@ class TaskEstimatorMixin(BaseEstimator):
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         tags.input_tags.sparse = True
+        # What trains no net looks at no feature.
+        net = self if hasattr(self, "input_scaling") else getattr(self, "estimator", False)
+        tags.input_tags.allow_nan = net is False or getattr(net, "input_scaling", None) is not None
         return tags

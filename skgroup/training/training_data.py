@@ -15,12 +15,14 @@ from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
 from skgroup.training.data import (
     TaskDataset,
     check_inputs,
+    has_missing,
     labels_of,
     largest_sample,
     n_samples_of,
     take_samples,
 )
 from skgroup.training.loss import class_weight_table
+from skgroup.training.scaling import RobustScaling, robust_scaling
 
 __all__ = ["TrainingData", "check_training_data", "takes_checked_data"]
 
@@ -43,6 +45,22 @@ class TrainingData:
     selected: NDArray[np.intp] | None = None
     whole: TaskTable | None = None
     largest: int = 0
+    #: What was computed of X, for all that is made of the same samples.
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def scaling(self) -> RobustScaling | None:
+        """The robust scaling of the features; None where samples are no vectors."""
+        key = "scaling" if self.sample_weight is None else "weighted scaling"
+        if key not in self.cache:
+            self.cache[key] = robust_scaling(self.X, self.sample_weight)
+        return self.cache[key]
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether X holds missing values, as far as it is looked at."""
+        if "missing" not in self.cache:
+            self.cache["missing"] = has_missing(self.X)
+        return self.cache["missing"]
 
     @property
     def all_tasks(self) -> TaskTable:
@@ -83,6 +101,7 @@ class TrainingData:
             self,
             X=take_samples(self.X, samples),
             largest=0,
+            cache={},
             table=table,
             sample_weight=weight,
             class_weight=class_weight_table(class_weight, table, weight),
