@@ -50,7 +50,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import OutputLayout, TaskTable, take_tasks
+from skgroup.tasks import TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.costs import count_nets
@@ -502,7 +502,7 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
         pieces = predict_in_pieces(self.specialists_, dataset)
         weights = self.serving_weights_[learned]
-        proba = mix(OutputLayout(self.task_outputs_), tasks, weights, pieces, len(dataset))
+        proba = mix(self._layout, tasks, weights, pieces, len(dataset))
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba

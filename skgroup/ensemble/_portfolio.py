@@ -474,7 +474,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         if not isinstance(X, Dataset | dict) and getattr(X, "ndim", 2) > 1:
             validate_data(self, X, reset=False, skip_check_array=True)
         learned = self.constant_codes_ == MISSING
-        layout = OutputLayout(self.task_outputs_)
+        layout = self._layout
         classes = [self.task_classes_[t] for t in np.flatnonzero(learned)]
         mapped = []
         for name, member, maps in zip(

@@ -16,8 +16,8 @@ from skgroup.tasks._multiclass import MULTICLASS
 
 __all__ = ["KINDS", "OutputLayout", "join_outputs", "kind_of"]
 
-#: All kinds of tasks.
-KINDS: tuple[Kind, ...] = (BINARY, MULTICLASS)
+#: All kinds of tasks, by name.
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BINARY, MULTICLASS)}
 
 #: Probabilities that have finite logits in float32.
 _INSIDE = (1e-7, 1 - 1e-7)
@@ -76,6 +76,8 @@ class OutputLayout:
     ----------
     task_outputs : sequence of int, one a task
         Number of outputs of each task.
+    task_types : sequence of str, one a task, default=None
+        The kind of each, by its name. If None, "binary" for one output, "multiclass" for more.
     device : torch.device or str, default="cpu"
         Where the index tensors live.
 
@@ -86,16 +88,24 @@ class OutputLayout:
     kinds : list of Kind, one a task
     """
 
-    def __init__(self, task_outputs: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        task_outputs: Sequence[int],
+        task_types: Sequence[str] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.task_outputs = tuple(task_outputs)
+        if task_types is None:
+            task_types = [(BINARY if k == 1 else MULTICLASS).name for k in self.task_outputs]
+        self.task_types = tuple(task_types)
         self.n_tasks = len(self.task_outputs)
         self.n_outputs = sum(self.task_outputs)
         sizes = np.asarray(self.task_outputs, dtype=np.intp)
         self.starts = np.cumsum(sizes) - sizes
-        self.kinds = [BINARY if k == 1 else MULTICLASS for k in self.task_outputs]
+        self.kinds = [KINDS[name] for name in self.task_types]
         blocks = [
             _Block(kind, self.tasks_of(kind), self.starts, sizes, device)
-            for kind in KINDS
+            for kind in KINDS.values()
             if kind in self.kinds
         ]
         self._blocks = blocks
@@ -107,6 +117,10 @@ class OutputLayout:
             columns = torch.cat([b.flat(b.device_columns) for b in blocks])
             self._output_order = torch.argsort(columns).to(device)
             self._task_order = torch.argsort(torch.cat([b.device_tasks for b in blocks])).to(device)
+
+    def to(self, device: torch.device | str) -> OutputLayout:
+        """The same layout with its index tensors on a device."""
+        return OutputLayout(self.task_outputs, self.task_types, device)
 
     def tasks_of(self, kind: Kind) -> NDArray[np.intp]:
         """The tasks of a kind."""

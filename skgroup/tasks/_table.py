@@ -77,7 +77,12 @@ class TaskTable:
     @property
     def layout(self) -> OutputLayout:
         """Where each task stands in the outputs of a net."""
-        return OutputLayout(self.task_outputs)
+        return OutputLayout(self.task_outputs, self.task_types)
+
+    @property
+    def task_types(self) -> tuple[str, ...]:
+        """The kind of each task, by name."""
+        return tuple(kind_of(len(c)).name for c in self.classes)
 
     @property
     def task_outputs(self) -> tuple[int, ...]:

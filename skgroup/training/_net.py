@@ -124,7 +124,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     criterion : type of torch.nn.Module, default=MultiTaskLoss
         Called with the logits and the target, a dict of the tensors "codes" (batch, n_tasks)
         and, where sample weights were given, "weight" (batch,). Built with those of
-        `task_outputs`, `task_weight` and `class_weight` that its signature takes.
+        `task_outputs`, `task_types`, `task_weight` and `class_weight` that its signature takes.
     optimizer : type of torch.optim.Optimizer, default=torch.optim.Adam
     lr : float, default=1e-3
         Learning rate.
@@ -187,6 +187,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     constant_codes_ : ndarray of shape (n_tasks,)
         -1; of a task of which a single class was met, and so nothing is learned, the position of
         that class in `classes_`.
+    task_types_ : tuple of str
+        The kind of each task: "binary" or "multiclass".
     task_outputs_ : tuple of int
         Logits of each task that is learned.
     task_names_in_ : ndarray of shape (n_tasks,) of str
@@ -539,6 +541,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             class_weight = near_one(class_weight)
         self.loss_weights_ = {
             "task_outputs": self.task_outputs_,
+            "task_types": self._layout.task_types,
             "task_weight": task_weights(self, data),
             "class_weight": class_weight,
             "complete": not (data.table.codes == MISSING).any(),
@@ -605,7 +608,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             If the modules differ, or some tasks are left out and the module does not say which
             weights are theirs.
         """
-        outputs = torch.as_tensor(OutputLayout(other.task_outputs_).columns_of(tasks))
+        outputs = torch.as_tensor(other._layout.columns_of(tasks))
         state = other.module_.state_dict()
         for name, part in other.module_.named_modules():
             if hasattr(part, "weights_of_tasks"):
@@ -833,7 +836,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     def _iter_proba(self, X: Any) -> Iterator[Tensor]:
         """Probabilities (batch, n_outputs), batch by batch."""
         self.check_is_fitted()
-        layout = OutputLayout(self.task_outputs_)
+        layout = self._layout
         with threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")):
             # Scores of training batches are given logits that still know their gradient.
             for logits in self.forward_iter(X):

@@ -47,10 +47,16 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
     def _learn_tasks(self, table: TaskTable) -> None:
         self.task_classes_: list[NDArray] = table.classes
         self.task_outputs_ = table.select(table.learnable).task_outputs
+        self.task_types_ = table.task_types
         self.positive_codes_ = table.positive
         self.constant_codes_ = table.constant
         self.single_output_ = table.is_1d
         self._learn_names(table)
+
+    @property
+    def _layout(self) -> OutputLayout:
+        """Where the tasks that are learned stand in outputs."""
+        return OutputLayout(self.task_outputs_, [self.task_types_[t] for t in self._learned])
 
     @property
     def _learned(self) -> NDArray[np.intp]:
@@ -96,7 +102,7 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
-        learned, layout = self._learned, OutputLayout(self.task_outputs_)
+        learned, layout = self._learned, self._layout
         if layout.only is not None and not self.single_output_:
             if len(learned) == self.n_tasks_:
                 return proba
@@ -137,9 +143,7 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
         threshold = np.broadcast_to(getattr(self, "thresholds_", 0.5), self.n_tasks_)[learned]
         first_is_positive = self.positive_codes_[learned] == 0
         codes = np.tile(self.constant_codes_, (len(proba), 1))
-        codes[:, learned] = OutputLayout(self.task_outputs_).decide(
-            proba, threshold, first_is_positive
-        )
+        codes[:, learned] = self._layout.decide(proba, threshold, first_is_positive)
         labels = decode(codes, self.task_classes_)
         return labels[:, 0] if self.single_output_ else labels
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ class DataMapRecorder(Callback):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         device = next(net.module_.parameters()).device
-        self.begin(net.task_outputs_, X.target["codes"].to(device))
+        self.begin(net._layout.to(device), X.target["codes"].to(device))
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
@@ -62,10 +62,10 @@ class DataMapRecorder(Callback):
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         self.end()
 
-    def begin(self, task_outputs: Sequence[int], codes: Tensor) -> None:
+    def begin(self, layout: OutputLayout, codes: Tensor) -> None:
         """Start a recording of the tasks whose labels are `codes`, (n_samples, n_tasks)."""
         device = codes.device
-        self.layout_ = OutputLayout(task_outputs, device)
+        self.layout_ = layout
         self.codes_ = codes
         self.missing_ = bool((codes < 0).any())
         n_samples = len(codes)

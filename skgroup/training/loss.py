@@ -40,6 +40,8 @@ class MultiTaskLoss(nn.Module):
         Weight of each class of each task; all one if None.
     complete : bool, default=False
         Whether no label is missing, so that none need be looked for.
+    task_types : sequence of str, one a task, default=None
+        The kinds of the tasks, see `OutputLayout`.
     """
 
     def __init__(
@@ -48,9 +50,10 @@ class MultiTaskLoss(nn.Module):
         task_weight: Any = None,
         class_weight: Any = None,
         complete: bool = False,
+        task_types: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.layout = OutputLayout(task_outputs)
+        self.layout = OutputLayout(task_outputs, task_types)
         self.complete = complete
         width = max(2, *self.layout.task_outputs)
         weight = torch.ones(self.layout.n_tasks, width)
@@ -63,7 +66,7 @@ class MultiTaskLoss(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> MultiTaskLoss:
         super()._apply(fn, recurse)
-        self.layout = OutputLayout(self.layout.task_outputs, self.weight.device)
+        self.layout = self.layout.to(self.weight.device)
         return self
 
     def forward(self, logits: Tensor, target: Mapping[str, Tensor]) -> Tensor:

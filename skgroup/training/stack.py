@@ -191,8 +191,9 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     kinds = [[type(part) for part in m.modules()] for m in modules]
     if any(kind != kinds[0] for kind in kinds):
         return "the modules differ"
-    outputs = {net.task_outputs_ for net in nets}
-    if len(outputs) > 1 and any(set(of_net) != {1} for of_net in outputs):
+    layouts = [net._layout for net in nets]
+    outputs = {layout.task_outputs for layout in layouts}
+    if len(outputs) > 1 and any(layout.only is None for layout in layouts):
         return "multiclass tasks differ between the nets"
     if len(outputs) > 1 and sum(isinstance(part, TaskHeads) for part in modules[0].modules()) != 1:
         return "the heads are not one skgroup.nn.LinearHeads"
@@ -370,7 +371,7 @@ def predict_stacked(
 ) -> Iterator[list[Tensor]]:
     """Probabilities (batch, n_outputs) of each net, batch by batch, by one pass for all nets."""
     first = nets[0]
-    layouts = [OutputLayout(net.task_outputs_) for net in nets]
+    layouts = [net._layout for net in nets]
     with _few_threads(stack, nets, len(dataset)):
         for x, _ in BatchLoader(dataset, first.batch_size):
             with torch.no_grad(), first._autocast():
@@ -442,8 +443,13 @@ class _StackedTasks:
     def __init__(self, nets: Sequence[MultiTaskNet], datasets: Sequence[Any], device: Any) -> None:
         self.n_tasks = [len(net.task_outputs_) for net in nets]
         widest = max(nets, key=lambda net: len(net.task_outputs_))
-        self.layout = OutputLayout(widest.task_outputs_, device)
-        self.task_outputs = [k for net in nets for k in net.task_outputs_]
+        self.layout = widest._layout.to(device)
+        layouts = [net._layout for net in nets]
+        self.of_all = OutputLayout(
+            [k for layout in layouts for k in layout.task_outputs],
+            [name for layout in layouts for name in layout.task_types],
+            device,
+        )
         width = max(net.criterion_.weight.shape[-1] for net in nets)
         self.weight = torch.zeros(len(nets), max(self.n_tasks), width, device=device)
         for j, net in enumerate(nets):
@@ -474,10 +480,10 @@ class _StackedTasks:
             target["weight"] = self.sample_weight[index].expand(codes.shape[:-1])
         return target
 
-    def side_by_side(self) -> tuple[list[int], Tensor]:
-        """Logits a task and labels (n_samples, tasks of all nets)."""
+    def side_by_side(self) -> tuple[OutputLayout, Tensor]:
+        """Layout and labels (n_samples, tasks of all nets) of the tasks of all nets."""
         codes = [self.codes[min(j, len(self.codes) - 1), :, :n] for j, n in enumerate(self.n_tasks)]
-        return self.task_outputs, torch.cat(codes, dim=1)
+        return self.of_all, torch.cat(codes, dim=1)
 
     def logits_side_by_side(self, logits: Tensor) -> Tensor:
         if logits.dim() == 4:  # of members, whose mean probability counts

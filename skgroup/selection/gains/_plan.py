@@ -104,11 +104,11 @@ def batches_of_groups(
     rows : ndarray of int
         Groups whose nets stack: multiclass tasks only with those of as many classes.
     """
-    outputs = np.asarray(table.task_outputs)
+    outputs, types = np.asarray(table.task_outputs), np.asarray(table.task_types)
     batches: dict[Any, list[int]] = {}
     for row in np.flatnonzero(missing.any(axis=1)).tolist():
         of_group = outputs[groups[row]]
-        alike = OutputLayout(of_group).only is not None
+        alike = OutputLayout(of_group, types[groups[row]]).only is not None
         kind = (len(of_group),) if alike else tuple(of_group.tolist())
         batches.setdefault((not first[row], len(of_group), kind), []).append(row)
     for part in range(missing.shape[1]):
