@@ -49,7 +49,7 @@ def ways(n_experts, units):
 
     def net(module, lr, seed, **params):
         params = {f"module__{name}": value for name, value in params.items()}
-        return MultiTaskNet(
+        return MultiTaskNet.stg_mtl(
             module,
             lr=lr,
             batch_size=512,

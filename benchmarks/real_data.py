@@ -38,7 +38,7 @@ class Problem:
 
 
 def mlp(max_epochs):
-    return MultiTaskNet(module__hidden_units=(64, 64), max_epochs=max_epochs)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=max_epochs)
 
 
 def digits(folder, seed):
@@ -100,7 +100,7 @@ def cifar10(folder, seed, n_train=250, n_test=500):
         labels = file[f"y_{name}"][chosen]
         parts.append(make_class_tasks(images, labels, unions=UNIONS, random_state=seed))
     train, test = parts
-    net = MultiTaskNet(SmallCNN, max_epochs=8, batch_size=32)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=8, batch_size=32)
     what = f"CIFAR-10 G2, {n_train:,} images, 15 tasks, small CNN, 8 epochs"
     random_task = list(train.task_names).index("random")
     return Problem(

@@ -124,7 +124,7 @@ class Reproduction:
             else {"data": train.data[:n], "target": train.target[:n]}
         )
         self.truth = [np.asarray(part["target"]) for part in (scored, test)]
-        self.net = MultiTaskNet(
+        self.net = MultiTaskNet.stg_mtl(
             NETS[args.net],
             max_epochs=args.epochs,
             batch_size=args.batch_size,

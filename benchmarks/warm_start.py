@@ -28,7 +28,7 @@ def load(path, n_train, seed):
     if path is None:
         tasks = load_digit_tasks(random_state=seed)
         X, Y = tasks.data, tasks.target
-        net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=48)
+        net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=48)
         return *train_test_split(X, Y, test_size=0.3, random_state=seed), net
     file = np.load(path)
     parts = []
@@ -37,7 +37,7 @@ def load(path, n_train, seed):
         labels = file[f"y_{name}"][:n]
         parts.append(make_class_tasks(images, labels, unions=UNIONS, random_state=seed))
     train, test = parts
-    net = MultiTaskNet(SmallCNN, max_epochs=8)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=8)
     return train.images, test.images, train.target, test.target, net
 
 

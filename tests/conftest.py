@@ -24,7 +24,7 @@ def digits():
 @pytest.fixture
 def small_net():
     """A net that trains in a fraction of a second."""
-    return MultiTaskNet(module__hidden_units=(16,), max_epochs=4, lr=0.01, batch_size=64)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(16,), max_epochs=4, lr=0.01, batch_size=64)
 
 
 class ZeroHeads(MLP):

@@ -23,7 +23,7 @@ class Noisy(MLP):
 
 def new_full_batch_net(n_outputs=15):
     torch.manual_seed(0)
-    return MultiTaskNet(
+    return MultiTaskNet.stg_mtl(
         MLP(n_features=64, n_outputs=n_outputs, hidden_units=(8,)),
         optimizer=torch.optim.SGD,
         lr=0.1,

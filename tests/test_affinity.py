@@ -192,7 +192,7 @@ class Literal(Callback):
 
 def net_of(module, literal, **params):
     params = {"max_epochs": 3, "batch_size": 32, "lr": 0.05, "random_state": 0} | params
-    return MultiTaskNet(module, callbacks=[literal, *params.pop("callbacks", [])], **params)
+    return MultiTaskNet.stg_mtl(module, callbacks=[literal, *params.pop("callbacks", [])], **params)
 
 
 NARROW = {
@@ -267,7 +267,7 @@ def test_batched_and_one_by_one_agree(partly_labelled, module):
     if module is SmallCNN:
         X = np.random.default_rng(0).normal(size=(64, 1, 12, 12)).astype(np.float32)
         Y = Y[:64, [0, 2, 4]]
-    net = MultiTaskNet(module, batch_size=32)
+    net = MultiTaskNet.stg_mtl(module, batch_size=32)
     data = net._check_data(X, Y, None)
     net._prepare(data, seed=0)
     batch = data.dataset().batch(slice(0, 32))
@@ -294,7 +294,7 @@ def test_batched_and_one_by_one_agree(partly_labelled, module):
 def test_little_memory_changes_nothing(partly_labelled, make, options):
     X, Y = partly_labelled
     options = options if make is InterTaskAffinity else {}
-    net = MultiTaskNet(Normed, max_epochs=1, batch_size=64, random_state=0)
+    net = MultiTaskNet.stg_mtl(Normed, max_epochs=1, batch_size=64, random_state=0)
     roomy = make(net, every=2, **options).fit(X, Y)
     for max_memory in (1, 100_000):  # one task, or three of the five, at a time
         tight = clone(roomy).set_params(max_memory=max_memory).fit(X, Y)
@@ -305,7 +305,7 @@ def test_little_memory_changes_nothing(partly_labelled, make, options):
     ("module", "batched"), [(MLP, True), (Normed, True), (Towers, True), (Unbatchable, False)]
 )
 def test_modules_are_batched_where_they_can_be(partly_labelled, module, batched):
-    net = MultiTaskNet(module)
+    net = MultiTaskNet.stg_mtl(module)
     data = net._check_data(*partly_labelled, None)
     net._prepare(data, seed=0)
     probe = TaskProbe(net)
@@ -315,7 +315,7 @@ def test_modules_are_batched_where_they_can_be(partly_labelled, module, batched)
 
 def test_memory_says_how_many_tasks_are_worked_on_at_a_time(partly_labelled):
     X, Y = partly_labelled
-    net = MultiTaskNet(Normed)
+    net = MultiTaskNet.stg_mtl(Normed)
     data = net._check_data(X, Y, None)
     net._prepare(data, seed=0)
     n_at_a_time = []
@@ -339,7 +339,7 @@ def test_memory_says_how_many_tasks_are_worked_on_at_a_time(partly_labelled):
 )
 def test_training_is_bit_for_bit_what_it_is_without(partly_labelled, module, relation):
     X, Y = partly_labelled
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module, max_epochs=3, batch_size=30, lr=0.01, train_split=ValidSplit(4), random_state=3
     )
     alone = clone(net).fit(X, Y)
@@ -352,7 +352,7 @@ def test_training_is_bit_for_bit_what_it_is_without(partly_labelled, module, rel
 
 def test_gradient_form_is_near_the_lookahead_for_small_steps(digits):
     X, Y = digits
-    net = MultiTaskNet(module__hidden_units=(32,), max_epochs=5, lr=1e-3, random_state=0)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(32,), max_epochs=5, lr=1e-3, random_state=0)
     exact = InterTaskAffinity(net, every=2).fit(X, Y).affinity_
     near = InterTaskAffinity(net, every=2, method="gradient").fit(X, Y).affinity_
     np.testing.assert_allclose(near, exact, atol=0.1 * np.abs(exact).max())
@@ -362,7 +362,7 @@ def test_gradient_form_is_near_the_lookahead_for_small_steps(digits):
 
 def test_tasks_that_are_alike_help_each_other(digits):
     X, Y = digits  # tasks 10 and 11 are complements, 14 is random
-    net = MultiTaskNet(module__hidden_units=(32,), max_epochs=20, lr=0.005, random_state=0)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(32,), max_epochs=20, lr=0.005, random_state=0)
     for relation in (InterTaskAffinity(net), GradientCosineAffinity(net)):
         affinity = relation.fit(X, Y).affinity_
         assert affinity[10, 11] > 0 < affinity[11, 10]
@@ -387,7 +387,7 @@ def test_pairs_that_were_never_met_are_zero_with_a_warning(make):
     X, Y = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 3)).astype(float)
     # In stored order, the first batch has labels of tasks 0 and 1 and the second of 1 and 2.
     Y[:20, 2] = Y[20:, 0] = np.nan
-    net = MultiTaskNet(max_epochs=2, batch_size=20, iterator_train__shuffle=False)
+    net = MultiTaskNet.stg_mtl(max_epochs=2, batch_size=20, iterator_train__shuffle=False)
     with pytest.warns(UserWarning, match=f"{make.__name__} could not measure 2 of 9 pairs"):
         affinity = make(net, every=1, random_state=0).fit(X, Y)
     assert affinity.affinity_[0, 2] == affinity.affinity_[2, 0] == 0
@@ -400,7 +400,7 @@ def test_pairs_that_were_never_met_are_zero_with_a_warning(make):
 def test_one_task_and_mixed_precision(digits, precision, n_classes):
     X, Y = digits
     y = Y[:, :10].argmax(axis=1) % n_classes
-    net = MultiTaskNet(max_epochs=1, precision=precision)
+    net = MultiTaskNet.stg_mtl(max_epochs=1, precision=precision)
     affinity = InterTaskAffinity(net, random_state=0).fit(X, y).affinity_
     assert affinity.shape == (1, 1)
     assert 0 < affinity[0, 0] < 1  # a small step for a task makes its loss smaller
@@ -413,7 +413,7 @@ def test_inputs_in_a_dict(partly_labelled):
         def forward(self, left, right):
             return super().forward(torch.cat([left, right], dim=1))
 
-    net = MultiTaskNet(Towers, max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(Towers, max_epochs=1, random_state=0)
     expected = InterTaskAffinity(net, every=1).fit(X, Y).affinity_
     net = clone(net).set_params(module=Named, module__n_features=6)
     named = InterTaskAffinity(net, every=1).fit({"left": X[:, :2], "right": X[:, 2:]}, Y)
@@ -424,7 +424,7 @@ def test_inputs_in_a_dict(partly_labelled):
 
 
 def relations():
-    net = MultiTaskNet(module__hidden_units=(16,), max_epochs=2, lr=0.01, batch_size=64)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(16,), max_epochs=2, lr=0.01, batch_size=64)
     return [
         InterTaskAffinity(net, random_state=0),
         GradientCosineAffinity(net, random_state=0),
@@ -495,7 +495,7 @@ def test_transform_looks_at_no_sample_and_survives_pickle(digits, relation):
 def test_affinities_group_tasks_in_a_classifier(digits, relation):
     X, Y = digits
     grouper = make_pipeline(clone(relation), FuzzyKMeans(2))
-    net = MultiTaskNet(module__hidden_units=(16,), max_epochs=2, lr=0.01)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(16,), max_epochs=2, lr=0.01)
     clf = GroupedMTLClassifier(net, grouper, random_state=0).fit(X, Y)
     assert clf.membership_.shape == (15, 2)
     assert clf.predict(X).shape == Y.shape
@@ -518,7 +518,7 @@ def test_a_nonlinearity_of_predictions_changes_no_affinity(relation):
     X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     Y = (X[:, :3] > 0).astype(int)
     nets = [
-        MultiTaskNet(max_epochs=2, random_state=0, predict_nonlinearity=nonlinearity)
+        MultiTaskNet.stg_mtl(max_epochs=2, random_state=0, predict_nonlinearity=nonlinearity)
         for nonlinearity in ("auto", lambda logits: torch.sigmoid(logits / 5))
     ]
     np.testing.assert_array_equal(*(relation(net).fit(X, Y).affinity_ for net in nets))

@@ -74,7 +74,9 @@ def test_embeddings_of_categories_stand_in_front(cls):
     codes = np.column_stack([rng.integers(4, size=200), rng.integers(5, size=200)])
     X = np.column_stack([codes, rng.normal(size=(200, 2))])
     Y = np.column_stack([codes[:, 0] % 2, codes[:, 1] % 2])
-    net = MultiTaskNet(cls, module__extractor=Embedded, max_epochs=25, lr=0.02, random_state=0)
+    net = MultiTaskNet.stg_mtl(
+        cls, module__extractor=Embedded, max_epochs=25, lr=0.02, random_state=0
+    )
     assert net.fit(X, Y).score(X, Y) > 0.95
     assert net.module_.n_inputs == 8
 
@@ -176,14 +178,14 @@ def small(name, **params):
     widths = "hidden_units" if cls is SharedBottom else "expert_hidden_units"
     module = {widths: (12, 8), "tower_hidden_units": (6,), **module}
     params = {"max_epochs": 3, "lr": 0.01, "batch_size": 64, "random_state": 0, **params}
-    return MultiTaskNet(cls, **{f"module__{k}": v for k, v in module.items()}, **params)
+    return MultiTaskNet.stg_mtl(cls, **{f"module__{k}": v for k, v in module.items()}, **params)
 
 
 @pytest.mark.parametrize("cls", ALL)
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 def test_without_any_argument_it_learns(data, cls):
     X, Y = data
-    net = MultiTaskNet(cls, max_epochs=25, lr=0.01, random_state=0)
+    net = MultiTaskNet.stg_mtl(cls, max_epochs=25, lr=0.01, random_state=0)
     assert net.fit(X, Y).score(X, Y) > 0.85
     proba = net.predict_proba(X)
     assert [p.shape for p in proba] == [(200, 2)] * 3 + [(200, 3)]
@@ -207,7 +209,7 @@ def test_permuting_tasks_and_weights_permutes_what_is_learned(data, name, order)
     for t, p in zip(order, proba, strict=True):
         np.testing.assert_allclose(p, before[t], atol=1e-6)
     # The start of both is what was learned, and so are the steps from there.
-    starts = MultiTaskNet(net.module_), MultiTaskNet(permuted.module_)
+    starts = MultiTaskNet.stg_mtl(net.module_), MultiTaskNet.stg_mtl(permuted.module_)
     for start, labels in zip(starts, (Y, Y[:, order]), strict=True):
         start.set_params(max_epochs=2, lr=0.01, random_state=0).fit(X, labels)
     learned = starts[0].predict_proba(X)
@@ -328,7 +330,7 @@ def test_specialists_whose_native_weights_are_one_start_from_learned_ones(data, 
 def test_numbers_of_experts_may_be_bound_by_partial(data):
     X, Y = data
     module = functools.partial(AdaTT, n_task_experts=(1, 2, 1, 1), expert_hidden_units=(8,))
-    net = MultiTaskNet(module, max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=1, random_state=0)
     alone = GroupedMTLClassifier.stl(net, random_state=0).fit(X, Y)
     assert [s.module_.units.counts.item() for s in alone.specialists_] == [1, 2, 1, 1]
 

@@ -42,7 +42,7 @@ GAINS = np.where(MASKS, 0.1, np.nan)
 
 
 def net():
-    return MultiTaskNet(max_epochs=1, random_state=0)
+    return MultiTaskNet.stg_mtl(max_epochs=1, random_state=0)
 
 
 TABLES = (X, Y), (X[:, :3], Y.astype(float) + np.inf)
@@ -196,7 +196,7 @@ class Interruptible(MLP):
 
 
 def interruptible():
-    return MultiTaskNet(Interruptible, max_epochs=2, random_state=0)
+    return MultiTaskNet.stg_mtl(Interruptible, max_epochs=2, random_state=0)
 
 
 HALVES = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

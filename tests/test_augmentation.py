@@ -72,7 +72,7 @@ def test_images_of_uint8_stay_where_they_are_until_the_batch(images, as_tensor):
     before = X.copy()
     given = torch.from_numpy(X) if as_tensor else X
     Memory.seen.clear()
-    net = MultiTaskNet(Watched, max_epochs=1, batch_size=16, callbacks=[Memory()])
+    net = MultiTaskNet.stg_mtl(Watched, max_epochs=1, batch_size=16, callbacks=[Memory()])
     membership = np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
     GroupedMTLClassifier(net, membership, random_state=0).fit(given, Y)
     # The net and the specialists: one copy of uint8 for all of them, the caller's own.
@@ -149,7 +149,7 @@ def test_workers_transform_too(images):
 @pytest.mark.parametrize("changes", [{}, {"iterator_train__num_workers": 0}])
 def test_training_is_augmented_and_nothing_else(images, changes):
     X, Y = images
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         Watched,
         iterator_train__transform=dark,
         train_split=ValidSplit(5),
@@ -168,7 +168,7 @@ def test_training_is_augmented_and_nothing_else(images, changes):
 
 def test_a_transform_of_the_other_iterator_serves_validation_and_prediction(images):
     X, Y = images
-    net = MultiTaskNet(Watched, train_split=ValidSplit(5), max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(Watched, train_split=ValidSplit(5), max_epochs=1, random_state=0)
     expected = net.fit(X, Y).predict_proba(dark(torch.from_numpy(X)))
     net.set_params(iterator_valid__transform=dark).fit(X, Y)
     assert not torch.cat(Watched.seen[False][2:])[..., 4:].any()
@@ -179,7 +179,9 @@ def test_a_transform_of_the_other_iterator_serves_validation_and_prediction(imag
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 def test_random_transforms_in_prediction_leave_the_global_random_state_alone(images):
     X, Y = images
-    net = MultiTaskNet(Watched, iterator_valid__transform=FLIP_AND_CROP, max_epochs=1).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(Watched, iterator_valid__transform=FLIP_AND_CROP, max_epochs=1).fit(
+        X, Y
+    )
     np.testing.assert_array_equal(net.predict_proba(X), net.predict_proba(X))
     seen = torch.cat(Watched.seen[False][-1:]).numpy(force=True)
     assert (seen != X).any()
@@ -201,7 +203,7 @@ class PythonFlip:
 def test_augmentation_follows_the_random_state(images, transform, in_memory):
     X, Y = images
     state = random.getstate()
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         SmallCNN, iterator_train__transform=transform, max_epochs=2, batch_size=32, random_state=0
     )
     inputs = X if in_memory else TensorDataset(torch.from_numpy(X))
@@ -220,7 +222,7 @@ def test_augmentation_follows_the_random_state(images, transform, in_memory):
 
 def test_each_epoch_is_augmented_anew(images):
     X, Y = images
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         Watched,
         iterator_train__transform=PythonFlip(),
         iterator_train__shuffle=False,
@@ -237,7 +239,7 @@ def test_each_epoch_is_augmented_anew(images):
 
 def test_a_fitted_net_takes_a_transform(images):
     X, Y = images
-    net = MultiTaskNet(Watched, max_epochs=1).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(Watched, max_epochs=1).fit(X, Y)
     assert net.set_params(iterator_train__transform=dark, lr=0.1) is net
     net.fit(X, Y)
     assert net.get_params()["iterator_train__transform"] is dark
@@ -267,7 +269,7 @@ def grouped(net):
 @pytest.mark.parametrize("module", [MLP, SmallCNN])
 def test_a_fixed_transform_is_that_of_the_data(images, module, of):
     X, Y = images
-    net = MultiTaskNet(module, max_epochs=2, batch_size=32)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=2, batch_size=32)
     transformed = dark(torch.from_numpy(X)).numpy()
     expected = of(net).fit(transformed, Y)
     found = of(clone(net).set_params(iterator_train__transform=dark)).fit(X, Y)
@@ -284,7 +286,7 @@ def test_a_fixed_transform_is_that_of_the_data(images, module, of):
 
 def test_nets_with_a_transform_are_not_stacked(images):
     X, Y = images
-    net = MultiTaskNet(iterator_train__transform=FLIP_AND_CROP, max_epochs=2, batch_size=32)
+    net = MultiTaskNet.stg_mtl(iterator_train__transform=FLIP_AND_CROP, max_epochs=2, batch_size=32)
 
     def train(strategy, net=net):
         data = net._check_data(X, Y, None)
@@ -340,8 +342,8 @@ FORM = "must keep the shape and type of a sample, which the module and predictio
 def test_a_wrong_transform_is_an_error_before_training(images, name, transform, message):
     X, Y = images
     Built.count = 0
-    net = MultiTaskNet(Built, max_epochs=1).set_params(**{name: transform})
-    relation = TaskGrouper(MultiTaskNet(Built, max_epochs=1))
+    net = MultiTaskNet.stg_mtl(Built, max_epochs=1).set_params(**{name: transform})
+    relation = TaskGrouper(MultiTaskNet.stg_mtl(Built, max_epochs=1))
     for estimator in (net, TaskGrouper(net), InterTaskAffinity(net), grouped(net)):
         if isinstance(estimator, GroupedMTLClassifier):
             estimator.set_params(grouper__taskgrouper=relation)
@@ -354,7 +356,7 @@ def test_a_shape_that_changes_only_at_times_is_an_error_too(images):
     X, Y = images
     torch.manual_seed(0)
     at_times = v2.RandomApply([v2.Resize(4)], p=0.2)
-    net = MultiTaskNet(iterator_train__transform=at_times, max_epochs=3, random_state=0)
+    net = MultiTaskNet.stg_mtl(iterator_train__transform=at_times, max_epochs=3, random_state=0)
     with pytest.raises(ValueError, match=r"must keep the shape and type .* \(3, 4, 4\) of"):
         net.fit(X, Y)
 
@@ -367,7 +369,9 @@ def test_a_loader_of_the_users_may_mean_something_else_by_transform(images):
             super().__init__(*args, **kwargs)
             assert transform == "flip"
 
-    net = MultiTaskNet(max_epochs=1, iterator_train=Loader, iterator_train__transform="flip")
+    net = MultiTaskNet.stg_mtl(
+        max_epochs=1, iterator_train=Loader, iterator_train__transform="flip"
+    )
     net.fit(X, Y)
 
 
@@ -392,7 +396,7 @@ class Folder(Dataset):
 def test_a_dataset_with_a_transform_is_taken(images):
     X, Y = images
     scale = [v2.Resize(12), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.5])]
-    net = MultiTaskNet(SmallCNN, max_epochs=2, batch_size=32, random_state=0)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=2, batch_size=32, random_state=0)
     train = Folder(X, Y, v2.Compose([v2.RandomHorizontalFlip(), PythonFlip(), *scale]))
     test = Folder(X, Y, v2.Compose(scale))
     proba = net.fit(train).predict_proba(test)
@@ -412,7 +416,7 @@ def test_a_dataset_with_a_transform_is_taken(images):
 def test_a_transform_comes_on_top_of_that_of_a_dataset(images):
     X, Y = images
     data = Folder(X, Y, v2.ToDtype(torch.float32, scale=True))
-    net = MultiTaskNet(Watched, iterator_train__transform=dark, max_epochs=1).fit(data)
+    net = MultiTaskNet.stg_mtl(Watched, iterator_train__transform=dark, max_epochs=1).fit(data)
     seen = torch.cat(Watched.seen[True])
     assert seen.max() <= 1
     assert not seen[..., 4:].any()

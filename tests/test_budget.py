@@ -106,7 +106,9 @@ def test_costs_that_no_choice_can_pay_are_refused_before_training(
     X = np.random.default_rng(0).normal(size=(40, 3))
     selector = GroupSelector(budget=1, group_cost=cost)
     with pytest.raises(ValueError, match=match):
-        grouping(MultiTaskNet(max_epochs=1), 2, selector=selector).fit(X, (X > 0).astype(int))
+        grouping(MultiTaskNet.stg_mtl(max_epochs=1), 2, selector=selector).fit(
+            X, (X > 0).astype(int)
+        )
 
 
 def test_search_finds_what_a_budget_allows_however_odd_the_costs():

@@ -130,7 +130,7 @@ def test_a_net_learns_celeba(celeba, options):
     root, _ = celeba
     X, Y = fetch_celeba_tasks(path=root, image_size=12, transform=Dimmer(), return_X_y=True)
     arrays = np.stack([X[i][0].numpy() for i in range(len(X))])
-    net = MultiTaskNet(SmallCNN, max_epochs=2, batch_size=8, random_state=0)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=2, batch_size=8, random_state=0)
     net.set_params(module__dropout=0, iterator_train__shuffle=False, **options)
     expected = clone(net).fit(arrays, Y.to_numpy()).predict_proba(arrays)
     for inputs in ((X, Y), (X,)):
@@ -330,13 +330,13 @@ def test_image_files_without_labels(celeba):
     root, labels = celeba
     files = sorted((root / "celeba" / "img_align_celeba").iterdir())
     dataset = ImageFiles(files, image_size=12)
-    net = MultiTaskNet(SmallCNN, max_epochs=1, random_state=0).fit(dataset, labels)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1, random_state=0).fit(dataset, labels)
     with_labels = ImageFiles(files, labels[:, 0], image_size=12)
     assert with_labels[1][1] == labels[1, 0]
     np.testing.assert_array_equal(net.predict(with_labels), net.predict(dataset))
     with pytest.raises(ValueError, match=r"pairs \(x, labels\)\. Got a ImageFiles whose first"):
-        MultiTaskNet(SmallCNN).fit(dataset)
-    tasks = GroupedMTLClassifier(MultiTaskNet(SmallCNN, max_epochs=1), n_groups=2)
+        MultiTaskNet.stg_mtl(SmallCNN).fit(dataset)
+    tasks = GroupedMTLClassifier(MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1), n_groups=2)
     both = ImageFiles(files, labels[:, :2], image_size=12)
     assert tasks.fit(both).predict(dataset).shape == (N_IMAGES, 2)
 
@@ -346,5 +346,7 @@ def test_own_image_classes_as_tasks(celeba):
     files = sorted((root / "celeba" / "img_align_celeba").iterdir())
     kinds = [["red", "green", "blue"][i % 3] for i in range(N_IMAGES)]
     tasks = make_label_tasks(kinds, n_random=1, as_frame=True)
-    net = MultiTaskNet(SmallCNN, max_epochs=1).fit(ImageFiles(files, image_size=12), tasks.target)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1).fit(
+        ImageFiles(files, image_size=12), tasks.target
+    )
     assert net.task_names_in_.tolist() == ["blue", "green", "red", "random"]

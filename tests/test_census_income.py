@@ -85,7 +85,7 @@ def test_encoder_knows_the_training_part_only(folder):
 
 def test_in_a_pipeline(folder):
     X, Y = fetch_census_income(path=folder, return_X_y=True)
-    net = MultiTaskNet(module__hidden_units=(4,), max_epochs=2)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(4,), max_epochs=2)
     clf = make_pipeline(
         census_income_encoder(), GroupedMTLClassifier(net, n_groups=2, random_state=0)
     )

@@ -15,7 +15,7 @@ from skgroup.training import training_data
 
 @pytest.fixture
 def net():
-    return MultiTaskNet(module__hidden_units=(8,), max_epochs=2, random_state=0)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(8,), max_epochs=2, random_state=0)
 
 
 @pytest.fixture(scope="module")

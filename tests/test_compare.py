@@ -127,7 +127,7 @@ def test_the_order_of_candidates_and_processes_change_nothing(data, small_net):
 
 def test_a_seed_sets_every_random_state_and_the_splitter(data):
     X, Y = data
-    net = MultiTaskNet(random_state=7)
+    net = MultiTaskNet.stg_mtl(random_state=7)
     grouper = make_pipeline(TaskGrouper(net, random_state=7), FuzzyKMeans(2, random_state=7))
     clf = make_pipeline(StandardScaler(), GroupedMTLClassifier(net, grouper, random_state=7))
     seeded = skgroup.comparison._candidates.seeded(clf, 1)
@@ -330,7 +330,7 @@ def test_a_portfolio_groups_if_a_member_does():
     assert kind_of(PortfolioClassifier(), 4) == kind_of(grouped, 4) == "grouped"
     assert kind_of(PortfolioClassifier(), 1) == "other"
     assert kind_of(PortfolioClassifier([tree]), 4) == "other"
-    assert kind_of(PortfolioClassifier([("net", MultiTaskNet()), tree]), 4) == "MTL"
+    assert kind_of(PortfolioClassifier([("net", MultiTaskNet.stg_mtl()), tree]), 4) == "MTL"
     with_baselines = check_candidates(
         PortfolioClassifier(), check_tasks(np.eye(4, dtype=int)), None
     )

@@ -41,8 +41,12 @@ def _no_fits():
             GroupedMTLClassifier(grouper=np.ones(4)),
             "where it is a partition, must hold a group",
         ),
-        ("a", make_pipeline(StandardScaler(), MultiTaskNet(lr=-1.0)), "The 'lr' parameter"),
-        ("a", MultiTaskNet(nn.Linear, module__in_features=2, module__out_features=3), "'a' of"),
+        ("a", make_pipeline(StandardScaler(), MultiTaskNet.stg_mtl(lr=-1.0)), "The 'lr' parameter"),
+        (
+            "a",
+            MultiTaskNet.stg_mtl(nn.Linear, module__in_features=2, module__out_features=3),
+            "'a' of",
+        ),
     ],
 )
 def test_wrong_candidates_are_refused_before_any_training(data, name, candidate, message):

@@ -296,7 +296,7 @@ from skgroup.nn import MLP
 from skgroup.store import key_of
 torch.manual_seed(0)
 module = torch.nn.Linear(3, 2)
-net = MultiTaskNet(module=module, callbacks__print_log=None, module__hidden_units=(3,))
+net = MultiTaskNet.stg_mtl(module=module, callbacks__print_log=None, module__hidden_units=(3,))
 parts = [net, GroupedMTLClassifier(net), torch.arange(3), {"b": {1, "x"}, "a": partial(max, 1)},
          np.array(["a", None, 1.5], dtype=object)]
 """
@@ -317,8 +317,8 @@ def test_keys_are_the_same_in_another_process():
     with torch.no_grad():
         here["module"].weight[0, 0] += 1
     assert key_of(here["parts"][0]) != done.stdout.split()[0]
-    fitted = MultiTaskNet(max_epochs=1).fit([[0.0], [1.0]], [0, 1])
-    assert key_of(fitted) == key_of(MultiTaskNet(max_epochs=1))
+    fitted = MultiTaskNet.stg_mtl(max_epochs=1).fit([[0.0], [1.0]], [0, 1])
+    assert key_of(fitted) == key_of(MultiTaskNet.stg_mtl(max_epochs=1))
     assert key_of(MLP) != key_of(nn.Linear)
     with pytest.raises(TypeError):
         key_of(sys.stdout)

@@ -231,7 +231,7 @@ def test_images_and_a_user_module_go_through(small_net):
 
     tasks = load_digit_tasks()
     images = (tasks.images[:200, None] * 255).astype(np.uint8)
-    net = MultiTaskNet(SmallCNN, max_epochs=1)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1)
     grouping = make_pipeline(TaskGrouper(net), FuzzyKMeans(2))
     clf = GroupedMTLClassifier(net, grouping, random_state=0).fit(images, tasks.target[:200])
     assert clf.predict_proba(images).shape == (200, 15)
@@ -242,8 +242,8 @@ def test_images_and_a_user_module_go_through(small_net):
 @pytest.mark.parametrize(
     ("transformer", "data"),
     [
-        (TaskGrouper(MultiTaskNet(max_epochs=1)), "tasks"),
-        (TaskGrouper(MultiTaskNet(max_epochs=1), output="isometric"), "tasks"),
+        (TaskGrouper(MultiTaskNet.stg_mtl(max_epochs=1)), "tasks"),
+        (TaskGrouper(MultiTaskNet.stg_mtl(max_epochs=1), output="isometric"), "tasks"),
         (LabelCorrelationAffinity(), "tasks"),
         (FuzzyKMeans(2), "rows"),
         (PointKMeans(2), "rows"),

@@ -40,7 +40,7 @@ LEARNED = np.array([0, 2, 4])
 
 @pytest.fixture
 def net():
-    return MultiTaskNet(max_epochs=3, lr=0.01, random_state=0)
+    return MultiTaskNet.stg_mtl(max_epochs=3, lr=0.01, random_state=0)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.training.costs import count_nets
 
-NET = MultiTaskNet(max_epochs=1)
+NET = MultiTaskNet.stg_mtl(max_epochs=1)
 
 
 class OwnRelation(BaseEstimator):

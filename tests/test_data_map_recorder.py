@@ -74,7 +74,7 @@ def _record(net, X, Y, snapshot_epochs):
 
 def _net(whose, **params):
     defaults = {"max_epochs": 5, "lr": 0.05, "batch_size": 50, "random_state": 0}
-    return MultiTaskNet(Witness, callbacks=[("whose", whose)], **{**defaults, **params})
+    return MultiTaskNet.stg_mtl(Witness, callbacks=[("whose", whose)], **{**defaults, **params})
 
 
 def _probability(logits, task_codes, n_logits):
@@ -187,7 +187,7 @@ def test_variability_is_zero_after_one_epoch(binary):
 def test_variability_of_steady_probabilities_is_zero(binary):
     """The sum of squares does not cancel: a net that hardly learns hardly varies."""
     X, Y = binary
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module__hidden_units=(8,), lr=1e-12, max_epochs=20, batch_size=-1, random_state=0
     )
     maps, _ = _record(net, X, Y, [20])
@@ -205,7 +205,7 @@ def test_maps_follow_the_samples_and_not_their_order_in_batches(binary):
 def test_early_stop_hands_out_the_last_epoch(binary):
     X, Y = binary
     stop = EarlyStopping("train_loss", patience=1, threshold=10, threshold_mode="abs")
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         Witness,
         max_epochs=9,
         batch_size=50,
@@ -294,7 +294,9 @@ def test_maps_of_a_net_that_gives_probabilities_hold_its_probabilities():
             first = torch.where(codes[:, 0] == 1, p[:, 0], 1 - p[:, 0])
             return -(first.log() + p[:, 1:].gather(1, codes[:, 1:])[:, 0].log()).mean()
 
-    net = MultiTaskNet(Probabilities, criterion=Likelihood, predict_nonlinearity=None, max_epochs=1)
+    net = MultiTaskNet.stg_mtl(
+        Probabilities, criterion=Likelihood, predict_nonlinearity=None, max_epochs=1
+    )
     net.set_params(batch_size=-1, lr=1e-30, random_state=0)  # the weights stay as they were
     grouper = TaskGrouper(net).fit(X, Y)
     proba = grouper.estimator_.predict_proba(X)

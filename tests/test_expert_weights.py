@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("closed_figures")
 
 def test_expert_weights_of_a_net(tasks):
     X, Y = tasks
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         PLE,
         module__expert_hidden_units=[(8,), (8,)],
         module__n_task_experts=1,
@@ -70,7 +70,7 @@ def test_expert_weights_of_levels_that_differ_are_named_each():
 def test_expert_weights_errors(tasks, small_net):
     X, Y = tasks
     with pytest.raises(NotFittedError):
-        ExpertWeightsDisplay.from_estimator(MultiTaskNet(PLE), X)
+        ExpertWeightsDisplay.from_estimator(MultiTaskNet.stg_mtl(PLE), X)
     with pytest.raises(ValueError, match=r"whose module has expert weights.*Got MLP"):
         ExpertWeightsDisplay.from_estimator(small_net.fit(X, Y), X)
     plot = ExpertWeightsDisplay.from_expert_weights

@@ -38,7 +38,7 @@ Y = np.column_stack([X[:, 0] > 0, X[:, 0] > 0.1, X[:, 1] > 0]).astype(int)
 
 
 def net(**params):
-    return MultiTaskNet(**{"module__hidden_units": (4,), "max_epochs": 2, **params})
+    return MultiTaskNet.stg_mtl(**{"module__hidden_units": (4,), "max_epochs": 2, **params})
 
 
 def table(estimator, **params):

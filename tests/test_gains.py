@@ -32,7 +32,7 @@ def four(digits):
 
 @pytest.fixture
 def net():
-    return MultiTaskNet(module__hidden_units=(8,), max_epochs=3, lr=0.01, batch_size=64)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(8,), max_epochs=3, lr=0.01, batch_size=64)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_tasks_that_tell_each_other_something_gain(digits):
     X, Y = digits
     twins = np.column_stack([Y[:, 10], Y[:, 10], Y[:, 14]]).astype(float)
     twins[60:400, 0] = np.nan
-    net = MultiTaskNet(module__hidden_units=(16,), max_epochs=30, lr=0.01)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(16,), max_epochs=30, lr=0.01)
     split = [(np.arange(400), np.arange(400, 600))]
     gains = GroupGains(net, masks="pairs", cv=split, n_repeats=3, random_state=0).fit(X, twins)
     with_twin = row_of(gains, [0, 1])

@@ -103,7 +103,7 @@ def test_groups_train_specialists(digits):
             return super().fit(random_affinity(y.shape[1], 1))
 
     X, Y = digits
-    net = MultiTaskNet(module__hidden_units=(8,), max_epochs=2)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(8,), max_epochs=2)
     grouper = make_pipeline(Affinity(2))
     clf = GroupedMTLClassifier(net, grouper, random_state=0).fit(X, Y[:, -5:])
     np.testing.assert_array_equal(

@@ -262,7 +262,7 @@ class NoTraining(Callback):
 
 @pytest.fixture
 def untrained():
-    return MultiTaskNet(callbacks=[NoTraining()])
+    return MultiTaskNet.stg_mtl(callbacks=[NoTraining()])
 
 
 def clusters(net, **params):
@@ -486,7 +486,7 @@ class CountTrainings(Callback):
 )
 def test_count_nets_counts_the_nets_that_train(digits, params):
     X, Y = digits[0][:100], digits[1][:100, 10:14]
-    net = MultiTaskNet(max_epochs=1, callbacks=[CountTrainings()])
+    net = MultiTaskNet.stg_mtl(max_epochs=1, callbacks=[CountTrainings()])
     clf = GroupedMTLClassifier(net, **params, strategy="sequential")
     counts = clf.count_nets(4)
     CountTrainings.n = 0

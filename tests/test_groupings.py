@@ -38,7 +38,7 @@ def data():
 
 @pytest.fixture
 def net():
-    return MultiTaskNet(module__hidden_units=(8,), max_epochs=4, lr=0.01)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(8,), max_epochs=4, lr=0.01)
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_gains_are_predicted_among_many_tasks():
     random = np.random.default_rng(0)
     X = random.normal(size=(150, 4)).astype(np.float32)
     Y = (X[:, np.arange(17) % 4] + 0.3 * random.normal(size=(150, 17)) > 0).astype(int)
-    net = MultiTaskNet(module__hidden_units=(4,), max_epochs=1)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(4,), max_epochs=1)
     grouping = MTGNetGrouping(
         net,
         3,

@@ -36,7 +36,7 @@ def no_training(*args, **kwargs):
 
 @pytest.mark.parametrize("kind", [MultiTaskNet, GroupedMTLClassifier])
 def test_missing_files_are_named_before_training(images, folder, monkeypatch, kind):
-    net = MultiTaskNet(SmallCNN, max_epochs=1)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1)
     estimator = net if kind is MultiTaskNet else kind(net, n_groups=2)
     monkeypatch.setattr(MultiTaskNet, "train_step", no_training)
     for i in (3, 17, 21, 22):
@@ -49,7 +49,7 @@ def test_missing_files_are_named_before_training(images, folder, monkeypatch, ki
 
 def test_images_that_are_not_taken_may_be_missing(images, folder):
     (folder / "39.png").unlink()
-    half = MultiTaskNet(SmallCNN, max_epochs=1).fit(Subset(images, range(20)), Y[:20])
+    half = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1).fit(Subset(images, range(20)), Y[:20])
     with pytest.raises(FileNotFoundError, match=r"39\.png"):
         half.predict(images)
     with pytest.raises(FileNotFoundError, match=r"39\.png"):
@@ -62,13 +62,13 @@ def test_a_damaged_image_is_named_before_training(images, folder, monkeypatch, c
     path = folder / "39.png"
     path.write_bytes(path.read_bytes()[:45] if content is None else content)
     with pytest.raises(OSError, match=r"39\.png could not be read"):
-        MultiTaskNet(SmallCNN, max_epochs=1).fit(images, Y)
+        MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1).fit(images, Y)
 
 
 def test_images_of_different_size_are_named_before_training(images, folder):
     Image.new("RGB", (9, 12)).save(folder / "39.png")
     with pytest.raises(ValueError, match=r"0\.png is \(3, 12, 12\), .*39\.png is \(3, 12, 9\)"):
-        MultiTaskNet(SmallCNN, max_epochs=1).fit(images, Y)
+        MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1).fit(images, Y)
 
 
 def test_any_dataset_may_check_its_samples():
@@ -85,8 +85,8 @@ def test_any_dataset_may_check_its_samples():
             self.checked = (*self.checked, None if samples is None else samples.tolist())
 
     own = Own()
-    MultiTaskNet(max_epochs=1).fit(own, Y)
-    MultiTaskNet(max_epochs=1).fit(Subset(own, range(5, 15)), Y[:10])
+    MultiTaskNet.stg_mtl(max_epochs=1).fit(own, Y)
+    MultiTaskNet.stg_mtl(max_epochs=1).fit(Subset(own, range(5, 15)), Y[:10])
     assert own.checked == (None, list(range(5, 15)))
 
 

@@ -165,7 +165,7 @@ def test_channels_first_and_one_part_alone(cifar10, tmp_path):
 def test_a_net_learns_their_names(cifar10):
     path, _ = cifar10
     X, Y = fetch_cifar10_tasks("G2", path=path, return_X_y=True)
-    net = MultiTaskNet(SmallCNN, max_epochs=1, random_state=0).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1, random_state=0).fit(X, Y)
     assert net.task_names_in_.tolist() == Y.columns.tolist()
     assert net.predict(X).shape == (60, 15)
 

@@ -96,7 +96,7 @@ def test_names_reach_the_estimators():
     pytest.importorskip("pandas")
     rng = np.random.RandomState(0)
     tasks = make_label_tasks(np.arange(30) % 3, parity=True, as_frame=True)
-    net = MultiTaskNet(module__hidden_units=(2,), max_epochs=1)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(2,), max_epochs=1)
     net.fit(rng.normal(size=(30, 4)), tasks.target)
     assert net.task_names_in_.tolist() == ["class 0", "class 1", "class 2", "odd-numbered"]
 

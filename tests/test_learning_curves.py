@@ -27,7 +27,7 @@ def curves_of(estimator, X, Y, **kwargs):
 def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
     """After e epochs, an estimator scores what one that trains for e epochs scores."""
     X, Y = tasks
-    net = MultiTaskNet(lr=0.01, max_epochs=6, module__hidden_units=(16,))
+    net = MultiTaskNet.stg_mtl(lr=0.01, max_epochs=6, module__hidden_units=(16,))
     membership = np.array([[0.7, 0.3], [0.2, 0.8], [1.0, 0.0], [0.5, 0.5]])
 
     def estimators(epochs):
@@ -66,13 +66,13 @@ def test_learning_curves_of_estimators_are_scores_of_shorter_training(tasks):
 
 @pytest.mark.parametrize(("n_epochs", "expected"), [(1, [4, 7]), (2, [4, 7]), (5, [2, 4, 6, 7])])
 def test_learning_curves_of_estimators_choose_epochs(tasks, n_epochs, expected):
-    drawn = curves_of(MultiTaskNet(max_epochs=7), *tasks, n_epochs=n_epochs)
+    drawn = curves_of(MultiTaskNet.stg_mtl(max_epochs=7), *tasks, n_epochs=n_epochs)
     assert drawn.epochs.tolist() == expected
 
 
 def test_learning_curves_of_estimators_that_end_apart(tasks):
     X, Y = tasks
-    net = MultiTaskNet(lr=0.01, max_epochs=5)
+    net = MultiTaskNet.stg_mtl(lr=0.01, max_epochs=5)
     longer = clone(net).set_params(max_epochs=7)
     both = {"short": net, "long": longer}
     drawn = curves_of(both, X, Y, n_epochs=4, scoring="accuracy")
@@ -93,8 +93,8 @@ def _accuracy(net, X, y):
     "callbacks", [[EpochScoring(_accuracy, name="own", on_train=True)], "disable", None]
 )
 def test_learning_curves_of_estimators_keep_their_callbacks(tasks, callbacks, capsys):
-    plain = curves_of(MultiTaskNet(max_epochs=3), *tasks)
-    net = MultiTaskNet(max_epochs=3, callbacks=callbacks)
+    plain = curves_of(MultiTaskNet.stg_mtl(max_epochs=3), *tasks)
+    net = MultiTaskNet.stg_mtl(max_epochs=3, callbacks=callbacks)
     drawn = curves_of(net, *tasks)
     assert np.array_equal(drawn.scores["MultiTaskNet"], plain.scores["MultiTaskNet"])
     assert net.callbacks is callbacks
@@ -102,7 +102,7 @@ def test_learning_curves_of_estimators_keep_their_callbacks(tasks, callbacks, ca
 
 
 def test_learning_curves_of_estimators_go_on_where_training_stopped_early(tasks):
-    stopping = MultiTaskNet(
+    stopping = MultiTaskNet.stg_mtl(
         lr=0.05,
         max_epochs=60,
         train_split=ValidSplit(4),
@@ -122,7 +122,7 @@ class Noisy(MLP):
 
 
 def test_learning_curves_of_estimators_leave_random_states(tasks):
-    net = MultiTaskNet(Noisy, max_epochs=2)
+    net = MultiTaskNet.stg_mtl(Noisy, max_epochs=2)
     before = torch.get_rng_state()
     first, second = (curves_of(net, *tasks).scores["MultiTaskNet"] for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -167,19 +167,19 @@ def test_learning_curves_of_estimators_are_all_or_none_if_interrupted(tasks, mon
     [
         (LogisticRegression(), {}, "have no epochs"),
         ({}, {}, "at least one"),
-        ({1: MultiTaskNet()}, {}, "non-empty strings"),
-        (MultiTaskNet(), {"ax": "no"}, "Axes"),
+        ({1: MultiTaskNet.stg_mtl()}, {}, "non-empty strings"),
+        (MultiTaskNet.stg_mtl(), {"ax": "no"}, "Axes"),
         ({"a": MultiTaskNet}, {}, "have no epochs"),
-        (MultiTaskNet(), {"n_epochs": 0}, "n_epochs"),
-        (MultiTaskNet(max_epochs="5"), {}, "max_epochs"),
+        (MultiTaskNet.stg_mtl(), {"n_epochs": 0}, "n_epochs"),
+        (MultiTaskNet.stg_mtl(max_epochs="5"), {}, "max_epochs"),
         (GroupedMTLClassifier(specialist_epochs="3"), {}, "specialist_epochs"),
-        (MultiTaskNet(callbacks=[EarlyStopping()]), {}, "'MultiTaskNet' of LearningCurves"),
-        (MultiTaskNet(), {"score_type": "valid"}, "score_type"),
-        (MultiTaskNet(), {"scoring": "F3"}, "'scoring' parameter of LearningCurvesDisplay"),
-        (MultiTaskNet(), {"seeds": 0}, "'seeds' parameter of LearningCurvesDisplay"),
-        (MultiTaskNet(), {"cv": 1.5}, "LearningCurvesDisplay"),
-        (MultiTaskNet(), {"labels": "none"}, "labels"),
-        (MultiTaskNet(lr=-1.0), {}, "'MultiTaskNet' of LearningCurvesDisplay"),
+        (MultiTaskNet.stg_mtl(callbacks=[EarlyStopping()]), {}, "'MultiTaskNet' of LearningCurves"),
+        (MultiTaskNet.stg_mtl(), {"score_type": "valid"}, "score_type"),
+        (MultiTaskNet.stg_mtl(), {"scoring": "F3"}, "'scoring' parameter of LearningCurvesDisplay"),
+        (MultiTaskNet.stg_mtl(), {"seeds": 0}, "'seeds' parameter of LearningCurvesDisplay"),
+        (MultiTaskNet.stg_mtl(), {"cv": 1.5}, "LearningCurvesDisplay"),
+        (MultiTaskNet.stg_mtl(), {"labels": "none"}, "labels"),
+        (MultiTaskNet.stg_mtl(lr=-1.0), {}, "'MultiTaskNet' of LearningCurvesDisplay"),
     ],
 )
 def test_learning_curves_of_estimators_errors(tasks, estimator, kwargs, match, monkeypatch):
@@ -191,7 +191,7 @@ def test_learning_curves_of_estimators_errors(tasks, estimator, kwargs, match, m
 def test_learning_curves_of_estimators_need_a_label_row_a_sample(tasks):
     X, Y = tasks
     with pytest.raises(ValueError, match="same number of samples"):
-        LearningCurvesDisplay.from_estimator(MultiTaskNet(), X, Y[:60])
+        LearningCurvesDisplay.from_estimator(MultiTaskNet.stg_mtl(), X, Y[:60])
 
 
 def test_learning_curves_draw_means_and_bands():

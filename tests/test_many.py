@@ -83,7 +83,7 @@ def assert_same(nets, others, X, atol=1e-5):
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 def test_a_stack_learns_what_a_loop_learns(digits, module):
     X, Y = digits
-    net = MultiTaskNet(module, max_epochs=2, lr=0.005, batch_size=100)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=2, lr=0.005, batch_size=100)
     assert_same(train(net, X, Y, "stacked"), train(net, X, Y, "sequential"), X)
 
 
@@ -99,7 +99,7 @@ def test_a_stack_learns_what_a_loop_learns(digits, module):
 )
 def test_a_stack_respects_the_options_of_the_net(digits, params):
     X, Y = digits
-    net = MultiTaskNet(max_epochs=2, lr=0.005, batch_size=64).set_params(**params)
+    net = MultiTaskNet.stg_mtl(max_epochs=2, lr=0.005, batch_size=64).set_params(**params)
     assert_same(train(net, X, Y, "stacked"), train(net, X, Y, "sequential"), X)
 
 
@@ -108,7 +108,7 @@ def test_a_stack_of_several_kinds_of_tasks_with_missing_labels_and_weights(digit
     mixed = np.column_stack([Y[:, 0], Y[:, :10].argmax(axis=1), Y[:, 12]]).astype(float)
     mixed[np.random.RandomState(0).rand(*mixed.shape) < 0.4] = np.nan
     weight = np.random.RandomState(1).rand(len(X))
-    net = MultiTaskNet(max_epochs=2, lr=0.005)
+    net = MultiTaskNet.stg_mtl(max_epochs=2, lr=0.005)
     nets = [train(net, X, mixed, s, weight) for s in ("stacked", "sequential")]
     assert_same(*nets, X)
 
@@ -147,7 +147,7 @@ def test_auto_stacks_small_nets_and_loops_over_convolutions(digits, small_net):
     assert stack_pays(nets, 600)
     assert not stack_pays(nets[:1], 600)
     images = X.reshape(-1, 1, 8, 8)
-    nets, data = specialists(MultiTaskNet(SmallCNN), images, Y)
+    nets, data = specialists(MultiTaskNet.stg_mtl(SmallCNN), images, Y)
     for net, of_net in zip(nets, data, strict=True):
         net._prepare(of_net, seed=0)
     assert not stack_pays(nets, 600)
@@ -208,7 +208,7 @@ class Asserting(MLP):
 @pytest.mark.parametrize("module", [Frozen, Adapter, Tied, FunctionalDropout, Asserting])
 def test_modules_that_a_stack_might_get_wrong_are_trained_right(digits, module):
     X, Y = digits
-    net = MultiTaskNet(module, max_epochs=2, lr=0.005)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=2, lr=0.005)
     assert_same(train(net, X, Y, "auto"), train(net, X, Y, "sequential"), X)
 
 
@@ -226,11 +226,14 @@ class Other(MultiTaskNet):
 @pytest.mark.parametrize(
     ("net", "reason"),
     [
-        (MultiTaskNet(Noisy), "the module draws random numbers"),
-        (MultiTaskNet(callbacks=[EarlyStopping("train_loss")]), "the net has callbacks"),
-        (MultiTaskNet(iterator_train=DataLoader), "the net has an iterator of its own"),
-        (MultiTaskNet(optimizer=torch.optim.Adagrad), "the net has a loss or an optimizer"),
-        (MultiTaskNet(optimizer__param_groups=[("heads*", {"lr": 0.1})]), "the net has several op"),
+        (MultiTaskNet.stg_mtl(Noisy), "the module draws random numbers"),
+        (MultiTaskNet.stg_mtl(callbacks=[EarlyStopping("train_loss")]), "the net has callbacks"),
+        (MultiTaskNet.stg_mtl(iterator_train=DataLoader), "the net has an iterator of its own"),
+        (MultiTaskNet.stg_mtl(optimizer=torch.optim.Adagrad), "the net has a loss or an optimizer"),
+        (
+            MultiTaskNet.stg_mtl(optimizer__param_groups=[("heads*", {"lr": 0.1})]),
+            "the net has several op",
+        ),
         (Other(), "the net is of a subclass"),
     ],
 )
@@ -310,7 +313,7 @@ def test_small_nets_train_on_one_thread_and_give_the_others_back(digits, width, 
     X, Y = digits
     torch.set_num_threads(2)
     try:
-        net = MultiTaskNet(
+        net = MultiTaskNet.stg_mtl(
             module__hidden_units=(width,), max_epochs=1, callbacks=[CountThreads()], batch_size=600
         )
         net.fit(X, Y)
@@ -368,7 +371,7 @@ def test_nets_that_predict_differently_are_no_stack(digits, other, position):
     X, Y = digits
     X = np.vstack([np.zeros_like(X[:10]), X]).astype(np.float32)
     Y = np.vstack([Y[:10], Y])
-    net = MultiTaskNet(Scaled, max_epochs=1, batch_size=20, random_state=0)
+    net = MultiTaskNet.stg_mtl(Scaled, max_epochs=1, batch_size=20, random_state=0)
     if other == "subclass":
         odd = Doubling(Scaled, max_epochs=1, batch_size=20, random_state=0)
     elif other == "mode":
@@ -394,7 +397,7 @@ class Wider(Scaled):
 @pytest.mark.parametrize("what", ["fit", "predict"])
 def test_stacks_of_small_nets_use_the_threads_that_each_net_would(digits, monkeypatch, what):
     X, Y = digits
-    net = MultiTaskNet(module__hidden_units=(600,), max_epochs=1, batch_size=20)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(600,), max_epochs=1, batch_size=20)
     nets, data = specialists(net, X, Y)
     nets, data, seeds = nets * 5, data * 5, list(range(20))
     nets = [clone(net) for net in nets]

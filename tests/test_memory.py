@@ -37,7 +37,7 @@ def small_pieces(monkeypatch):
 @pytest.mark.parametrize("n_nets", [2, 12])
 def test_predictions_are_mixed_some_rows_at_a_time(digits, small_pieces, hidden_units, n_nets):
     X, Y = digits
-    net = MultiTaskNet(module__hidden_units=hidden_units, max_epochs=1, batch_size=50)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=hidden_units, max_epochs=1, batch_size=50)
     clf = GroupedMTLClassifier.mtl_ensemble(n_nets, net, random_state=0).fit(X[:50], Y[:50])
     found = clf.predict_proba(X)
     expected = np.mean([net.predict_proba(X) for net in clf.specialists_], axis=0)
@@ -64,7 +64,7 @@ def test_pieces_of_nets_of_several_shapes_are_their_predictions(digits, small_ne
 def test_an_affinity_leaves_no_activations_behind(affinity):
     rng = np.random.default_rng(0)
     X, Y = rng.random((12, 3, 8, 8), dtype=np.float32), rng.integers(0, 2, (12, 3))
-    net = MultiTaskNet(SmallCNN, max_epochs=1, batch_size=12)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1, batch_size=12)
 
     def n_tensors_of_batches():
         gc.collect()

@@ -21,7 +21,7 @@ SHUFFLED = Y[["b", "c", "a"]]
 
 @pytest.fixture
 def net():
-    return MultiTaskNet(module__hidden_units=(16,), max_epochs=15, lr=0.02, random_state=0)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(16,), max_epochs=15, lr=0.02, random_state=0)
 
 
 def test_further_training_matches_columns_by_name(net):

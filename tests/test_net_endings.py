@@ -26,7 +26,7 @@ Y = np.column_stack([X[:, 0] > 0, X[:, 1] > 0, X[:, 2] > 0]).astype(int)
 
 def net(**params):
     defaults = {"module__hidden_units": (4,), "max_epochs": 4, "batch_size": 16, "random_state": 0}
-    return MultiTaskNet(**{**defaults, **params})
+    return MultiTaskNet.stg_mtl(**{**defaults, **params})
 
 
 def ctrl_c(net):
@@ -136,7 +136,9 @@ class Breaks(MLP):
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "warm_start"])
 def test_a_net_is_after_an_error_in_training_as_it_was_before(method):
-    fitted = MultiTaskNet(Breaks, max_epochs=2, batch_size=16, lr=0.1, random_state=0).fit(X, Y)
+    fitted = MultiTaskNet.stg_mtl(Breaks, max_epochs=2, batch_size=16, lr=0.1, random_state=0).fit(
+        X, Y
+    )
     expected, history = fitted.predict_proba(X), copy.deepcopy(list(fitted.history))
     fitted.set_params(lr=0.1, warm_start=method == "warm_start")
     if method == "fit":
@@ -238,7 +240,7 @@ def test_dropping_batches_is_no_advice_where_each_is_of_one_sample():
         def forward(self, x):
             return self.layer(self.norm(x))
 
-    estimator = MultiTaskNet(Normed, batch_size=1, max_epochs=1)
+    estimator = MultiTaskNet.stg_mtl(Normed, batch_size=1, max_epochs=1)
     with pytest.raises(ValueError, match=r"Set another batch_size\.$"):
         estimator.set_params(iterator_train__drop_last=True).fit(X, Y)
 
@@ -314,7 +316,9 @@ class OfProbabilities(torch.nn.Module):
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_predict_nonlinearity_is_applied_to_outputs(grouped):
-    estimator = MultiTaskNet(Sigmoid, criterion=OfProbabilities, max_epochs=2, random_state=0)
+    estimator = MultiTaskNet.stg_mtl(
+        Sigmoid, criterion=OfProbabilities, max_epochs=2, random_state=0
+    )
     results = []
     for nonlinearity in (None, torch.square):
         one = clone(estimator).set_params(predict_nonlinearity=nonlinearity)
@@ -470,7 +474,7 @@ def test_all_tasks_without_labels_are_named_at_once():
 def test_tasks_whose_labels_all_weigh_nothing_are_refused(grouped):
     table = np.random.default_rng(0).integers(2, size=(40, 2)).astype(float)
     table[20:, 1] = np.nan
-    clf = MultiTaskNet(max_epochs=1)
+    clf = MultiTaskNet.stg_mtl(max_epochs=1)
     if grouped:
         clf = GroupedMTLClassifier(clf, n_groups=2)
     with pytest.raises(ValueError, match=r"sample_weight is refused: .* task 1 have none"):
@@ -478,7 +482,7 @@ def test_tasks_whose_labels_all_weigh_nothing_are_refused(grouped):
 
 
 def test_a_grouped_classifier_refuses_what_is_no_probability():
-    estimator = MultiTaskNet(predict_nonlinearity=None, max_epochs=1, random_state=0)
+    estimator = MultiTaskNet.stg_mtl(predict_nonlinearity=None, max_epochs=1, random_state=0)
     calls = []
     handle = register_optimizer_step_pre_hook(lambda *args: calls.append(args))
     Y = np.random.default_rng(0).integers(2, size=(40, 3))
@@ -491,7 +495,9 @@ def test_a_grouped_classifier_refuses_what_is_no_probability():
 def test_tasks_that_a_split_leaves_without_training_labels_are_named():
     Y = np.random.default_rng(0).integers(2, size=(40, 2)).astype(float)
     Y[:2, 1], Y[2:, 1] = (0, 1), np.nan
-    net = MultiTaskNet(train_split=ValidSplit([(np.arange(2, 40), np.arange(2))]), max_epochs=1)
+    net = MultiTaskNet.stg_mtl(
+        train_split=ValidSplit([(np.arange(2, 40), np.arange(2))]), max_epochs=1
+    )
     with pytest.warns(UserWarning, match="no labels to train on of task 1, which"):
         net.fit(np.ones((40, 2)), Y)
     constant = np.column_stack([np.zeros(40), Y])

@@ -93,7 +93,7 @@ class FlatLinear(nn.Module):
 def test_inputs_keep_their_type_and_memory_until_the_batch(digits, dtype):
     X, Y = (16 * digits[0]).astype(dtype).reshape(-1, 1, 8, 8), digits[1]
     types = InputTypes()
-    net = MultiTaskNet(FlatLinear, max_epochs=1, batch_size=-1, callbacks=[types]).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(FlatLinear, max_epochs=1, batch_size=-1, callbacks=[types]).fit(X, Y)
     assert types.data_.numpy().dtype == dtype
     assert np.shares_memory(types.data_.numpy(), X)
     assert types.batches_ == {types.data_.dtype}
@@ -110,7 +110,7 @@ class InPlace(MLP):
 def test_module_that_works_in_place_leaves_the_inputs_alone(digits, tmp_path):
     X, Y = digits[0].astype(np.float32), digits[1]
     np.save(tmp_path / "X.npy", X)
-    net = MultiTaskNet(InPlace, max_epochs=1, iterator_train__shuffle=False, random_state=0)
+    net = MultiTaskNet.stg_mtl(InPlace, max_epochs=1, iterator_train__shuffle=False, random_state=0)
     expected = clone(net).fit(X.tolist(), Y).predict_proba(X.tolist())
     for inputs in (X, np.load(tmp_path / "X.npy", mmap_mode="r"), torch.as_tensor(X)):
         before = np.asarray(inputs).copy()
@@ -139,7 +139,7 @@ class ByName(nn.Module):
 def test_dict_of_inputs_goes_to_the_module_by_name(digits):
     X, Y = digits
     inputs = {"pixels": X, "which": Y[:, 13]}  # ints stay ints, for embeddings
-    net = MultiTaskNet(ByName, max_epochs=20, lr=0.05, random_state=0)
+    net = MultiTaskNet.stg_mtl(ByName, max_epochs=20, lr=0.05, random_state=0)
     upside_down = f1_score(Y[:, 13], net.fit(inputs, Y).predict(inputs)[:, 13])
     assert upside_down > 0.95
 
@@ -153,20 +153,20 @@ def test_datasets_may_yield_dicts_and_tuples(digits):
     X, Y = digits[0][:200].astype(np.float32), digits[1][:200]
     params = {"max_epochs": 2, "iterator_train__shuffle": False, "random_state": 0}
     inputs = {"pixels": X, "which": Y[:, 13]}
-    expected = MultiTaskNet(ByName, **params).fit(inputs, Y).predict_proba(inputs)
+    expected = MultiTaskNet.stg_mtl(ByName, **params).fit(inputs, Y).predict_proba(inputs)
     pairs = list(zip(X, Y[:, 13], strict=True))
     for module, samples in [
         (ByName, [{"pixels": x, "which": w} for x, w in pairs]),
         (ByPosition, pairs),
     ]:
         dataset = Pairs(samples, Y)
-        found = MultiTaskNet(module, **params).fit(dataset).predict_proba(dataset)
+        found = MultiTaskNet.stg_mtl(module, **params).fit(dataset).predict_proba(dataset)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_inputs_without_one_shape_forget_that_of_an_earlier_fit(digits):
     X, Y = digits
-    net = MultiTaskNet(max_epochs=1).fit(pd.DataFrame(X).add_prefix("pixel "), Y)
+    net = MultiTaskNet.stg_mtl(max_epochs=1).fit(pd.DataFrame(X).add_prefix("pixel "), Y)
     assert net.n_features_in_ == len(net.feature_names_in_) == 64
     inputs = {"pixels": X, "which": Y[:, 13]}
     net.set_params(module=ByName).fit(inputs, Y)
@@ -428,8 +428,8 @@ def test_bad_data_is_refused_before_training(digits, small_net, change, error, m
         ),
         (
             {"batch_size": 0},
-            "The 'batch_size' parameter of MultiTaskNet must be an int in the range [1, inf) or a "
-            "int among {-1}. Got 0 instead.",
+            "The 'batch_size' parameter of MultiTaskNet must be an int in the range [1, inf), a "
+            "int among {-1} or a str among {'auto'}. Got 0 instead.",
         ),
         (
             {"random_state": "seed"},
@@ -528,11 +528,11 @@ def test_callbacks_can_be_set_before_fit(digits):
         lambda net, X, y: (net.predict(X) == y).mean(), name="own", on_train=True
     )
     nets = [
-        MultiTaskNet(max_epochs=2, random_state=0, callbacks=[scoring]),
-        MultiTaskNet(max_epochs=2, random_state=0).set_params(callbacks=[scoring]),
-        MultiTaskNet(max_epochs=2, random_state=0, callbacks=[("mine", scoring)]).set_params(
-            callbacks__mine__on_train=True
-        ),
+        MultiTaskNet.stg_mtl(max_epochs=2, random_state=0, callbacks=[scoring]),
+        MultiTaskNet.stg_mtl(max_epochs=2, random_state=0).set_params(callbacks=[scoring]),
+        MultiTaskNet.stg_mtl(
+            max_epochs=2, random_state=0, callbacks=[("mine", scoring)]
+        ).set_params(callbacks__mine__on_train=True),
     ]
     found = [net.fit(X[:100], Y[:100]).history_[:, "own"] for net in nets]
     assert found[0] == found[1] == found[2]
@@ -541,7 +541,7 @@ def test_callbacks_can_be_set_before_fit(digits):
 def test_callbacks_of_a_fitted_net_can_be_replaced(digits):
     X, Y = digits
     stopping = {"train_split": ValidSplit(4), "callbacks": [("early", EarlyStopping(patience=1))]}
-    net = MultiTaskNet(max_epochs=2, **stopping).fit(X[:100], Y[:100])
+    net = MultiTaskNet.stg_mtl(max_epochs=2, **stopping).fit(X[:100], Y[:100])
     net.set_params(train_split=None, callbacks=None).fit(X[:100], Y[:100])
     net.set_params(**stopping, callbacks__early__patience=5).fit(X[:100], Y[:100])
     assert dict(net.callbacks_)["early"].patience == 5

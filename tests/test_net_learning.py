@@ -50,7 +50,7 @@ class SizesMLP(MLP):
     ids=["class", "subclass with **kwargs", "partial", "partial of the subclass", "function"],
 )
 def test_sizes_are_learned_from_the_data(mixed, module):
-    net = MultiTaskNet(module, max_epochs=1).fit(*mixed)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=1).fit(*mixed)
     assert net.task_outputs_ == (1, 3, 1, 5)
     assert net.n_tasks_ == 4
     assert net.n_features_in_ == 64
@@ -62,7 +62,7 @@ def test_sizes_are_learned_from_the_data(mixed, module):
 
 def test_module_learns_the_shape_of_a_sample(digits):
     X, Y = digits
-    net = MultiTaskNet(Linear, max_epochs=1).fit(X.reshape(-1, 2, 4, 8), Y[:, :3])
+    net = MultiTaskNet.stg_mtl(Linear, max_epochs=1).fit(X.reshape(-1, 2, 4, 8), Y[:, :3])
     assert net.module_.input_shape == (2, 4, 8)
     assert net.input_shape_ == (2, 4, 8)
     assert net.n_features_in_ == 2
@@ -70,7 +70,7 @@ def test_module_learns_the_shape_of_a_sample(digits):
 
 def test_given_module_arguments_win_over_learned_ones(digits):
     X, Y = digits
-    net = MultiTaskNet(SizesMLP, module__task_outputs="mine", max_epochs=1).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(SizesMLP, module__task_outputs="mine", max_epochs=1).fit(X, Y)
     assert net.module_.sizes == "mine"
 
 
@@ -78,7 +78,7 @@ def test_module_instance_is_copied_at_each_fit(digits):
     X, Y = digits
     module = MLP(n_features=64, n_outputs=15, hidden_units=(8,))
     before = copy.deepcopy(module.state_dict())
-    net = MultiTaskNet(module, max_epochs=1, random_state=0).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=1, random_state=0).fit(X, Y)
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
     assert net.module_ is not module
@@ -90,7 +90,7 @@ def test_module_instance_is_copied_at_each_fit(digits):
 def test_module_instance_with_other_parameters_is_built_anew(digits):
     X, Y = digits
     module = MLP(n_features=3, n_outputs=2)
-    net = MultiTaskNet(module, module__hidden_units=(5,), max_epochs=1).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(module, module__hidden_units=(5,), max_epochs=1).fit(X, Y)
     assert net.module_.heads.weight.shape == (15, 5)
     assert module.heads.weight.shape == (2, 64)
 
@@ -98,7 +98,9 @@ def test_module_instance_with_other_parameters_is_built_anew(digits):
 def test_images_through_the_small_cnn(digits):
     X, Y = digits
     X = X.reshape(-1, 1, 8, 8)
-    net = MultiTaskNet(SmallCNN, max_epochs=8, batch_size=32, random_state=0).fit(X, Y[:, :10])
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=8, batch_size=32, random_state=0).fit(
+        X, Y[:, :10]
+    )
     assert net.score(X, Y[:, :10]) > 0.8
 
 
@@ -108,7 +110,7 @@ def test_images_through_the_small_cnn(digits):
 def test_default_net_learns_the_digits():
     X, Y = load_digit_tasks(return_X_y=True)
     Y = Y[:, :14]  # the last task is random
-    net = MultiTaskNet(random_state=0).fit(X[:1200], Y[:1200])
+    net = MultiTaskNet.stg_mtl(random_state=0).fit(X[:1200], Y[:1200])
     assert len(net.history_) == 50
     assert net.score(X[:1200], Y[:1200]) > 0.88
     assert net.score(X[1200:], Y[1200:]) > 0.8
@@ -117,7 +119,7 @@ def test_default_net_learns_the_digits():
 
 def test_binary_and_multiclass_tasks_are_learned_together(mixed):
     X, Y = mixed
-    net = MultiTaskNet(max_epochs=40, lr=0.01, pos_label="odd", random_state=0).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(max_epochs=40, lr=0.01, pos_label="odd", random_state=0).fit(X, Y)
     predicted = net.predict(X)
     assert predicted.shape == Y.shape
     for t in range(4):
@@ -422,5 +424,5 @@ def test_missing_labels_do_not_count_in_the_score(digits, small_net):
 def test_net_learns_from_half_of_the_labels(digits):
     X, Y = digits
     Y = Y[:, :14]
-    net = MultiTaskNet(max_epochs=30, lr=0.005, random_state=0).fit(X, hide(Y, 0.5))
+    net = MultiTaskNet.stg_mtl(max_epochs=30, lr=0.005, random_state=0).fit(X, hide(Y, 0.5))
     assert net.score(X, Y) > 0.85

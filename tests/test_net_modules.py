@@ -48,8 +48,8 @@ def test_list_of_outputs_equals_one_tensor(mixed, flat):
             return torch.cat([head(x) for head in self.heads], dim=1)
 
     params = {"max_epochs": 2, "random_state": 0}
-    listed = MultiTaskNet(Heads, module__flat=flat, **params).fit(X, Y)
-    joined = MultiTaskNet(Joined, **params).fit(X, Y)
+    listed = MultiTaskNet.stg_mtl(Heads, module__flat=flat, **params).fit(X, Y)
+    joined = MultiTaskNet.stg_mtl(Joined, **params).fit(X, Y)
     for p, q in zip(listed.predict_proba(X), joined.predict_proba(X), strict=True):
         np.testing.assert_array_equal(p, q)
 
@@ -117,7 +117,7 @@ _LISTS = (
 def test_module_that_does_not_fit_the_tasks_is_refused_before_training(mixed, output, message):
     steps = TrainingSteps()
     Misfit.trained = 0
-    net = MultiTaskNet(Misfit, module__output=output, callbacks=[steps])
+    net = MultiTaskNet.stg_mtl(Misfit, module__output=output, callbacks=[steps])
     with refuses(ValueError, message):
         net.fit(*mixed)
     assert Misfit.trained == steps.n_steps_ == 0
@@ -145,7 +145,7 @@ class Normed(nn.Module):
 
 
 def test_trying_the_module_leaves_no_trace_in_it(digits):
-    net = MultiTaskNet(Normed, max_epochs=1, batch_size=-1).fit(*digits)
+    net = MultiTaskNet.stg_mtl(Normed, max_epochs=1, batch_size=-1).fit(*digits)
     assert net.module_.norm.num_batches_tracked == 1
 
 
@@ -154,7 +154,7 @@ def test_last_batch_of_one_is_refused_before_training_where_the_module_cannot_ta
     digits, n_samples, batch_size
 ):
     X, Y = digits[0][:n_samples], np.arange(2 * n_samples).reshape(-1, 2) // 3 % 2
-    net = MultiTaskNet(Normed, max_epochs=1, batch_size=batch_size)
+    net = MultiTaskNet.stg_mtl(Normed, max_epochs=1, batch_size=batch_size)
     message = (
         "The module Normed cannot train on a batch of one sample, which "
         f"batch_size={batch_size} leaves of {n_samples} samples: "
@@ -179,7 +179,7 @@ def test_last_batch_of_one_changes_nothing_where_the_module_can_take_it(digits):
             return self.layer(self.drop(self.norm(x.reshape(-1, 8, 8)).flatten(1)))
 
     X, Y = (part[:33] for part in digits)
-    net = MultiTaskNet(PerSample, max_epochs=2, batch_size=32, random_state=0).fit(X, Y)
+    net = MultiTaskNet.stg_mtl(PerSample, max_epochs=2, batch_size=32, random_state=0).fit(X, Y)
     assert net.module_.norm.num_batches_tracked == 4
     plain = clone(net)
     plain._try_last_batch = lambda dataset: None
@@ -201,7 +201,7 @@ def test_module_that_names_nothing_is_given_all_sizes(digits, base):
         def forward(self, x):
             return self.layer(x)
 
-    MultiTaskNet(Anything, max_epochs=1).fit(digits[0], digits[1][:, :3])
+    MultiTaskNet.stg_mtl(Anything, max_epochs=1).fit(digits[0], digits[1][:, :3])
     named = {"input_shape": (64,)}
     everything = named | {"n_features": 64, "n_outputs": 3, "task_outputs": (1, 1, 1)}
     assert given == (everything if base is nn.Module else named)
@@ -233,21 +233,21 @@ def test_use_before_fit_is_refused(digits, method):
     )
     arguments = digits if method == "score" else digits[:1]
     with refuses(NotFittedError, message):
-        getattr(MultiTaskNet(), method)(*arguments)
+        getattr(MultiTaskNet.stg_mtl(), method)(*arguments)
 
 
 def test_classes_and_initialize_before_fit():
-    assert not hasattr(MultiTaskNet(), "classes_")
+    assert not hasattr(MultiTaskNet.stg_mtl(), "classes_")
     message = (
         "MultiTaskNet learns the sizes of its module from the data: call fit instead of initialize."
     )
     with refuses(NotFittedError, message):
-        MultiTaskNet().initialize()
+        MultiTaskNet.stg_mtl().initialize()
 
 
 def test_clone_has_the_parameters_and_not_the_weights(digits):
     weight = np.linspace(1, 2, 15)
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module__hidden_units=(3,),
         task_weight=weight,
         class_weight={1: 2},
@@ -311,7 +311,7 @@ def test_unfitted_net_survives_a_round_trip(digits, small_net):
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 def test_global_random_state_is_untouched(digits):
     X, Y = digits
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module__dropout=0.5, max_epochs=2, train_split=ValidSplit(0.2), random_state=0
     )
     net.fit(X, Y).partial_fit(X, Y)
@@ -325,7 +325,9 @@ def test_global_random_state_is_untouched(digits):
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 def test_fits_in_threads_equal_fits_in_turn(digits):
     X, Y = digits
-    nets = [MultiTaskNet(module__dropout=0.5, max_epochs=5, random_state=s) for s in range(4)]
+    nets = [
+        MultiTaskNet.stg_mtl(module__dropout=0.5, max_epochs=5, random_state=s) for s in range(4)
+    ]
     expected = [clone(net).fit(X, Y).predict_proba(X) for net in nets]
     n_threads = torch.get_num_threads()
     with joblib.parallel_config(backend="threading", n_jobs=4):
@@ -337,7 +339,7 @@ def test_fits_in_threads_equal_fits_in_turn(digits):
 
 def test_same_seed_same_net_bitwise(digits):
     X, Y = digits
-    net = MultiTaskNet(module__dropout=0.3, max_epochs=3, train_split=ValidSplit(0.2))
+    net = MultiTaskNet.stg_mtl(module__dropout=0.3, max_epochs=3, train_split=ValidSplit(0.2))
     runs = []
     for seed in (7, 7, 8):
         np.random.seed(len(runs))

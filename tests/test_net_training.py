@@ -48,7 +48,7 @@ class State(Callback):
 
 
 def _early_stopping_net(*callbacks, **params):
-    return MultiTaskNet(
+    return MultiTaskNet.stg_mtl(
         module__hidden_units=(16,),
         max_epochs=60,
         lr=0.1,
@@ -186,7 +186,7 @@ def test_further_fit_parameters_go_to_the_module(digits):
         def forward(self, x, switch=1.0):
             return switch * super().forward(x)
 
-    net = MultiTaskNet(Switched, max_epochs=1).fit(X, Y, switch=0.0)
+    net = MultiTaskNet.stg_mtl(Switched, max_epochs=1).fit(X, Y, switch=0.0)
     no_weight = {"class_weight": None, "max_epochs": 1}
     np.testing.assert_allclose(
         net.set_params(**no_weight).fit(X, Y, switch=0.0).history_[0, "train_loss"],

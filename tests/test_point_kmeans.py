@@ -71,7 +71,7 @@ def test_it_groups_the_tasks_of_a_classifier():
     random = np.random.default_rng(0)
     X = random.normal(size=(120, 4)).astype(np.float32)
     Y = np.column_stack([X[:, 0] > 0, X[:, 0] > 0.2, random.integers(0, 2, 120)])
-    net = MultiTaskNet(max_epochs=8, lr=0.01)
+    net = MultiTaskNet.stg_mtl(max_epochs=8, lr=0.01)
     clf = GroupedMTLClassifier(
         net, make_pipeline(TaskGrouper(net), PointKMeans(2)), random_state=0
     ).fit(X, Y)
@@ -86,7 +86,7 @@ def test_rows_without_points_are_told_apart():
     random = np.random.default_rng(0)
     X = random.normal(size=(60, 4)).astype(np.float32)
     Y = np.column_stack([X > 0, X[:, 0] > 0.2])  # five tasks: an even number of columns
-    net = MultiTaskNet(module__hidden_units=(4,), max_epochs=2)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(4,), max_epochs=2)
     rows = TaskGrouper(net, output="isometric", random_state=0).fit_transform(X, Y)
     with pytest.warns(UserWarning, match="'isometric'.* hold no points: use output='raw'"):
         PointKMeans(2).fit(rows[:, : 2 * (rows.shape[1] // 2)])

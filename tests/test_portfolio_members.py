@@ -34,7 +34,7 @@ def data(digits):
 
 @pytest.fixture
 def tiny_net():
-    return MultiTaskNet(module__hidden_units=(8,), max_epochs=3, lr=0.02, batch_size=64)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(8,), max_epochs=3, lr=0.02, batch_size=64)
 
 
 def linear():
@@ -213,7 +213,7 @@ def test_members_see_encoded_labels_with_the_positive_class_as_one(fits):
     sick = np.array(["a_sick", "well"])[np.arange(40) // 2 % 2]
     kind = np.array(["x", "y", "z", "z"])[np.arange(40) // 4 % 4]
     Y = pd.DataFrame({"answer": answer, "sick": sick, "kind": kind})
-    net = MultiTaskNet(max_epochs=1, pos_label={"sick": "a_sick"})
+    net = MultiTaskNet.stg_mtl(max_epochs=1, pos_label={"sick": "a_sick"})
     clf = PortfolioClassifier([("spy", Spy("many")), ("net", net)], cv=2).fit(X, Y)
     np.testing.assert_array_equal(fits[-1][1][:, 0], Y["answer"] == "yes")
     np.testing.assert_array_equal(fits[-1][1][:, 1], sick == "a_sick")
@@ -229,7 +229,7 @@ def test_probabilities_are_those_of_the_second_class_whichever_is_positive(data)
     Y = pd.DataFrame({"size": Y[:, 0], "parity": said})
     probas = []
     for positive in ("even", "odd"):
-        net = MultiTaskNet(max_epochs=30, lr=0.01, pos_label={"parity": positive})
+        net = MultiTaskNet.stg_mtl(max_epochs=30, lr=0.01, pos_label={"parity": positive})
         clf = PortfolioClassifier([("net", net)], cv=2, random_state=0).fit(X, Y)
         proba = clf.predict_proba(X)[:, 1]
         assert ((proba > 0.5) == (said == "odd")).mean() > 0.9
@@ -308,7 +308,7 @@ class NoTraining(Callback):
 )
 def test_a_member_that_takes_no_weights_is_refused_by_name(data, member):
     X, Y = data
-    members = [("net", MultiTaskNet(callbacks=[NoTraining()])), ("unweighted", member)]
+    members = [("net", MultiTaskNet.stg_mtl(callbacks=[NoTraining()])), ("unweighted", member)]
     with pytest.raises(ValueError, match=r"Member 'unweighted' .* must take sample_weight in fit"):
         PortfolioClassifier(members).fit(X, Y, sample_weight=np.ones(240))
 
@@ -364,16 +364,22 @@ def test_routing_gives_members_what_they_request(data, fits):
             "must be a classifier with predict_proba",
         ),
         ([("a", RandomForestClassifier(-1))], "Member 'a' of PortfolioClassifier cannot be fitted"),
-        ([("a", MultiTaskNet(lr=-1.0))], "Member 'a' of PortfolioClassifier cannot be fitted"),
+        (
+            [("a", MultiTaskNet.stg_mtl(lr=-1.0))],
+            "Member 'a' of PortfolioClassifier cannot be fitted",
+        ),
         (
             [("a", GroupedMTLClassifier(n_groups=9))],
             "Member 'a' of PortfolioClassifier cannot be fitted: The 'n_groups' parameter",
         ),
-        ([("a", MultiTaskNet(module__wrong=1))], "Member 'a' of PortfolioClassifier cannot be"),
+        (
+            [("a", MultiTaskNet.stg_mtl(module__wrong=1))],
+            "Member 'a' of PortfolioClassifier cannot be",
+        ),
     ],
 )
 def test_wrong_members_are_refused_before_any_trains(data, members, message):
-    net = MultiTaskNet(callbacks=[NoTraining()])
+    net = MultiTaskNet.stg_mtl(callbacks=[NoTraining()])
     first = [("first", net)] if members and members != [("a", "drop")] else []
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         PortfolioClassifier(first + members).fit(*data)
@@ -401,7 +407,7 @@ def test_a_chain_is_refused_where_a_task_has_more_classes(data):
     ],
 )
 def test_bad_parameters_are_refused_before_training(data, params, message):
-    members = [("net", MultiTaskNet(callbacks=[NoTraining()]))]
+    members = [("net", MultiTaskNet.stg_mtl(callbacks=[NoTraining()]))]
     with pytest.raises(ValueError, match=re.escape(message)):
         PortfolioClassifier(**{"members": members, **params}).fit(*data)
 

@@ -35,7 +35,7 @@ def data(digits):
 
 @pytest.fixture
 def tiny_net():
-    return MultiTaskNet(module__hidden_units=(8,), max_epochs=3, lr=0.02, batch_size=64)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(8,), max_epochs=3, lr=0.02, batch_size=64)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,9 @@ def tasks():
 
 
 def tiny(**params):
-    return MultiTaskNet(module__hidden_units=(4,), **{"max_epochs": 2, "lr": 0.05, **params})
+    return MultiTaskNet.stg_mtl(
+        module__hidden_units=(4,), **{"max_epochs": 2, "lr": 0.05, **params}
+    )
 
 
 def ends(function, seconds=60):
@@ -181,8 +183,8 @@ if __name__ == "__main__":
     Y = (X[:, :3] > 0).astype(int)
     schedule = [("rate", LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.5**epoch))]
     for net in (
-        MultiTaskNet(MyNet, max_epochs=1, callbacks=schedule),
-        MultiTaskNet(functools.partial(MyNet, width=3), max_epochs=1),
+        MultiTaskNet.stg_mtl(MyNet, max_epochs=1, callbacks=schedule),
+        MultiTaskNet.stg_mtl(functools.partial(MyNet, width=3), max_epochs=1),
         MyMultiTaskNet(MyNet, max_epochs=1),
     ):
         net.set_params(random_state=0)
@@ -190,9 +192,9 @@ if __name__ == "__main__":
         alone = GroupedMTLClassifier.stl(net).fit(X, Y)
         assert all(type(s.module_) is MyNet for s in clf.specialists_)
         np.testing.assert_allclose(clf.predict_proba(X), alone.predict_proba(X), atol=1e-5)
-    TaskGrouper(MultiTaskNet(MyNet, max_epochs=1), source="stl", n_jobs=2).fit(X, Y)
+    TaskGrouper(MultiTaskNet.stg_mtl(MyNet, max_epochs=1), source="stl", n_jobs=2).fit(X, Y)
     found = cross_validate(
-        MultiTaskNet(MyNet, max_epochs=1), X, Y, cv=2, n_jobs=2, return_estimator=True
+        MultiTaskNet.stg_mtl(MyNet, max_epochs=1), X, Y, cv=2, n_jobs=2, return_estimator=True
     )
     assert all(type(net.module_) is MyNet for net in found["estimator"])
     print("trained")

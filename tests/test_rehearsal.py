@@ -29,7 +29,7 @@ def no_training():
 
 
 def net(**params):
-    return MultiTaskNet(module__hidden_units=(4,), max_epochs=3, random_state=0, **params)
+    return MultiTaskNet.stg_mtl(module__hidden_units=(4,), max_epochs=3, random_state=0, **params)
 
 
 class Nan(MLP):
@@ -139,7 +139,7 @@ def test_arguments_of_forward_are_those_of_the_trial_too():
         def forward(self, x, scale):
             return super().forward(x) * scale
 
-    fitted = MultiTaskNet(Scaled, max_epochs=1).partial_fit(X, Y, scale=2.0)
+    fitted = MultiTaskNet.stg_mtl(Scaled, max_epochs=1).partial_fit(X, Y, scale=2.0)
     assert len(fitted.history) == 1
 
 
@@ -193,7 +193,7 @@ def test_new_options_of_the_optimizer_hold_from_then_on(name, go_on):
 @pytest.mark.parametrize("module", [MLP, MLP(2, 4, hidden_units=(4,))])
 def test_copies_go_on_with_what_is_the_same(module, twin):
     params = {"optimizer__param_groups": [("heads*", {"lr": 0.1})]}
-    fitted = MultiTaskNet(module, max_epochs=1, **params).fit(X, Y)
+    fitted = MultiTaskNet.stg_mtl(module, max_epochs=1, **params).fit(X, Y)
     assert len(twin(fitted).partial_fit(X, Y).history) == 2
 
 
@@ -235,9 +235,9 @@ class Keeps(torch.nn.Linear):
 
 @pytest.mark.parametrize("strategy", ["sequential", "stacked"])
 def test_modules_that_keep_their_last_output_can_be_copied(strategy):
-    fitted = MultiTaskNet(Keeps, max_epochs=1, random_state=0).fit(X, Y)
-    assert MultiTaskNet(fitted.module_, max_epochs=1).fit(X, Y).history
-    grouped = GroupedMTLClassifier.stl(MultiTaskNet(Keeps, max_epochs=1), strategy=strategy)
+    fitted = MultiTaskNet.stg_mtl(Keeps, max_epochs=1, random_state=0).fit(X, Y)
+    assert MultiTaskNet.stg_mtl(fitted.module_, max_epochs=1).fit(X, Y).history
+    grouped = GroupedMTLClassifier.stl(MultiTaskNet.stg_mtl(Keeps, max_epochs=1), strategy=strategy)
     for one in (fitted, grouped.fit(X, Y)):
         np.testing.assert_array_equal(copy.deepcopy(one).predict_proba(X), one.predict_proba(X))
 

@@ -146,7 +146,7 @@ def test_pretrained_weights_see_images_as_they_were_trained(images, pretrained, 
 def test_a_net_starts_from_pretrained_weights(images, pretrained):
     X, Y = images
     state, _ = pretrained
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         ResNet18,
         module__weights="DEFAULT",
         callbacks=[Freezer("trunk.*")],
@@ -225,7 +225,7 @@ def test_images_of_another_range_are_an_error_before_training(images, pretrained
         "normalised": (X - np.float32(127)) / 60,
         "16 bits": X.astype(np.int32) * 256,
     }[scale]
-    net = MultiTaskNet(ResNet18, module__weights="DEFAULT", max_epochs=1)
+    net = MultiTaskNet.stg_mtl(ResNet18, module__weights="DEFAULT", max_epochs=1)
     with pytest.raises(ValueError, match="normalize of ResNet18 is for ImageNet, by images of uin"):
         net.fit(X, Y)
     assert not net.history_
@@ -284,7 +284,7 @@ def test_a_missing_or_broken_torchvision_is_named_when_needed(monkeypatch, error
 
 def test_a_batch_of_one_small_image_is_an_error_that_helps(images):
     X, Y = images
-    net = MultiTaskNet(ResNet18, batch_size=11, max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(ResNet18, batch_size=11, max_epochs=1, random_state=0)
     with pytest.raises(ValueError, match="iterator_train__drop_last=True or another batch_size"):
         net.fit(X, Y)
     net.set_params(iterator_train__drop_last=True).fit(X, Y)
@@ -298,21 +298,21 @@ def test_nets_are_reproducible_survive_pickle_and_follow_permuted_tasks(images):
     X, Y = images
     with torch.random.fork_rng([]):
         module = ResNet18(n_outputs=3, input_shape=X.shape[1:])
-    net = MultiTaskNet(module, max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(module, max_epochs=1, random_state=0)
     proba = net.fit(X, Y).predict_proba(X)
     np.testing.assert_array_equal(clone(net).fit(X, Y).predict_proba(X), proba)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(net)).predict_proba(X), proba)
     order = [2, 0, 1]
     with torch.no_grad():
         module.heads.weight.copy_(module.heads.weight[order])
-    permuted = MultiTaskNet(module, max_epochs=1, random_state=0).fit(X, Y[:, order])
+    permuted = MultiTaskNet.stg_mtl(module, max_epochs=1, random_state=0).fit(X, Y[:, order])
     permuted = permuted.predict_proba(X)
     np.testing.assert_allclose(permuted, proba[:, order], atol=1e-4)
 
 
 def test_the_whole_method_runs_on_a_resnet(images):
     X, Y = images
-    net = MultiTaskNet(ResNet18, max_epochs=1)
+    net = MultiTaskNet.stg_mtl(ResNet18, max_epochs=1)
     grouping = make_pipeline(TaskGrouper(net, snapshot_epochs=1), FuzzyKMeans(2))
     clf = GroupedMTLClassifier(net, grouping, random_state=0).fit(X, Y)
     assert clf.predict_proba(X).shape == (12, 3)
@@ -325,8 +325,8 @@ def test_the_whole_method_runs_on_a_resnet(images):
 
 def test_specialists_take_their_heads_from_a_net_of_more_tasks(images):
     X, Y = images
-    both = MultiTaskNet(ResNet18, max_epochs=1, random_state=0).fit(X, Y)
-    one = MultiTaskNet(ResNet18, max_epochs=1, random_state=1).fit(X, Y[:, [2]])
+    both = MultiTaskNet.stg_mtl(ResNet18, max_epochs=1, random_state=0).fit(X, Y)
+    one = MultiTaskNet.stg_mtl(ResNet18, max_epochs=1, random_state=1).fit(X, Y[:, [2]])
     one.load_tasks(both, np.array([2]))
     np.testing.assert_allclose(one.predict_proba(X)[:, 0], both.predict_proba(X)[:, 2], atol=1e-6)
 
@@ -336,7 +336,7 @@ def test_affinities_of_a_resnet_equal_their_equation(images):
     torch.manual_seed(0)
     module = ResNet18(n_outputs=3, input_shape=(3, 32, 32))
     lr = 1e-3
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module, lr=lr, batch_size=-1, max_epochs=1, class_weight=None, random_state=0
     )
     found = InterTaskAffinity(net, every=1).fit(X, Y).affinity_
@@ -368,4 +368,4 @@ def test_affinities_of_a_resnet_equal_their_equation(images):
 def test_images_with_channels_last_are_refused(images):
     X, Y = images
     with pytest.raises(ValueError, match=r"give np\.moveaxis\(X, -1, 1\)"):
-        MultiTaskNet(ResNet18).fit(np.moveaxis(X, 1, -1), Y)
+        MultiTaskNet.stg_mtl(ResNet18).fit(np.moveaxis(X, 1, -1), Y)

@@ -30,7 +30,7 @@ def table():
 
 def net(**params):
     params = {"module__hidden_units": (8,), "max_epochs": 3, "input_scaling": "robust"} | params
-    return MultiTaskNet(**params, random_state=0)
+    return MultiTaskNet.stg_mtl(**params, random_state=0)
 
 
 def literal(X, fitted_on):

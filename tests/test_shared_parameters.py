@@ -72,13 +72,13 @@ def test_unknown_shared_parameters_are_an_error_before_training(digits, make, mo
 
     rule = f"The module {module.__name__} must name the parameters that all tasks share"
     with pytest.raises(ValueError, match=rule) as error:
-        make(MultiTaskNet(module, callbacks=[Unreached()])).fit(X, Y)
+        make(MultiTaskNet.stg_mtl(module, callbacks=[Unreached()])).fit(X, Y)
     assert str(error.value).endswith(message)
 
 
 def test_a_list_of_shared_parameters_and_frozen_ones(partly_labelled):
     X, Y = partly_labelled
-    net = MultiTaskNet(Listed, max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(Listed, max_epochs=1, random_state=0)
     data = net._check_data(X, Y, None)
     net._prepare(data, seed=0)
     assert list(TaskProbe(net).shared) == ["module.layers.0.weight", "module.layers.0.bias"]
@@ -88,14 +88,14 @@ def test_a_list_of_shared_parameters_and_frozen_ones(partly_labelled):
 
 def test_no_hidden_layer_and_no_loss_a_task_are_errors(digits):
     with pytest.raises(ValueError, match="MLP has no shared parameter that is trained"):
-        InterTaskAffinity(MultiTaskNet(module__hidden_units=())).fit(*digits)
+        InterTaskAffinity(MultiTaskNet.stg_mtl(module__hidden_units=())).fit(*digits)
 
     class Total(nn.Module):
         def forward(self, logits, target):
             return F.binary_cross_entropy_with_logits(logits, target["codes"].float())
 
     with pytest.raises(ValueError, match="'criterion' parameter of the estimator must be Multi"):
-        InterTaskAffinity(MultiTaskNet(criterion=Total)).fit(*digits)
+        InterTaskAffinity(MultiTaskNet.stg_mtl(criterion=Total)).fit(*digits)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ RULE = "The 'cv' parameter of PortfolioClassifier must "
 )
 def test_bad_splits_are_refused_before_training(cv, message):
     X = np.random.RandomState(0).rand(40, 3)
-    net = MultiTaskNet(callbacks=[NoTraining()])
+    net = MultiTaskNet.stg_mtl(callbacks=[NoTraining()])
     with pytest.raises(ValueError, match=message):
         PortfolioClassifier([("net", net)], cv=cv).fit(X, (X[:, :2] > 0.5).astype(int))
 
@@ -136,7 +136,7 @@ def test_splits_whose_held_out_samples_are_all_needed_are_refused_before_trainin
     Y = (X[:, :2] > 0.5).astype(int)
     Y[:, 0] = 0
     Y[7, 0] = 1
-    net = MultiTaskNet(callbacks=[NoTraining()])
+    net = MultiTaskNet.stg_mtl(callbacks=[NoTraining()])
     cv = [(np.delete(np.arange(40), 7), [7])]
     clf = PortfolioClassifier([("net", net)], cv=cv)
     with pytest.raises(ValueError, match=RULE):

@@ -28,12 +28,12 @@ def table():
 @pytest.fixture
 def net():
     return MultiTaskNet(
-        TabM,
         module__n_members=3,
         module__hidden_units=(8, 8),
         batch_size=64,
         max_epochs=3,
         lr=0.01,
+        input_scaling=None,
         random_state=0,
     )
 

@@ -34,7 +34,7 @@ class Recorded(Callback):
 @pytest.mark.usefixtures("assert_global_random_state_untouched")
 def test_data_map_equals_a_literal_transcription_on_a_recorded_run(digits):
     X, Y = digits
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module__hidden_units=(16,),
         module__dropout=0.3,  # the maps see what the training step saw
         max_epochs=6,
@@ -163,7 +163,7 @@ def test_single_task_source_trains_one_net_a_task_and_processes_change_nothing(d
 def test_similar_tasks_have_near_maps(digits):
     # "less than 5" and "5 or more" are one task told in two ways; random labels are like nothing.
     X, Y = digits
-    grouper = TaskGrouper(MultiTaskNet(max_epochs=20, lr=0.005), random_state=0)
+    grouper = TaskGrouper(MultiTaskNet.stg_mtl(max_epochs=20, lr=0.005), random_state=0)
     distance = squareform(pdist(grouper.fit_transform(X, Y)))
     np.fill_diagonal(distance, np.inf)
     assert distance[10].argmin() == 11
@@ -199,7 +199,7 @@ def test_tasks_do_not_look_alike_because_both_are_sparse(digits):
         rows = rng.rand(len(X)) < 0.8
         hidden[rows, easy] = np.nan
         hidden[rows if same_rows else rng.rand(len(X)) < 0.8, random] = np.nan
-        grouper = TaskGrouper(MultiTaskNet(max_epochs=30, lr=0.003), random_state=0)
+        grouper = TaskGrouper(MultiTaskNet.stg_mtl(max_epochs=30, lr=0.003), random_state=0)
         distance = squareform(pdist(grouper.fit_transform(X, hidden)))
         # The sparse easy task stays nearer to every other digit than to the sparse random one.
         assert distance[easy, 1:10].max() < distance[easy, random]
@@ -263,7 +263,7 @@ def test_any_module_can_make_the_maps(digits):
 
     X, Y = digits
     kinds = np.column_stack([Y[:, 0], Y[:, :10].argmax(axis=1)])
-    grouper = TaskGrouper(MultiTaskNet(Towers, max_epochs=3), random_state=0).fit(X, kinds)
+    grouper = TaskGrouper(MultiTaskNet.stg_mtl(Towers, max_epochs=3), random_state=0).fit(X, kinds)
     assert grouper.data_map_.shape == (2, 3, 600, 2)
     assert ((grouper.data_map_ >= 0) & (grouper.data_map_ <= 1)).all()
 

@@ -49,7 +49,7 @@ def no_training():
 
 
 def net(**params):
-    return MultiTaskNet(max_epochs=1, random_state=0, **params)
+    return MultiTaskNet.stg_mtl(max_epochs=1, random_state=0, **params)
 
 
 def maps(**params):

@@ -116,7 +116,7 @@ def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
     assert len(found.lacking) == 2
 
     X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    net = MultiTaskNet(max_epochs=1)
+    net = MultiTaskNet.stg_mtl(max_epochs=1)
     grouped = {"grouped": GroupedMTLClassifier(net, n_groups=2)}
     single = {
         "STL": GroupedMTLClassifier.stl(net),
@@ -162,7 +162,7 @@ def test_baselines_that_are_made_can_be_named(data, small_net):
 
 def test_one_task_has_nothing_to_group():
     X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    found = compare(X, X[:, 0] > 0, MultiTaskNet(max_epochs=1), seeds=2)
+    found = compare(X, X[:, 0] > 0, MultiTaskNet.stg_mtl(max_epochs=1), seeds=2)
     assert (found.candidates, found.grouped) == (["GroupedMTLClassifier"], [])
     assert found.verdict.startswith("Only baselines were compared")
 

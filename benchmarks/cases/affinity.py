@@ -44,10 +44,10 @@ def one_batch(size, repeats):
     # One thread for both sides: more only slow nets this small down.
     with torch_threads(1):
         X, Y = make_tasks(1_000, 40, (64,))
-        small = MultiTaskNet(module__hidden_units=(64, 64), device="cpu")
+        small = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), device="cpu")
         yield from batch_rows("40 tasks, MLP 64-64, batch 128", small, X, Y, 4 * repeats, (3, 10))
         X, Y = make_tasks(256, 10, (3, 32, 32))
-        convolutions = MultiTaskNet(
+        convolutions = MultiTaskNet.stg_mtl(
             SmallCNN, module__dropout=0.0, batch_size=32, device="cpu"
         )  # without dropout: the literal loop would need the masks
         yield from batch_rows("10 tasks, small CNN, batch 32", convolutions, X, Y, repeats, (0, 0))
@@ -80,7 +80,7 @@ def batch_rows(name, net, X, Y, repeats, at_least):
 def whole_training(size, repeats):
     n_samples, epochs = 5_000, 20 if size == "full" else 5
     X, Y = make_tasks(n_samples, 40, (64,))
-    net = MultiTaskNet(
+    net = MultiTaskNet.stg_mtl(
         module__hidden_units=(64, 64), max_epochs=epochs, random_state=0, device="cpu"
     )
     found = {

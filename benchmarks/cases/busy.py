@@ -42,9 +42,11 @@ def beside_a_busy_process(size, repeats):
     X, Y = make_tasks(n_samples, 12, (20,))
     membership = np.random.default_rng(0).dirichlet(np.ones(3), 12)
     nets = {
-        "MLP 64": MultiTaskNet(module__hidden_units=(64,), max_epochs=5, random_state=0),
-        "MLP 128-128": MultiTaskNet(module__hidden_units=(128, 128), max_epochs=5, random_state=0),
-        "batch norm": MultiTaskNet(BatchNormed, max_epochs=5, random_state=0),
+        "MLP 64": MultiTaskNet.stg_mtl(module__hidden_units=(64,), max_epochs=5, random_state=0),
+        "MLP 128-128": MultiTaskNet.stg_mtl(
+            module__hidden_units=(128, 128), max_epochs=5, random_state=0
+        ),
+        "batch norm": MultiTaskNet.stg_mtl(BatchNormed, max_epochs=5, random_state=0),
     }
     for kind, net in nets.items():
         clf = GroupedMTLClassifier(net, membership).fit(X[:2_000], Y[:2_000])

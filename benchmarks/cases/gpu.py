@@ -37,7 +37,7 @@ def gpu(size, repeats):
     n_nets, n_samples = 20, 20_000 if size == "full" else 4_000
     X, Y = make_tasks(n_samples, 15, (3, 32, 32))
     for module in (SmallCNN, ResNet18):
-        net = MultiTaskNet(module, max_epochs=1, batch_size=512)
+        net = MultiTaskNet.stg_mtl(module, max_epochs=1, batch_size=512)
         data = net._check_data(X, Y, None)
         name = f"{module.__name__}, {n_samples:,} images"
 

@@ -22,7 +22,7 @@ def grid_search(size, repeats):
     X, Y = bunch.data, bunch.target
     if size == "quick":
         X, Y = X[::3], Y[::3]
-    net = MultiTaskNet(max_epochs=20 if size == "full" else 5, module__hidden_units=(32,))
+    net = MultiTaskNet.stg_mtl(max_epochs=20 if size == "full" else 5, module__hidden_units=(32,))
     trainings = {}
 
     def search(memory):

@@ -23,7 +23,7 @@ def tasks(n_samples, n_tasks):
 
 
 def grouper(n_snapshots, output="isometric"):
-    net = MultiTaskNet(max_epochs=n_snapshots, batch_size=1024, module__hidden_units=(16,))
+    net = MultiTaskNet.stg_mtl(max_epochs=n_snapshots, batch_size=1024, module__hidden_units=(16,))
     return TaskGrouper(net, snapshot_epochs="all", output=output, random_state=0)
 
 

@@ -12,7 +12,9 @@ RECIPE = {"n_groups": 3, "random_state": 0}
 def portfolio(size, repeats):
     bunch = load_digit_tasks()
     X, Y = bunch.data, bunch.target
-    net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=50 if size == "full" else 15)
+    net = MultiTaskNet.stg_mtl(
+        module__hidden_units=(64, 64), max_epochs=50 if size == "full" else 15
+    )
     plain = GroupedMTLClassifier(net, **RECIPE)
     members = [
         ("all_tasks", GroupedMTLClassifier.mtl(net)),

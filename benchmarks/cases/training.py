@@ -85,7 +85,7 @@ def fit(net, X, Y, snapshot_epochs=None):
 def one_net(size, repeats):
     n_samples, epochs = 20_000, 10 if size == "full" else 5
     X, Y = make_tasks(n_samples, 100, (64,))
-    net = MultiTaskNet(module__hidden_units=(128,), max_epochs=epochs, random_state=0)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(128,), max_epochs=epochs, random_state=0)
     snapshots = frozenset(range(epochs // 5, epochs + 1, epochs // 5))  # 5, the default
 
     def module():
@@ -126,7 +126,7 @@ def one_net(size, repeats):
 def one_cnn(size, repeats):
     n_samples = 2_000 if size == "full" else 512
     X, Y = make_tasks(n_samples, 10, (3, 32, 32))
-    net = MultiTaskNet(SmallCNN, max_epochs=1, random_state=0)
+    net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1, random_state=0)
     fit(clone(net), X[:128], Y[:128], {1})
     name = f"{n_samples:,} images 3 x 32 x 32, 10 tasks"
     times = compare(lambda: fit(clone(net), X, Y, {1}), lambda: fit(clone(net), X, Y), repeats)
@@ -181,7 +181,7 @@ def many_small_nets(size, repeats):
         return compare(lambda: train("auto"), lambda: train("sequential"), repeats)
 
     X, Y = make_tasks(n_samples, 15, (64,))
-    small = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=epochs)
+    small = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=epochs)
     for name, options in {
         "20 specialists, MLP 64-64, 15 tasks": {"n_nets": 20},
         "40 single-task nets, MLP 64-64": {"n_nets": 40, "single": True},
@@ -199,8 +199,18 @@ def many_small_nets(size, repeats):
             Y,
             5,
         ),
-        "5 specialists, batch norm": (MultiTaskNet(BatchNormed, max_epochs=epochs), X, Y, 5),
-        "3 specialists, small CNN": (MultiTaskNet(SmallCNN, max_epochs=1), images, of_images, 3),
+        "5 specialists, batch norm": (
+            MultiTaskNet.stg_mtl(BatchNormed, max_epochs=epochs),
+            X,
+            Y,
+            5,
+        ),
+        "3 specialists, small CNN": (
+            MultiTaskNet.stg_mtl(SmallCNN, max_epochs=1),
+            images,
+            of_images,
+            3,
+        ),
     }
     for name, arguments in others.items():
         times = compare_with_a_loop(*arguments)

@@ -62,11 +62,11 @@ class TabM(nn.Module):
         Number of features of the input. May be left out where `input_shape` is given.
     input_shape : tuple of int, default=None
         Shape of one sample; inputs of more than one dimension are flattened.
-    n_members : int, default=8
+    n_members : int, default=16
         The paper has 32.
     hidden_units : int or sequence of int, default=(256, 256)
         Width of each hidden layer, an int being one; at least one. The paper has three of 512.
-    dropout : float, default=0.2
+    dropout : float, default=0.3
         Probability of dropping a unit after each hidden layer. The paper has .1.
     activation : callable, default=torch.nn.ReLU
         Makes the module that follows each hidden layer.
@@ -95,9 +95,9 @@ class TabM(nn.Module):
         n_outputs: int,
         n_features: int | None = None,
         input_shape: Sequence[int] | None = None,
-        n_members: int = 8,
+        n_members: int = 16,
         hidden_units: int | Sequence[int] = (256, 256),
-        dropout: float = 0.2,
+        dropout: float = 0.3,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()

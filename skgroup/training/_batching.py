@@ -28,6 +28,7 @@ from skgroup.training.training_data import TrainingData
 
 __all__ = [
     "base_of",
+    "batch_size_for",
     "build_iterator",
     "check_batches",
     "check_split",
@@ -39,11 +40,19 @@ __all__ = [
 ]
 
 
+def batch_size_for(batch_size: int | str, n_samples: int) -> int:
+    """Samples of a training batch: as given, or, for "auto", a 32nd of them, from 16 to 256."""
+    if isinstance(batch_size, str):
+        return int(np.clip(round(n_samples / 32), 16, 256))
+    return batch_size
+
+
 def build_iterator(net: Any, dataset: Any, *, training: bool) -> Any:
     """The iterator over the batches of a dataset; what cannot be built is named."""
     name = "iterator_train" if training else "iterator_valid"
     options = net.get_params_for(name)
-    size: Any = options.get("batch_size", net.batch_size)
+    default = net.batch_size_ if training else net.prediction_batch_size
+    size: Any = options.get("batch_size", default)
     whole = not isinstance(size, bool) and isinstance(size, Integral)
     # None is how torch's DataLoader leaves batches to a sampler.
     by_sampler = size is None and options.keys() & {"sampler", "batch_sampler"}
@@ -95,7 +104,7 @@ def check_batches(net: Any, dataset: Any) -> int | None:
     if n_batches == 0:
         raise ValueError(
             f"The 'iterator_train' parameter must give at least one batch an epoch. Got none "
-            f"from the {len(dataset)} samples to train on, with batch_size={net.batch_size} "
+            f"from the {len(dataset)} samples to train on, with batch_size={net.batch_size_} "
             f"and {net.get_params_for('iterator_train')}: with drop_last, 'batch_size' must "
             "be at most the number of samples; a sampler must draw some."
         )
@@ -180,7 +189,7 @@ def learn_validation(net: Any, valid: Any) -> None:
                 )
     if not isinstance(net.criterion_, MultiTaskLoss):
         return
-    options = {"batch_size": net.batch_size} | net.get_params_for("iterator_valid")
+    options = {"batch_size": net.prediction_batch_size} | net.get_params_for("iterator_valid")
     size = options["batch_size"] if net.iterator_valid is BatchLoader else -1
     batches = observed.split(size if size > 0 else len(observed))
     met = torch.stack([len(batch) * batch.any(dim=0) for batch in batches]).sum(dim=0)

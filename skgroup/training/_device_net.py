@@ -18,12 +18,18 @@ from skgroup.training._going_on import check_param_groups
 
 __all__ = ["DeviceNet"]
 
+#: Samples of a batch in prediction, where `batch_size` is "auto".
+_PREDICTED_AT_A_TIME = 256
+
 
 class DeviceNet(NeuralNet):
     """A skorch net that finds its device, names what it cannot build, and changes nothing of an
     earlier fit while it is built."""
 
     device: Any
+    batch_size: Any
+    #: Samples of a training batch, -1 for all; learned in `fit` where `batch_size` is "auto".
+    batch_size_: int
 
     # -- building ------------------------------------------------------------------------------
 
@@ -120,6 +126,20 @@ class DeviceNet(NeuralNet):
         if prefix == "iterator_train" and not kwargs.keys() & {"sampler", "batch_sampler"}:
             kwargs.setdefault("shuffle", True)
         return kwargs
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Batches of a dataset, as in skorch."""
+        given = self.batch_size
+        self.batch_size = self.batch_size_ if training else self.prediction_batch_size
+        try:
+            return super().get_iterator(dataset, training=training)
+        finally:
+            self.batch_size = given
+
+    @property
+    def prediction_batch_size(self) -> int:
+        """Samples of a batch in prediction and validation, -1 for all."""
+        return _PREDICTED_AT_A_TIME if isinstance(self.batch_size, str) else self.batch_size
 
     def _autocast(self) -> torch.autocast:
         device = torch.device(self._device()).type

@@ -87,7 +87,7 @@ def try_module(net: Any, data: TrainingData, fit_params: dict[str, Any]) -> None
 
 def try_last_batch(net: Any, dataset: Any) -> None:
     """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
-    options = {"batch_size": net.batch_size} | net.get_params_for("iterator_train")
+    options = {"batch_size": net.batch_size_} | net.get_params_for("iterator_train")
     size, n_samples = options["batch_size"], len(dataset)
     if options.keys() & {"sampler", "batch_sampler"}:
         return

@@ -25,7 +25,7 @@ from skgroup._compat import (
     unchanged_on_error,
 )
 from skgroup._random import draw_seeds, local_seed
-from skgroup.nn import MLP, Dropout
+from skgroup.nn import MLP, Dropout, TabM
 from skgroup.tasks import (
     MISSING,
     OutputLayout,
@@ -37,6 +37,7 @@ from skgroup.tasks import (
 from skgroup.training._arguments import named_in_errors, wanted_arguments
 from skgroup.training._batching import (
     base_of,
+    batch_size_for,
     build_iterator,
     check_batches,
     check_split,
@@ -129,8 +130,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int, default=50
-    batch_size : int, default=128
-        -1 for all samples in one batch.
+    batch_size : int or "auto", default="auto"
+        -1 for all samples in one batch. "auto" is a 32nd of the samples that `fit` was given,
+        from 16 to 256, so that few samples make as many steps an epoch as many; and 256 for
+        predictions.
     task_weight : array-like of shape (n_tasks,), default=None
         Weight of each task's loss; all one if None. A Series is matched by the names of the tasks.
         Where the largest is not within 1e-4 and 1e4, ratios alone matter, as optimizers such as
@@ -247,17 +250,17 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def __init__(
         self,
-        module: Any = MLP,
+        module: Any = TabM,
         *,
         criterion: Any = MultiTaskLoss,
-        optimizer: Any = torch.optim.Adam,
-        lr: float = 1e-3,
-        max_epochs: int = 50,
-        batch_size: int = 128,
+        optimizer: Any = torch.optim.AdamW,
+        lr: float = 2e-3,
+        max_epochs: int = 30,
+        batch_size: int | str = "auto",
         task_weight: Any = None,
         class_weight: Any = "balanced",
         pos_label: Any = None,
-        input_scaling: str | None = None,
+        input_scaling: str | None = "robust",
         train_split: Any = None,
         device: Any = "auto",
         precision: str = "float32",
@@ -301,6 +304,27 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             torch_load_kwargs=torch_load_kwargs,
             **kwargs,
         )
+
+    @classmethod
+    def stg_mtl(cls, module: Any = MLP, **params: Any) -> MultiTaskNet:
+        """A net with the settings of STG-MTL: a plain net, trained the plain way.
+
+        No scaling of features, Adam with a learning rate of 1e-3, batches of 128, 50 epochs,
+        balanced classes.
+
+        Parameters
+        ----------
+        module : type of torch.nn.Module, or an instance, default=skgroup.nn.MLP
+        **params
+            Further parameters, and other values of those above.
+
+        Returns
+        -------
+        net : MultiTaskNet
+        """
+        recipe: dict[str, Any] = {"optimizer": torch.optim.Adam, "lr": 1e-3}
+        recipe |= {"batch_size": 128, "max_epochs": 50}
+        return cls(module, **{"input_scaling": None, **recipe, **params})
 
     # -- fitting -------------------------------------------------------------------------------
 
@@ -491,7 +515,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         dataset = data.dataset()
         with (
             local_seed(self.seed_ + 1 + len(self.history_)),
-            threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")),
+            threads_for(self.module_, self.batch_size_, self.learned_.get("input_shape")),
         ):
             callbacks = self.callbacks_
             self.callbacks_ = [*callbacks, *((type(cb).__name__, cb) for cb in extra_callbacks)]
@@ -536,6 +560,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self.learned_ = self._learned_arguments(data.X)
             if self._goes_on(resume):
                 check_same_tasks(self, before)
+        if not resume or not isinstance(self.batch_size, str):
+            self.batch_size_ = batch_size_for(self.batch_size, len(data.table.codes))
         class_weight = data.class_weight
         if class_weight is not None and not isinstance(self.class_weight, str):
             class_weight = near_one(class_weight)
@@ -837,7 +863,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         """Probabilities (batch, n_outputs), batch by batch."""
         self.check_is_fitted()
         layout = self._layout
-        with threads_for(self.module_, self.batch_size, self.learned_.get("input_shape")):
+        with threads_for(self.module_, self.batch_size_, self.learned_.get("input_shape")):
             # Scores of training batches are given logits that still know their gradient.
             for logits in self.forward_iter(X):
                 yield self._probability(layout, logits)

@@ -47,7 +47,11 @@ __all__ = [
 CONSTRAINTS: dict[str, Any] = {
     "lr": [Interval(Real, 0, None, closed="neither")],
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
-    "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+    "batch_size": [
+        Interval(Integral, 1, None, closed="left"),
+        Options(Integral, {-1}),
+        StrOptions({"auto"}),
+    ],
     "precision": [StrOptions({"float32", "bfloat16"})],
     "random_state": ["random_state"],
     "module": [nn.Module, callable],

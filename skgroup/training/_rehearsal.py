@@ -42,7 +42,7 @@ def try_step(net: Any, dataset: Any, batch: Any, **fit_params: Any) -> None:
     try:
         _try_loss(net, batch, output)
     except ValueError:
-        size = len(dataset) if net.batch_size == -1 else min(net.batch_size, len(dataset))
+        size = len(dataset) if net.batch_size_ == -1 else min(net.batch_size_, len(dataset))
         if size <= len(output):
             raise
         batch = trial_batch(dataset, n_samples=size)

@@ -47,7 +47,7 @@ def threads_for(
         Shape of one sample. Nets of images (and of what is not known) keep all threads: their
         weights say little of the work.
     """
-    weights = sum(p.numel() for p in module.parameters())
+    weights = sum(p.numel() for p in module.parameters()) * getattr(module, "n_members", 1)
     small = input_shape is not None and len(input_shape) == 1
     # A batch of all samples (-1) may be of any size.
     return one_thread(small and n_samples >= 0 and weights * n_samples < _WORTH_THREADS)

@@ -251,13 +251,13 @@ def stack_pays(nets: Sequence[MultiTaskNet], n_samples: int) -> bool:
     if len(nets) < 2 or any(isinstance(part, _CONVOLUTION) for part in module.modules()):
         return False
     weights = sum(p.numel() for p in module.parameters()) * getattr(module, "n_members", 1)
-    batch_size = nets[0].batch_size if nets[0].batch_size > 0 else n_samples
+    batch_size = nets[0].batch_size_ if nets[0].batch_size_ > 0 else n_samples
     return weights * batch_size <= _STACK_UP_TO
 
 
 def training_pays(nets: Sequence[MultiTaskNet], n_samples: int) -> bool:
     """Whether training nets like these as a stack was measured to be faster than a loop."""
-    batch_size = nets[0].batch_size if nets[0].batch_size > 0 else n_samples
+    batch_size = nets[0].batch_size_ if nets[0].batch_size_ > 0 else n_samples
     n_steps = nets[0].max_epochs * -(-n_samples // batch_size)
     return n_steps >= _TRAIN_FROM and stack_pays(nets, n_samples)
 
@@ -295,7 +295,7 @@ def train_stacked(
     if recorder is not None:
         recorder.begin(*tasks.side_by_side())
     loader = BatchLoader(
-        datasets[0], **{"batch_size": first.batch_size, **first.get_params_for("iterator_train")}
+        datasets[0], **{"batch_size": first.batch_size_, **first.get_params_for("iterator_train")}
     )
     if loader.batch_size == -1:
         loader.batch_size = len(datasets[0])
@@ -340,7 +340,7 @@ def train_stacked(
 def prediction_stack(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> Stack | None:
     """A stack that predicts what the nets predict; None if there is none, or it would not pay."""
     first = nets[0]
-    n_batches = len(dataset) / first.batch_size
+    n_batches = len(dataset) / first.prediction_batch_size
     if n_batches < _PREDICT_FROM or not stack_pays(nets, len(dataset)):
         return None
     if type(first) is not MultiTaskNet or first.iterator_valid is not BatchLoader:
@@ -373,7 +373,7 @@ def predict_stacked(
     first = nets[0]
     layouts = [net._layout for net in nets]
     with _few_threads(stack, nets, len(dataset)):
-        for x, _ in BatchLoader(dataset, first.batch_size):
+        for x, _ in BatchLoader(dataset, first.prediction_batch_size):
             with torch.no_grad(), first._autocast():
                 logits = stack(first._inputs_of(x), shared=True).float().cpu()
             yield [
