@@ -23,23 +23,23 @@ parser.add_argument("--plot", type=Path, default=Path("architectures.png"))
 args = parser.parse_args()
 
 X, Y = load_digit_tasks(return_X_y=True, as_frame=True)
-plain = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+plain = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 experts = {
     "module__expert_hidden_units": (32, 32),
     "module__tower_hidden_units": (),
     "max_epochs": args.max_epochs,
 }
-adatt = MultiTaskNet(AdaTT, **experts)
+adatt = MultiTaskNet.stg_mtl(AdaTT, **experts)
 found = compare(
     X,
     Y,
     {
         "MLP": plain,
         "single-task MLPs": GroupedMTLClassifier.stl(plain),
-        "MMoE": MultiTaskNet(
+        "MMoE": MultiTaskNet.stg_mtl(
             MMoE, module__n_experts=8, **{**experts, "module__expert_hidden_units": 64}
         ),
-        "PLE": MultiTaskNet(PLE, **experts),
+        "PLE": MultiTaskNet.stg_mtl(PLE, **experts),
         "AdaTT": adatt,
         "4 MLPs": GroupedMTLClassifier.mtl_ensemble(4, plain),
         "3 groups of MLPs": GroupedMTLClassifier(plain, n_groups=3),

@@ -27,7 +27,7 @@ args = parser.parse_args()
 
 X, Y = load_digit_tasks(return_X_y=True)
 X_train, X_test, Y_train, Y_test = train_test_split(X, Y, test_size=0.3, random_state=0)
-net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 clusters, fuzziness = [2, 3, 4, 6], [1.5, 2.0, 3.0]
 
 with TemporaryDirectory() as cache:

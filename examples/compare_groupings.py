@@ -93,7 +93,7 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore")
 
-    net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
     f1, seconds, nets, found = {}, {}, {}, {}
     for seed in range(args.n_seeds):
         X_train, X_test, Y_train, Y_test, names = load(args.yeast, seed)

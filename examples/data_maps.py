@@ -20,7 +20,7 @@ parser.add_argument("--plot", type=Path, default=Path("data_maps.png"))
 args = parser.parse_args()
 
 X, Y = load_digit_tasks(return_X_y=True, as_frame=True)
-net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 grouper = TaskGrouper(net, snapshot_epochs="all", random_state=0).fit(X, Y)
 
 for task in ("digit 0", "digit 8", "upside-down", "random"):

@@ -61,11 +61,11 @@ def read_images(path, n_train, n_test, seed):
 def load(args, seed):
     """Training and test data, the names of the tasks, and the net for them."""
     if args.images is not None:
-        net = MultiTaskNet(SmallCNN, max_epochs=args.max_epochs or 8)
+        net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=args.max_epochs or 8)
         return *read_images(args.images, args.n_train, 2000, seed), net
     tasks = load_digit_tasks(random_state=seed)
     parts = train_test_split(tasks.data, tasks.target, test_size=0.3, random_state=seed)
-    net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs or 50)
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs or 50)
     return *parts, tasks.task_names, net
 
 

@@ -34,10 +34,10 @@ X_test, Y_test = fetch_cifar10_tasks(
 )
 print(f"images: {X.shape} of {X.dtype}, {X.nbytes / 2**20:.1f} MiB")
 
-net = MultiTaskNet(SmallCNN, max_epochs=args.max_epochs)
+net = MultiTaskNet.stg_mtl(SmallCNN, max_epochs=args.max_epochs)
 if args.net == "resnet18":
     weights = {"module__weights": "DEFAULT"} if args.pretrained else {}
-    net = MultiTaskNet(ResNet18, max_epochs=args.max_epochs, **weights)
+    net = MultiTaskNet.stg_mtl(ResNet18, max_epochs=args.max_epochs, **weights)
 augmented = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
 
 for name, options in {

@@ -33,7 +33,7 @@ print(
     f"{Y.isna().to_numpy().mean():.0%} of the labels are missing, in {Y.isna().any(axis=1).sum():,}"
     f" of {len(Y):,} molecules."
 )
-net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 
 
 def spread(values):

@@ -28,7 +28,7 @@ parser.add_argument("--max-epochs", type=int, default=50)
 parser.add_argument("--plot", type=Path, default=Path("overview.png"))
 args = parser.parse_args()
 
-net = MultiTaskNet(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
+net = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), max_epochs=args.max_epochs)
 scores = {"1 net": [], "4 nets": [], "1 net + 3 specialists": [], "15 single-task nets": []}
 for seed in range(args.n_seeds):
     tasks = load_digit_tasks(as_frame=True, random_state=seed)

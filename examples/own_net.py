@@ -48,7 +48,7 @@ X_train, X_test, Y_train, Y_test = train_test_split(
     tasks.images, tasks.target, test_size=0.3, random_state=0
 )
 decay = LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=args.max_epochs)
-net = MultiTaskNet(
+net = MultiTaskNet.stg_mtl(
     RowsAndColumns,
     module__width=96,
     optimizer=torch.optim.AdamW,

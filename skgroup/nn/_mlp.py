@@ -1,4 +1,4 @@
-"""The shared-trunk multilayer perceptron, the default module of `MultiTaskNet`."""
+"""The shared-trunk multilayer perceptron."""
 
 from __future__ import annotations
 
