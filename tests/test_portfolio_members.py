@@ -19,10 +19,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from skorch.callbacks import Callback
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier
-from skgroup.ensemble import AllTasks, SingleTasks
 
 
 @pytest.fixture
@@ -119,34 +119,24 @@ def test_given_members_are_not_changed(data):
     assert not hasattr(members[0][1], "estimators_")
 
 
-@pytest.mark.parametrize(
-    ("n_tasks", "names"),
-    [
-        (1, ["all_tasks"]),
-        (2, ["all_tasks", "single_tasks"]),
-        (3, ["groups_2", "all_tasks", "single_tasks"]),
-        (6, ["groups_2", "groups_3", "groups_4", "all_tasks", "single_tasks"]),
-    ],
-)
-def test_default_members_are_groups_all_tasks_and_single_tasks(n_tasks, names):
-    members = PortfolioClassifier()._named_members(n_tasks)
-    assert list(members) == names
-    for name, member in members.items():
-        if name.startswith("groups"):
-            assert member.grouper is None
-            assert member.n_groups == int(name[-1])
-    assert isinstance(members["all_tasks"].grouper, AllTasks)
-    if n_tasks > 1:
-        assert isinstance(members["single_tasks"].grouper, SingleTasks)
-
-
-def test_default_members_train(monkeypatch):
+def test_default_members_are_few_and_of_different_kinds(monkeypatch):
     rng = np.random.RandomState(0)
     X = rng.normal(size=(60, 3)).astype(np.float32)
-    monkeypatch.setattr("skgroup.ensemble._portfolio._N_ALL_TASKS", 1)
-    clf = PortfolioClassifier(cv=0.3, refit=False, random_state=0).fit(X, X > 0)
-    assert clf.member_names_.tolist() == ["groups_2", "all_tasks", "single_tasks"]
-    assert clf.score(X, X > 0) > 0.8
+    monkeypatch.setattr("skgroup.ensemble._portfolio._N_TREES", 5)
+    Y = (X > 0).astype(float)
+    X[::7, 1], Y[::5, 0] = np.nan, np.nan  # holes everywhere work the first time
+    clf = PortfolioClassifier(cv=0.3, random_state=0).fit(X, Y)
+    assert clf.member_names_.tolist() == ["net", "extra_trees", "random_forest"]
+    assert clf.score(X, Y) > 0.8
+    assert clf.count_nets(3) == 2
+    assert get_tags(clf).input_tags.allow_nan
+
+
+@pytest.mark.parametrize("container", [np.asarray, lambda X: {"x": X}])
+def test_default_members_of_what_is_no_table_are_nets(container):
+    X = np.zeros((60, 1, 4, 4), dtype=np.float32)
+    members = PortfolioClassifier()._named_members(container(X))
+    assert [type(member) for member in members.values()] == [MultiTaskNet, GroupedMTLClassifier]
 
 
 def test_nets_are_counted(tiny_net):

@@ -77,7 +77,7 @@ def kind_of(estimator: Any, n_tasks: int) -> str:
 
 
 def _has_default_members(estimator: Any) -> bool:
-    """Whether an estimator is a portfolio of default members, some of which group the tasks."""
+    """Whether an estimator is a portfolio of default members, which is no baseline."""
     return isinstance(estimator, PortfolioClassifier) and estimator.members is None
 
 

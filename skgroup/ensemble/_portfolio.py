@@ -11,6 +11,7 @@ from joblib import delayed
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -47,6 +48,7 @@ from skgroup.ensemble._shares import learn_shares, to_shares
 from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.metrics.splits import Split, count_splits, held_out_splits
 from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, check_tasks, task_label
+from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of, n_samples_of, take_samples
@@ -54,9 +56,8 @@ from skgroup.training.processes import in_parallel
 
 __all__ = ["PortfolioClassifier"]
 
-#: Members where none are given: numbers of groups, and nets on all tasks.
-_NUMBERS_OF_GROUPS = (2, 3, 4)
-_N_ALL_TASKS = 10
+#: Trees of the forests among the default members.
+_N_TREES = 300
 _RULE = (
     "The 'members' parameter of PortfolioClassifier must be a non-empty list of (name, classifier) "
     "pairs"
@@ -80,8 +81,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         "drop" in place of one leaves it out. Estimators of this package learn all tasks and read
         missing labels; others learn all tasks at once where they can and no label is missing,
         else a clone of them learns each task on the samples that have a label of it. None is
-        specialists of 2, 3 and 4 groups (as many as are fewer than the tasks), ten multi-task
-        nets and single-task nets.
+        `MultiTaskNet()`, extra trees and a random forest of 300 trees each; for images, Datasets
+        and dicts of arrays `MultiTaskNet()` and `GroupedMTLClassifier()`.
     cv : int, float, splitter, iterable of (train, test) or None, default=5
         The held-out samples: cross-fitting by so many shuffled folds, 5 if None, or by these
         splits; or a share of the samples, drawn once. A sample that holds the only label of a
@@ -223,10 +224,10 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         self._set_params("members", **params)
         return self
 
-    def _named_members(self, n_tasks: int) -> dict[str, Any]:
+    def _named_members(self, X: Any = None) -> dict[str, Any]:
         """Unfitted clones by name, without those that are dropped, checked one by one."""
         if self.members is None:
-            return _default_members(n_tasks)
+            return _default_members(X)
         if not _are_pairs(self.members):
             raise ValueError(f"{_RULE}. Got {self.members!r}.")
         self._validate_names([name for name, _ in self.members])
@@ -243,7 +244,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         Parameters
         ----------
         n_tasks : int
-            Columns of `Y`.
+            Columns of `Y`. Default members are taken to be those for tables.
 
         Returns
         -------
@@ -252,7 +253,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         """
         self._validate_params()
         times = count_splits(self.cv) + bool(self.refit)
-        return times * sum(count_nets(m, n_tasks) for m in self._named_members(n_tasks).values())
+        return times * sum(count_nets(m, n_tasks) for m in self._named_members().values())
 
     # -- fitting -------------------------------------------------------------------------------
 
@@ -290,7 +291,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         X = _indexable(X)
         pos_label = pos_label_of(dict(self.members or ())) if _are_pairs(self.members) else None
         table = check_tasks(y, pos_label=pos_label)
-        named = self._named_members(int(table.learnable.sum()))
+        named = self._named_members(X)
         sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
         scorer = self._check_scorer(weighted=sample_weight is not None)
         split_seed, *seeds = draw_seeds(self.random_state, 1 + len(named))
@@ -526,15 +527,15 @@ def _indexable(X: Any) -> Any:
     return indexable(X)[0]
 
 
-def _default_members(n_tasks: int) -> dict[str, Any]:
-    """Grouped nets, all-tasks nets and single-task nets, for so many tasks to learn."""
-    members = {
-        f"groups_{k}": GroupedMTLClassifier(n_groups=k) for k in _NUMBERS_OF_GROUPS if k < n_tasks
-    }
-    members["all_tasks"] = GroupedMTLClassifier.mtl_ensemble(_N_ALL_TASKS)
-    if n_tasks > 1:
-        members["single_tasks"] = GroupedMTLClassifier.stl()
-    return members
+def _default_members(X: Any) -> dict[str, Any]:
+    """Few members of different kinds for tables, nets alone for what trees do not take."""
+    if X is None or (not isinstance(X, Dataset | dict) and getattr(X, "ndim", 2) == 2):
+        return {
+            "net": MultiTaskNet(),
+            "extra_trees": ExtraTreesClassifier(_N_TREES),
+            "random_forest": RandomForestClassifier(_N_TREES),
+        }
+    return {"net": MultiTaskNet(), "groups": GroupedMTLClassifier()}
 
 
 def _dropped(member: Any) -> bool:
