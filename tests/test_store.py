@@ -11,9 +11,11 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import TensorDataset
 
 from skgroup.exceptions import FileFormatError
-from skgroup.store import LineFile, load_arrays, path_of, replaced_file, save_arrays
+from skgroup.store import LineFile, key_of, load_arrays, path_of, replaced_file, save_arrays
 
 posix = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
 
@@ -266,3 +268,11 @@ def test_other_archives_are_refused(tmp_path):
 def test_what_is_no_path_is_refused_by_name(path):
     with pytest.raises((TypeError, ValueError), match=r"The 'p' parameter must be a path.*Got"):
         path_of(path, "The 'p' parameter")
+
+
+def test_datasets_are_told_apart_by_every_sample():
+    X = torch.arange(40.0).reshape(10, 4)
+    other = X.clone()
+    other[5] += 1
+    assert key_of(TensorDataset(X)) == key_of(TensorDataset(X.clone()))
+    assert key_of(TensorDataset(X)) != key_of(TensorDataset(other))

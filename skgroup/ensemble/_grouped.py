@@ -60,6 +60,7 @@ from skgroup.training.engine import (
     build_net,
     check_data,
     predict_in_pieces,
+    predict_many,
     task_weights,
 )
 from skgroup.training.training_data import TrainingData, takes_checked_data
@@ -385,15 +386,9 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         tried = build_net(clone(net), data, seed=0)
         if net.predict_nonlinearity != "auto":
             some = np.arange(min(_N_TRIED, n_samples))
-            proba = tried._flat_proba(TaskDataset(take_samples(data.X, some)))
-            weights = np.ones((n_tasks, 1))
-            mix(
-                data.table.layout,
-                [np.arange(n_tasks)],
-                weights,
-                [(0, slice(None), proba)],
-                len(some),
-            )
+            (proba,) = predict_many([tried], TaskDataset(take_samples(data.X, some)))
+            pieces, weights = [(0, slice(None), proba)], np.ones((n_tasks, 1))
+            mix(data.table.layout, [np.arange(n_tasks)], weights, pieces, len(some))
         if self.grouper is not None and hasattr(grouper, "fit"):
             try_grouper(grouper, n_tasks, n_samples, y)
         specialist = self._specialist(net)

@@ -29,7 +29,7 @@ __all__ = ["TaskGrouper"]
 
 
 class TaskGrouper(RelationMixin):
-    """Describe each task by its data map, recorded while a multi-task net trains.
+    """Describe each task by its data map; it groups none, a clusterer behind it does.
 
     The data map of a task holds, for each training sample, the mean μ (confidence) and the
     standard deviation σ (variability) of the probability of its true label over the epochs so

@@ -48,7 +48,7 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
 
     Estimators are their class and parameters, whatever `fit` left in them; classes and functions
     are what they do; tensors, weights and settings of modules are numbers. Of a torch Dataset the
-    class, the length, and the first and last sample count.
+    class and all samples count, which are read once.
     """
     if id(value) in within:  # a function that speaks of itself, a class in its own methods
         return "again", len(within) - within.index(id(value))
@@ -79,10 +79,10 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
         }
         return "module", of(settings), sorted(weights.items(), key=lambda item: item[0])
     if isinstance(value, Dataset):
-        n = len(value)  # type: ignore[arg-type]
         with local_seed(0):  # a sample may be drawn at random (augmented)
-            ends = [of(value[i]) for i in (0, n - 1)]
-        return "dataset", of(type(value)), n, ends
+            n_samples = len(value)  # type: ignore[arg-type]
+            samples = [joblib.hash(of(value[i])) for i in range(n_samples)]
+        return "dataset", of(type(value)), samples
     if hasattr(value, "get_params"):
         params = value.get_params(deep=False)
         kept = sorted(name for name in params if name not in _WITHOUT_EFFECT)

@@ -21,9 +21,9 @@ __all__ = [
 def match_names(
     given: NDArray[np.object_], names: NDArray[np.object_] | None, subject: str
 ) -> NDArray[np.intp] | None:
-    """Where each of the tasks `names` stands in `found`, (n_tasks,); None where positions count.
+    """Where each of the tasks `names` stands in `given`, (n_tasks,); None where positions count.
 
-    Positions count where there are no names to match, and where those of `found` are the
+    Positions count where there are no names to match, and where those of `given` are the
     numbers that pandas gives to what has no names.
 
     Raises

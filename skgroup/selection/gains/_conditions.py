@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch.utils.data import Dataset
-
-from skgroup._random import local_seed
 from skgroup.selection.gains._plan import HeldOutPart
 from skgroup.store import key_of
 from skgroup.training import MultiTaskNet
-from skgroup.training.data import n_samples_of
 from skgroup.training.training_data import TrainingData
 
 __all__ = ["check_same", "conditions_of", "key_of_scoring"]
@@ -27,7 +23,7 @@ def conditions_of(
     params = net.get_params(deep=False)
     counted = [(name, params[name]) for name in sorted(set(params) - _WITHOUT_EFFECT)]
     return {
-        "the data": key_of(_key_of_inputs(data.X), table.codes, table.classes, data.sample_weight),
+        "the data": key_of(data.X, table.codes, table.classes, data.sample_weight),
         "the 'cv' parameter": key_of([(part.train, part.test) for part in splits]),
         "the 'scoring' parameter": key_of_scoring(scoring),
         "the 'estimator' parameter": _key("estimator", counted),
@@ -56,11 +52,3 @@ def _key(name: str, value: Any) -> str:
             f"The '{name}' parameter of GroupGains cannot be compared with that of another fit: "
             f"{error}."
         ) from error
-
-
-def _key_of_inputs(X: Any) -> str:
-    """The key of checked inputs: of a Dataset, that of all its samples, not of its ends alone."""
-    if not isinstance(X, Dataset):
-        return key_of(X)
-    with local_seed(0):  # a sample may be drawn at random (augmented)
-        return key_of([key_of(X[i]) for i in range(n_samples_of(X))])
