@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from skgroup import MultiTaskNet
 from skgroup.datasets import load_digit_tasks
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
-from skgroup.nn import MLP, SmallCNN
+from skgroup.nn import MLP, SmallCNN, TabM
 from skgroup.tasks import OutputLayout
 from skgroup.training.loss import MultiTaskLoss
 
@@ -110,7 +110,42 @@ def test_images_through_the_small_cnn(digits):
 def test_default_net_learns_the_digits():
     X, Y = load_digit_tasks(return_X_y=True)
     Y = Y[:, :14]  # the last task is random
+    net = MultiTaskNet(max_epochs=15, random_state=0).fit(X[:1200], Y[:1200])
+    assert isinstance(net.module_, TabM)
+    assert net.batch_size_ == 38  # a 32nd of the samples
+    assert net.scaling_ is not None
+    assert net.score(X[1200:], Y[1200:]) > 0.8
+    assert multitask_roc_auc_score(Y[1200:], net.predict_proba(X[1200:])) > 0.98
+
+
+@pytest.mark.parametrize(("n_samples", "size"), [(40, 16), (640, 20), (20_000, 256)])
+def test_batches_are_a_part_of_the_samples(n_samples, size):
+    X = np.random.default_rng(0).normal(size=(n_samples, 1)).astype(np.float32)
+    seen = []
+
+    class Watching(MLP):
+        def forward(self, x):
+            seen.append((self.training, len(x)))
+            return super().forward(x)
+
+    net = MultiTaskNet(Watching, module__hidden_units=(2,), max_epochs=1).fit(X, X > 0)
+    trained = [n for training, n in seen if training]
+    assert net.batch_size_ == max(trained) == size
+    seen.clear()
+    net.predict(X)
+    assert max(n for _, n in seen) == min(n_samples, 256)
+    net.partial_fit(X[:30], X[:30] > 0)
+    assert net.batch_size_ == size  # as it began
+    assert net.set_params(batch_size=7).partial_fit(X[:30], X[:30] > 0).batch_size_ == 7
+
+
+def test_the_recipe_of_the_paper_learns_the_digits():
+    X, Y = load_digit_tasks(return_X_y=True)
+    Y = Y[:, :14]  # the last task is random
     net = MultiTaskNet.stg_mtl(random_state=0).fit(X[:1200], Y[:1200])
+    assert isinstance(net.module_, MLP)
+    assert (net.batch_size_, net.lr, net.scaling_) == (128, 1e-3, None)
+    assert type(net.optimizer_) is torch.optim.Adam
     assert len(net.history_) == 50
     assert net.score(X[:1200], Y[:1200]) > 0.88
     assert net.score(X[1200:], Y[1200:]) > 0.8
