@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.relations import LabelCorrelationAffinity
-from skgroup.training.scaling import robust_scaling
+from skgroup.training._scaling import robust_scaling
 
 
 @pytest.fixture(scope="module")

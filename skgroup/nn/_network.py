@@ -99,8 +99,7 @@ class Units:
                 f"{n_task_experts!r}."
             )
         counts = [check_int(f"{name}[{t}]", n, 1) for t, n in enumerate(n_task_experts)]
-        self.n_tasks, self.n_shared = n_tasks, n_shared_experts
-        self.counts = torch.tensor(counts)
+        self.n_tasks = n_tasks
         sizes = torch.tensor([*counts, n_shared_experts])
         self.owner = torch.arange(n_tasks + 1).repeat_interleave(sizes)
         self.n_experts = len(self.owner)

@@ -246,7 +246,7 @@ class TaskProbe:
         self.layout, self.class_weight = criterion.layout, criterion.weight
         sizes = torch.tensor(self.layout.task_outputs)
         owner = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        self.own_columns = (owner == torch.arange(len(sizes))[:, None]).to(device)
+        self.columns_of_task = (owner == torch.arange(len(sizes))[:, None]).to(device)
         self.buffer = {k: torch.zeros_like(p) for k, p in self.shared.items() if momentum}
         self.batched: bool | None = None
         self.n_at_a_time = 1
@@ -320,7 +320,7 @@ class TaskProbe:
 
     def gradients_of(self, tasks: slice) -> dict[str, Tensor]:
         """Gradients of the losses of some tasks, tensors (tasks, ...)."""
-        slopes = self.slope * self.own_columns[tasks, None]
+        slopes = self.slope * self.columns_of_task[tasks, None]
         leaves = list(self.start.values())
         options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
         if self.batched:

@@ -196,7 +196,7 @@ def _search(
         problem, n_init=selector.n_init, deadline=deadline, rng=rng, verbose=selector.verbose
     )
     if best is None:
-        raise _none_found(selector, given, constraints, deadline)
+        raise _no_choice(selector, given, constraints, deadline)
     masks, value = best
     if np.isfinite(budget) and not callable(selector.group_cost):
         cheapest = shares(np.tri(given.n_tasks, dtype=bool)).min()
@@ -239,7 +239,7 @@ def _scaled_problem(
     return problem, scale
 
 
-def _none_found(
+def _no_choice(
     selector: Any, given: Given, constraints: Constraints, deadline: float
 ) -> ValueError:
     count = constraints.rules.count()

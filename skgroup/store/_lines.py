@@ -39,8 +39,8 @@ class LineFile:
 
     def __init__(self, path: Path, kind: str, version: int) -> None:
         self.path = path
-        self._what = {"skgroup": kind, "version": version}
-        self._header = json.dumps(self._what).encode() + b"\n"
+        self._kind = {"skgroup": kind, "version": version}
+        self._header = json.dumps(self._kind).encode() + b"\n"
 
     def read(self) -> list[tuple[int, dict[str, Any]]]:
         """All records with the numbers of their lines; none if there is no file, or an empty one.
@@ -113,10 +113,10 @@ class LineFile:
             header = json.loads(first)
         except ValueError:
             header = None
-        if isinstance(header, dict) and header.get("skgroup") == self._what["skgroup"]:
+        if isinstance(header, dict) and header.get("skgroup") == self._kind["skgroup"]:
             raise FileFormatError(
                 f"{self.path} is of version {header.get('version')!r}, and not of version "
-                f"{self._what['version']}, which this release of skgroup reads and writes."
+                f"{self._kind['version']}, which this release of skgroup reads and writes."
             )
         raise FileFormatError(f"{self.path} holds something else, and stays as it is.")
 

@@ -34,8 +34,8 @@ __all__ = [
     "check_split",
     "is_prepared",
     "learn_validation",
+    "learned_columns",
     "observed_labels",
-    "own_columns",
     "prepare_validation",
 ]
 
@@ -147,7 +147,7 @@ def prepare_validation(net: Any, valid: Any, rule: str) -> Any:
         learned = [
             c for c, k in zip(net.task_classes_, net.constant_codes_, strict=True) if k == MISSING
         ]
-        table = check_tasks(own_columns(net, labels_of(valid)), classes=learned)
+        table = check_tasks(learned_columns(net, labels_of(valid)), classes=learned)
         X = check_inputs(net, valid, reset=False, missing=net.scaling_ is not None)
         valid = TrainingData(X, table).dataset()
     except Exception as error:  # whatever a Dataset of the user's may raise
@@ -159,7 +159,7 @@ def prepare_validation(net: Any, valid: Any, rule: str) -> Any:
     return valid
 
 
-def own_columns(net: Any, labels: NDArray) -> NDArray:
+def learned_columns(net: Any, labels: NDArray) -> NDArray:
     """Of the labels of all tasks, those of the tasks that this net is for."""
     if net.selected_ is None or labels.ndim == 1:
         return labels

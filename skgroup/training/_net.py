@@ -70,6 +70,7 @@ from skgroup.training._rehearsal import (
     trial_batch,
     try_step,
 )
+from skgroup.training._scaling import RobustScaling
 from skgroup.training._threads import threads_for
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.data import (
@@ -86,7 +87,6 @@ from skgroup.training.loss import (
     multi_task_loss,
     near_one,
 )
-from skgroup.training.scaling import RobustScaling
 from skgroup.training.training_data import TrainingData, check_training_data
 
 __all__ = ["MultiTaskNet"]

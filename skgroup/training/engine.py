@@ -143,7 +143,7 @@ def fit_many(
     for j, (net, of_net, seed) in enumerate(zip(nets, data, seeds, strict=True)):
         build_net(net, of_net, seed)
         if len(nets) > 1:
-            _own_files(net, j)
+            _separate_files(net, j)
         if start is not None:
             start(net, of_net)
     in_processes = n_jobs not in (None, 1) and len(nets) > 1
@@ -246,7 +246,7 @@ def _pieces(batches: Iterable[list[Tensor]]) -> Iterator[tuple[slice, list[NDArr
         yield slice(start, stop), [rows[: stop - start] for rows in piece]
 
 
-def _own_files(net: MultiTaskNet, position: int) -> None:
+def _separate_files(net: MultiTaskNet, position: int) -> None:
     """Give the files that callbacks of a net keep a folder of its own, "net<position>".
 
     Nets that write to the same files would overwrite, and read, each other's.

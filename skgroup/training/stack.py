@@ -173,8 +173,8 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     X = data[0].X
     if not isinstance(X, Tensor) or any(d.X is not X for d in data):
         return "the inputs are not one array in memory"
-    own_callbacks = {type(callback) for _, callback in first.callbacks_} - _OF_EVERY_NET
-    if own_callbacks or first.train_split or first.compile or first.verbose:
+    callbacks = {type(callback) for _, callback in first.callbacks_} - _OF_EVERY_NET
+    if callbacks or first.train_split or first.compile or first.verbose:
         return "the net has callbacks, a validation split, compile or verbose"
     if first.predict_nonlinearity != "auto":
         return "the net has a predict_nonlinearity of its own"
@@ -488,7 +488,7 @@ class _StackedTasks:
     def logits_side_by_side(self, logits: Tensor) -> Tensor:
         if logits.dim() == 4:  # of members, whose mean probability counts
             logits = self.layout.logits(self.layout.mean_probability(logits.detach(), batch_dims=2))
-        if self.layout.n_outputs == 1:
+        if logits.shape[-1] == 1:
             return logits.detach()[..., 0].T
         if self.layout.only is None:  # all of the same tasks
             return torch.cat(list(logits.detach()), dim=1)

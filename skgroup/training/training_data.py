@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from skgroup._compat import _check_sample_weight
 from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
+from skgroup.training._scaling import RobustScaling, robust_scaling
 from skgroup.training.data import (
     TaskDataset,
     check_inputs,
@@ -22,7 +23,6 @@ from skgroup.training.data import (
     take_samples,
 )
 from skgroup.training.loss import class_weight_table
-from skgroup.training.scaling import RobustScaling, robust_scaling
 
 __all__ = ["TrainingData", "check_training_data", "takes_checked_data"]
 
