@@ -105,8 +105,10 @@ def table(lines):
             cells = []
             for name in names:
                 of = [x[score] for x in lines if (x["data"], x["way"]) == (name, way)]
-                cell = f"{np.mean(of):.{digits}f} ± {np.std(of, ddof=1):.{digits}f}"
-                cells.append(cell if score != "seconds" else f"{np.mean(of):.0f}")
+                spread = (
+                    f" ± {np.std(of, ddof=1):.3f}" if len(of) > 1 and score != "seconds" else ""
+                )
+                cells.append(f"{np.mean(of):.{digits}f}{spread}" if of else "")
             rows.append(f"| {way} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
