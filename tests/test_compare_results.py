@@ -98,6 +98,7 @@ class Interrupted(Counted):
 
 def test_an_interruption_among_several_at_a_time(data):
     Quick.predicted.clear()
+    before = set(threading.enumerate())
     candidates = {"quick": Quick(), "stop": Interrupted()}
     with (
         pytest.warns(TrainingInterruptedWarning, match="interrupted after .* of 40 fits"),
@@ -106,6 +107,9 @@ def test_an_interruption_among_several_at_a_time(data):
         found = compare(*data, candidates, seeds=20, n_jobs=2)
     assert np.isfinite(found.values[0]).any()
     assert np.isnan(found.values[1]).all()
+    # Threads cannot be stopped: what still runs would disturb the warnings of later tests.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
 
 
 def test_an_interruption_before_the_first_fit_is_passed_on(data):

@@ -162,7 +162,7 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _check_range(self, X: NDArray) -> None:
         largest = max(X.max(), -X.min())
         with np.errstate(over="ignore"):
-            squares = X.size * largest * largest
+            squares = X.dtype.type(X.size) * largest * largest
         if not np.isfinite(squares):
             raise ValueError(
                 f"X must hold numbers whose squares can be summed in {X.dtype}. Got {largest:.3g}."

@@ -55,7 +55,8 @@ class Dropout(nn.Module):
         steps = torch.arange(1, -(-size // _BYTES) + 1, device=self.state.device) * _STEP
         words = self.state[..., None] + steps
         self.state.copy_(words[..., -1])
-        bytes_ = _mixed(words).view(torch.uint8)
+        places = torch.arange(0, 8 * _BYTES, 8, device=self.state.device)
+        bytes_ = ((_mixed(words)[..., None] >> places) & 255).flatten(-2)
         kept = (bytes_[..., :size] >= dropped).reshape(x.shape)
         return x * (kept * (256 / (256 - dropped))).to(x.dtype)
 
