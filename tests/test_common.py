@@ -64,7 +64,8 @@ def exempt(estimator):
 
 
 def net():
-    return MultiTaskNet(max_epochs=20, lr=0.01, batch_size=32, random_state=0)
+    small = {"module__n_members": 2, "module__hidden_units": (64,), "module__dropout": 0.0}
+    return MultiTaskNet(max_epochs=20, lr=0.01, batch_size=32, random_state=0, **small)
 
 
 def estimators():

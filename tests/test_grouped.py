@@ -62,7 +62,9 @@ def test_specialists_are_trained_with_the_memberships_as_task_weights(digits, sm
 def test_grouped_beats_plain_multi_task_learning_on_digits():
     X, Y = load_digit_tasks(return_X_y=True)
     train, test = np.arange(0, 1797, 2), np.arange(1, 1797, 2)
-    grouped, plain = GroupedMTLClassifier(random_state=0), GroupedMTLClassifier.mtl(random_state=0)
+    net = MultiTaskNet.stg_mtl()
+    grouped = GroupedMTLClassifier(net, random_state=0)
+    plain = GroupedMTLClassifier.mtl(net, random_state=0)
     for clf in (grouped, plain):
         clf.fit(X[train], Y[train])
     assert grouped.score(X[test], Y[test]) > plain.score(X[test], Y[test]) > 0.6

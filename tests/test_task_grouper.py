@@ -181,7 +181,7 @@ def test_hiding_labels_leaves_the_grouping_nearly_unchanged(seed):
     X, Y = load_digit_tasks(return_X_y=True)
     hidden = Y.astype(float)
     hidden[np.random.RandomState(seed).rand(*Y.shape) < 0.3] = np.nan
-    grouper = TaskGrouper(random_state=seed)
+    grouper = TaskGrouper(MultiTaskNet.stg_mtl(), random_state=seed)
     complete, sparse = grouper.fit_transform(X, Y), clone(grouper).fit_transform(X, hidden)
     assert np.isfinite(sparse).all()
     kmeans = FuzzyKMeans(2, random_state=0)
