@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -70,7 +71,7 @@ class Figures:
         nets, an ensemble of as many multi-task nets (within a tenth)."""
         if len(self.tasks) == 1 or not self.grouped:
             return []
-        nets: dict[str, list[float]] = {"STL": [], "MTL": [], "grouped": [], "other": []}
+        nets: defaultdict[str, list[float]] = defaultdict(list)
         for i, kind in enumerate(self.kinds):
             if np.isfinite(self.overall[i]).any():
                 nets[kind].append(mean_of_known(self.nets[i]))

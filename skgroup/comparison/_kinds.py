@@ -64,7 +64,7 @@ def nets_of(estimator: Any, n_tasks: int) -> float:
 
 
 def kind_of(estimator: Any, n_tasks: int) -> str:
-    """What a candidate is: "grouped", "STL", "MTL" or "other"."""
+    """What a candidate is: "grouped", "STL", "MTL", the `baseline` of its grouper, or "other"."""
     parts = parts_of(estimator)
     kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLClassifier)]
     if None in kinds or (n_tasks > 1 and any(map(_has_default_members, parts))):
@@ -82,15 +82,13 @@ def _has_default_members(estimator: Any) -> bool:
 
 
 def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
-    """What a classifier is that does not group: "STL", or "MTL" with one net or several; None if it
-    groups."""
+    """What a classifier is that does not group: "STL", "MTL" with one net or several, or what its
+    grouper says to be; None if it groups."""
     if clf.grouper is None:
         one = n_tasks == 1 or (isinstance(clf.n_groups, Integral) and clf.n_groups == 1)
         return "MTL" if one else None
-    if isinstance(clf.grouper, AllTasks | SingleTasks):
-        return "STL" if isinstance(clf.grouper, SingleTasks) else "MTL"
     if hasattr(clf.grouper, "fit"):
-        return None
+        return getattr(clf.grouper, "baseline", None)
     if isinstance(clf.grouper, Mapping) or np.ndim(clf.grouper) == 1:
         groups: Any = clf.grouper
         if isinstance(groups, Mapping):

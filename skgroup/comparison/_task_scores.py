@@ -14,7 +14,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 
 from skgroup._compat import knows_all_classes
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
-from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
+from skgroup.tasks import BINARY, MISSING, TaskTable, check_tasks, task_label
 
 __all__ = ["TaskScores"]
 
@@ -90,7 +90,7 @@ class TaskScores:
 
     def _takes_sides(self) -> bool:
         """Whether the score of a binary task changes if its classes change places."""
-        if not any(len(c) == 2 for c in self.table.classes):
+        if BINARY not in self.table.kinds:
             return False
         truth, answer = np.repeat([0, 1], [5, 3]), np.array([0, 0, 0, 0, 1, 1, 1, 0])
         second = np.array([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.6, 0.35])

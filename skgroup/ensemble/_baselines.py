@@ -38,6 +38,9 @@ class AllTasks(TaskEstimatorMixin):
            [0.5, 0.5]])
     """
 
+    #: What `compare` calls a candidate of this grouper, which groups nothing.
+    baseline: ClassVar[str] = "MTL"
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_nets": [Interval(Integral, 1, None, closed="left")]
     }
@@ -72,6 +75,8 @@ class SingleTasks(TaskEstimatorMixin):
     array([[1., 0.],
            [0., 1.]])
     """
+
+    baseline: ClassVar[str] = "STL"
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters
 from skgroup.ensemble.trial import try_classifier
-from skgroup.tasks import MISSING, TaskTable, single_classes_said
+from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, single_classes_said
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.data import take_samples
 
@@ -119,7 +119,7 @@ class _PerTaskClassifier(BaseEstimator):
         """Probabilities (n_samples, n_classes) of each task."""
         every = [estimator.predict_proba(X) for estimator in self.estimators_]
         parts = [proba[0] if isinstance(proba, list) else proba for proba in every]
-        return [np.hstack([1 - p, p]) if p.shape[1] == 1 else p for p in parts]
+        return [BINARY.of_classes(p) if p.shape[1] == 1 else p for p in parts]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Member:
 
 
 def flat_probabilities(
-    fitted: Any, X: Any, learned: NDArray[np.bool_], classes: list[NDArray], name: str
+    fitted: Any, X: Any, learned: NDArray[np.bool_], layout: OutputLayout, name: str
 ) -> NDArray[np.float32]:
     """What a fitted member gives for the tasks that are learned.
 
@@ -173,7 +173,8 @@ def flat_probabilities(
     fitted : classifier
     X : array-like of shape (n_samples, ...)
     learned : ndarray of bool, of shape (n_tasks,)
-    classes : list of ndarray of shape (n_classes,), one a task that is learned
+    layout : OutputLayout
+        Of the tasks that are learned.
     name : str
         Of the member, for messages.
 
@@ -194,13 +195,13 @@ def flat_probabilities(
     elif len(learned) == 1 and not isinstance(fitted.classes_, list):
         parts, codes = [np.asarray(proba)], [fitted.classes_]
     else:
-        parts = [np.column_stack([1 - p, p]) for p in np.asarray(proba)[:, columns].T]
-    flat = []
-    for part, of_part, of_task in zip(parts, codes, classes, strict=True):
-        of_classes = np.zeros((len(part), len(of_task)), dtype=np.float32)
+        parts = [BINARY.of_classes(p[:, None]) for p in np.asarray(proba)[:, columns].T]
+    of_tasks = []
+    for part, of_part, n_classes in zip(parts, codes, layout.n_classes, strict=True):
+        of_classes = np.zeros((len(part), n_classes), dtype=np.float32)
         of_classes[:, np.asarray(of_part).astype(np.intp)] = part
-        flat.append(of_classes[:, 1:] if len(of_task) == 2 else of_classes)
-    table = np.hstack(flat)
+        of_tasks.append(of_classes)
+    table = layout.of_outputs(of_tasks)
     if table.size and not (table.min() >= -_ROUNDING and table.max() <= 1 + _ROUNDING):
         raise ValueError(
             f"Member {name!r} of PortfolioClassifier must give probabilities in [0, 1]. Got "
@@ -233,7 +234,7 @@ def check_member(name: str, member: Any) -> None:
 def try_member(member: Member, X: Any, tasks: EncodedTasks) -> None:
     """What can be seen of a member on the data before any member trains."""
     estimator = clone(member.estimator)
-    several = any(k > 1 for k in tasks.learned.task_outputs)
+    several = any(kind is not BINARY for kind in tasks.learned.kinds)
     try:
         if several and isinstance(innermost(estimator), ClassifierChain):
             raise ValueError("it gives probabilities of tasks of two classes alone.")
@@ -278,6 +279,6 @@ def _takes_table(estimator: Any, table: TaskTable) -> bool:
     if table.n_tasks == 1 or (table.codes == MISSING).any() or isinstance(estimator, BaseSearchCV):
         return False
     tags = get_tags(estimator)
-    binary = all(len(c) == 2 for c in table.classes)
+    binary = all(kind is BINARY for kind in table.kinds)
     multi_label = tags.classifier_tags is not None and tags.classifier_tags.multi_label
     return bool(tags.target_tags.multi_output or (binary and multi_label))

@@ -428,10 +428,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         layout, n_members = table.layout, len(proba)
         self.share_maps_ = np.stack([learn_shares(p, table, sample_weight) for p in proba])
         mapped = np.stack(
-            [
-                to_shares(p, maps, layout.task_of_output)
-                for p, maps in zip(proba, self.share_maps_, strict=True)
-            ]
+            [to_shares(p, maps, layout) for p, maps in zip(proba, self.share_maps_, strict=True)]
         )
         true = np.stack([layout.likelihood(p, table.codes) for p in mapped], axis=2)
         true = np.where(table.codes[:, :, None] == MISSING, np.float32(1), true).transpose(1, 0, 2)
@@ -476,14 +473,13 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             validate_data(self, X, reset=False, skip_check_array=True)
         learned = self.constant_codes_ == MISSING
         layout = self._layout
-        classes = [self.task_classes_[t] for t in np.flatnonzero(learned)]
         mapped = []
         for name, member, maps in zip(
             self.member_names_, self.members_, self.share_maps_, strict=True
         ):
             fits = member if isinstance(member, list) else [member]
-            proba = [flat_probabilities(fit, X, learned, classes, name) for fit in fits]
-            mapped.append(to_shares(np.mean(proba, axis=0), maps, layout.task_of_output))
+            proba = [flat_probabilities(fit, X, learned, layout, name) for fit in fits]
+            mapped.append(to_shares(np.mean(proba, axis=0), maps, layout))
         mixed = _mix(np.stack(mapped), self.serving_weights_[learned], layout)
         # Members know the positive class as code 1.
         flipped = layout.starts[self.positive_codes_[learned] == 0]
@@ -561,7 +557,7 @@ def _fit_and_predict(
         return fitted, None
     table = tasks.table
     proba = flat_probabilities(
-        fitted, take_samples(X, test), table.learnable, tasks.learned.classes, member.name
+        fitted, take_samples(X, test), table.learnable, tasks.learned.layout, member.name
     )
     return fitted, proba
 

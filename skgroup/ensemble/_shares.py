@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from skgroup.tasks import MISSING, TaskTable
+from skgroup.tasks import MISSING, OutputLayout, TaskTable
 
 __all__ = ["learn_shares", "to_shares"]
 
@@ -43,10 +43,10 @@ def learn_shares(
     weight = np.ones(len(proba)) if sample_weight is None else sample_weight
     maps = np.tile([1.0, 0.0], (proba.shape[1], 1))
     layout = table.layout
+    events = layout.events(table.codes)
     for output, t in enumerate(layout.task_of_output):
-        code = 1 if layout.kinds[t].single_output else output - layout.starts[t]
         rows = (table.codes[:, t] != MISSING) & (weight > 0)
-        is_class, of_rows = table.codes[rows, t] == code, weight[rows]
+        is_class, of_rows = events[rows, output], weight[rows]
         if is_class.all() or not is_class.any():
             continue
         # Ratios of weights alone count, as beside the penalty of the slope.
@@ -60,16 +60,11 @@ def learn_shares(
 
 
 def to_shares(
-    proba: NDArray[np.float32], maps: NDArray[np.float64], task_of_output: NDArray[np.intp]
+    proba: NDArray[np.float32], maps: NDArray[np.float64], layout: OutputLayout
 ) -> NDArray[np.float32]:
-    """Probabilities (n_samples, n_outputs) after their maps; those of a task of several outputs
-    are scaled to sum to 1."""
+    """Probabilities (n_samples, n_outputs) after their maps, made to fit together in each task."""
     mapped = expit(maps[:, 0] * logit(_inside(proba)) + maps[:, 1]).astype(np.float32)
-    several = np.flatnonzero(np.bincount(task_of_output) > 1)
-    for t in several:
-        columns = task_of_output == t
-        mapped[:, columns] /= mapped[:, columns].sum(axis=1, keepdims=True)
-    return mapped
+    return layout.rescaled(mapped)
 
 
 def _inside(proba: NDArray[np.float32]) -> NDArray[np.float64]:

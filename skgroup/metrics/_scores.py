@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from skgroup._compat import _check_sample_weight, argument_named
 from skgroup.tasks import (
+    BINARY,
     MISSING,
     TaskTable,
     as_columns,
@@ -173,7 +174,7 @@ def multitask_roc_auc_score(
         n_classes = len(true.classes[t])
         if len(np.unique(codes)) < max(n_classes, 2):
             return np.nan
-        if n_classes == 2:
+        if true.kinds[t] is BINARY:
             score = score[:, 1] if score.ndim == 2 else score
             return roc_auc_score(codes, score, sample_weight=weight)
         indicator = codes[:, None] == np.arange(n_classes)

@@ -244,9 +244,9 @@ class TaskProbe:
         options = {**net.loss_weights_, **net.get_params_for("criterion"), "task_weight": None}
         criterion = MultiTaskLoss(**options).to(device)
         self.layout, self.class_weight = criterion.layout, criterion.weight
-        sizes = torch.tensor(self.layout.task_outputs)
-        owner = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        self.columns_of_task = (owner == torch.arange(len(sizes))[:, None]).to(device)
+        owner = torch.from_numpy(self.layout.task_of_output)
+        tasks = torch.arange(self.layout.n_tasks)[:, None]
+        self.columns_of_task = (owner == tasks).to(device)
         self.buffer = {k: torch.zeros_like(p) for k, p in self.shared.items() if momentum}
         self.batched: bool | None = None
         self.n_at_a_time = 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skgroup._compat import _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
-from skgroup.tasks import TaskTable
+from skgroup.tasks import BINARY, TaskTable
 from skgroup.training.training_data import check_training_data
 
 __all__ = ["LabelCorrelationAffinity"]
@@ -96,9 +96,8 @@ def _correlations(
     table: TaskTable, sample_weight: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
     """φ or Cramér's V of every pair of tasks, (n_tasks, n_tasks)."""
-    n_classes = np.array([len(c) for c in table.classes])
-    starts = np.cumsum(n_classes) - n_classes
-    owner = np.repeat(np.arange(table.n_tasks), n_classes)
+    owner = np.repeat(np.arange(table.n_tasks), [len(c) for c in table.classes])
+    starts = np.searchsorted(owner, np.arange(table.n_tasks))
     code = np.arange(len(owner)) - starts[owner]
     # The tables of all pairs stand in one matrix, a row and a column a class.
     tables = np.zeros((len(owner), len(owner)))
@@ -124,7 +123,7 @@ def _correlations(
     # The second classes of two binary tasks meet more often than expected, or less.
     second = starts + 1
     same = tables[np.ix_(second, second)] * n_both >= expected[np.ix_(second, second)]
-    binary = n_classes == 2
+    binary = np.array([kind is BINARY for kind in table.kinds])
     v[(binary[:, None] & binary) & ~same] *= -1
     np.clip(v, -1, 1, out=v)
     np.fill_diagonal(v, 1.0)

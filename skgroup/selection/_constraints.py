@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.selection._costs import GroupCosts
-from skgroup.selection.inputs import Given, permuted
+from skgroup.selection.inputs import Given
 from skgroup.selection.solver import WHOLE, Rules
 from skgroup.tasks import by_task_names
 
@@ -48,7 +48,7 @@ class Constraints:
 
     def permute(self, order: NDArray[np.intp]) -> Constraints:
         """The same for tasks in another order."""
-        return replace(self, rules=permuted(self.rules, order), serving=self.serving[order])
+        return replace(self, rules=self.rules.permute(order), serving=self.serving[order])
 
 
 def check_constraints(selector: Any, given: Given) -> Constraints:

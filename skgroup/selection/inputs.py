@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup._compat import argument_named
-from skgroup.selection.solver import Rules
 from skgroup.tasks import by_task_columns
 
-__all__ = ["Given", "as_names", "canonical_order", "permuted", "read_inputs"]
+__all__ = ["Given", "as_names", "canonical_order", "read_inputs"]
 
 
 @dataclass(frozen=True)
@@ -217,8 +216,3 @@ def canonical_order(given: Given) -> NDArray[np.intp]:
     if given.gains is not None:
         return np.lexsort(np.sort(np.nan_to_num(given.gains, nan=np.inf), axis=0))
     return np.arange(given.n_tasks)
-
-
-def permuted(rules: Rules, order: NDArray[np.intp]) -> Rules:
-    place = np.argsort(order)
-    return replace(rules, linked=place[rules.linked], apart=place[rules.apart])

@@ -22,6 +22,22 @@ class Binary(Kind):
     def n_outputs(self, n_classes: int) -> int:
         return 1
 
+    def n_classes(self, n_outputs: int) -> int:
+        return 2
+
+    def balanced_weights(
+        self, counts: NDArray[np.float64], positive: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        # The positive class weighs n_negative / n_positive, the other one 1. Where nothing says
+        # which it is, the second stands for it: the ratio of the two is the same.
+        tasks = np.arange(len(counts))
+        positive = np.where(positive < 0, 1, positive)
+        weights = np.ones_like(counts)
+        n_positive, n_negative = counts[tasks, positive], counts[tasks, 1 - positive]
+        met = (n_positive > 0) & (n_negative > 0)
+        weights[tasks[met], positive[met]] = n_negative[met] / n_positive[met]
+        return weights
+
     def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
         # +1 for the second class, -1 for the first, 0 (no gradient) for a missing label.
         sign = torch.where(codes < 0, 0, 2 * codes - 1)
@@ -62,6 +78,15 @@ class Binary(Kind):
 
     def of_classes(self, probability: NDArray) -> NDArray:
         return np.hstack([1 - probability, probability])
+
+    def of_outputs(self, of_classes: NDArray) -> NDArray:
+        return of_classes[:, 1:]
+
+    def events(self, codes: NDArray[np.integer], n_outputs: int) -> NDArray[np.bool_]:
+        return codes[:, None] == 1
+
+    def rescaled(self, probability: NDArray) -> NDArray:
+        return probability
 
     def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
         return np.array([positive] if positive >= 0 else [], dtype=np.intp)

@@ -34,6 +34,18 @@ class Kind(ABC):
     def n_outputs(self, n_classes: int) -> int:
         """Outputs of a net for a task of so many classes."""
 
+    @abstractmethod
+    def n_classes(self, n_outputs: int) -> int:
+        """Classes of a task of so many outputs."""
+
+    @abstractmethod
+    def balanced_weights(
+        self, counts: NDArray[np.float64], positive: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Class weights (n_tasks, width) of `class_weight="balanced"`, from how often each class
+        was met (n_tasks, width), NaN beyond the classes of a task. Weights of classes that were
+        not met, or are not there, are not used."""
+
     # -- training: tensors of logits -----------------------------------------------------------
 
     @abstractmethod
@@ -41,10 +53,10 @@ class Kind(ABC):
         """Log-probability of the true labels, (..., n_tasks); where a label is missing, a finite
         value that depends on no logit."""
 
-    @abstractmethod
     def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
-        """Cross-entropy summed over samples and tasks, (...,), with weights (..., batch, n_tasks)
-        that are 0 where a label is missing."""
+        """The loss summed over samples and tasks, (...,), with weights (..., batch, n_tasks) that
+        are 0 where a label is missing: −log p of the true labels, where a kind has no other."""
+        return -(weight * self.log_likelihood(logits, codes)).sum((-2, -1))
 
     @abstractmethod
     def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
@@ -77,6 +89,19 @@ class Kind(ABC):
     @abstractmethod
     def of_classes(self, probability: NDArray) -> NDArray:
         """Probabilities of all classes (n_samples, n_classes) from the outputs of one task."""
+
+    @abstractmethod
+    def of_outputs(self, of_classes: NDArray) -> NDArray:
+        """Probabilities as outputs of one task from those of all classes: the way back."""
+
+    @abstractmethod
+    def events(self, codes: NDArray[np.integer], n_outputs: int) -> NDArray[np.bool_]:
+        """Whether what each output is the probability of is the case, (n_samples, n_outputs), for
+        observed codes (n_samples,) of one task."""
+
+    @abstractmethod
+    def rescaled(self, probability: NDArray) -> NDArray:
+        """Outputs of one task, changed each for itself, as probabilities that fit together."""
 
     @abstractmethod
     def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -162,13 +162,19 @@ class OutputLayout:
         )
 
     def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
-        """Weighted sum over samples and tasks of −log p of the true labels, (...,).
+        """Weighted sum over samples and tasks of the losses of the kinds, (...,).
 
         `weight` (..., batch, n_tasks) is 0 where a label is missing.
         """
         if self.only is not None:
             return self.only.loss(logits, codes, weight)
-        return -(weight * self.true_log_probability(logits, codes)).sum((-2, -1))
+        losses = [
+            b.kind.loss(
+                b.of_tensor(logits), codes[..., b.device_tasks], weight[..., b.device_tasks]
+            )
+            for b in self._blocks
+        ]
+        return torch.stack(losses).sum(0)
 
     def true_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Probability of the true label, (..., n_tasks); see `true_log_probability`."""
@@ -204,7 +210,7 @@ class OutputLayout:
         p = probability.clamp(*_INSIDE)
         if self.only is not None:
             return self.only.logits(p)
-        of_kinds = [b.kind.logits(b.flat(p[..., b.device_columns])) for b in self._blocks]
+        of_kinds = [b.flat(b.kind.logits(b.of_tensor(p))) for b in self._blocks]
         return torch.cat(of_kinds, dim=-1)[..., self._output_order]
 
     # -- serving: arrays of probabilities ------------------------------------------------------
@@ -232,10 +238,43 @@ class OutputLayout:
             )
         return codes
 
+    def _a_task(self, probability: NDArray) -> Iterator[tuple[Kind, NDArray]]:
+        return zip(self.kinds, np.split(probability, self.starts[1:], axis=1), strict=True)
+
     def of_classes(self, probability: NDArray) -> list[NDArray]:
         """Probabilities (n_samples, n_classes) of each task."""
-        parts = np.split(probability, self.starts[1:], axis=1)
-        return [kind.of_classes(part) for kind, part in zip(self.kinds, parts, strict=True)]
+        return [kind.of_classes(part) for kind, part in self._a_task(probability)]
+
+    def of_outputs(self, of_classes: Sequence[NDArray]) -> NDArray:
+        """Probabilities (n_samples, n_outputs) from those of the classes of each task."""
+        tasks = zip(self.kinds, of_classes, strict=True)
+        return np.hstack([kind.of_outputs(part) for kind, part in tasks])
+
+    def rescaled(self, probability: NDArray) -> NDArray:
+        """Probabilities (n_samples, n_outputs), changed each for itself, as those of each task fit
+        together."""
+        return np.hstack([kind.rescaled(part) for kind, part in self._a_task(probability)])
+
+    def balanced_weights(
+        self, counts: NDArray[np.float64], positive: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Weights of classes (n_tasks, width), see `Kind.balanced_weights`."""
+        weights = np.empty_like(counts)
+        for b in self._blocks:
+            weights[b.tasks] = b.kind.balanced_weights(counts[b.tasks], positive[b.tasks])
+        return weights
+
+    def events(self, codes: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Whether what each output is the probability of is the case, (n_samples, n_outputs); of
+        no meaning where a label is missing."""
+        tasks = zip(self.kinds, codes.T, self.task_outputs, strict=True)
+        return np.hstack([kind.events(of_task, k) for kind, of_task, k in tasks])
+
+    @property
+    def n_classes(self) -> list[int]:
+        """The number of classes of each task."""
+        tasks = zip(self.kinds, self.task_outputs, strict=True)
+        return [kind.n_classes(n_outputs) for kind, n_outputs in tasks]
 
 
 def join_outputs(output: Any) -> Tensor:

@@ -22,14 +22,22 @@ class Multiclass(Kind):
     def n_outputs(self, n_classes: int) -> int:
         return n_classes
 
+    def n_classes(self, n_outputs: int) -> int:
+        return n_outputs
+
+    def balanced_weights(
+        self, counts: NDArray[np.float64], positive: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        # Class k weighs n / (n_classes · n_k).
+        n_classes = np.sum(~np.isnan(counts), axis=1, keepdims=True)
+        total = np.nansum(counts, axis=1, keepdims=True)
+        return np.divide(total, n_classes * counts, out=np.ones_like(counts), where=counts > 0)
+
     def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
         code = codes[..., None].long()
         log_probability = F.log_softmax(logits, dim=-1)
         picked = torch.gather(log_probability, -1, code.clamp(min=0)).squeeze(-1)
         return picked.masked_fill(code.squeeze(-1) < 0, 0.0)
-
-    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
-        return -(weight * self.log_likelihood(logits, codes)).sum((-2, -1))
 
     def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
         return self.log_likelihood(logits, codes).exp()
@@ -54,6 +62,16 @@ class Multiclass(Kind):
 
     def of_classes(self, probability: NDArray) -> NDArray:
         return probability
+
+    def of_outputs(self, of_classes: NDArray) -> NDArray:
+        return of_classes
+
+    def events(self, codes: NDArray[np.integer], n_outputs: int) -> NDArray[np.bool_]:
+        events: NDArray[np.bool_] = codes[:, None] == np.arange(n_outputs)
+        return events
+
+    def rescaled(self, probability: NDArray) -> NDArray:
+        return probability / probability.sum(axis=1, keepdims=True)
 
     def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
         return np.arange(n_classes)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.tasks._kind import Kind
 from skgroup.tasks._layout import OutputLayout, kind_of
 
 __all__ = ["MISSING", "NO_POSITIVE", "UNKNOWN", "TaskTable"]
@@ -67,8 +68,8 @@ class TaskTable:
     @property
     def scored_classes(self) -> list[NDArray[np.intp]]:
         """Codes of the classes of each task whose F1 counts."""
-        tasks = zip(self.classes, self.positive.tolist(), strict=True)
-        return [kind_of(len(c)).scored_classes(len(c), positive) for c, positive in tasks]
+        tasks = zip(self.kinds, self.classes, self.positive.tolist(), strict=True)
+        return [kind.scored_classes(len(c), positive) for kind, c, positive in tasks]
 
     @property
     def n_tasks(self) -> int:
@@ -80,14 +81,20 @@ class TaskTable:
         return OutputLayout(self.task_outputs, self.task_types)
 
     @property
+    def kinds(self) -> list[Kind]:
+        """The kind of each task: here alone it is decided."""
+        return [kind_of(len(c)) for c in self.classes]
+
+    @property
     def task_types(self) -> tuple[str, ...]:
         """The kind of each task, by name."""
-        return tuple(kind_of(len(c)).name for c in self.classes)
+        return tuple(kind.name for kind in self.kinds)
 
     @property
     def task_outputs(self) -> tuple[int, ...]:
         """Logits a task: 1 for a binary task, k for one of k classes."""
-        return tuple(kind_of(len(c)).n_outputs(len(c)) for c in self.classes)
+        tasks = zip(self.kinds, self.classes, strict=True)
+        return tuple(kind.n_outputs(len(c)) for kind, c in tasks)
 
     def select(self, tasks: NDArray) -> TaskTable:
         """The table of some tasks only; `tasks` is an index or boolean array (n_tasks,)."""

@@ -22,7 +22,7 @@ from skgroup.training.data import (
     labels_of,
 )
 from skgroup.training.loss import (
-    MultiTaskLoss,
+    has_parts_a_task,
 )
 from skgroup.training.training_data import TrainingData
 
@@ -187,7 +187,7 @@ def learn_validation(net: Any, valid: Any) -> None:
                     "must set samples aside that have labels. It leaves none of any task with "
                     f"{net.train_split!r}."
                 )
-    if not isinstance(net.criterion_, MultiTaskLoss):
+    if not has_parts_a_task(net.criterion_):
         return
     options = {"batch_size": net.prediction_batch_size} | net.get_params_for("iterator_valid")
     size = options["batch_size"] if net.iterator_valid is BatchLoader else -1

@@ -84,7 +84,6 @@ from skgroup.training.data import (
 from skgroup.training.loss import (
     MultiTaskLoss,
     fold_members,
-    multi_task_loss,
     near_one,
 )
 from skgroup.training.training_data import TrainingData, check_training_data
@@ -785,7 +784,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         y_pred, target = fold_members(y_pred, to_tensor(y_true, self._device()))
         if not training and self.valid_weight_ is not None:
             of = self.criterion_
-            return multi_task_loss(y_pred, target, self.valid_weight_, of.layout, of.complete)
+            return of.of_batch(y_pred, target, self.valid_weight_, of.layout, of.complete)
         return self.criterion_(y_pred, target)
 
     # -- looking inside ------------------------------------------------------------------------

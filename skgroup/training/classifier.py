@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 
 from skgroup.metrics import multitask_f1_score
 from skgroup.tasks import (
+    BINARY,
     MISSING,
     NO_POSITIVE,
     UNKNOWN,
@@ -197,7 +198,6 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
             names=getattr(self, "task_names_in_", None),
             add_classes=True,
         )
-        n_classes = np.array([len(c) for c in table.classes])
         positive = self.positive_codes_.copy()
         for t in np.flatnonzero(self.constant_codes_ != MISSING):
             labels = table.classes[t].tolist()
@@ -206,7 +206,8 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
                 given = self.task_classes_[t][positive[t]].item()
             otherwise = table.positive[t] if len(labels) == 2 else UNKNOWN
             positive[t] = labels.index(given) if given in labels else otherwise
-        positive = np.where(n_classes > 2, NO_POSITIVE, positive)
+        binary = [kind is BINARY for kind in table.kinds]
+        positive = np.where(binary, positive, NO_POSITIVE)
         table = replace(table, positive=positive, constant=np.full(len(met), MISSING))
         return float(multitask_f1_score(table, predicted, sample_weight=sample_weight))
 

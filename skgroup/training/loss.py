@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skgroup.tasks import UNKNOWN, OutputLayout, TaskTable, by_task_key, task_label
+from skgroup.tasks import OutputLayout, TaskTable, by_task_key, task_label
 
 __all__ = [
     "MultiTaskLoss",
     "class_weight_table",
     "counted_shares",
     "fold_members",
-    "multi_task_loss",
+    "has_parts_a_task",
     "near_one",
 ]
 
@@ -55,7 +55,7 @@ class MultiTaskLoss(nn.Module):
         super().__init__()
         self.layout = OutputLayout(task_outputs, task_types)
         self.complete = complete
-        width = max(2, *self.layout.task_outputs)
+        width = max(self.layout.n_classes, default=2)
         weight = torch.ones(self.layout.n_tasks, width)
         if class_weight is not None:
             weight *= torch.as_tensor(class_weight, dtype=torch.float32)
@@ -83,44 +83,72 @@ class MultiTaskLoss(nn.Module):
         -------
         Tensor of shape ()
         """
-        return multi_task_loss(logits, target, self.weight, self.layout, self.complete)
+        return self.of_batch(logits, target, self.weight, self.layout, self.complete)
+
+    def of_batch(
+        self,
+        logits: Tensor,
+        target: Mapping[str, Tensor],
+        weight: Tensor,
+        layout: OutputLayout,
+        complete: bool,
+    ) -> Tensor:
+        """The loss of one batch, or of one batch for each of a stack of nets.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (..., batch, n_outputs)
+        target : dict of Tensor, each of shape (..., batch, n_tasks) or (..., batch)
+            As `forward` takes it.
+        weight : Tensor of shape (..., n_tasks, max_n_classes)
+            Task weight times class weight.
+        layout : OutputLayout
+        complete : bool
+            Whether no label is missing.
+
+        Returns
+        -------
+        Tensor of shape (...)
+        """
+        codes = target["codes"]
+        counted = counted_shares(None if complete else codes >= 0, target.get("weight"))
+        if weight.shape[-1] == 2:
+            of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
+        else:
+            of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
+            of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
+        if counted is not None:
+            of_label = of_label * counted
+        loss = self.of_labels(logits, codes, of_label, layout)
+        return loss / codes.shape[-2] if counted is None else loss
+
+    def of_labels(
+        self, logits: Tensor, codes: Tensor, weight: Tensor, layout: OutputLayout
+    ) -> Tensor:
+        """The weighted sum of the losses of single labels, (...,): what another loss, as the focal
+        one, changes.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (..., batch, n_outputs)
+        codes : Tensor of shape (..., batch, n_tasks)
+        weight : Tensor of shape (..., batch, n_tasks)
+            0 where a label is missing.
+        layout : OutputLayout
+            Its `true_log_probability` is log p of the true labels.
+        """
+        return layout.loss(logits, codes, weight)
 
 
-def multi_task_loss(
-    logits: Tensor,
-    target: Mapping[str, Tensor],
-    weight: Tensor,
-    layout: OutputLayout,
-    complete: bool,
-) -> Tensor:
-    """The loss of one batch, or of one batch for each of a stack of nets.
-
-    Parameters
-    ----------
-    logits : Tensor of shape (..., batch, n_outputs)
-    target : dict of Tensor, each of shape (..., batch, n_tasks) or (..., batch)
-        As `MultiTaskLoss.forward` takes it.
-    weight : Tensor of shape (..., n_tasks, max_n_classes)
-        Task weight times class weight.
-    layout : OutputLayout
-    complete : bool
-        Whether no label is missing.
-
-    Returns
-    -------
-    Tensor of shape (...)
-    """
-    codes = target["codes"]
-    counted = counted_shares(None if complete else codes >= 0, target.get("weight"))
-    if weight.shape[-1] == 2:
-        of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
-    else:
-        of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
-        of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
-    if counted is not None:
-        of_label = of_label * counted
-    loss = layout.loss(logits, codes, of_label)
-    return loss / codes.shape[-2] if counted is None else loss
+def has_parts_a_task(criterion: Any) -> bool:
+    """Whether a criterion is a `MultiTaskLoss`, or what changes its `of_labels` alone, so that its
+    `of_batch` is the loss of other weights and of a stack of nets too."""
+    return (
+        isinstance(criterion, MultiTaskLoss)
+        and type(criterion).forward is MultiTaskLoss.forward
+        and type(criterion).of_batch is MultiTaskLoss.of_batch
+        and not any(True for _ in criterion.parameters())
+    )
 
 
 def fold_members(
@@ -226,18 +254,8 @@ def _balanced(table: TaskTable, width: int, sample_weight: NDArray | None) -> ND
     s = np.ones(len(table.codes)) if sample_weight is None else sample_weight
     counts = np.stack([s @ (table.codes == k) for k in range(width)], axis=1)
     n_classes = np.array([len(c) for c in table.classes])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weights = counts.sum(axis=1, keepdims=True) / (n_classes[:, None] * counts)
-    weights[~np.isfinite(weights)] = 1.0  # a class (padding, or all its samples weigh 0) not met
-    # Of a binary task the positive class weighs n_negative / n_positive, the other one 1. Where
-    # nothing says which it is, the second stands for it: the ratio of the two is the same.
-    tasks = np.flatnonzero(n_classes == 2)
-    of_class = np.where(table.positive[tasks] == UNKNOWN, 1, table.positive[tasks])
-    n_positive, n_negative = counts[tasks, of_class], counts[tasks, 1 - of_class]
-    met = (n_positive > 0) & (n_negative > 0)
-    weights[tasks, 1 - of_class] = 1.0
-    weights[tasks, of_class] = np.divide(n_negative, n_positive, out=np.ones(len(tasks)), where=met)
-    return weights.astype(np.float32)
+    counts[np.arange(width) >= n_classes[:, None]] = np.nan
+    return table.layout.balanced_weights(counts, table.positive).astype(np.float32)
 
 
 def _fill(row: NDArray[np.float32], classes: NDArray, given: Mapping[Any, Any]) -> set[Any]:

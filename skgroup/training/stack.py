@@ -21,7 +21,7 @@ from skgroup.training._net import MultiTaskNet
 from skgroup.training._threads import one_thread
 from skgroup.training.data import BatchLoader, TaskDataset
 from skgroup.training.data_map import DataMapRecorder
-from skgroup.training.loss import MultiTaskLoss, fold_members, multi_task_loss
+from skgroup.training.loss import fold_members, has_parts_a_task
 from skgroup.training.training_data import TrainingData
 
 __all__ = [
@@ -183,7 +183,7 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "the net has a transform, which may draw random numbers"
     if first.iterator_train is not BatchLoader or options - {"shuffle", "batch_size", "drop_last"}:
         return "the net has an iterator of its own"
-    if type(first.criterion_) is not MultiTaskLoss or first.optimizer not in _ELEMENTWISE:
+    if not has_parts_a_task(first.criterion_) or first.optimizer not in _ELEMENTWISE:
         return "the net has a loss or an optimizer that may not treat each net alone"
     if len(first._optimizers) > 1 or len(first.optimizer_.param_groups) > 1:
         return "the net has several optimizers or groups of parameters"
@@ -315,7 +315,9 @@ def train_stacked(
                 with first._autocast():
                     logits = stack(x, shared=shared).float()
                 folded = fold_members(logits, target)
-                loss = multi_task_loss(*folded, tasks.weight, tasks.layout, tasks.complete)
+                loss = first.criterion_.of_batch(
+                    *folded, tasks.weight, tasks.layout, tasks.complete
+                )
                 loss.sum().backward()
                 optimizer.step()
                 if recorder is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from typing import Any
 
@@ -62,6 +62,11 @@ class Rules:
         a, b = units[self.apart].T
         conflicts[a, b] = conflicts[b, a] = True
         return conflicts
+
+    def permute(self, order: NDArray[np.intp]) -> Rules:
+        """The same rules of the tasks in another order."""
+        place = np.argsort(order)
+        return replace(self, linked=place[self.linked], apart=place[self.apart])
 
     def allow(self, masks: BoolArray) -> BoolArray:
         """Which of the groups (n_listed, n_tasks) are allowed."""
