@@ -116,7 +116,7 @@ def test_maps_are_learned_a_task_and_a_class_each():
     proba = 1 / (1 + np.exp(-(2 * truth - 1 + noise + [3, 0, 0, 0]))).astype(np.float32)
     maps = learn_shares(proba, table)
     assert maps.shape == (4, 2)
-    mapped = to_shares(proba, maps, table.layout.task_of_output)
+    mapped = to_shares(proba, maps, table.layout)
     np.testing.assert_allclose(mapped.mean(axis=0), truth.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(mapped[:, 1:].sum(axis=1), 1, atol=1e-6)
     # Weights count by their ratios, and as repeats do.
