@@ -415,6 +415,11 @@ class Complex(MLP):
         ({"dataset": TensorDataset}, "'dataset' parameter"),
         ({"warm_start": "x"}, "'warm_start' parameter"),
         ({"use_caching": 3}, "'use_caching' parameter"),
+        ({"max_epoch": 3}, "no parameter 'max_epoch'.* Did you mean 'max_epochs'"),
+        ({"class_weights": None}, "no parameter 'class_weights'.* Did you mean 'class_weight'"),
+        ({"module_hidden_units": (4,)}, "Did you mean 'module__hidden_units'"),
+        ({"optimizer_weight_decay": 0.1}, "Did you mean 'optimizer__weight_decay'"),
+        ({"modul__hidden_units": (4,)}, "no parameter 'modul__hidden_units'"),
     ],
 )
 def test_parameters_are_refused_by_name_before_training(params, message):

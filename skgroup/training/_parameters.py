@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 from dataclasses import replace
 from numbers import Integral, Real
@@ -73,6 +74,7 @@ CONSTRAINTS: dict[str, Any] = {
 
 def check_net(net: Any) -> None:
     """Refuse parameters that are wrong whatever the data are."""
+    _check_names(net)
     values = {name: getattr(net, name) for name in CONSTRAINTS}
     validate_parameter_constraints(CONSTRAINTS, values, caller_name=type(net).__name__)
     if isinstance(net.module, type) and not issubclass(net.module, nn.Module):
@@ -106,6 +108,26 @@ def check_net(net: Any) -> None:
                 f"The 'device' parameter must be 'auto', None or a device that torch has here. "
                 f"Got {net.device!r}: {str(error).splitlines()[0]}"
             ) from error
+
+
+def _check_names(net: Any) -> None:
+    """Refuse keyword arguments that no part of the net reads."""
+    parts = {"module", "criterion", "optimizer", *net.prefixes_}
+    for key in sorted(net._params_to_validate):
+        part, dunder, _ = key.partition("__")
+        # A subclass may name further parts when it builds them.
+        if part in parts if dunder or key in parts else key.endswith("_"):
+            continue
+        if dunder and not hasattr(net, "module_"):
+            continue
+        known = set(net._get_param_names()) - net._params_to_validate
+        near = [f"{p}__{key[len(p) + 1 :]}" for p in parts if key.startswith(f"{p}_")]
+        near += difflib.get_close_matches(key, known, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"{type(net).__name__} has no parameter {key!r}; those of its parts are given as "
+            f"'module__...', 'optimizer__...' and so on.{hint}"
+        )
 
 
 def weigh_classes(net: Any, data: TrainingData) -> TrainingData:
