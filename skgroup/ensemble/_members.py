@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters
+from skgroup.ensemble._out_of_bag import gives_out_of_bag, take_out_of_bag
 from skgroup.ensemble.trial import try_classifier
 from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, single_classes_said
 from skgroup.training.classifier import TaskClassifierMixin
@@ -136,31 +138,61 @@ class Member:
         others are given the codes of the tasks that there is something to learn of.
     params : dict of ndarray of shape (n_samples,)
         What its `fit` is given beside.
+    out_of_bag : bool
+        Whether it is a forest that needs no other samples to be held out: one that has bootstrap
+        samples and enough trees.
     """
 
     name: str
     estimator: Any
     reads_missing: bool
     params: dict[str, NDArray]
+    out_of_bag: bool = False
 
     @classmethod
     def of(
-        cls, name: str, estimator: Any, tasks: EncodedTasks, params: dict[str, NDArray]
+        cls,
+        name: str,
+        estimator: Any,
+        tasks: EncodedTasks,
+        params: dict[str, NDArray],
+        out_of_bag: bool,
     ) -> Member:
-        """Fitted on the whole table where that can be, else one a task."""
+        """Fitted on the whole table where that can be, else one a task; with `out_of_bag` where
+        that is wished and can be."""
         reads_missing = isinstance(innermost(estimator), TaskClassifierMixin)
+        out_of_bag &= gives_out_of_bag(estimator)
         if not reads_missing and not _takes_table(estimator, tasks.learned):
             estimator = _PerTaskClassifier(estimator)
-        return cls(name, estimator, reads_missing, params)
+        elif tasks.learned.n_tasks > 1:  # of tables, scikit-learn has those of two classes alone
+            out_of_bag &= all(kind is BINARY for kind in tasks.learned.kinds)
+        return cls(name, estimator, reads_missing, params, out_of_bag)
 
-    def fit(self, X: Any, tasks: EncodedTasks, samples: NDArray[np.intp]) -> Any:
-        """A fitted clone."""
-        labels = tasks.labels if self.reads_missing else tasks.learned.codes
-        params = {key: value[samples] for key, value in self.params.items()}
+    def fit(
+        self,
+        X: Any,
+        tasks: EncodedTasks,
+        samples: NDArray[np.intp] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """A clone with other settings, fitted on some samples (all if None)."""
+        labels, params = tasks.labels if self.reads_missing else tasks.learned.codes, self.params
+        if samples is not None:
+            X, labels = take_samples(X, samples), take_samples(labels, samples)
+            params = {key: value[samples] for key, value in params.items()}
         with single_classes_said(tasks.table):
-            return clone(self.estimator).fit(
-                take_samples(X, samples), take_samples(labels, samples), **params
-            )
+            return clone(self.estimator).set_params(**settings or {}).fit(X, labels, **params)
+
+    def fit_out_of_bag(self, X: Any, tasks: EncodedTasks) -> tuple[Any, NDArray[np.float32]]:
+        """A clone fitted on all samples, and what it gives for each without having seen it."""
+        alone = isinstance(self.estimator, _PerTaskClassifier)
+        key = "estimator__oob_score" if alone else "oob_score"
+        asked = self.estimator.get_params()[key]
+        fitted = self.fit(X, tasks, settings={key: asked or True})
+        parts, codes = take_out_of_bag(
+            fitted.estimators_ if alone else [fitted], X, tasks.learned.codes, keep=bool(asked)
+        )
+        return fitted, _flat(parts, codes, tasks.learned.layout, self.name)
 
 
 def flat_probabilities(
@@ -196,6 +228,14 @@ def flat_probabilities(
         parts, codes = [np.asarray(proba)], [fitted.classes_]
     else:
         parts = [BINARY.of_classes(p[:, None]) for p in np.asarray(proba)[:, columns].T]
+    return _flat(parts, codes, layout, name)
+
+
+def _flat(
+    parts: list[NDArray], codes: list[NDArray], layout: OutputLayout, name: str
+) -> NDArray[np.float32]:
+    """Probabilities (n_samples, n_outputs) from those of the classes of each task that a member
+    has met."""
     of_tasks = []
     for part, of_part, n_classes in zip(parts, codes, layout.n_classes, strict=True):
         of_classes = np.zeros((len(part), n_classes), dtype=np.float32)

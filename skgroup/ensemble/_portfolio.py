@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -58,6 +63,9 @@ __all__ = ["PortfolioClassifier"]
 
 #: Trees of the forests among the default members.
 _N_TREES = 300
+#: Parts of the samples, and how many at least, that a forecast trains on.
+_FORECAST_FROM = (16, 8)
+_FEWEST = 50
 _RULE = (
     "The 'members' parameter of PortfolioClassifier must be a non-empty list of (name, classifier) "
     "pairs"
@@ -71,7 +79,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
     one set of tasks to the next, and from task to task. Predictions for held-out samples decide:
     each member's probabilities are brought to the scale of the observed shares of classes, the
     weights of members make held-out labels most likely, and the thresholds of binary tasks are
-    tuned on what the weighted members give.
+    tuned on what the weighted members give. A member that fails is named in a warning, and the
+    others serve without it.
 
     Parameters
     ----------
@@ -86,11 +95,14 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
     cv : int, float, splitter, iterable of (train, test) or None, default=5
         The held-out samples: cross-fitting by so many shuffled folds, 5 if None, or by these
         splits; or a share of the samples, drawn once. A sample that holds the only label of a
-        class stays with the training part.
+        class stays with the training part. Beside shuffled folds, forests of scikit-learn with
+        bootstrap samples (100 trees or more) are trained once, and judged by their out-of-bag
+        predictions.
     threshold : float in (0, 1) or "tuned", default="tuned"
         A binary task's positive class is predicted where its probability is above this. "tuned"
-        chooses a threshold a task on held-out samples, pulled towards the class's share where
-        positives are few. Where nothing says which class is the positive one, it is 0.5.
+        chooses a threshold a task on held-out samples, pulled towards the one of the best F1 that
+        the probabilities promise where positives are few. Where nothing says which class is the
+        positive one, it is 0.5.
     threshold_scoring : str or scorer of scikit-learn, default="f1"
         What tuned thresholds maximise. A scorer sees the labels of a task as 0 and 1.
     refit : bool, default=True
@@ -106,9 +118,9 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
     Attributes
     ----------
     members_ : list of classifier, one a member
-        Those that serve, without the dropped ones; a list of classifiers, one a split, in place of
-        each where `refit=False`. A member that learned each task alone has its classifiers in
-        `estimators_`.
+        Those that serve, without the dropped and the failed ones; a list of classifiers, one a
+        split, in place of each where `refit=False`. A member that learned each task alone has its
+        classifiers in `estimators_`.
     member_names_ : ndarray of shape (n_members,) of str
     serving_weights_ : ndarray of shape (n_tasks, n_members)
         How much each member counts in a task's prediction; rows sum to 1, but for 0 of a task of
@@ -238,6 +250,40 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             check_member(name, member)
         return {name: clone(member) for name, member in named.items()}
 
+    def forecast(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
+        """About how many seconds `fit` will take for each member, in one process.
+
+        Each member is trained on two small parts of the samples, which takes about a twentieth of
+        the whole; the times of larger parts are taken to follow a power of their size.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+
+        Returns
+        -------
+        seconds : dict of float by the name of the member
+            NaN for a member that fails on so few samples.
+        """
+        self._validate_params()
+        plan = self._plan(X, y, sample_weight, None)
+        n_samples = len(plan.tasks.table.codes)
+        order = np.random.default_rng(0).permutation(n_samples)
+        sizes = [max(n_samples // k, min(n_samples, _FEWEST)) for k in _FORECAST_FROM]
+        forecast = {}
+        for member in plan.members:
+            small, large = (_seconds(member, plan.X, plan.tasks, order[:n]) for n in sizes)
+            steps = np.log(sizes[1] / sizes[0])
+            power = np.clip(np.log(large / small) / steps, 0, 2) if steps else 1.0
+            of_parts = [
+                n_samples if split is None else len(split[0])
+                for job, split in self._jobs(plan.members, plan.splits)
+                if job is member
+            ]
+            forecast[member.name] = float(sum(large * (n / sizes[1]) ** power for n in of_parts))
+        return forecast
+
     def count_nets(self, n_tasks: int) -> float:
         """How many nets `fit` will train.
 
@@ -283,9 +329,28 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         ValueError
             Before any training, if a parameter or the data are not right; if a member is no
             classifier, has no `predict_proba`, or takes no weights where there are some.
+        Exception
+            What the first member has raised, if all members fail.
         KeyboardInterrupt
             If interrupted. After any error an earlier fit stays as it was.
         """
+        plan = self._plan(X, y, sample_weight, groups)
+        X, tasks, table = plan.X, plan.tasks, plan.table
+        forget_fit(self)
+        if not isinstance(X, Dataset | dict):
+            validate_data(self, X, skip_check_array=True)
+        self._learn_tasks(table)
+        fitted, proba = self._cross_fit(plan)
+        self.members_ = list(fitted.values())
+        self.member_names_ = np.array(list(fitted), dtype=object)
+        samples = plan.held_out
+        weight = None if plan.sample_weight is None else plan.sample_weight[samples]
+        self._weigh(proba, tasks.learned.take(samples), weight, plan.scorer)
+        self._decide_at_half(table)
+        return self
+
+    def _plan(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> _Plan:
+        """Everything checked, and nothing trained."""
         if y is None and isinstance(X, Dataset):
             y = labels_of(X)
         X = _indexable(X)
@@ -301,19 +366,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         splits = held_out_splits(self.cv, table, split_seed, owner=owner, groups=groups)
         for member in members:
             try_member(member, X, tasks)
-
-        forget_fit(self)
-        if not isinstance(X, Dataset | dict):
-            validate_data(self, X, skip_check_array=True)
-        self._learn_tasks(table)
-        fitted, proba = self._cross_fit(members, X, tasks, splits)
-        self.members_ = fitted
-        self.member_names_ = np.array([member.name for member in members], dtype=object)
-        samples = np.concatenate([test for _, test in splits])
-        weight = None if sample_weight is None else sample_weight[samples]
-        self._weigh(proba, tasks.learned.take(samples), weight, scorer)
-        self._decide_at_half(table)
-        return self
+        return _Plan(X, table, tasks, members, splits, sample_weight, scorer)
 
     def _check_samples(
         self, X: Any, table: TaskTable, sample_weight: Any, groups: Any
@@ -368,6 +421,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         seeds: list[int],
     ) -> list[Member]:
         """Seeded members, and what `fit` of each is given."""
+        random_folds = (self.cv is None or isinstance(self.cv, Integral)) and groups is None
+        random_folds &= bool(self.refit)
         routed: Any = {}
         if _routing_enabled() and self.members is not None:
             routed = process_routing(self, "fit", sample_weight=sample_weight, groups=groups)
@@ -388,33 +443,56 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
                         "last step)."
                     )
                 params = {key: sample_weight}
-            members.append(Member.of(name, estimator, tasks, params))
+            members.append(Member.of(name, estimator, tasks, params, random_folds))
         return members
 
-    def _cross_fit(
-        self, members: list[Member], X: Any, tasks: EncodedTasks, splits: list[Split]
-    ) -> tuple[list[Any], NDArray[np.float32]]:
-        """Fitted members, and their probabilities (n_members, n_held_out, n_outputs) for the
-        held-out samples of one split after the other."""
-        every = np.arange(len(tasks.table.codes))
-        parts: list[tuple[NDArray[np.intp], NDArray[np.intp] | None]] = list(splits)
-        parts += [(every, None)] * bool(self.refit)
-        calls = (
-            delayed(_fit_and_predict)(member, X, tasks, train, test)
-            for train, test in parts
-            for member in members
-        )
-        fits, proba = [], []
-        n_fits = len(parts) * len(members)
-        with tqdm(total=n_fits, desc="members", unit="fit", disable=not self.verbose) as bar:
-            for fitted, of_part in in_parallel(calls, self.n_jobs):
-                fits.append(fitted)
-                proba.append(of_part)
+    def _cross_fit(self, plan: _Plan) -> tuple[dict[str, Any], NDArray[np.float32]]:
+        """Fitted members by name, and their probabilities (n_members, n_held_out, n_outputs) for
+        the held-out samples of one split after the other; without those that failed."""
+        jobs = self._jobs(plan.members, plan.splits)
+        sent: list[str] = []
+        failed: dict[str, Exception] = {}
+
+        def calls() -> Iterator[Any]:
+            for member, split in jobs:
+                if member.name not in failed:
+                    sent.append(member.name)
+                    yield delayed(_try_fit)(member, plan.X, plan.tasks, split)
+
+        fits: dict[str, list[Any]] = {member.name: [] for member in plan.members}
+        proba: dict[str, list[NDArray]] = {member.name: [] for member in plan.members}
+        with tqdm(total=len(jobs), desc="members", unit="fit", disable=not self.verbose) as bar:
+            for i, (fitted, of_part) in enumerate(in_parallel(calls(), self.n_jobs)):
                 bar.update()
-        n = len(members)
-        held_out = [np.concatenate(proba[m : n * len(splits) : n]) for m in range(n)]
-        serving = fits[-n:] if self.refit else [fits[m::n] for m in range(n)]
+                if isinstance(fitted, Exception):
+                    failed.setdefault(sent[i], fitted)
+                    continue
+                fits[sent[i]].append(fitted)
+                proba[sent[i]] += [] if of_part is None else [of_part]
+        left = [member for member in plan.members if member.name not in failed]
+        if not left:
+            raise next(iter(failed.values()))
+        if failed:
+            warnings.warn(
+                "These members of PortfolioClassifier failed, and the others serve without them: "
+                f"{'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
+                FitFailedWarning,
+                stacklevel=4,
+            )
+        held_out = [
+            proba[m.name][0][plan.held_out] if m.out_of_bag else np.concatenate(proba[m.name])
+            for m in left
+        ]
+        serving = {m.name: fits[m.name][-1] if self.refit else fits[m.name] for m in left}
         return serving, np.stack(held_out)
+
+    def _jobs(
+        self, members: list[Member], splits: list[Split]
+    ) -> list[tuple[Member, Split | None]]:
+        """What is fitted: each member on the training part of each split, and on all samples
+        (None); on these alone where it predicts out of the bag."""
+        every = [*splits, None] if self.refit else splits
+        return [(m, s) for s in every for m in members if s is None or not m.out_of_bag]
 
     def _weigh(
         self,
@@ -444,9 +522,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         self.thresholds_[binary] = 0.5 if self.threshold == "tuned" else float(self.threshold)
         if self.threshold == "tuned":
             mixed = _mix(mapped, weights, layout)
-            self.thresholds_[learned] = tune_thresholds(
-                mixed, table, scorer, sample_weight, neutral=_positive_shares(table, sample_weight)
-            )
+            self.thresholds_[learned] = tune_thresholds(mixed, table, scorer, sample_weight)
 
     def _decide_at_half(self, table: TaskTable) -> None:
         """Thresholds are those of positive classes: tasks of which none is known get 0.5."""
@@ -512,6 +588,36 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         return tags
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What `fit` has made of its parameters and data before anything trains."""
+
+    X: Any
+    table: TaskTable
+    tasks: EncodedTasks
+    members: list[Member]
+    splits: list[Split]
+    sample_weight: NDArray[np.float64] | None
+    scorer: Any
+
+    @property
+    def held_out(self) -> NDArray[np.intp]:
+        """Samples in the order in which the splits hold them out."""
+        return np.concatenate([test for _, test in self.splits])
+
+
+def _seconds(member: Member, X: Any, tasks: EncodedTasks, samples: NDArray[np.intp]) -> float:
+    """How long a member trains on some samples."""
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            member.fit(X, tasks, samples)
+    except Exception:  # so few samples may lack a class
+        return math.nan
+    return time.perf_counter() - start
+
+
 def _indexable(X: Any) -> Any:
     """What samples can be taken of; all else is left to the members."""
     if X is None:
@@ -545,21 +651,23 @@ def _are_pairs(members: Any) -> bool:
     )
 
 
-def _fit_and_predict(
-    member: Member,
-    X: Any,
-    tasks: EncodedTasks,
-    train: NDArray[np.intp],
-    test: NDArray[np.intp] | None,
+def _try_fit(
+    member: Member, X: Any, tasks: EncodedTasks, split: Split | None
 ) -> tuple[Any, NDArray[np.float32] | None]:
-    fitted = member.fit(X, tasks, train)
-    if test is None:
-        return fitted, None
-    table = tasks.table
-    proba = flat_probabilities(
-        fitted, take_samples(X, test), table.learnable, tasks.learned.layout, member.name
-    )
-    return fitted, proba
+    """A fitted member and its held-out probabilities, if there are any, or the error."""
+    try:
+        if split is None:
+            return (
+                member.fit_out_of_bag(X, tasks)
+                if member.out_of_bag
+                else (member.fit(X, tasks), None)
+            )
+        fitted = member.fit(X, tasks, split[0])
+        held_out = take_samples(X, split[1])
+        learnable, layout = tasks.table.learnable, tasks.learned.layout
+        return fitted, flat_probabilities(fitted, held_out, learnable, layout, member.name)
+    except Exception as error:  # whatever a member may raise
+        return error, None
 
 
 def _mix(
@@ -570,13 +678,3 @@ def _mix(
     of_outputs = weights[layout.task_of_output].astype(np.float32)
     # Weights that sum to 1 only to rounding must not carry a probability past 1.
     return np.clip(np.einsum("mno,om->no", proba, of_outputs), 0, 1)
-
-
-def _positive_shares(
-    table: TaskTable, sample_weight: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """The share of code 1 among the labels of each task, (n_tasks,)."""
-    weight = np.ones(len(table.codes)) if sample_weight is None else sample_weight
-    observed = np.where(table.codes != MISSING, weight[:, None], 0.0).sum(axis=0)
-    positive = np.where(table.codes == 1, weight[:, None], 0.0).sum(axis=0)
-    return np.divide(positive, observed, out=np.full(table.n_tasks, 0.5), where=observed > 0)

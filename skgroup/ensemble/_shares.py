@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from skgroup.tasks import MISSING, OutputLayout, TaskTable
 
 __all__ = ["learn_shares", "to_shares"]
 
 _FLOOR = 1e-6
+_MAX_STEPS = 100
+_TOL = 1e-8
 
 
 def learn_shares(
@@ -21,11 +22,11 @@ def learn_shares(
 ) -> NDArray[np.float64]:
     """Monotone maps from a member's probabilities to the observed shares, an output each.
 
-    Platt scaling on log-odds: a logistic regression of the labels on logit(p). What a member does
-    to classes (weights, resampling, priors) is a shift of log-odds, which this finds exactly, and
-    an over-confident member a slope. Two numbers an output can be learned of few positives, and
-    a map with a slope keeps the order of samples; isotonic regression needs hundreds and ties
-    what it pools.
+    Platt scaling on log-odds: p ↦ expit(b · logit(p) + a), where a and b make the labels most
+    likely. What a member does to classes (weights, resampling, priors) is a shift of log-odds,
+    which this finds exactly, and an over-confident member a slope. Two numbers an output can be
+    learned of few positives, and a map with a slope keeps the order of samples; isotonic
+    regression needs hundreds and ties what it pools.
 
     Parameters
     ----------
@@ -39,24 +40,54 @@ def learn_shares(
     -------
     maps : ndarray of shape (n_outputs, 2)
         Slope, at least 0, and intercept. (1, 0) where not both sides are met.
+
+    Notes
+    -----
+    The likelihood is penalised by (b − 1)² / 2: where there is little to learn of, a member is
+    taken at its word, but for the share. Ratios of sample weights alone count.
     """
-    weight = np.ones(len(proba)) if sample_weight is None else sample_weight
-    maps = np.tile([1.0, 0.0], (proba.shape[1], 1))
     layout = table.layout
-    events = layout.events(table.codes)
-    for output, t in enumerate(layout.task_of_output):
-        rows = (table.codes[:, t] != MISSING) & (weight > 0)
-        is_class, of_rows = events[rows, output], weight[rows]
-        if is_class.all() or not is_class.any():
-            continue
-        # Ratios of weights alone count, as beside the penalty of the slope.
-        of_rows = of_rows / of_rows.mean()
-        odds = logit(_inside(proba[rows, output]))[:, None]
-        fitted = LogisticRegression().fit(odds, is_class, sample_weight=of_rows)
-        maps[output] = fitted.coef_[0, 0], fitted.intercept_[0]
-        if maps[output, 0] < 0:  # what knows less than nothing says the share
-            maps[output] = 0.0, logit(np.average(is_class, weights=of_rows))
+    event = layout.events(table.codes)
+    weight = np.ones(len(proba)) if sample_weight is None else sample_weight
+    weight = (table.codes != MISSING)[:, layout.task_of_output] * weight[:, None]
+    n_counted, total = (weight > 0).sum(axis=0), weight.sum(axis=0)
+    weight = weight * np.divide(n_counted, total, out=np.zeros_like(total), where=total > 0)
+    n_events = (weight * event).sum(axis=0)
+    known = (n_events > 0) & (weight * ~event).any(axis=0)
+    maps = np.tile([1.0, 0.0], (proba.shape[1], 1))
+    maps[known] = _platt(
+        logit(_inside(proba[:, known])), event[:, known], weight[:, known], n_events[known]
+    )
     return maps
+
+
+def _platt(
+    odds: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    n_events: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Slopes and intercepts (n_outputs, 2) of all outputs at once, by Newton's method."""
+    total = weight.sum(axis=0)
+    centre = (weight * odds).sum(axis=0) / total
+    z = odds - centre
+    share = logit(n_events / total)
+    a, b = share.copy(), np.ones_like(share)
+    for _ in range(_MAX_STEPS):
+        p = expit(b * z + a)
+        error, curve = weight * (p - event), weight * p * (1 - p)
+        slope_a, slope_b = error.sum(axis=0), (error * z).sum(axis=0) + b - 1
+        aa, ab, bb = curve.sum(axis=0), (curve * z).sum(axis=0), (curve * z * z).sum(axis=0) + 1
+        determinant = np.maximum(aa * bb - ab * ab, np.finfo(float).tiny)
+        step_a = (bb * slope_a - ab * slope_b) / determinant
+        step_b = (aa * slope_b - ab * slope_a) / determinant
+        largest = np.maximum(abs(step_a), abs(step_b))
+        shorter = np.minimum(1, 1 / np.maximum(largest, 1))  # far away, steps may be too long
+        a, b = a - shorter * step_a, b - shorter * step_b
+        if largest.max(initial=0) < _TOL:
+            break
+    # What knows less than nothing says the share.
+    return np.where(b < 0, [np.zeros_like(b), share], [b, a - b * centre]).T
 
 
 def to_shares(

@@ -17,7 +17,7 @@ __all__ = ["decides", "f1_thresholds", "scorer_thresholds", "tune_thresholds"]
 
 #: What the neutral threshold counts for, in held-out positives: one tuned on a few is mostly noise.
 #: On the scale of log-odds, so that nets whose probabilities are all small can be followed.
-_PULL = 10.0
+_PULL = 20.0
 _FLOOR = 1e-7
 #: Thresholds that a scorer is asked about, beside 0.5.
 _N_THRESHOLDS = 100
@@ -28,12 +28,10 @@ def tune_thresholds(
     table: TaskTable,
     scorer: Callable[..., float] | None,
     sample_weight: NDArray[np.float64] | None = None,
-    neutral: Any = 0.5,
 ) -> NDArray[np.float64]:
     """Thresholds (n_tasks,) from held-out probabilities (n_samples, n_outputs), for F1 if
     `scorer` is None; NaN where a task is not binary. They are on probabilities of the positive
-    classes, second classes where nothing says which is positive. `neutral`, a number or one a
-    task, is what they are pulled towards."""
+    classes, second classes where nothing says which is positive."""
     layout = table.layout
     binary = layout.tasks_of(BINARY)
     thresholds = np.full(layout.n_tasks, np.nan)
@@ -42,12 +40,47 @@ def tune_thresholds(
     p = np.where(first_is_positive, 1 - p, p)
     codes = table.codes[:, binary]
     codes = np.where(first_is_positive & (codes != MISSING), 1 - codes, codes)
-    neutral = np.broadcast_to(neutral, layout.n_tasks)[binary]
+    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    observed = np.where(codes != MISSING, weight[:, None], 0.0)
     if scorer is None:
+        neutral = expected_f1_thresholds(p, observed)
         thresholds[binary] = f1_thresholds(p, codes, sample_weight, neutral)
     else:
+        total = observed.sum(axis=0)
+        neutral = np.full(len(total), 0.5)
+        np.divide((observed * (codes == 1)).sum(axis=0), total, out=neutral, where=total > 0)
         thresholds[binary] = scorer_thresholds(p, codes, scorer, sample_weight, neutral)
     return thresholds
+
+
+def expected_f1_thresholds(
+    proba: NDArray[np.float32], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The thresholds of the best F1 that is to be expected if the probabilities are right.
+
+    They are half of that F1 (Lipton, Elkan, Naryanaswamy, "Optimal Thresholding of Classifiers to
+    Maximize F1 Measure", ECML 2014), and ask no label, so that they are no noisier where positives
+    are few: near 0.5 for a task that is known well, near the share of positives for one of which
+    nothing is known.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_samples, n_tasks)
+        Held-out probabilities of the positive class.
+    weight : ndarray of shape (n_samples, n_tasks)
+        Of the samples, 0 where the label is missing.
+
+    Returns
+    -------
+    thresholds : ndarray of shape (n_tasks,)
+    """
+    order = np.argsort(-proba, axis=0, kind="stable")
+    weight = np.take_along_axis(weight, order, axis=0)
+    positives = weight * np.take_along_axis(proba, order, axis=0)
+    n_taken = np.cumsum(weight, axis=0)
+    total = np.maximum(n_taken + positives.sum(axis=0), np.finfo(float).tiny)
+    best: NDArray[np.float64] = (np.cumsum(positives, axis=0) / total).max(axis=0)
+    return best
 
 
 def f1_thresholds(
@@ -66,11 +99,12 @@ def f1_thresholds(
         1 where that class is the true one, 0 where not, -1 where the label is missing.
     sample_weight : ndarray of shape (n_samples,), default=None
     neutral : float or ndarray of shape (n_tasks,), default=0.5
+        What they are pulled towards.
 
     Returns
     -------
     thresholds : ndarray of shape (n_tasks,)
-        Of log-odds (n · logit(t) + 10 · logit(neutral)) / (n + 10), for n positives and the best
+        Of log-odds (n · logit(t) + 20 · logit(neutral)) / (n + 20), for n positives and the best
         threshold t, which lies halfway between two probabilities; 0.5 for a task without positives
         or without negatives.
     """
