@@ -89,7 +89,9 @@ def check_membership(
     for axis, part, rule, required in rules:
         empty = np.flatnonzero(~(checked > 0).any(axis=axis) & required)
         if len(empty):
+            rows = None if part == "column" else task_names
+            of = "" if rows is None else f", task {rows[empty[0]]!r}"
             raise ValueError(
-                f"{name} must have no all-zero {part} ({rule}). Got {part} {empty[0]}."
+                f"{name} must have no all-zero {part} ({rule}). Got {part} {empty[0]}{of}."
             )
     return checked

@@ -126,7 +126,8 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         or the baselines.
     membership_ : ndarray of shape (n_tasks, n_groups)
         Memberships as the grouper gives them; 0 for a task of a single class, of which nothing is
-        learned: it is predicted by that class, and no group holds it.
+        learned: it is predicted by that class, and no group holds it; a group of such tasks
+        alone is left out.
     serving_weights_ : ndarray of shape (n_tasks, n_groups)
         How much each specialist counts in a task's prediction: its membership, or what the grouper
         sets as its `serving_weights_`, scaled to rows that sum to 1.
@@ -226,19 +227,23 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     @classmethod
     def mtl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> GroupedMTLClassifier:
         """One net for all tasks: plain multi-task learning."""
-        return cls(estimator, n_groups=1, **params)
+        return cls(estimator, n_groups=1, **_without_groups(params))
 
     @classmethod
     def stl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> GroupedMTLClassifier:
         """One net a task: single-task learning."""
-        return cls(estimator, SingleTasks(), **params)
+        return cls(estimator, SingleTasks(), **_without_groups(params))
 
     @classmethod
     def mtl_ensemble(
         cls, n_nets: int, estimator: MultiTaskNet | None = None, **params: Any
     ) -> GroupedMTLClassifier:
         """The mean of `n_nets` multi-task nets: what as many specialists cost, without groups."""
-        return cls(estimator, AllTasks(n_nets), **params)
+        if not isinstance(n_nets, Integral) or isinstance(n_nets, bool) or n_nets < 1:
+            raise ValueError(
+                f"n_nets of mtl_ensemble must be an int of at least 1. Got {n_nets!r}."
+            )
+        return cls(estimator, AllTasks(n_nets), **_without_groups(params))
 
     def count_nets(self, n_tasks: int) -> dict[str, int]:
         """How many nets `fit` will train.
@@ -511,3 +516,11 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
             mapping = MethodMapping().add(caller="fit", callee="fit")
             router.add(grouper=self.grouper, method_mapping=mapping)
         return router
+
+
+def _without_groups(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of a baseline, which has its groups already."""
+    for name in ("grouper", "n_groups"):
+        if name in params:
+            raise TypeError(f"A baseline has its groups: {name!r} cannot be given.")
+    return params

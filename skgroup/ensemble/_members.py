@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -215,7 +216,10 @@ def flat_probabilities(
     proba : ndarray of shape (n_samples, n_outputs)
         Probability of code 1 of binary tasks, of each class of others, task after task.
     """
-    proba = fitted.predict_proba(X)
+    with warnings.catch_warnings():
+        # The portfolio has warned of names that are missing, once for all.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        proba = fitted.predict_proba(X)
     # An estimator of this package has columns of all tasks, others of those that are learned.
     columns = np.flatnonzero(learned)
     if not isinstance(innermost(fitted), TaskClassifierMixin):
@@ -283,8 +287,14 @@ def try_member(member: Member, X: Any, tasks: EncodedTasks) -> None:
             try_classifier(estimator, X, tasks.labels, weight)
     except Exception as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
+        hint = ""
+        if "class_weight" in str(error):  # of the labels of Y, perhaps
+            hint = (
+                " Members see 0, 1, ... for the classes of a task, in their order but 1 for a "
+                "positive class, and what they are told of classes speaks of these."
+            )
         raise kind(
-            f"Member {member.name!r} of PortfolioClassifier cannot be fitted: {error}"
+            f"Member {member.name!r} of PortfolioClassifier cannot be fitted: {error}{hint}"
         ) from error
 
 

@@ -107,7 +107,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         What tuned thresholds maximise. A scorer sees the labels of a task as 0 and 1.
     refit : bool, default=True
         Whether members are trained again on all samples to serve. False serves with those that
-        `cv` has trained, the mean over the splits: less training, each on less data.
+        `cv` has trained, by the mean over the splits of their probabilities (which
+        `share_maps_` are then applied to): less training, each on less data.
     n_jobs : int, default=None
         Processes for training members and splits side by side (joblib).
     random_state : int, RandomState or None, default=None

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from skgroup.inspection._checks import as_matrix, check_names
+from skgroup.inspection._checks import as_matrix, check_names, names_of_frame
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
@@ -123,9 +123,10 @@ class AffinityDisplay:
         Parameters
         ----------
         affinity : array-like of shape (n_tasks, n_tasks)
-            [i, j]: what training on task i does to task j. NaN where it is not known.
+            [i, j]: what training on task i does to task j. NaN where it is not known. The columns
+            of a DataFrame are brought into the order of its rows, where both are named.
         task_names : sequence of str, default=None
-            "task 0", ... if None.
+            If None, the rows (or columns) of a DataFrame that are named, else "task 0", ...
         order, vmax, values, ax
             As in `plot`.
 
@@ -139,6 +140,11 @@ class AffinityDisplay:
             If the affinity is not square or holds infinity, or another parameter is not as
             described.
         """
+        rows, columns = names_of_frame(affinity, "index"), names_of_frame(affinity)
+        if rows is not None and columns is not None and set(rows) == set(columns):
+            named: Any = affinity
+            affinity = named[rows]
+        task_names = (rows or columns) if task_names is None else task_names
         checked = as_matrix(affinity, "affinity", "(n_tasks, n_tasks)")
         if checked.shape[0] != checked.shape[1]:
             raise ValueError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["as_matrix", "check_count", "check_names"]
+__all__ = ["as_matrix", "check_count", "check_names", "names_of_frame"]
 
 
 def as_matrix(values: ArrayLike, name: str, shape: str) -> NDArray[np.float64]:
@@ -22,6 +23,15 @@ def as_matrix(values: ArrayLike, name: str, shape: str) -> NDArray[np.float64]:
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(f"{name} must be of shape {shape}, not empty. Got shape {matrix.shape}.")
     return matrix
+
+
+def names_of_frame(values: Any, of: str = "columns") -> list[str] | None:
+    """The strings that name the columns (or rows, of "index") of a DataFrame; None without any."""
+    labels: Any = getattr(values, of, None)
+    if labels is None or callable(labels) or not hasattr(values, "shape"):
+        return None
+    named = list(labels)
+    return named if named and all(isinstance(label, str) for label in named) else None
 
 
 def check_count(value: int | None, least: int, name: str) -> int:

@@ -168,7 +168,8 @@ class DataMapDisplay:
         left_out = (maps[:, -1] == 0).all(axis=(0, 2))
         missing = np.broadcast_to(left_out, (n_tasks, n_samples))
         if y is not None:
-            missing = (check_tasks(y).codes == MISSING).T
+            names = getattr(grouper, "task_names_in_", None)
+            missing = (check_tasks(y, names=names).codes == MISSING).T
             if missing.shape != (n_tasks, n_samples):
                 raise ValueError(
                     f"y must be the task table of fit, of {n_samples} samples and {n_tasks} tasks. "

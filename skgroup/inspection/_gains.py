@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skgroup.inspection._checks import as_matrix, check_count, check_names
+from skgroup.inspection._checks import as_matrix, check_count, check_names, names_of_frame
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import format_of, labels_of, short
+from skgroup.tasks import by_task_columns
 
 __all__ = ["GainsDisplay"]
 
@@ -143,8 +144,9 @@ class GainsDisplay:
             1 where the task is in the group, else 0.
         gains : array-like of shape (n_groups, n_tasks)
             Those of tasks outside of the group are not looked at. NaN where they are not known.
+            Where both are DataFrames with named columns, names decide.
         task_names : sequence of str, default=None
-            "task 0", ... if None.
+            If None, the columns of `masks` where these are named, else "task 0", ...
         max_groups, vmax, values, ax
             As in `plot`.
 
@@ -159,6 +161,11 @@ class GainsDisplay:
             is infinite, or another parameter is not as described.
         """
         shape = "(n_groups, n_tasks)"
+        named = names_of_frame(masks)
+        if named is not None:
+            names = np.array(named, dtype=object)
+            gains = by_task_columns(gains, names, "The columns of gains")
+            task_names = named if task_names is None else task_names
         zero_one, checked = as_matrix(masks, "masks", shape), as_matrix(gains, "gains", shape)
         if checked.shape != zero_one.shape:
             raise ValueError(

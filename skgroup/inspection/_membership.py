@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skgroup.cluster.memberships import one_hot
-from skgroup.inspection._checks import as_matrix, check_names
+from skgroup.inspection._checks import as_matrix, check_names, names_of_frame
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
@@ -122,7 +122,7 @@ class MembershipDisplay:
         ----------
         membership : array-like of shape (n_tasks, n_groups)
         task_names : sequence of str, default=None
-            "task 0", ... if None.
+            If None, the rows of a DataFrame that are named, else "task 0", ...
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
         ax : matplotlib Axes, default=None
@@ -138,6 +138,8 @@ class MembershipDisplay:
             If the memberships are no finite, non-negative matrix, or `task_names` does not name its
             rows.
         """
+        if task_names is None:
+            task_names = names_of_frame(membership, "index")
         checked = as_matrix(membership, "membership", "(n_tasks, n_groups)")
         if not (np.isfinite(checked) & (checked >= 0)).all():
             raise ValueError("membership must be finite and non-negative.")

@@ -48,10 +48,16 @@ def match_names(
 
 
 def by_task_names(value: Any, names: NDArray[np.object_] | None, subject: str) -> Any:
-    """A Series or DataFrame with a row a task in the order of `names`; all else as it is."""
-    index = getattr(value, "index", None)
-    if names is None or callable(index) or not hasattr(value, "iloc"):
+    """A Series or DataFrame with a row a task in the order of `names`, or of positions where tasks
+    have no names and its index is all of these; all else as it is."""
+    index: Any = getattr(value, "index", None)
+    if callable(index) or not hasattr(value, "iloc"):
         return value
+    if names is None:
+        positions = np.arange(len(index))
+        if not np.array_equal(np.sort(index), positions):
+            return value
+        names = positions.astype(str).astype(object)
     order = match_names(names_of(index, subject), names, subject)
     return value if order is None else value.iloc[order]
 
