@@ -75,7 +75,7 @@ def compare(
         the splits, the same for all seeds. Every training part holds every class of every task:
         a sample that holds the only label of a class moves there.
     seeds : int or sequence of int, default=5
-        A number n stands for 0, ..., n - 1. A seed makes the splits; seeds that are drawn from it, one a
+        A number n stands for 0, ..., n - 1. A seed makes the splits; seeds drawn from it, one a
         candidate, set every `random_state`, nested ones too.
     scoring : str or callable, default="f1_macro"
         A score of each task, higher for better. "f1_macro" (or "f1") is
