@@ -16,4 +16,4 @@ class NotWrittenWarning(UserWarning):
 
 
 class TrainingInterruptedWarning(UserWarning):
-    """Training ended before its last epoch because the user interrupted it."""
+    """A comparison ended before its last fit because the user interrupted it."""

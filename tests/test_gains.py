@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from skorch.callbacks import Callback
 
 from skgroup import MultiTaskNet
-from skgroup.exceptions import TrainingInterruptedWarning
+from skgroup._random import draw_seeds
 from skgroup.selection import GroupGains, HigherOrderApproximation
 from skgroup.selection.gains import _group_gains, _plan
 from skgroup.selection.gains._plan import held_out_parts
@@ -54,6 +54,10 @@ def row_of(gains, tasks):
     return int(np.flatnonzero((gains.masks_ == mask).all(axis=1))[0])
 
 
+def parts_of(gains, cv, table):
+    return held_out_parts(cv, table, draw_seeds(gains.seed_, 1)[0])
+
+
 def same_measurements(first, second, atol=0.0):
     np.testing.assert_array_equal(first.masks_, second.masks_)
     np.testing.assert_array_equal(first.measured_, second.measured_)
@@ -76,8 +80,8 @@ def balanced(labels):
 
 
 @pytest.mark.parametrize("scoring", ["loss", "f1", "roc_auc"])
-@pytest.mark.parametrize(("relative_to", "weighted"), [("single", True), ("all", False)])
-def test_gains_equal_a_literal_transcription(digits, net, scoring, relative_to, weighted):
+@pytest.mark.parametrize("weighted", [True, False])
+def test_gains_equal_a_literal_transcription(digits, net, scoring, weighted):
     # Two binary tasks and one of three classes, some labels missing; nets trained one by one.
     X = digits[0][:300]
     digit = digits[1][:300, :10].argmax(axis=1)
@@ -87,14 +91,14 @@ def test_gains_equal_a_literal_transcription(digits, net, scoring, relative_to, 
     weight = rng.randint(1, 4, size=300).astype(float) if weighted else None
     splits = [(np.arange(200), np.arange(200, 300)), (np.arange(100, 300), np.arange(100))]
     masks = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]])
-    gains = GroupGains(
-        net, masks=masks, cv=splits, scoring=scoring, relative_to=relative_to, random_state=0
-    ).fit(X, Y, sample_weight=weight)
+    gains = GroupGains(net, masks=masks, cv=splits, scoring=scoring, random_state=0)
+    gains.fit(X, Y, sample_weight=weight)
+    parts = parts_of(gains, splits, clone(net)._check_data(X, Y, weight).table)
 
     def scores(group, m):
         """Score of each task of a group on held-out part m."""
         train, test = splits[m]
-        seed = held_out_parts(splits, 1, net_data.table, gains.seed_)[m].seed
+        seed = parts[m].seed
         fitted = clone(net)
         fitted._prepare(net_data.take(train, "balanced").select(np.array(group)), seed=seed)
         fitted._train(net_data.take(train, "balanced").select(np.array(group)))
@@ -129,9 +133,8 @@ def test_gains_equal_a_literal_transcription(digits, net, scoring, relative_to, 
         expected = np.full((3, 2), np.nan)
         for m in range(2):
             own = scores(group, m)
-            alone = scores([0, 1, 2], m) if relative_to == "all" else None
             for t in group:
-                ref = alone[t] if alone else scores([t], m)[t]
+                ref = scores([t], m)[t]
                 expected[t, m] = (ref - own[t]) / ref if scoring == "loss" else own[t] - ref
             row = row_of(gains, group)
             np.testing.assert_allclose(gains.scores_[row, group, m], list(own.values()), atol=1e-5)
@@ -168,72 +171,47 @@ def test_tasks_that_tell_each_other_something_gain(digits):
     twins[60:400, 0] = np.nan
     net = MultiTaskNet.stg_mtl(module__hidden_units=(16,), max_epochs=30, lr=0.01)
     split = [(np.arange(400), np.arange(400, 600))]
-    gains = GroupGains(net, masks="pairs", cv=split, n_repeats=3, random_state=0).fit(X, twins)
+    gains = GroupGains(net, masks="pairs", cv=split * 3, random_state=0).fit(X, twins)
     with_twin = row_of(gains, [0, 1])
     with_random = row_of(gains, [0, 2])
     assert gains.gains_[with_twin, 0] > 0.1
     assert gains.gains_[with_twin, 0] > gains.gains_[with_random, 0]
 
 
-def test_references_train_though_not_asked_for(four, net, trained):
+def test_single_tasks_train_though_not_asked_for(four, net, trained):
     X, Y = four
     gains = GroupGains(net, masks=[[1, 0, 1, 0]], random_state=0).fit(X, Y)
     assert sorted(tasks for tasks, _ in trained) == [(0,), (0, 2), (1,), (2,), (3,)]
     np.testing.assert_array_equal(gains.masks_, np.vstack([[[1, 0, 1, 0]], np.eye(4)]))
-    trained.clear()
-    other = GroupGains(net, masks=[[1, 0, 1, 0]], relative_to="all", random_state=0).fit(X, Y)
-    assert sorted(tasks for tasks, _ in trained) == [(0, 1, 2, 3), (0, 2)]
-    assert (other.gains_[1] == 0).all()
 
 
-def test_repeats_and_folds(four, net, trained):
+def test_folds(four, net, trained):
     X, Y = four
-    gains = GroupGains(net, masks=[[1, 1, 0, 0]], cv=3, n_repeats=2, random_state=0).fit(X, Y)
-    assert gains.scores_.shape == (5, 4, 6)
+    gains = GroupGains(net, masks=[[1, 1, 0, 0]], cv=3, random_state=0).fit(X, Y)
+    assert gains.scores_.shape == (5, 4, 3)
     assert gains.measured_.all()
-    assert len(trained) == gains.n_trained_ == 30
+    assert len(trained) == gains.n_trained_ == 15
     seeds = [s for tasks, s in trained if tasks == (0, 1)]
-    assert len(set(seeds)) == 6
-    assert {s for _, s in trained} == set(seeds)  # nets of a repeat and split share their seed
-    each = (gains.scores_[1:3].sum(axis=0) - gains.scores_[0])[:2]
+    assert len(set(seeds)) == 3
+    assert {s for _, s in trained} == set(seeds)  # nets of a split share their seed
     alone = np.stack([gains.scores_[row_of(gains, [t]), t] for t in (0, 1)])
     each = (alone - gains.scores_[0, :2]) / alone
     np.testing.assert_allclose(gains.gains_[0, :2], each.mean(axis=1))
     np.testing.assert_allclose(gains.gains_std_[0, :2], each.std(axis=1, ddof=1))
     table = check_data(clone(net), X, Y).table
-    tests = [part.test for part in held_out_parts(3, 2, table, gains.seed_)]
-    for repeat in (tests[:3], tests[3:]):
-        np.testing.assert_array_equal(np.sort(np.concatenate(repeat)), np.arange(240))
-    assert not np.array_equal(tests[0], tests[3])
+    tests = [part.test for part in parts_of(gains, 3, table)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(tests)), np.arange(240))
+    assert not np.array_equal(np.sort(tests[0]), np.arange(80))  # shuffled
 
 
 def test_splits_may_be_a_list_but_no_iterator(four, net):
     X, Y = four
     splits = [(np.arange(160), np.arange(160, 240)), (np.arange(80, 240), np.arange(80))]
-    gains = GroupGains(net, masks="pairs", n_repeats=2, cv=splits, random_state=0).fit(X, Y)
+    gains = GroupGains(net, masks="pairs", cv=splits * 2, random_state=0).fit(X, Y)
     assert gains.scores_.shape == (10, 4, 4)
+    assert (gains.scores_[0, 0, :2] != gains.scores_[0, 0, 2:]).all()  # with seeds of their own
     with pytest.raises(ValueError, match="must be a list of splits rather than an iterator"):
         gains.set_params(cv=iter(splits)).fit(X, Y)
-
-
-def test_a_callable_scores_each_task_on_its_labelled_samples(four, net):
-    X, Y = four
-    Y = np.where(Y == 1, "yes", "no").astype(object)
-    Y[::7, 1] = None
-
-    def right(labels, proba, sample_weight=None):
-        assert sample_weight is None
-        assert set(labels) == {"no", "yes"}
-        return np.mean((proba > 0.5) == (labels == "yes"))
-
-    test = np.arange(160, 240)
-    cv = [(np.arange(160), test)]
-    gains = GroupGains(net, masks=[[1, 1, 0, 0]], cv=cv, scoring=right, random_state=0).fit(X, Y)
-    n_known = np.array([80, sum(y is not None for y in Y[test, 1])])
-    hits = gains.scores_[0, :2, 0] * n_known
-    np.testing.assert_allclose(hits, hits.round(), atol=1e-9)
-    alone = [gains.scores_[row_of(gains, [t]), t, 0] for t in (0, 1)]
-    np.testing.assert_allclose(gains.gains_[0, :2], gains.scores_[0, :2, 0] - alone)
 
 
 def test_a_part_without_the_labels_that_a_score_needs_is_left_out(four, net):
@@ -355,30 +333,6 @@ def test_warm_start_trains_only_what_is_missing(four, net, trained):
     np.testing.assert_allclose(pairs.gains_[10], at_once.gains_[row], rtol=0, atol=1e-5)
 
 
-def test_warm_start_measures_more_repeats(four, net, trained):
-    X, Y = four
-    gains = GroupGains(net, masks=[[1, 1, 0, 0]], warm_start=True, random_state=0).fit(X, Y)
-    trained.clear()
-    gains.set_params(n_repeats=3).fit(X, Y)
-    assert len(trained) == 2 * 5
-    same_measurements(gains, clone(gains).fit(X, Y))
-    assert np.isfinite(gains.gains_std_[0, :2]).all()
-    # Another group with fewer repeats: what was measured stays.
-    gains.set_params(n_repeats=1, masks=[[0, 0, 1, 1]]).fit(X, Y)
-    assert gains.measured_.sum(axis=1).tolist() == [3, 3, 3, 3, 3, 1]
-    assert np.isfinite(gains.gains_[5, 2:]).all()
-    assert np.isnan(gains.gains_std_[5]).all()
-
-
-def test_warm_start_can_change_what_gains_are_relative_to(four, net):
-    X, Y = four
-    gains = GroupGains(net, masks="all", warm_start=True, random_state=0).fit(X, Y)
-    gains.set_params(relative_to="all").fit(X, Y)
-    assert gains.n_trained_ == 0
-    assert (gains.gains_[-1] == 0).all()
-    assert (np.diag(gains.gains_[:4]) != 0).all()
-
-
 def test_warm_start_keeps_its_seed_where_none_is_given(four, net):
     X, Y = four
     gains = GroupGains(net, masks="pairs", warm_start=True).fit(X, Y)
@@ -409,23 +363,23 @@ def test_warm_start_refuses_what_would_change_what_was_measured(four, net, chang
 
 def test_an_interruption_keeps_what_was_measured(four, net, monkeypatch, trained):
     X, Y = four
-    complete = GroupGains(net, masks="all", n_repeats=2, random_state=0).fit(X, Y)
+    complete = GroupGains(net, masks="all", cv=2, random_state=0).fit(X, Y)
     trained.clear()
     recorded = _group_gains.fit_many
     calls = []
 
     def interrupted(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 6:  # in the second repeat, after the single tasks
+        if len(calls) == 6:  # in the second part, after the single tasks
             raise KeyboardInterrupt
         return recorded(*args, **kwargs)
 
     monkeypatch.setattr(_group_gains, "fit_many", interrupted)
-    gains = GroupGains(net, masks="all", n_repeats=2, warm_start=True, random_state=0)
-    with pytest.warns(TrainingInterruptedWarning, match="gains_ holds what was measured"):
+    gains = GroupGains(net, masks="all", cv=2, warm_start=True, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
         gains.fit(X, Y)
     assert gains.measured_.sum(axis=0).tolist() == [15, 4]
-    # Groups of two tasks and more were measured once, beside the single tasks of that repeat.
+    # Groups of two tasks and more were measured once, beside the single tasks of that part.
     first = complete.scores_[:, :, 0]
     alone = np.diag(first[:4])
     np.testing.assert_allclose(gains.gains_[4:], ((alone - first) / alone)[4:])
@@ -484,8 +438,6 @@ def test_saved_gains_come_back_exactly_and_go_on(four, net, tmp_path, trained):
     loaded.set_params(masks=[[1, 1, 1, 1], [1, 1, 0, 0]]).fit(X, frame)
     assert [tasks for tasks, _ in trained] == [(0, 1, 2, 3)] * 2
     assert len(loaded.masks_) == 11
-    over_all = GroupGains.load(tmp_path / "gains.table", relative_to="all")
-    assert np.isnan(over_all.gains_).all()  # the group of all tasks was not measured
     again = pickle.loads(pickle.dumps(gains))
     same_measurements(again, gains)
 
@@ -511,9 +463,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         ({"masks": [[2, 1, 0, 0]]}, "must hold 0 and 1 (or bools). Got 2.0"),
         ({"cv": 1.5}, "The 'cv' parameter of GroupGains must be"),
         ({"cv": 1000}, "The 'cv' parameter of GroupGains must be"),
-        ({"n_repeats": 0}, "The 'n_repeats' parameter of GroupGains must be"),
         ({"scoring": "mse"}, "The 'scoring' parameter of GroupGains must be"),
-        ({"relative_to": "pairs"}, "The 'relative_to' parameter of GroupGains must be"),
         ({"strategy": "stacked"}, "These nets cannot be trained as a stack"),
     ],
 )
@@ -535,22 +485,6 @@ def test_verbose_shows_progress(four, net, capsys):
     assert "groups of 2" in capsys.readouterr().err
     GroupGains(net, masks="pairs").fit(*four)
     assert capsys.readouterr().err == ""
-
-
-def test_a_callable_without_sample_weight_is_refused_before_training(four, net):
-    gains = GroupGains(
-        net.set_params(callbacks=[NoTraining()]), scoring=lambda y_true, y_score: 0.0
-    )
-    with pytest.raises(ValueError, match=r"callable as scoring\(y_true, y_score, sample_weight"):
-        gains.fit(*four)
-
-
-def test_warm_start_tells_functions_of_one_name_apart(four, net):
-    gains = GroupGains(net, masks="pairs", warm_start=True, random_state=0)
-    gains.set_params(scoring=lambda y, p, sample_weight=None: np.mean((p > 0.5) == y)).fit(*four)
-    gains.set_params(scoring=lambda y, p, sample_weight=None: -np.mean((p > 0.5) != y))
-    with pytest.raises(ValueError, match="the 'scoring' parameter differs"):
-        gains.fit(*four)
 
 
 def test_warm_start_refuses_another_seed(four, net):

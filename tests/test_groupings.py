@@ -68,7 +68,7 @@ def trained(monkeypatch):
     [
         lambda net: TAGGrouping(net, 2, every=2),
         lambda net: ExhaustiveGrouping(net, 2),
-        lambda net: HOAGrouping(net, 2, n_repeats=2),
+        lambda net: HOAGrouping(net, 2, cv=2),
         lambda net: MTGNetGrouping(net, 2, groups_per_task=2, predictor=MTGNet(max_epochs=5)),
         lambda net: HOAGrouping(net, 2, cv=ShuffleSplit(2, test_size=0.3, random_state=0)),
     ],

@@ -22,7 +22,6 @@ class ExhaustiveGrouping(GainGrouping):
         At most so many groups.
     cv : float, int, splitter or iterable of (train, test), default=0.2
         The held-out samples on which gains are measured, as in `GroupGains`.
-    n_repeats : int, default=1
     selector : GroupSelector, default=None
         Chooses the groups; its `n_groups` is replaced by that of this estimator.
     random_state : int, RandomState or None, default=None
@@ -46,5 +45,5 @@ class ExhaustiveGrouping(GainGrouping):
         selector.check(table.n_tasks, table.names, masks=masks)
 
     def count_nets(self, n_tasks: int) -> int:
-        """Nets that `fit` trains to find the groups: 2^n_tasks − 1 a repeat and split."""
+        """Nets that `fit` trains to find the groups: 2^n_tasks − 1 a split."""
         return (2**n_tasks - 1) * self._n_runs()

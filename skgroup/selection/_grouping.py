@@ -139,7 +139,6 @@ class GainGrouping(Grouping):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Grouping._parameter_constraints,
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "cv": GroupGains._parameter_constraints["cv"],
     }
 
@@ -149,7 +148,6 @@ class GainGrouping(Grouping):
         n_groups: int = 3,
         *,
         cv: Any = 0.2,
-        n_repeats: int = 1,
         selector: GroupSelector | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -157,7 +155,6 @@ class GainGrouping(Grouping):
         self.estimator = estimator
         self.n_groups = n_groups
         self.cv = cv
-        self.n_repeats = n_repeats
         self.selector = selector
         self.random_state = random_state
         self.verbose = verbose
@@ -168,18 +165,12 @@ class GainGrouping(Grouping):
         """Gains of groups; those that `gains` holds already are not measured again."""
         if gains is None:
             gains = GroupGains(
-                self.estimator,
-                cv=self.cv,
-                n_repeats=self.n_repeats,
-                random_state=self.random_state,
-                verbose=self.verbose,
+                self.estimator, cv=self.cv, random_state=self.random_state, verbose=self.verbose
             )
         else:
             gains.set_params(warm_start=True)
-        gains.set_params(masks=masks)
-        gains._validate_params()
-        return gains._fit(data, None, data.sample_weight)
+        return gains.set_params(masks=masks).fit(data, None, data.sample_weight)
 
     def _n_runs(self) -> int:
-        """Nets a group: repeats times splits."""
-        return self.n_repeats * count_splits(self.cv)
+        """Nets a group."""
+        return count_splits(self.cv)

@@ -17,7 +17,7 @@ class HOAGrouping(GainGrouping):
 
     Parameters
     ----------
-    estimator, n_groups, cv, n_repeats, selector, random_state, verbose
+    estimator, n_groups, cv, selector, random_state, verbose
         As in `ExhaustiveGrouping`. The selector's `singleton_score` is replaced by 0, as a task
         alone gains nothing over itself.
 
@@ -48,5 +48,5 @@ class HOAGrouping(GainGrouping):
         self._select(selector, self.affinity_)
 
     def count_nets(self, n_tasks: int) -> int:
-        """Nets that `fit` trains to find the groups: n (n + 1) / 2 a repeat and split."""
+        """Nets that `fit` trains to find the groups: n (n + 1) / 2 a split."""
         return n_tasks * (n_tasks + 1) // 2 * self._n_runs()

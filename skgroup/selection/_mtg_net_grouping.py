@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from skgroup._compat import Interval
+from skgroup._estimators import check_parameters
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import GainGrouping
 from skgroup.selection.gains import MTGNet, all_groups
@@ -38,7 +39,7 @@ class MTGNetGrouping(GainGrouping):
         one more; the first n_tasks + 1 are the single tasks and all together.
     predictor : MTGNet, default=None
         `MTGNet()` if None.
-    estimator, n_groups, cv, n_repeats, selector, random_state, verbose
+    estimator, n_groups, cv, selector, random_state, verbose
         As in `ExhaustiveGrouping`.
 
     Attributes
@@ -67,7 +68,6 @@ class MTGNetGrouping(GainGrouping):
         groups_per_task: int = 4,
         predictor: MTGNet | None = None,
         cv: Any = 0.2,
-        n_repeats: int = 1,
         selector: GroupSelector | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -76,7 +76,6 @@ class MTGNetGrouping(GainGrouping):
             estimator,
             n_groups,
             cv=cv,
-            n_repeats=n_repeats,
             selector=selector,
             random_state=random_state,
             verbose=verbose,
@@ -109,9 +108,7 @@ class MTGNetGrouping(GainGrouping):
 
     def _check(self, selector: GroupSelector, table: TaskTable) -> None:
         super()._check(selector, table)
-        predictor = self._new_predictor()
-        predictor._validate_params()
-        predictor._check_heads()
+        check_parameters(self._new_predictor())
 
     def _new_predictor(self) -> MTGNet:
         predictor = MTGNet() if self.predictor is None else clone(self.predictor)
@@ -145,5 +142,5 @@ class MTGNetGrouping(GainGrouping):
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: groups_per_task · n_tasks + 1, at most all,
-        a repeat and split."""
+        a split."""
         return self._n_groups_measured(n_tasks) * self._n_runs()

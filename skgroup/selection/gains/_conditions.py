@@ -9,24 +9,24 @@ from skgroup.store import key_of
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["check_same", "conditions_of", "key_of_scoring"]
+__all__ = ["check_same", "conditions_of"]
 
 #: Parameters of a net that do not decide what it learns from a seed.
 _WITHOUT_EFFECT = {"verbose", "device", "random_state"}
 
 
 def conditions_of(
-    net: MultiTaskNet, data: TrainingData, splits: list[HeldOutPart], scoring: Any
+    net: MultiTaskNet, data: TrainingData, splits: list[HeldOutPart], scoring: str
 ) -> dict[str, str]:
-    """Keys of the data, the splits of one repeat, the scoring and the net, by their names."""
+    """Keys of the data, the splits, the scoring and the net, by their names."""
     table = data.all_tasks
     params = net.get_params(deep=False)
     counted = [(name, params[name]) for name in sorted(set(params) - _WITHOUT_EFFECT)]
     return {
         "the data": key_of(data.X, table.codes, table.classes, data.sample_weight),
         "the 'cv' parameter": key_of([(part.train, part.test) for part in splits]),
-        "the 'scoring' parameter": key_of_scoring(scoring),
-        "the 'estimator' parameter": _key("estimator", counted),
+        "the 'scoring' parameter": scoring,
+        "the 'estimator' parameter": _key_of_net(counted),
     }
 
 
@@ -40,15 +40,11 @@ def check_same(before: dict[str, str], now: dict[str, str]) -> None:
             )
 
 
-def key_of_scoring(scoring: Any) -> str:
-    return scoring if isinstance(scoring, str) else _key("scoring", scoring)
-
-
-def _key(name: str, value: Any) -> str:
+def _key_of_net(params: Any) -> str:
     try:
-        return key_of(value)
+        return key_of(params)
     except TypeError as error:
         raise ValueError(
-            f"The '{name}' parameter of GroupGains cannot be compared with that of another fit: "
+            "The 'estimator' parameter of GroupGains cannot be compared with that of another fit: "
             f"{error}."
         ) from error

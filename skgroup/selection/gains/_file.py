@@ -24,16 +24,10 @@ def write_gains(path: Path, fitted: Mapping[str, Any]) -> None:
     arrays = {name: fitted[name] for name in _ARRAYS}
     if "task_names_in_" in fitted:
         arrays["task_names_in_"] = np.asarray(fitted["task_names_in_"], dtype=str)
-    for name in ("n_features_in_", "seed_", "n_trained_"):
+    for name in ("n_features_in_", "seed_", "n_trained_", "scoring_", "interrupted_"):
         if name in fitted:
             arrays[name] = np.array(fitted[name])
-    texts = {
-        "relative_to": fitted["relative_to_"],
-        "scoring": fitted["scoring_"],
-        "interrupted": str(fitted["interrupted_"]),
-    }
     arrays["conditions"] = np.array(list(fitted["conditions_"].items()))
-    arrays["texts"] = np.array(list(texts.items()))
     save_arrays(path, *_FORMAT, arrays)
 
 
@@ -42,11 +36,10 @@ def read_gains(path: Path) -> dict[str, Any]:
     try:
         arrays = load_arrays(path, *_FORMAT)
         fitted: dict[str, Any] = _check_shapes({name: arrays[name] for name in _ARRAYS})
-        texts = dict(arrays["texts"].tolist())
         fitted["conditions_"] = dict(arrays["conditions"].tolist())
         fitted["seed_"], fitted["n_trained_"] = int(arrays["seed_"]), int(arrays["n_trained_"])
-        fitted["scoring_"], fitted["relative_to_"] = texts["scoring"], texts["relative_to"]
-        fitted["interrupted_"] = texts["interrupted"] == "True"
+        fitted["scoring_"] = str(arrays["scoring_"])
+        fitted["interrupted_"] = bool(arrays["interrupted_"])
         fitted["n_tasks_"] = fitted["masks_"].shape[1]
         if "task_names_in_" in arrays:
             fitted["task_names_in_"] = arrays["task_names_in_"].astype(object)

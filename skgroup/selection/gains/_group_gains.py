@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
+from skgroup._estimators import check_parameters
 from skgroup._random import draw_seeds
-from skgroup.exceptions import TrainingInterruptedWarning
-from skgroup.selection.gains._conditions import check_same, conditions_of, key_of_scoring
+from skgroup.selection.gains._conditions import check_same, conditions_of
 from skgroup.selection.gains._file import read_gains, write_gains
 from skgroup.selection.gains._plan import (
     HeldOutPart,
@@ -22,8 +22,11 @@ from skgroup.selection.gains._plan import (
     groups_to_measure,
     held_out_parts,
 )
-from skgroup.selection.gains._reference import gains_of_scores, reference_groups
-from skgroup.selection.gains._scoring import TaskScoring
+from skgroup.selection.gains._scoring import (
+    gains_of_scores,
+    score_tasks,
+    which_can_be_scored,
+)
 from skgroup.store import path_of
 from skgroup.tasks import task_label
 from skgroup.training import MultiTaskNet
@@ -42,8 +45,7 @@ class GroupGains(TaskEstimatorMixin):
     A group's net is trained on its tasks alone, all with the same weight, and scored task by
     task on held-out samples. With `scoring="loss"` the gain of task t in group S is
     (L_ref − L_S) / L_ref, the share of its loss that the group saves; with any other scoring it
-    is score_S − score_ref. ref is the net of the task alone (or of all tasks). Positive is
-    better than ref.
+    is score_S − score_ref. ref is the net of the task alone; positive is better than alone.
 
     Parameters
     ----------
@@ -51,28 +53,22 @@ class GroupGains(TaskEstimatorMixin):
         What nets are clones of; `MultiTaskNet()` if None. Its `task_weight` is not used.
     masks : {"all", "pairs"} or array-like of shape (n_groups, n_tasks), default="all"
         The groups: all 2^n_tasks − 1 of at most 10 tasks; single tasks and pairs, which
-        `HigherOrderApproximation` needs; or these, one row of 0 and 1 a group. The nets of the
-        gain's reference are trained in any case.
+        `HigherOrderApproximation` needs; or these, one row of 0 and 1 a group. The nets of
+        single tasks are trained in any case.
     cv : float, int, splitter or iterable of (train, test), default=0.2
         Held-out samples: a share, drawn once; a number of (shuffled) folds, of which each is
-        held out once; or the splits. A sample that holds the only label of a class stays with
-        the training part.
-    n_repeats : int, default=1
-        Each with its own split, where `cv` is drawn at random, and its own seed. All nets of a
-        repeat and split have the same seed, so that what differs between them is the group.
-    scoring : {"loss", "f1", "roc_auc"} or callable, default="loss"
+        held out once; or the splits (`sklearn.model_selection.ShuffleSplit(5)` draws a share
+        five times). A sample that holds the only label of a class stays with the training part.
+        Each split has its own seed, which all its nets have, so that what differs between them
+        is the group.
+    scoring : {"loss", "f1", "roc_auc"}, default="loss"
         "loss" is what `MultiTaskNet` trains on: the mean over the held-out samples with a label
         of the cross-entropy, with the class weights of the training part and the sample weights.
-        "f1" and "roc_auc" are those of `skgroup.metrics`. A callable is called for each task as
-        `scoring(labels, proba, sample_weight=...)` on the samples with a label; `proba` is
-        (n_samples,), of the second class, or (n_samples, n_classes) for more than two; higher is
-        better.
-    relative_to : {"single", "all"}, default="single"
-        Gains over the net of the task alone, or over the net of all tasks.
+        "f1" and "roc_auc" are those of `skgroup.metrics`.
     warm_start : bool, default=False
         Whether `fit` keeps what was measured before and trains only what is missing: the same
-        data, estimator, `cv` and `scoring` with other `masks`, more `n_repeats`, or after an
-        interruption or `load`. Estimators, functions and data are compared by what they hold.
+        data, estimator, `cv` and `scoring` with other `masks`, or after an interruption or
+        `load`. Estimators and data are compared by what they hold.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the nets of groups of one size train: as stacks of parameters, one after another, or
         whichever is faster. What is learned is the same to rounding.
@@ -86,23 +82,20 @@ class GroupGains(TaskEstimatorMixin):
     Attributes
     ----------
     masks_ : ndarray of bool, of shape (n_groups, n_tasks)
-        The groups that were measured: those of earlier fits, those asked for, those of the
-        gain's reference.
+        The groups that were measured: those of earlier fits, those asked for, single tasks.
     gains_ : ndarray of shape (n_groups, n_tasks)
-        Mean gains over repeats and splits; NaN for absent tasks.
+        Mean gains over the splits; NaN for absent tasks.
     gains_std_ : ndarray of shape (n_groups, n_tasks)
         Their standard deviation (n − 1), NaN where there is a single one.
-    scores_ : ndarray of shape (n_groups, n_tasks, n_repeats · n_splits)
+    scores_ : ndarray of shape (n_groups, n_tasks, n_splits)
         Scores (losses) on each held-out part; NaN for absent tasks, where not measured, and
         where the held-out part lacks the labels that the scoring needs.
-    measured_ : ndarray of bool, of shape (n_groups, n_repeats · n_splits)
-        Which were measured; not all, after an interruption or fits of different `n_repeats`.
+    measured_ : ndarray of bool, of shape (n_groups, n_splits)
+        Which were measured; not all, after an interruption.
     interrupted_ : bool
         Whether the last `fit` ended before it had measured all that it was asked for.
     scoring_ : str
-        What was measured: "loss", "f1", "roc_auc", or "a callable".
-    relative_to_ : {"single", "all"}
-        What `gains_` are relative to.
+        What was measured.
     n_trained_ : int
         Nets that the last `fit` trained.
     n_tasks_ : int
@@ -114,9 +107,9 @@ class GroupGains(TaskEstimatorMixin):
 
     Notes
     -----
-    Interrupting `fit` (Ctrl-C) ends it with a warning and keeps what was measured, up to a batch
-    of at most 32 nets; `interrupted_` is then True. Groupings do not go on from there: they raise
-    the interruption. With folds, each net trains on another part of the samples, so that
+    Interrupting `fit` (Ctrl-C) keeps what was measured, up to a batch of at most 32 nets, and
+    raises the interruption; `interrupted_` is then True, and with `warm_start=True` the next `fit`
+    goes on from there. With folds, each net trains on another part of the samples, so that
     `gains_std_` holds the spread of samples and seeds together; folds overlap in what they train
     on, so it is no standard error.
 
@@ -147,9 +140,7 @@ class GroupGains(TaskEstimatorMixin):
         "estimator": [MultiTaskNet, None],
         "masks": [StrOptions({"all", "pairs"}), "array-like"],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "scoring": [StrOptions({"loss", "f1", "roc_auc"}), callable],
-        "relative_to": [StrOptions({"single", "all"})],
+        "scoring": [StrOptions({"loss", "f1", "roc_auc"})],
         "warm_start": ["boolean"],
         "strategy": [StrOptions(set(STRATEGIES))],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
@@ -163,9 +154,7 @@ class GroupGains(TaskEstimatorMixin):
         *,
         masks: Any = "all",
         cv: Any = 0.2,
-        n_repeats: int = 1,
-        scoring: Any = "loss",
-        relative_to: str = "single",
+        scoring: str = "loss",
         warm_start: bool = False,
         strategy: str = "auto",
         n_jobs: int | None = None,
@@ -175,9 +164,7 @@ class GroupGains(TaskEstimatorMixin):
         self.estimator = estimator
         self.masks = masks
         self.cv = cv
-        self.n_repeats = n_repeats
         self.scoring = scoring
-        self.relative_to = relative_to
         self.warm_start = warm_start
         self.strategy = strategy
         self.n_jobs = n_jobs
@@ -207,43 +194,28 @@ class GroupGains(TaskEstimatorMixin):
             tasks for `masks="all"`, if no held-out part has the labels that the scoring of some
             task needs, or if with `warm_start` something differs that would change what was
             measured.
+        KeyboardInterrupt
+            If interrupted. What was measured stays.
         """
-        before = getattr(self, "scores_", None)
-        try:
-            return self._fit(X, y, sample_weight)
-        except KeyboardInterrupt:
-            if getattr(self, "scores_", None) is before:  # nothing was measured
-                raise
-            warnings.warn(
-                "Measuring was interrupted; gains_ holds what was measured. With "
-                "warm_start=True, fit goes on from there.",
-                TrainingInterruptedWarning,
-                stacklevel=3,
-            )
-            return self
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> GroupGains:
-        """`fit`, but what ends it early is raised, whatever was measured."""
-        TaskScoring(self.scoring).check()
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         net.set_params(task_weight=None)
         data = check_data(net, X, y, sample_weight)
-        asked = groups_to_measure(self.masks, data.all_tasks)
+        table = data.all_tasks
+        wanted = groups_to_measure(self.masks, table)
+        wanted = np.vstack([wanted, np.eye(table.n_tasks, dtype=bool)[table.learnable]])
         earlier = vars(self).copy()
         before = earlier if self.warm_start and hasattr(self, "scores_") else None
         seed = self._draw_seed(net, before)
-        parts = held_out_parts(self.cv, self.n_repeats, data.table, seed)
-        conditions = conditions_of(net, data, parts[: len(parts) // self.n_repeats], self.scoring)
+        parts = held_out_parts(self.cv, data.table, draw_seeds(seed, 1)[0])
+        conditions = conditions_of(net, data, parts, self.scoring)
         if before is not None:
             check_same(before["conditions_"], conditions)
         scorable = self._scorable(data, parts)
-        TaskScoring(self.scoring).try_on(data)
         probe = build_net(clone(net), data, seed=0)
-        wanted = np.vstack([asked, reference_groups(self.relative_to, data.all_tasks.learnable)])
         self._begin(wanted, before, data, len(parts))
         self.seed_, self.conditions_ = seed, conditions
         try:
-            for m, rows in self._batches(wanted, len(parts), probe, data):
+            for m, rows in self._batches(wanted, probe, data):
                 self._measure(net, data, rows, m, parts[m], scorable[:, m])
         except BaseException:
             # Whatever ends it, what was measured has cost time and stays, marked as a part.
@@ -270,10 +242,10 @@ class GroupGains(TaskEstimatorMixin):
 
     def _scorable(self, data: TrainingData, parts: list[HeldOutPart]) -> NDArray[np.bool_]:
         """Which tasks can be scored on which part, (n_tasks, n_parts); some part for each."""
-        learnable, scoring = data.all_tasks.learnable, TaskScoring(self.scoring)
+        learnable = data.all_tasks.learnable
         scorable = np.zeros((len(learnable), len(parts)), dtype=bool)
         for m, part in enumerate(parts):
-            scorable[learnable, m] = scoring.scorable(data.take(part.test))
+            scorable[learnable, m] = which_can_be_scored(self.scoring, data.take(part.test))
         unscored = np.flatnonzero(learnable & ~scorable.any(axis=1))
         if len(unscored):
             label = task_label(data.all_tasks.names, int(unscored[0]))
@@ -292,9 +264,7 @@ class GroupGains(TaskEstimatorMixin):
     ) -> None:
         """Forget an earlier fit, and set rows for all groups, those measured before filled in."""
         table = data.all_tasks
-        masks, n_before = wanted, 0
-        if before is not None:
-            masks, n_before = np.vstack([before["masks_"], wanted]), before["measured_"].shape[1]
+        masks = wanted if before is None else np.vstack([before["masks_"], wanted])
         _, first = np.unique(masks, axis=0, return_index=True)
         masks = masks[np.sort(first)]
         forget_fit(self)
@@ -302,33 +272,27 @@ class GroupGains(TaskEstimatorMixin):
         self._learn_names(table)
         self.learnable_ = table.learnable
         self.n_trained_ = 0
-        self.scoring_ = self.scoring if isinstance(self.scoring, str) else "a callable"
-        self.relative_to_, self.interrupted_ = self.relative_to, True
+        self.scoring_, self.interrupted_ = self.scoring, True
         self.masks_ = masks
-        n_parts = max(n_before, n_parts)
         self.scores_ = np.full((len(masks), table.n_tasks, n_parts), np.nan)
         self.measured_ = np.zeros((len(masks), n_parts), dtype=bool)
         if before is not None:
-            self.scores_[: len(before["masks_"]), :, :n_before] = before["scores_"]
-            self.measured_[: len(before["masks_"]), :n_before] = before["measured_"]
+            self.scores_[: len(before["masks_"])] = before["scores_"]
+            self.measured_[: len(before["masks_"])] = before["measured_"]
 
     def _batches(
-        self, wanted: NDArray[np.bool_], n_parts: int, probe: MultiTaskNet, data: TrainingData
-    ) -> Any:
-        """Which rows to train together on which part; those of the reference first."""
-        table = data.all_tasks
-        reference = {mask.tobytes() for mask in reference_groups(self.relative_to, table.learnable)}
+        self, wanted: NDArray[np.bool_], probe: MultiTaskNet, data: TrainingData
+    ) -> Iterator[tuple[int, NDArray[np.intp]]]:
+        """Which rows to train together on which part."""
         asked = {mask.tobytes() for mask in wanted}
-        first = np.array([mask.tobytes() in reference for mask in self.masks_])
         is_asked = np.array([mask.tobytes() in asked for mask in self.masks_])
         stacked = self.strategy == "stacked" or (
             self.strategy == "auto" and stack_pays([probe, probe], n_samples_of(data.X))
         )
         return batches_of_groups(
             self.masks_,
-            first,
-            is_asked[:, None] & ~self.measured_[:, :n_parts],
-            table,
+            is_asked[:, None] & ~self.measured_,
+            data.all_tasks,
             n_weights=sum(p.numel() for p in probe.module_.parameters()),
             together=stacked or self.n_jobs not in (None, 1),
         )
@@ -354,10 +318,10 @@ class GroupGains(TaskEstimatorMixin):
             verbose=self.verbose,
             description=f"groups of {len(tasks[0])}, held-out part {m}",
         )
-        test, scoring = data.take(part.test), TaskScoring(self.scoring)
+        test = data.take(part.test)
         for row, proba, t in zip(rows, predict_many(nets, TaskDataset(test.X)), tasks, strict=True):
             class_weight = None if train.class_weight is None else train.class_weight[place[t]]
-            scores = scoring.score(proba, test.select(place[t]), class_weight)
+            scores = score_tasks(self.scoring, proba, test.select(place[t]), class_weight)
             self.scores_[row, t, m] = np.where(scorable[t], scores, np.nan)
         self.measured_[rows, m] = True
         self.n_trained_ += len(rows)
@@ -369,11 +333,7 @@ class GroupGains(TaskEstimatorMixin):
         self.measured_ = self.measured_[kept]
         self.scores_[np.broadcast_to(~self.measured_[:, None], self.scores_.shape)] = np.nan
         self.gains_, self.gains_std_ = gains_of_scores(
-            self.scores_,
-            self.masks_,
-            self.learnable_,
-            relative_to=self.relative_to_,
-            is_loss=self.scoring_ == "loss",
+            self.scores_, self.masks_, is_loss=self.scoring_ == "loss"
         )
 
     def save(self, path: Any) -> None:
@@ -404,10 +364,7 @@ class GroupGains(TaskEstimatorMixin):
             As in the constructor; needed only to measure more groups.
         **params
             Parameters of the constructor (`warm_start=True`, `masks`, ...), which the file does
-            not hold. `scoring` is that of the file, which holds no callable: pass it again to
-            measure more (None stands for it until then). `relative_to` is that of the file if not
-            given; with another one, gains are computed anew from the scores, NaN where the
-            reference was not measured.
+            not hold; `scoring` is that of the file.
 
         Returns
         -------
@@ -425,19 +382,12 @@ class GroupGains(TaskEstimatorMixin):
         """
         path = path_of(path, "The path of GroupGains.load")
         fitted = read_gains(path)
-        scoring, relative_to = fitted["scoring_"], fitted["relative_to_"]
-        gains = cls(estimator, **{"scoring": scoring, "relative_to": relative_to, **params})
-        if "scoring" not in params and scoring == "a callable":
-            gains.scoring = None
-        else:
-            gains._validate_params()
-            if key_of_scoring(gains.scoring) != fitted["conditions_"]["the 'scoring' parameter"]:
-                raise ValueError(
-                    f"The 'scoring' parameter of GroupGains must be what {path} was measured with, "
-                    f"{scoring!r}. Got {gains.scoring!r}."
-                )
+        gains = cls(estimator, **{"scoring": fitted["scoring_"], **params})
+        check_parameters(gains)
+        if gains.scoring != fitted["scoring_"]:
+            raise ValueError(
+                f"The 'scoring' parameter of GroupGains must be what {path} was measured with, "
+                f"{fitted['scoring_']!r}. Got {gains.scoring!r}."
+            )
         gains.__dict__.update(fitted)
-        gains.relative_to_ = gains.relative_to
-        if gains.relative_to != relative_to:
-            gains._summarise()
         return gains

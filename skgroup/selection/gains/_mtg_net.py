@@ -131,7 +131,8 @@ class MTGNet(GainPredictor):
         self.lr = lr
         self.random_state = random_state
 
-    def _check_heads(self) -> None:
+    def _validate_params(self) -> None:
+        super()._validate_params()
         if self.embedding_dim % self.n_heads:
             raise ValueError(
                 "The 'embedding_dim' parameter of MTGNet must be a multiple of 'n_heads' = "
@@ -139,7 +140,6 @@ class MTGNet(GainPredictor):
             )
 
     def _fit(self, masks: NDArray[np.bool_], gains: NDArray[np.float64]) -> dict[str, Any]:
-        self._check_heads()
         n_tasks = masks.shape[1]
         unseen = np.flatnonzero(~masks.any(axis=0))
         if len(unseen):

@@ -23,7 +23,7 @@ _BYTES, _MOST_NETS = 2**28, 32
 
 
 class HeldOutPart(NamedTuple):
-    """Samples of a repeat and split, and the seed of all nets that are trained for it."""
+    """Samples of a split, and the seed of all nets that are trained for it."""
 
     train: NDArray[np.intp]
     test: NDArray[np.intp]
@@ -64,19 +64,15 @@ def _given_groups(masks: Any, table: TaskTable) -> NDArray[np.bool_]:
     return np.unique(groups[groups.any(axis=1)], axis=0)
 
 
-def held_out_parts(cv: Any, n_repeats: int, table: TaskTable, seed: int) -> list[HeldOutPart]:
-    """The splits of all repeats."""
-    parts = []
-    for of_repeat in draw_seeds(seed, n_repeats):
-        splits = held_out_splits(cv, table, of_repeat, owner="GroupGains")
-        seeds = draw_seeds(of_repeat, len(splits))
-        parts += [HeldOutPart(*split, s) for split, s in zip(splits, seeds, strict=True)]
-    return parts
+def held_out_parts(cv: Any, table: TaskTable, seed: int) -> list[HeldOutPart]:
+    """The splits, each with a seed of its own."""
+    splits = held_out_splits(cv, table, seed, owner="GroupGains")
+    seeds = draw_seeds(seed, len(splits))
+    return [HeldOutPart(*split, s) for split, s in zip(splits, seeds, strict=True)]
 
 
 def batches_of_groups(
     groups: NDArray[np.bool_],
-    first: NDArray[np.bool_],
     missing: NDArray[np.bool_],
     table: TaskTable,
     *,
@@ -88,8 +84,6 @@ def batches_of_groups(
     Parameters
     ----------
     groups : ndarray of shape (n_groups, n_tasks) of bool
-    first : ndarray of shape (n_groups,) of bool
-        Those that are trained before the others of the same part.
     missing : ndarray of shape (n_groups, n_parts) of bool
         Which are to be trained for which part.
     table : TaskTable
@@ -102,7 +96,8 @@ def batches_of_groups(
     ------
     part : int
     rows : ndarray of int
-        Groups whose nets stack: multiclass tasks only with those of as many classes.
+        Groups whose nets stack, of one size, small ones first (gains are over single tasks):
+        multiclass tasks only with those of as many classes.
     """
     outputs, types = np.asarray(table.task_outputs), np.asarray(table.task_types)
     batches: dict[Any, list[int]] = {}
@@ -110,9 +105,9 @@ def batches_of_groups(
         of_group = outputs[groups[row]]
         alike = OutputLayout(of_group, types[groups[row]]).only is not None
         kind = (len(of_group),) if alike else tuple(of_group.tolist())
-        batches.setdefault((not first[row], len(of_group), kind), []).append(row)
+        batches.setdefault((len(of_group), kind), []).append(row)
     for part in range(missing.shape[1]):
-        for (_, size, _), rows in sorted(batches.items()):
+        for (size, _), rows in sorted(batches.items()):
             to_train = np.array([row for row in rows if missing[row, part]], dtype=int)
             bytes_of_net = 16 * n_weights + 8 * size * len(table.codes)
             n_nets = int(np.clip(_BYTES // bytes_of_net, 1, _MOST_NETS)) if together else 1
