@@ -1,6 +1,5 @@
 """CelebA as tasks: from files, and through torchvision."""
 
-import hashlib
 import pickle
 import re
 import shutil
@@ -16,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import ImageFiles, fetch_celeba_tasks, fetch_cifar10_tasks, make_label_tasks
-from skgroup.exceptions import ChecksumError
 from skgroup.nn import SmallCNN
 
 pd = pytest.importorskip("pandas")
@@ -234,14 +232,11 @@ def test_celeba_that_broke_off_while_it_was_unpacked_is_not_taken(celeba, tmp_pa
         fetch_celeba_tasks(data_home=tmp_path)
 
 
-def test_a_damaged_file_of_torchvision_is_named_with_both_sums(tmp_path):
+def test_a_damaged_file_of_torchvision_is_refused(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "test_batch").write_bytes(b"half")
-    found = hashlib.md5(b"half").hexdigest()
-    wanted = "40351d587109b95175f43aff81a1287e"
-    message = f"test_batch is not what was published: it must have the MD5 {wanted}. Got {found}."
-    with pytest.raises(ChecksumError, match=message):
+    with pytest.raises(FileNotFoundError, match="not found or corrupted"):
         fetch_cifar10_tasks(path=tmp_path)
 
 

@@ -12,7 +12,6 @@ from skgroup.inspection._checks import check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._panels import make_panels, open_figure
 from skgroup.inspection._snapshots import (
-    check_correctness,
     check_maps,
     check_ranges,
     check_snapshot,
@@ -79,7 +78,7 @@ class DataMapDisplay:
     >>> matplotlib.use("Agg")
     >>> from skgroup.inspection import DataMapDisplay
     >>> display = DataMapDisplay.from_data_map(
-    ...     [[0.9, 0.1], [0.5, 0.4], [0.1, 0.1]], correctness=[1.0, 0.5, 0.0], task_names=["bald"]
+    ...     [[0.9, 0.1], [0.5, 0.4], [0.1, 0.1]], task_names=["bald"]
     ... )
     >>> display.ax_.get_title()
     'bald'
@@ -110,7 +109,6 @@ class DataMapDisplay:
         *,
         snapshot: int = -1,
         y: Any = None,
-        correctness: ArrayLike | None = None,
         task_names: Sequence[str] | None = None,
         max_samples: int | None = 10_000,
         random_state: int = 0,
@@ -128,9 +126,6 @@ class DataMapDisplay:
         y : array-like of shape (n_samples, n_tasks), default=None
             The task table of `fit`. Samples whose label of a task is missing are then left out
             of its panel; else they stand where the net expected them (see `TaskGrouper`).
-        correctness : array-like of shape (n_samples,) or (n_tasks, n_samples), default=None
-            Of each sample, for a single task or for all the tasks of the estimator. If None, it
-            is found from the snapshots, as the notes say.
         task_names : sequence of str, default=None
             Of all tasks of the estimator. If None, `task_names_in_` of the estimator, or of a
             step of it, where it has them.
@@ -184,7 +179,6 @@ class DataMapDisplay:
             snapshot,
             epochs=epochs,
             missing=missing,
-            correctness=correctness,
             task_names=task_names,
         ).plot(ax, max_samples=max_samples, random_state=random_state)
 
@@ -196,7 +190,6 @@ class DataMapDisplay:
         *,
         snapshot: int = -1,
         snapshot_epochs: Sequence[int] | None = None,
-        correctness: ArrayLike | None = None,
         task_names: Sequence[str] | None = None,
         max_samples: int | None = 10_000,
         random_state: int = 0,
@@ -214,10 +207,8 @@ class DataMapDisplay:
         snapshot : int, default=-1
             Position of the snapshot; the last by default.
         snapshot_epochs : sequence of int of shape (n_snapshots,), default=None
-            The epochs of the snapshots, counted from 1, which correctness can be found from.
-        correctness : array-like of shape (n_samples,) or (n_tasks, n_samples), default=None
-            Of each sample, for a single task or for all. If None, it is found from the snapshots,
-            as the notes say, where `snapshot_epochs` is given; else nothing is coloured.
+            The epochs of the snapshots, counted from 1, from which correctness is found, as the
+            notes say; nothing is coloured if None.
         task_names : sequence of str, default=None
             "task 0", ... if None.
         max_samples, random_state, ax
@@ -249,7 +240,6 @@ class DataMapDisplay:
             snapshot,
             epochs=epochs,
             missing=None,
-            correctness=correctness,
             task_names=task_names,
         ).plot(ax, max_samples=max_samples, random_state=random_state)
 
@@ -262,10 +252,9 @@ class DataMapDisplay:
         *,
         epochs: NDArray[np.integer] | None,
         missing: NDArray[np.bool_] | None,
-        correctness: ArrayLike | None,
         task_names: Sequence[str] | None,
     ) -> DataMapDisplay:
-        n_tasks, n_snapshots, n_samples, _ = maps.shape
+        n_tasks, n_snapshots = maps.shape[:2]
         names = check_names(task_names, n_tasks)
         tasks = positions_of(task, names)
         snapshot = check_snapshot(snapshot, n_snapshots)
@@ -278,9 +267,7 @@ class DataMapDisplay:
         mean[out] = spread[out] = np.nan
         label = "correctness"
         right: NDArray[np.floating] | None = None
-        if correctness is not None:
-            right = check_correctness(correctness, tasks, n_tasks, n_samples)
-        elif epochs is not None:
+        if epochs is not None:
             until = epochs[tasks, : snapshot + 1]
             right = coarse_correctness(maps[tasks, : snapshot + 1, :, 0], until)
             if not (np.diff(until, prepend=0) <= 1).all():

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "check_correctness",
     "check_maps",
     "check_ranges",
     "check_snapshot",
@@ -53,26 +52,6 @@ def check_snapshot(snapshot: Any, n_snapshots: int) -> int:
             f"[{-n_snapshots}, {n_snapshots - 1}]. Got {snapshot!r}."
         )
     return int(snapshot) % n_snapshots
-
-
-def check_correctness(
-    correctness: ArrayLike, tasks: list[int], n_tasks: int, n_samples: int
-) -> NDArray[np.floating]:
-    """Correctness (n_shown_tasks, n_samples) of some tasks, given for these or for all."""
-    right = np.asarray(correctness, dtype=float)
-    if right.shape == (n_samples,) and len(tasks) == 1:
-        right = right[None]
-    elif right.shape == (n_tasks, n_samples):
-        right = right[tasks]
-    else:
-        raise ValueError(
-            f"correctness must be of shape (n_tasks, n_samples) = ({n_tasks}, {n_samples})"
-            + (f" or ({n_samples},)" if len(tasks) == 1 else "")
-            + f". Got shape {right.shape}."
-        )
-    if not ((right >= 0) & (right <= 1) | np.isnan(right)).all():
-        raise ValueError("correctness must be in [0, 1].")
-    return right
 
 
 def epochs_of(grouper: Any, n_tasks: int, n_snapshots: int) -> NDArray[np.integer]:
