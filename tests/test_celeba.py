@@ -236,7 +236,7 @@ def test_a_damaged_file_of_torchvision_is_refused(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "test_batch").write_bytes(b"half")
-    with pytest.raises(FileNotFoundError, match="not found or corrupted"):
+    with pytest.raises(FileNotFoundError, match="incomplete or damaged"):
         fetch_cifar10_tasks(path=tmp_path)
 
 

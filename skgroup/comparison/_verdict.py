@@ -16,7 +16,10 @@ _CHEAPER = 0.8
 
 
 def write_verdict(figures: Figures) -> str:
-    """See `Comparison.verdict`."""
+    """The sentence that says which candidate to use, and whether grouping helps.
+
+    It is `Comparison.verdict`, which says by which rules.
+    """
     means, n_units = _means_of_finished(figures)
     sentence = _if_nothing_can_be_said(figures, means, n_units) or _advise(figures, means, n_units)
     if not figures.interrupted:

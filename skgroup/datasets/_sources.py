@@ -142,7 +142,7 @@ def torchvision_set(
             return getattr(datasets, name)(root, download=download, **options)
     except (OSError, RuntimeError, ImportError) as error:
         if not download:
-            raise FileNotFoundError(f"{missing} ({error}) {ways}") from error
+            raise FileNotFoundError(f"{missing} {ways}") from error
         raise OSError(f"{name} could not be downloaded to {root} ({error}). {ways}") from error
 
 

@@ -17,10 +17,10 @@ __all__ = ["RelationMixin"]
 
 
 class RelationMixin(TransformerMixin, TaskEstimatorMixin):
-    """One row a task, whatever the samples.
+    """A transformer that describes each task of `Y` by a row, for a grouper to cluster.
 
-    A subclass has `fit`, `get_feature_names_out` and `_rows`, which gives the rows (n_tasks, d)
-    once it is fitted.
+    `transform` returns the rows of `fit`, whatever samples it is given. A subclass has `fit`,
+    `get_feature_names_out` and `_rows`, which gives the rows (n_tasks, d) once it is fitted.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}

@@ -56,7 +56,13 @@ class ChosenGroups:
 
 
 def check_solver(solver: str, given: Given, rules: Rules) -> str:
-    """What solves it: "exact" or "search"; ValueError if there are too many groups for that."""
+    """Which solver chooses the groups, "exact" or "search", where "auto" may have been asked for.
+
+    Raises
+    ------
+    ValueError
+        If there are too many groups for it.
+    """
     if given.masks is not None:
         return "search" if solver == "search" else "exact"
     count = rules.count()

@@ -18,7 +18,7 @@ __all__ = ["GroupCosts", "cost_in_all_tasks"]
 
 @dataclass(frozen=True)
 class GroupCosts:
-    """The costs of groups, as the parameters of a `GroupSelector` say.
+    """What each group costs, and which share of the budget that is.
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
-from skgroup._estimators import steps_of
+from skgroup._estimators import check_parameters, steps_of
 from skgroup.training import MultiTaskNet
 
 __all__ = ["describe_cost"]
@@ -64,25 +64,17 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
                 f"{name!r} of groupings classifies; describe_cost counts what finding groups "
                 "costs. Pass its grouper, or use GroupedMTLClassifier.count_nets."
             )
-        steps = steps_of(grouping)
-        if not any(hasattr(step, "count_nets") for step in steps):
+        steps = [step for step in steps_of(grouping) if hasattr(step, "count_nets")]
+        if not steps:
             raise TypeError(
                 f"{name!r} of groupings must hold a step that finds relations or groups from "
                 f"X and Y, and counts its nets. Got {grouping!r}."
             )
+        check_parameters(grouping)
         nets = epochs = 0
         for step in steps:
-            if not hasattr(step, "count_nets"):
-                continue
-            if hasattr(step, "_validate_params"):
-                step._validate_params()
             if n := step.count_nets(int(n_tasks)):
                 net = MultiTaskNet() if step.estimator is None else step.estimator
-                if not isinstance(net.max_epochs, Integral) or net.max_epochs < 0:
-                    raise ValueError(
-                        "The 'max_epochs' parameter of MultiTaskNet must be an int >= 0. Got "
-                        f"{net.max_epochs!r} in {name!r} of groupings."
-                    )
                 nets, epochs = nets + n, epochs + n * net.max_epochs
         rows.append({"name": name, "nets": nets, "epochs": epochs})
     return rows

@@ -14,10 +14,8 @@ import torch
 from sklearn.metrics import check_scoring
 from skorch.callbacks import (
     BatchScoring,
-    Checkpoint,
     EarlyStopping,
     EpochScoring,
-    GradientNormClipping,
     LRScheduler,
     ParamMapper,
     PassthroughScoring,
@@ -35,20 +33,12 @@ __all__ = ["check_callback_names", "check_callbacks", "check_monitors", "try_cal
 _N_SCORED = 64
 _N_STEPS = 10_000
 
-_SCORING: dict[str, Any] = {
-    "scoring": [str, callable, None],
-    "lower_is_better": ["boolean", None],
-    "on_train": ["boolean"],
-    "name": [str, None],
-    "use_caching": ["boolean"],
-}
 #: Rules for the parameters of skorch's callbacks, which it uses as they come.
 _RULES: dict[type, dict[str, Any]] = {
     EarlyStopping: {
         "monitor": [str],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "threshold": [Interval(Real, None, None, closed="neither")],
-        "threshold_mode": [StrOptions({"rel", "abs"})],
         "lower_is_better": ["boolean"],
         "load_best": ["boolean"],
     },
@@ -57,13 +47,6 @@ _RULES: dict[type, dict[str, Any]] = {
         "event_name": [str, None],
         "step_every": [StrOptions({"epoch", "batch"})],
     },
-    EpochScoring: _SCORING,
-    BatchScoring: _SCORING,
-    GradientNormClipping: {
-        "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
-        "gradient_clip_norm_type": [Interval(Real, 0, None, closed="right")],
-    },
-    Checkpoint: {"monitor": [str, callable, None], "load_best": ["boolean"]},
 }  # fmt: skip
 
 
@@ -89,7 +72,7 @@ def check_callback_names(net: Any) -> None:
 
 
 def check_monitors(net: Any) -> None:
-    """Refuse callbacks that monitor what the history will not hold."""
+    """Refuse callbacks that monitor validation where nothing is validated."""
     for name, callback in net.callbacks_:
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith("valid_") and not net.train_split:
@@ -98,32 +81,6 @@ def check_monitors(net: Any) -> None:
                 "must set samples aside, e.g. skorch.dataset.ValidSplit(5). Got "
                 f"{net.train_split!r}."
             )
-        _check_recorded(net, name, monitor)
-
-
-def _check_recorded(net: Any, name: str, monitor: Any) -> None:
-    """Refuse a key of the history that nobody writes, as far as all who write are known."""
-    callbacks = [callback for _, callback in net.callbacks_]
-    others = any(not type(cb).__module__.startswith("skorch.") for cb in callbacks)
-    if not isinstance(monitor, str) or others or not type(net).__module__.startswith("skgroup."):
-        return
-    # Those behind it write too late.
-    callbacks = callbacks[: [one for one, _ in net.callbacks_].index(name)]
-    known: set[Any] = {"epoch", "dur", "train_loss", "train_batch_count"}
-    known |= {"valid_loss", "valid_batch_count"} if net.train_split else set()
-    known |= {
-        getattr(cb, "name_", None) or getattr(cb, "name", None)
-        for cb in callbacks
-        if getattr(cb, "on_train", True) or net.train_split
-    }
-    known |= {getattr(cb, "event_name", None) for cb in callbacks}
-    names = sorted(str(key) for key in known if key)
-    if monitor not in names and monitor.removesuffix("_best") not in names:
-        raise ValueError(
-            f"The callback {name} must monitor what the history holds when it is called: one "
-            f"of {names}, or with '_best' behind it. Got monitor={monitor!r}; a scoring must "
-            "stand before it, and have 'on_train' or a 'train_split'."
-        )
 
 
 def check_callbacks(net: Any) -> None:
