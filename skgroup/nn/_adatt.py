@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -160,30 +160,9 @@ gate_hidden_units, tower_hidden_units, native, dropout, activation, extractor
         task_outputs: Sequence[int],
         n_features: int | None = None,
         input_shape: Sequence[int] | None = None,
-        *,
-        n_task_experts: int | Sequence[int] = 1,
-        expert_hidden_units: Sequence[int | Sequence[int]] = (128, 64),
-        gate_hidden_units: int | Sequence[int] = (),
-        tower_hidden_units: int | Sequence[int] = (32,),
-        native: bool = True,
-        dropout: float = 0.0,
-        activation: Activation = nn.ReLU,
-        extractor: Extractor = None,
+        **params: Any,
     ) -> None:
-        super().__init__(
-            task_outputs,
-            n_features,
-            input_shape,
-            n_task_experts=n_task_experts,
-            n_shared_experts=0,
-            expert_hidden_units=expert_hidden_units,
-            gate_hidden_units=gate_hidden_units,
-            tower_hidden_units=tower_hidden_units,
-            native=native,
-            dropout=dropout,
-            activation=activation,
-            extractor=extractor,
-        )
+        super().__init__(task_outputs, n_features, input_shape, n_shared_experts=0, **params)
 
 
 class NativeWeights(TaskPart):

@@ -175,26 +175,12 @@ dropout, activation, extractor
         n_features: int | None = None,
         input_shape: Sequence[int] | None = None,
         *,
-        n_experts: int = 6,
         expert_hidden_units: int | Sequence[int] = (128, 64),
-        gate_hidden_units: int | Sequence[int] = (),
-        tower_hidden_units: int | Sequence[int] = (32,),
-        dropout: float = 0.0,
-        activation: Activation = nn.ReLU,
-        extractor: Extractor = None,
+        **params: Any,
     ) -> None:
         layers = check_widths("expert_hidden_units", expert_hidden_units, empty=False)
         super().__init__(
-            task_outputs,
-            n_features,
-            input_shape,
-            n_experts=n_experts,
-            expert_hidden_units=(layers,),
-            gate_hidden_units=gate_hidden_units,
-            tower_hidden_units=tower_hidden_units,
-            dropout=dropout,
-            activation=activation,
-            extractor=extractor,
+            task_outputs, n_features, input_shape, expert_hidden_units=(layers,), **params
         )
 
 

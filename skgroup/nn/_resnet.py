@@ -32,28 +32,7 @@ class _ResNet(nn.Module):
     ) -> None:
         super().__init__()
         owner = type(self).__name__
-        shape = tuple(input_shape)
-        if len(shape) != 3 or not all(isinstance(n, Integral) and n >= 1 for n in shape):
-            raise ValueError(
-                f"{owner} needs images: input_shape must be (channels, height, width), ints >= 1. "
-                f"Got {shape}."
-            )
-        channels, _, width = shape
-        if width in (1, 3, 4) and channels not in (1, 3, 4):
-            raise ValueError(
-                f"{owner} needs images of shape (channels, height, width). Got {shape}, whose last "
-                "axis looks like channels: give np.moveaxis(X, -1, 1)."
-            )
-        if weights is not None and channels != 3:
-            raise ValueError(
-                f"The pretrained weights of {owner} are for images of 3 channels (repeat the "
-                f"channel of grey images). Got weights={weights!r} for input_shape {shape}."
-            )
-        if weights is not None and small_images:
-            raise ValueError(
-                f"small_images must be False for pretrained weights of {owner}, which are for "
-                f"another first convolution. Got weights={weights!r}."
-            )
+        channels = _check_images(owner, tuple(input_shape), weights, small_images)
         models = _torchvision_models(owner)
         known = models.get_model_weights(self._builder)
         if weights is not None:
@@ -64,19 +43,7 @@ class _ResNet(nn.Module):
         for i, name in enumerate(("mean", "std")):
             values = None if of_channels is None else of_channels[i]
             self.register_buffer(name, values, persistent=False)
-        try:
-            self.trunk = getattr(models, self._builder)(weights=weights)
-        except OSError as error:
-            raise OSError(
-                f"{owner} could not get the weights {weights}: {error}. torchvision downloads "
-                f"them once, to {torch.hub.get_dir()}/checkpoints; without a connection, put the "
-                f"file of {getattr(weights, 'url', None)} there."
-            ) from error
-        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            raise OSError(
-                f"{owner} could not read the weights {weights}: {error}. The file in "
-                f"{torch.hub.get_dir()}/checkpoints is damaged or of another net: delete it."
-            ) from error
+        self.trunk = _build(owner, getattr(models, self._builder), weights)
         if small_images:
             self.trunk.conv1 = _first_convolution(channels, kernel_size=3, stride=1)
             self.trunk.maxpool = nn.Identity()
@@ -281,6 +248,49 @@ class ResNet50(_ResNet):
     """
 
     _builder = "resnet50"
+
+
+def _check_images(owner: str, shape: tuple[int, ...], weights: Any, small_images: bool) -> int:
+    """The channels of images of a shape; ValueError if the parameters do not go together."""
+    if len(shape) != 3 or not all(isinstance(n, Integral) and n >= 1 for n in shape):
+        raise ValueError(
+            f"{owner} needs images: input_shape must be (channels, height, width), ints >= 1. "
+            f"Got {shape}."
+        )
+    channels, _, width = shape
+    if width in (1, 3, 4) and channels not in (1, 3, 4):
+        raise ValueError(
+            f"{owner} needs images of shape (channels, height, width). Got {shape}, whose last "
+            "axis looks like channels: give np.moveaxis(X, -1, 1)."
+        )
+    if weights is not None and channels != 3:
+        raise ValueError(
+            f"The pretrained weights of {owner} are for images of 3 channels (repeat the "
+            f"channel of grey images). Got weights={weights!r} for input_shape {shape}."
+        )
+    if weights is not None and small_images:
+        raise ValueError(
+            f"small_images must be False for pretrained weights of {owner}, which are for "
+            f"another first convolution. Got weights={weights!r}."
+        )
+    return int(channels)
+
+
+def _build(owner: str, builder: Any, weights: Any) -> Any:
+    """A net of torchvision's; OSError if its weights cannot be had."""
+    try:
+        return builder(weights=weights)
+    except OSError as error:
+        raise OSError(
+            f"{owner} could not get the weights {weights}: {error}. torchvision downloads "
+            f"them once, to {torch.hub.get_dir()}/checkpoints; without a connection, put the "
+            f"file of {getattr(weights, 'url', None)} there."
+        ) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise OSError(
+            f"{owner} could not read the weights {weights}: {error}. The file in "
+            f"{torch.hub.get_dir()}/checkpoints is damaged or of another net: delete it."
+        ) from error
 
 
 def _torchvision_models(owner: str) -> Any:

@@ -7,7 +7,7 @@ import inspect
 import io
 import pickle
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import joblib
@@ -50,12 +50,25 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
     are what they do; tensors, weights and settings of modules are numbers. Of a torch Dataset the
     class and all samples count, which are read once.
     """
+    if isinstance(value, types.FunctionType) and getattr(value, "hooked", False):
+        value = inspect.unwrap(value)  # torch wraps an optimizer's `step` at its first use
     if id(value) in within:  # a function that speaks of itself, a class in its own methods
         return "again", len(within) - within.index(id(value))
 
     def of(part: Any) -> Any:
         return fingerprint(part, (*within, id(value)))
 
+    for as_kind in (_as_code, _as_model, _as_data):
+        if (found := as_kind(value, of)) is not None:
+            return found
+    known = type(value).__module__.split(".")[0] in _KNOWN
+    if not known and hasattr(value, "__dict__") and not isinstance(value, io.IOBase):
+        return "object", of(type(value)), of(vars(value))
+    return value
+
+
+def _as_code(value: Any, of: Callable[[Any], Any]) -> Any:
+    """What a class or function does; None if the value is neither."""
     if isinstance(value, type):
         name = value.__module__, value.__qualname__
         if name[0].split(".")[0] in _KNOWN:
@@ -68,6 +81,23 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
             if k not in ("__doc__", "__module__")
         }
         return "type", *name, [of(base) for base in value.__bases__], of(attributes)
+    if isinstance(value, functools.partial):
+        return "partial", *map(of, (value.func, value.args, value.keywords))
+    if isinstance(value, types.FunctionType):
+        cells = [of(cell.cell_contents) for cell in value.__closure__ or ()]
+        defaults = of((value.__defaults__, value.__kwdefaults__))
+        return value.__module__, value.__qualname__, _code(value.__code__), cells, defaults
+    if isinstance(value, types.MethodType):
+        return "method", of(value.__self__), value.__name__
+    if isinstance(value, staticmethod | classmethod):
+        return type(value).__name__, of(value.__func__)
+    if isinstance(value, property):
+        return "property", of([value.fget, value.fset, value.fdel])
+    return None
+
+
+def _as_model(value: Any, of: Callable[[Any], Any]) -> Any:
+    """The parameters of an estimator, the numbers of a module or a Dataset; None of others."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         return "tensor", (value.float() if value.is_floating_point() else value).numpy()
@@ -87,20 +117,11 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
         params = value.get_params(deep=False)
         kept = sorted(name for name in params if name not in _WITHOUT_EFFECT)
         return of(type(value)), [(name, of(params[name])) for name in kept]
-    if isinstance(value, functools.partial):
-        return "partial", *map(of, (value.func, value.args, value.keywords))
-    if isinstance(value, types.FunctionType):
-        if getattr(value, "hooked", False):  # torch wraps an optimizer's `step` at its first use
-            return fingerprint(inspect.unwrap(value), within)
-        cells = [of(cell.cell_contents) for cell in value.__closure__ or ()]
-        defaults = of((value.__defaults__, value.__kwdefaults__))
-        return value.__module__, value.__qualname__, _code(value.__code__), cells, defaults
-    if isinstance(value, types.MethodType):
-        return "method", of(value.__self__), value.__name__
-    if isinstance(value, staticmethod | classmethod):
-        return type(value).__name__, of(value.__func__)
-    if isinstance(value, property):
-        return "property", of([value.fget, value.fset, value.fdel])
+    return None
+
+
+def _as_data(value: Any, of: Callable[[Any], Any]) -> Any:
+    """What a container holds; None if it is none."""
     if sparse.issparse(value):
         value = value.tocsr()
         return "sparse", value.shape, value.indptr, value.indices, value.data
@@ -117,10 +138,7 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
         return "set", sorted(joblib.hash(of(v)) for v in value)
     if isinstance(value, list | tuple):
         return type(value).__name__, [of(v) for v in value]
-    known = type(value).__module__.split(".")[0] in _KNOWN
-    if not known and hasattr(value, "__dict__") and not isinstance(value, io.IOBase):
-        return "object", of(type(value)), of(vars(value))
-    return value
+    return None
 
 
 def _of_class(name: str, value: Any, *, with_settings: bool) -> Any:
