@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from skgroup.selection.solver import (
     search,
     select,
 )
+
+if TYPE_CHECKING:
+    from skgroup.selection._group_selector import GroupSelector
 
 __all__ = ["ChosenGroups", "check_solver", "choose"]
 
@@ -85,7 +88,7 @@ def check_solver(solver: str, given: Given, rules: Rules) -> str:
 
 
 def choose(
-    selector: Any,
+    selector: GroupSelector,
     given: Given,
     constraints: Constraints,
     solver: str,
@@ -120,7 +123,7 @@ def choose(
 
 
 def _choose_listed(
-    selector: Any,
+    selector: GroupSelector,
     given: Given,
     constraints: Constraints,
     prove: bool,
@@ -182,7 +185,7 @@ def _alone(affinity: NDArray[np.float64], singleton_score: float | str) -> NDArr
 
 
 def _search(
-    selector: Any,
+    selector: GroupSelector,
     given: Given,
     constraints: Constraints,
     deadline: float,
@@ -246,7 +249,7 @@ def _scaled_problem(
 
 
 def _no_choice(
-    selector: Any, given: Given, constraints: Constraints, deadline: float
+    selector: GroupSelector, given: Given, constraints: Constraints, deadline: float
 ) -> ValueError:
     count = constraints.rules.count()
     if count > MOST_LISTED and some_choice(given, constraints, deadline) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from skgroup.selection._costs import GroupCosts
 from skgroup.selection.inputs import Given
 from skgroup.selection.solver import WHOLE, Rules
 from skgroup.tasks import by_task_names
+
+if TYPE_CHECKING:
+    from skgroup.selection._group_selector import GroupSelector
 
 __all__ = ["Constraints", "check_constraints", "check_pairs", "check_serving"]
 
@@ -51,7 +54,7 @@ class Constraints:
         return replace(self, rules=self.rules.permute(order), serving=self.serving[order])
 
 
-def check_constraints(selector: Any, given: Given) -> Constraints:
+def check_constraints(selector: GroupSelector, given: Given) -> Constraints:
     """Check parameters of a `GroupSelector` against the tasks and groups that it is given.
 
     Raises
@@ -75,7 +78,7 @@ def check_constraints(selector: Any, given: Given) -> Constraints:
     return Constraints(rules, serving, n_groups, budget, bool(selector.overlap), costs)
 
 
-def _check_rules(selector: Any, serving: NDArray[np.bool_], given: Given) -> Rules:
+def _check_rules(selector: GroupSelector, serving: NDArray[np.bool_], given: Given) -> Rules:
     n_tasks, min_size = given.n_tasks, selector.min_size
     max_size = n_tasks if selector.max_size is None else min(int(selector.max_size), n_tasks)
     if min_size > n_tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from skgroup.selection._constraints import Constraints
 from skgroup.selection.inputs import Given
 from skgroup.selection.solver import MOST_LISTED, Pool, Rules, find_cover
+
+if TYPE_CHECKING:
+    from skgroup.selection._group_selector import GroupSelector
 
 __all__ = ["MOST_EXACT", "allowed_groups", "infeasible", "some_choice"]
 
@@ -70,7 +73,7 @@ def some_choice(
 
 
 def infeasible(
-    selector: Any,
+    selector: GroupSelector,
     given: Given,
     constraints: Constraints,
     find: Callable[[Constraints], NDArray[np.bool_] | None],
@@ -109,7 +112,7 @@ def infeasible(
     return ValueError(f"No choice of groups serves all {n_serving} tasks: {reason}.")
 
 
-def _without_each(selector: Any, constraints: Constraints) -> dict[str, Constraints]:
+def _without_each(selector: GroupSelector, constraints: Constraints) -> dict[str, Constraints]:
     """The constraints without each of them, by how the user gave it."""
     rules, n_tasks = constraints.rules, constraints.rules.n_tasks
     none = np.empty((0, 2), dtype=np.intp)

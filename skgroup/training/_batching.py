@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from skgroup.training.loss import (
     has_parts_a_task,
 )
 from skgroup.training.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
 
 __all__ = [
     "base_of",
@@ -47,7 +50,7 @@ def batch_size_for(batch_size: int | str, n_samples: int) -> int:
     return batch_size
 
 
-def build_iterator(net: Any, dataset: Any, *, training: bool) -> Any:
+def build_iterator(net: MultiTaskNet, dataset: Any, *, training: bool) -> Any:
     """The iterator over the batches of a dataset; what cannot be built is named."""
     name = "iterator_train" if training else "iterator_valid"
     options = net.get_params_for(name)
@@ -93,7 +96,7 @@ def build_iterator(net: Any, dataset: Any, *, training: bool) -> Any:
         ) from error
 
 
-def check_batches(net: Any, dataset: Any) -> int | None:
+def check_batches(net: MultiTaskNet, dataset: Any) -> int | None:
     """How many batches an epoch has, None if not known; refuse an epoch without a batch, and a
     last one that the module cannot take."""
     iterator = build_iterator(net, dataset, training=True)
@@ -112,7 +115,7 @@ def check_batches(net: Any, dataset: Any) -> int | None:
     return n_batches
 
 
-def check_split(net: Any, train: Any, valid: Any, rule: str) -> Any:
+def check_split(net: MultiTaskNet, train: Any, valid: Any, rule: str) -> Any:
     """The validation part of a split, prepared; both parts are looked at."""
     if not is_prepared(base_of(train)):
         raise ValueError(f"{rule}, which returns {train!r} to train on.")
@@ -141,7 +144,7 @@ def check_split(net: Any, train: Any, valid: Any, rule: str) -> Any:
     return valid
 
 
-def prepare_validation(net: Any, valid: Any, rule: str) -> Any:
+def prepare_validation(net: MultiTaskNet, valid: Any, rule: str) -> Any:
     """A validation set of the user's, checked against what the net was built for."""
     try:
         learned = [
@@ -159,7 +162,7 @@ def prepare_validation(net: Any, valid: Any, rule: str) -> Any:
     return valid
 
 
-def learned_columns(net: Any, labels: NDArray) -> NDArray:
+def learned_columns(net: MultiTaskNet, labels: NDArray) -> NDArray:
     """Of the labels of all tasks, those of the tasks that this net is for."""
     if net.selected_ is None or labels.ndim == 1:
         return labels
@@ -171,7 +174,7 @@ def learned_columns(net: Any, labels: NDArray) -> NDArray:
     return labels[:, net.selected_]
 
 
-def learn_validation(net: Any, valid: Any) -> None:
+def learn_validation(net: MultiTaskNet, valid: Any) -> None:
     """How the validation loss weighs tasks: those without labels have no loss, not loss 0.
 
     A task counts by its mean over the batches that hold labels of it; tasks without any are

@@ -7,7 +7,7 @@ import math
 import warnings
 from numbers import Integral, Real
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from torch.utils.data import Subset
 
 from skgroup._compat import Interval, StrOptions, validate_parameter_constraints
 from skgroup.training.data import BatchLoader, n_samples_of
+
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
 
 __all__ = ["check_callback_names", "check_callbacks", "check_monitors", "try_callbacks"]
 
@@ -50,7 +53,7 @@ _RULES: dict[type, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def check_callback_names(net: Any) -> None:
+def check_callback_names(net: MultiTaskNet) -> None:
     """Refuse parameters of callbacks that the net does not have."""
     known = set()
     if net.callbacks != "disable":
@@ -71,7 +74,7 @@ def check_callback_names(net: Any) -> None:
             )
 
 
-def check_monitors(net: Any) -> None:
+def check_monitors(net: MultiTaskNet) -> None:
     """Refuse callbacks that monitor validation where nothing is validated."""
     for name, callback in net.callbacks_:
         monitor = getattr(callback, "monitor", None)
@@ -83,7 +86,7 @@ def check_monitors(net: Any) -> None:
             )
 
 
-def check_callbacks(net: Any) -> None:
+def check_callbacks(net: MultiTaskNet) -> None:
     """Check the parameters of callbacks that are built; what they say of the module, if it is."""
     for name, callback in net.callbacks_:
         for kind, rules in _RULES.items():
@@ -92,7 +95,7 @@ def check_callbacks(net: Any) -> None:
                 validate_parameter_constraints(rules, values, caller_name=f"the callback {name}")
 
 
-def try_callbacks(net: Any, train: Any, valid: Any, n_batches: int | None) -> None:
+def try_callbacks(net: MultiTaskNet, train: Any, valid: Any, n_batches: int | None) -> None:
     """Try what callbacks do with a built net.
 
     Parameters
@@ -127,7 +130,9 @@ def try_callbacks(net: Any, train: Any, valid: Any, n_batches: int | None) -> No
                     )
 
 
-def _try_schedule(net: Any, name: str, callback: LRScheduler, n_batches: int | None) -> None:
+def _try_schedule(
+    net: MultiTaskNet, name: str, callback: LRScheduler, n_batches: int | None
+) -> None:
     """Walk through all steps of a schedule, on a copy of the optimizer that makes none."""
     if not isinstance(net.optimizer_, torch.optim.Optimizer):
         return
@@ -170,7 +175,7 @@ def _try_schedule(net: Any, name: str, callback: LRScheduler, n_batches: int | N
             ) from error
 
 
-def _try_scoring(net: Any, name: str, callback: Any, dataset: Any) -> None:
+def _try_scoring(net: MultiTaskNet, name: str, callback: Any, dataset: Any) -> None:
     """Score the untrained net, so that what is no score shows."""
     rule = (
         f"The callback {name} must have a 'scoring' that is called as scoring(net, X, y) and "

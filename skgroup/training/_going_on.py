@@ -5,17 +5,20 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skgroup.tasks import MISSING, task_label
 from skgroup.training._arguments import same_value
 
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
+
 __all__ = ["building_parameters", "check_param_groups", "check_same_tasks", "go_on"]
 
 
-def go_on(net: Any) -> None:
+def go_on(net: MultiTaskNet) -> None:
     """Refuse parameters that would build another module or optimizer than those to go on with;
     new options of the optimizer are set, as in skorch."""
     before, now = net.built_with_, building_parameters(net)
@@ -38,7 +41,7 @@ def go_on(net: Any) -> None:
     net.built_with_ = now
 
 
-def building_parameters(net: Any) -> dict[str, Any]:
+def building_parameters(net: MultiTaskNet) -> dict[str, Any]:
     """The parameters that module and optimizer are built with."""
     names = ("lr", "module", "compile", "optimizer", "input_scaling")
     prefixes = ("module__", "compile__", "optimizer__")
@@ -50,7 +53,7 @@ def building_parameters(net: Any) -> dict[str, Any]:
     }
 
 
-def check_param_groups(net: Any) -> None:
+def check_param_groups(net: MultiTaskNet) -> None:
     """Refuse groups of parameters that would have no effect."""
     given = net.get_params_for("optimizer").get("param_groups", [])
     rule = (
@@ -78,7 +81,7 @@ def check_param_groups(net: Any) -> None:
             )
 
 
-def check_same_tasks(net: Any, before: dict[str, Any]) -> None:
+def check_same_tasks(net: MultiTaskNet, before: dict[str, Any]) -> None:
     """Refuse a warm start on other tasks, classes or inputs than those of the earlier fit.
 
     `before` holds the attributes of the net as that fit left them.

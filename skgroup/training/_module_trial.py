@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,10 +18,13 @@ from skgroup.training.data import (
 )
 from skgroup.training.training_data import TrainingData
 
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
+
 __all__ = ["try_last_batch", "try_module"]
 
 
-def try_module(net: Any, data: TrainingData, fit_params: dict[str, Any]) -> None:
+def try_module(net: MultiTaskNet, data: TrainingData, fit_params: dict[str, Any]) -> None:
     """Run the module on two samples, so that a wrong output shows before training."""
     batch = trial_batch(data.dataset(), data.largest)
     net._set_training(False)
@@ -85,7 +88,7 @@ def try_module(net: Any, data: TrainingData, fit_params: dict[str, Any]) -> None
         )
 
 
-def try_last_batch(net: Any, dataset: Any) -> None:
+def try_last_batch(net: MultiTaskNet, dataset: Any) -> None:
     """Run the module on a batch of one, if there will be one: batch normalisation may fail."""
     options = {"batch_size": net.batch_size_} | net.get_params_for("iterator_train")
     size, n_samples = options["batch_size"], len(dataset)

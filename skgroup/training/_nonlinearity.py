@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
 
 __all__ = ["try_nonlinearity"]
 
 
-def try_nonlinearity(net: Any, output: Tensor) -> Tensor:
+def try_nonlinearity(net: MultiTaskNet, output: Tensor) -> Tensor:
     """What a `predict_nonlinearity` of the user's gives; ValueError if it is not right."""
     if net.predict_nonlinearity in ("auto", None):
         return output

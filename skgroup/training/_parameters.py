@@ -6,7 +6,7 @@ import difflib
 import functools
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from skgroup.training.loss import (
     near_one,
 )
 from skgroup.training.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
 
 __all__ = [
     "CONSTRAINTS",
@@ -72,7 +75,7 @@ CONSTRAINTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def check_net(net: Any) -> None:
+def check_net(net: MultiTaskNet) -> None:
     """Refuse parameters that are wrong whatever the data are."""
     _check_names(net)
     values = {name: getattr(net, name) for name in CONSTRAINTS}
@@ -110,7 +113,7 @@ def check_net(net: Any) -> None:
             ) from error
 
 
-def _check_names(net: Any) -> None:
+def _check_names(net: MultiTaskNet) -> None:
     """Refuse keyword arguments that no part of the net reads."""
     parts = {"module", "criterion", "optimizer", *net.prefixes_}
     for key in sorted(net._params_to_validate):
@@ -130,7 +133,7 @@ def _check_names(net: Any) -> None:
         )
 
 
-def weigh_classes(net: Any, data: TrainingData) -> TrainingData:
+def weigh_classes(net: MultiTaskNet, data: TrainingData) -> TrainingData:
     """Check the parameters that have an entry a task or class; the data with class weights."""
     table = data.all_tasks
     if net.input_scaling is None and data.has_missing:
@@ -153,7 +156,7 @@ def weigh_classes(net: Any, data: TrainingData) -> TrainingData:
     return replace(data, class_weight=class_weight)
 
 
-def check_task_weight(net: Any, n_tasks: int, names: Any = None) -> NDArray[np.float32]:
+def check_task_weight(net: MultiTaskNet, n_tasks: int, names: Any = None) -> NDArray[np.float32]:
     if net.task_weight is None:
         return np.ones(n_tasks, dtype=np.float32)
     given = by_task_names(net.task_weight, names, "The index of 'task_weight'")
@@ -176,7 +179,7 @@ def check_task_weight(net: Any, n_tasks: int, names: Any = None) -> NDArray[np.f
     return near_one(weight)
 
 
-def task_weights(net: Any, data: TrainingData) -> NDArray[np.float32]:
+def task_weights(net: MultiTaskNet, data: TrainingData) -> NDArray[np.float32]:
     """Weights (n_tasks,) of the losses of the tasks that are learned."""
     table = data.all_tasks
     weight = check_task_weight(net, table.n_tasks, table.names)[table.learnable]
@@ -189,7 +192,10 @@ def task_weights(net: Any, data: TrainingData) -> NDArray[np.float32]:
 
 
 def check_class_weight(
-    net: Any, weight: NDArray[np.float32], task_weight: NDArray[np.float32], table: TaskTable
+    net: MultiTaskNet,
+    weight: NDArray[np.float32],
+    task_weight: NDArray[np.float32],
+    table: TaskTable,
 ) -> None:
     """Refuse weights that leave nothing to train on, or are infinite in float32."""
     rule = "The 'class_weight' parameter must hold finite numbers >= 0"
@@ -210,7 +216,7 @@ def check_class_weight(
         )
 
 
-def check_constant(net: Any, table: TaskTable) -> None:
+def check_constant(net: MultiTaskNet, table: TaskTable) -> None:
     """Refuse labels of another class for tasks that no head was built for."""
     known = table.constant != MISSING
     other = known & ((table.codes != table.constant) & (table.codes != MISSING)).any(axis=0)
@@ -223,7 +229,7 @@ def check_constant(net: Any, table: TaskTable) -> None:
         )
 
 
-def task_parameters(net: Any) -> dict[str, Any]:
+def task_parameters(net: MultiTaskNet) -> dict[str, Any]:
     """Hyper-parameters of the module that were given with an entry a task."""
     given, module = net.get_params_for("module"), net.module
     if isinstance(module, functools.partial):

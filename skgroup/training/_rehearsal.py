@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from skorch import NeuralNet
@@ -12,6 +12,9 @@ from torch.utils.data import Subset
 
 from skgroup.training._nonlinearity import try_nonlinearity
 from skgroup.training.data import BatchLoader
+
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
 
 __all__ = ["trial_batch", "try_step"]
 
@@ -24,7 +27,7 @@ def trial_batch(dataset: Any, largest: int = 0, n_samples: int = 2) -> Any:
     return next(iter(BatchLoader(Subset(dataset, samples), len(samples))))
 
 
-def try_step(net: Any, dataset: Any, batch: Any, **fit_params: Any) -> None:
+def try_step(net: MultiTaskNet, dataset: Any, batch: Any, **fit_params: Any) -> None:
     """Try the criterion, its gradient and the nonlinearity of a built net on a batch.
 
     A criterion that fails on so few samples is given a batch of the size of training.
@@ -49,7 +52,7 @@ def try_step(net: Any, dataset: Any, batch: Any, **fit_params: Any) -> None:
         _try_loss(net, batch, net.infer(batch[0], **fit_params))
 
 
-def _check_finite(net: Any, x: Any, output: Tensor) -> None:
+def _check_finite(net: MultiTaskNet, x: Any, output: Tensor) -> None:
     if bool(output.isfinite().all()):
         return
     parts = list(x.values()) if isinstance(x, Mapping) else [x]
@@ -62,7 +65,7 @@ def _check_finite(net: Any, x: Any, output: Tensor) -> None:
     )
 
 
-def _try_loss(net: Any, batch: Any, output: Tensor) -> None:
+def _try_loss(net: MultiTaskNet, batch: Any, output: Tensor) -> None:
     rule = (
         "The 'criterion' parameter must give a loss that is called with logits (batch, n_outputs) "
         "and the target, a dict with 'codes' (batch, n_tasks), and returns a tensor of one finite "
