@@ -395,7 +395,7 @@ def test_gains_of_estimators(tasks, small_net):
     [
         (np.eye(2), np.eye(3), {}, r"shape of masks, \(2, 2\). Got shape \(3, 3\)"),
         ([[2, 0]], [[1, 1]], {}, "0 and 1"),
-        ([[0, 0]], [[1, 1]], {}, "a task in every group. Got none in 0"),
+        ([[0, 0]], [[1, 1]], {}, "no empty group. Got row 0 without a task"),
         ([[1, 0]], [[np.inf, 1]], {}, "infinite"),
         ([[1, 0]], [[1, 1]], {"max_groups": 1}, "max_groups must be an int of at least 2"),
         ([[1, 0]], [[1, 1]], {"vmax": -1}, "vmax must be positive"),

@@ -13,6 +13,7 @@ from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import format_of, labels_of, short
+from skgroup.selection.gains import check_masks
 from skgroup.tasks import by_task_columns
 
 __all__ = ["GainsDisplay"]
@@ -160,23 +161,17 @@ class GainsDisplay:
             If shapes do not fit, a mask is not of 0 and 1 or has no task, the gain of a member
             is infinite, or another parameter is not as described.
         """
-        shape = "(n_groups, n_tasks)"
         named = names_of_frame(masks)
         if named is not None:
             names = np.array(named, dtype=object)
             gains = by_task_columns(gains, names, "The columns of gains")
             task_names = named if task_names is None else task_names
-        zero_one, checked = as_matrix(masks, "masks", shape), as_matrix(gains, "gains", shape)
-        if checked.shape != zero_one.shape:
+        members = check_masks(masks)
+        checked = as_matrix(gains, "gains", "(n_groups, n_tasks)")
+        if checked.shape != members.shape:
             raise ValueError(
-                f"gains must be of the shape of masks, {zero_one.shape}. Got shape {checked.shape}."
+                f"gains must be of the shape of masks, {members.shape}. Got shape {checked.shape}."
             )
-        if not np.isin(zero_one, (0, 1)).all():
-            raise ValueError("masks must hold nothing but 0 and 1 (or bools).")
-        members = zero_one == 1
-        empty = np.flatnonzero(~members.any(axis=1))
-        if len(empty):
-            raise ValueError(f"masks must have a task in every group. Got none in {empty[0]}.")
         if np.isinf(checked[members]).any():
             raise ValueError("gains of members must not be infinite.")
         if task_names is not None:
