@@ -17,7 +17,7 @@ from skorch.dataset import ValidSplit
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.ensemble import AllTasks, SingleTasks
-from skgroup.inspection import DataMapDisplay
+from skgroup.inspection import DataMapDisplay, LearningCurvesDisplay
 from skgroup.metrics import multitask_f1_score
 from skgroup.nn import MMoE
 from skgroup.relations import (
@@ -487,3 +487,10 @@ def test_a_comparison_warns_of_them_once(net, data, n_jobs, capfd):
         compare(X, Y, grouped(net), seeds=1, cv=2, n_jobs=n_jobs)
     assert sum(SAID in str(warning.message) for warning in caught) == 1
     assert SAID not in capfd.readouterr().err
+
+
+def test_learning_curves_warn_of_them_once(net, data):
+    X, Y = data
+    with pytest.warns(UserWarning, match=SAID) as caught:
+        LearningCurvesDisplay.from_estimator(net, X, Y, seeds=2)
+    assert sum(SAID in str(warning.message) for warning in caught) == 1

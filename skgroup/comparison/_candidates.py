@@ -144,6 +144,7 @@ def try_candidate(
     estimator: Any,
     training_data: tuple[Any, Any],
     scores: TaskScores,
+    owner: str,
 ) -> None:
     """Raise what can be seen to go wrong with a candidate before any candidate trains."""
     try:
@@ -158,4 +159,4 @@ def try_candidate(
         if scores.needs_proba and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
     except Exception as error:
-        raise ValueError(f"Candidate {name!r} of compare cannot be fitted: {error}") from error
+        raise ValueError(f"Candidate {name!r} of {owner} cannot be fitted: {error}") from error

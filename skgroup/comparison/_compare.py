@@ -169,7 +169,7 @@ def compare(
     table = check_tasks(Y, pos_label=pos_label_of(candidates))
     check_n_samples(X, table)
     _check_options(interval, error_score, n_jobs, verbose)
-    seed_list = check_seeds(seeds)
+    seed_list = check_seeds(seeds, "compare")
     estimators = check_candidates(candidates, table, baselines)
     names = list(estimators)
     kinds = [kind_of(estimator, table.n_tasks) for estimator in estimators.values()]
@@ -177,10 +177,10 @@ def compare(
         baselines = [n for n, kind in zip(names, kinds, strict=True) if kind != "grouped"]
     baselines = check_baselines(baselines, names)
     scores = TaskScores(scoring, table)
-    splits = draw_splits(cv, table, seed_list)
+    splits = draw_splits(cv, table, seed_list, "compare")
     training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
     for name, estimator in estimators.items():
-        try_candidate(name, estimator, training_data, scores)
+        try_candidate(name, estimator, training_data, scores, "compare")
         if n_jobs not in (None, 1):
             check_no_files(name, estimator)
     store = FitStore(results)

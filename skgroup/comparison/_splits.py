@@ -27,10 +27,10 @@ class SeededSplit:
     test: NDArray[np.intp]
 
 
-def check_seeds(seeds: int | Sequence[int]) -> list[int]:
+def check_seeds(seeds: int | Sequence[int], owner: str) -> list[int]:
     """The seeds 0, ..., n - 1 of a number n; of a sequence, itself."""
     rule = (
-        "The 'seeds' parameter of compare must be an int >= 1 or a sequence of different ints >= 0"
+        f"The 'seeds' parameter of {owner} must be an int >= 1 or a sequence of different ints >= 0"
     )
     if isinstance(seeds, Integral) and not isinstance(seeds, bool):
         if seeds < 1:
@@ -48,7 +48,7 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     return [int(s) for s in given]
 
 
-def draw_splits(cv: Any, table: TaskTable, seeds: list[int]) -> list[SeededSplit]:
+def draw_splits(cv: Any, table: TaskTable, seeds: list[int], owner: str) -> list[SeededSplit]:
     """The splits of each seed, one seed after the other."""
     splits = []
     for seed in seeds:
@@ -57,7 +57,7 @@ def draw_splits(cv: Any, table: TaskTable, seeds: list[int]) -> list[SeededSplit
             splitter = copy.deepcopy(cv)  # a RandomState of the user's stays as it is
             if getattr(splitter, "random_state", seed) is None:
                 splitter.random_state = seed
-        of_seed = held_out_splits(splitter, table, seed, owner="compare")
+        of_seed = held_out_splits(splitter, table, seed, owner=owner)
         splits += [SeededSplit(seed, fold, *split) for fold, split in enumerate(of_seed)]
     return splits
 

@@ -28,6 +28,8 @@ class TaskScores:
         See `compare`.
     table : TaskTable
         All of `Y`, whose classes and positive classes count.
+    owner : str, default="compare"
+        Whose parameter errors speak of.
 
     Raises
     ------
@@ -36,7 +38,7 @@ class TaskScores:
         numbers of classes, or needs a positive class where nothing says which it is.
     """
 
-    def __init__(self, scoring: Any, table: TaskTable) -> None:
+    def __init__(self, scoring: Any, table: TaskTable, owner: str = "compare") -> None:
         self.table = table
         self.scoring = scoring
         self.needs_proba = False
@@ -52,28 +54,28 @@ class TaskScores:
         elif isinstance(scoring, str):
             if scoring not in get_scorer_names():
                 raise ValueError(
-                    "The 'scoring' parameter of compare must be 'f1_macro', 'roc_auc', another "
+                    f"The 'scoring' parameter of {owner} must be 'f1_macro', 'roc_auc', another "
                     f"name of sklearn.metrics.get_scorer_names() or a callable. Got {scoring!r}."
                 )
             self._score = get_scorer(scoring)
         elif not callable(scoring):
             raise ValueError(
-                f"The 'scoring' parameter of compare must be a str or a callable. Got {scoring!r}."
+                f"The 'scoring' parameter of {owner} must be a str or a callable. Got {scoring!r}."
             )
         if callable(self._score):
             if _takes_labels(self._score):
                 raise ValueError(
-                    "The 'scoring' parameter of compare must be the name of a score or a scorer, "
+                    f"The 'scoring' parameter of {owner} must be the name of a score or a scorer, "
                     "called with an estimator, X and y, of which higher is better. Got the metric "
                     f"{scoring!r}: make a scorer of it by sklearn.metrics.make_scorer(metric), "
                     "with greater_is_better=False for a loss, and response_method='predict_proba' "
                     "for a metric of probabilities."
                 )
-            self._try(scoring)
+            self._try(scoring, owner)
         if self._score == "f1" or (callable(self._score) and self._takes_sides()):
-            self._check_positive(scoring)
+            self._check_positive(scoring, owner)
 
-    def _try(self, scoring: Any) -> None:
+    def _try(self, scoring: Any, owner: str) -> None:
         for k in sorted({len(c) for c in self.table.classes} - {1}):
             truth = np.tile(np.arange(k), 4)
             answers = _Answers(truth, np.eye(k)[truth] * 0.5 + 0.5 / k, k)
@@ -81,7 +83,7 @@ class TaskScores:
                 float(self._of_task(truth, answers))
             except Exception as error:
                 raise ValueError(
-                    "The 'scoring' parameter of compare must be able to score a task with the "
+                    f"The 'scoring' parameter of {owner} must be able to score a task with the "
                     f"classes 0 to {k - 1}. Got {scoring!r}, which raised {error!r}."
                 ) from error
             self.needs_proba |= answers.asked_for_proba
@@ -97,12 +99,12 @@ class TaskScores:
         other = self._of_task(1 - truth, _Answers(1 - answer, proba[:, ::-1], 2))
         return not np.isclose(one, other, equal_nan=True)
 
-    def _check_positive(self, scoring: Any) -> None:
+    def _check_positive(self, scoring: Any, owner: str) -> None:
         unknown = np.flatnonzero(self.table.positive_unknown)
         if len(unknown):
             t = unknown[0]
             raise ValueError(
-                f"The 'scoring' parameter of compare is {scoring!r}, which must know which class "
+                f"The 'scoring' parameter of {owner} is {scoring!r}, which must know which class "
                 f"of {task_label(self.table.names, t)} is the positive one, of "
                 f"{self.table.classes[t].tolist()}: set the 'pos_label' parameter of a candidate, "
                 "encode the labels as 0 and 1, or score by 'roc_auc' or 'accuracy'."

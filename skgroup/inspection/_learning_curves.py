@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup.comparison.epochs import epoch_scores
 from skgroup.inspection._lines import looks_of, name_lines
 from skgroup.inspection._panels import import_pyplot
 
@@ -67,6 +68,127 @@ class LearningCurvesDisplay:
         self.score_name = score_name
 
     @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        Y: Any = None,
+        *,
+        cv: Any = 0.25,
+        seeds: int | Sequence[int] = 3,
+        scoring: Any = "f1_macro",
+        score_type: str = "test",
+        n_epochs: int = 20,
+        verbose: int = 0,
+        reference: float | Mapping[str, float] | None = None,
+        labels: str = "auto",
+        ax: Any = None,
+    ) -> LearningCurvesDisplay:
+        """Fit estimators on the same splits and plot their scores over epochs.
+
+        At an epoch, a grouped classifier or an ensemble predicts with its nets as they were after
+        that epoch (those that train for fewer are as at their end), with the memberships, serving
+        weights and thresholds of its end. The last point is the fitted estimator as it is. A split
+        whose training ended early goes on as it ended.
+
+        Parameters
+        ----------
+        estimator : estimator, or dict of str to estimator
+            `MultiTaskNet`, `GroupedMTLClassifier` (`.stl` and `.mtl_ensemble` too) or pipelines
+            that end in one. Clones of them are fitted, and their nets keep their states after
+            up to `n_epochs` epochs, for which they train one after another, not as a stack.
+        X : array-like of shape (n_samples, ...), or what else the estimators take
+        Y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            The task table. May be left out where `X` is a torch Dataset that yields labels.
+        cv : float, int, splitter or iterable of (train, test), default=0.25
+            A share of samples to test on, drawn anew for each seed; a number of folds; or more, as
+            in `skgroup.compare`.
+        seeds : int or sequence of int, default=3
+            A number n stands for 0, ..., n - 1. A seed makes the splits and sets every
+            `random_state` of the estimators.
+        scoring : str or callable, default="f1_macro"
+            A score of each task as in `skgroup.compare`; the mean over tasks is drawn.
+        score_type : {"test", "train", "both"}, default="test"
+            Which part of each split is scored; of "both", training scores are dashed.
+        n_epochs : int, default=20
+            At most so many epochs are scored, every one or every second, fourth, eighth, ... of
+            those trained; and the last.
+        verbose : int, default=0
+            1 shows a progress bar over the fits.
+        reference, labels, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : LearningCurvesDisplay
+            Each split of each seed is a row of `scores`.
+
+        Raises
+        ------
+        ValueError
+            Before any training, if an estimator has no epochs or another parameter is not as
+            described; if all fits failed. (A fit that fails is left out, with a warning.)
+        KeyboardInterrupt
+            If interrupted. (`compare` keeps what is finished.)
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import numpy as np
+        >>> from skgroup import GroupedMTLClassifier, MultiTaskNet
+        >>> from skgroup.inspection import LearningCurvesDisplay
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> net = MultiTaskNet(max_epochs=20, lr=0.01)
+        >>> display = LearningCurvesDisplay.from_estimator(
+        ...     {"MTL": net, "STL": GroupedMTLClassifier.stl(net)}, X, X > 0, n_epochs=4
+        ... )
+        >>> display.epochs
+        array([ 8, 16, 20])
+        >>> display.scores["STL"].shape  # seeds, epochs
+        (3, 3)
+        """
+        owner = "LearningCurvesDisplay.from_estimator"
+        if isinstance(estimator, Mapping):
+            estimators = dict(estimator)
+        else:
+            estimators = {type(estimator).__name__: estimator}
+        if not estimators or not all(isinstance(k, str) and k.strip() for k in estimators):
+            raise ValueError(
+                f"The 'estimator' parameter of {owner} must be an estimator, or a dict of at least "
+                f"one, the names non-empty strings. Got the names {list(estimators)}."
+            )
+        if score_type not in ("test", "train", "both"):
+            raise ValueError(
+                f"The 'score_type' parameter of {owner} must be 'test', 'train' or 'both'. Got "
+                f"{score_type!r}."
+            )
+        if not isinstance(n_epochs, Integral) or isinstance(n_epochs, bool) or n_epochs < 1:
+            raise ValueError(
+                f"The 'n_epochs' parameter of {owner} must be an int >= 1. Got {n_epochs!r}."
+            )
+        if ax is not None and not hasattr(ax, "plot"):
+            raise ValueError(f"The 'ax' parameter of {owner} must be matplotlib Axes. Got {ax!r}.")
+        _check_labels(labels)
+        _references(reference)
+        import_pyplot("LearningCurvesDisplay")
+        scores, epochs, name = epoch_scores(
+            estimators,
+            X,
+            Y,
+            cv=cv,
+            seeds=seeds,
+            scoring=scoring,
+            score_type=score_type,
+            n_epochs=int(n_epochs),
+            verbose=verbose,
+            owner=owner,
+        )
+        part = "" if score_type == "both" else f"{score_type} "
+        display = cls(scores, epochs=epochs, score_name=f"{part}{name}")
+        return display.plot(ax, reference=reference, labels=labels)
+
+    @classmethod
     def from_scores(
         cls,
         scores: Mapping[str, ArrayLike],
@@ -103,6 +225,59 @@ class LearningCurvesDisplay:
         checked, at = _check_scores(scores, epochs)
         display = cls(checked, epochs=at, score_name=score_name)
         return display.plot(ax, reference=reference, labels=labels)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        method: str = "method",
+        seed: str = "seed",
+        epoch: str = "epoch",
+        score: str = "score",
+        score_name: str | None = None,
+        reference: float | Mapping[str, float] | None = None,
+        labels: str = "auto",
+        ax: Any = None,
+    ) -> LearningCurvesDisplay:
+        """Plot the scores of a long table: a row a method, seed and epoch.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        method, seed, epoch, score : str
+            Names of its columns. Methods come in the order of their first row.
+        score_name : str, default=None
+            Label of the axis; the name of the column if None.
+        reference, labels, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : LearningCurvesDisplay
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, the frame is empty or has several rows of the same method,
+            seed and epoch, or another parameter is not as described.
+        """
+        _check_frame(frame, [method, seed, epoch], score)
+        epochs = np.sort(frame[epoch].unique())
+        scores = {
+            str(name): rows.pivot(index=seed, columns=epoch, values=score)
+            .reindex(columns=epochs)
+            .to_numpy(dtype=float)
+            for name, rows in frame.groupby(method, sort=False)
+        }
+        return cls.from_scores(
+            scores,
+            epochs=epochs,
+            score_name=score if score_name is None else score_name,
+            reference=reference,
+            labels=labels,
+            ax=ax,
+        )
 
     def plot(
         self,
@@ -240,3 +415,22 @@ def _check_scores(
                 f"none. Got {length} of {name!r}."
             )
     return checked, at
+
+
+def _check_frame(frame: Any, keys: list[str], score: str) -> None:
+    """Whether a table has a row a method, seed and epoch, in the columns `keys`."""
+    columns = [*keys, score]
+    absent = [c for c in columns if c not in frame.columns]
+    if absent:
+        raise ValueError(
+            f"frame must have the columns {columns}. It lacks {absent}; it has "
+            f"{list(frame.columns)}."
+        )
+    if not len(frame):
+        raise ValueError("frame must have at least one row. It is empty.")
+    double = frame.duplicated(keys)
+    if double.any():
+        first = ", ".join(f"{key} {frame.loc[double, key].iloc[0]}" for key in keys)
+        raise ValueError(
+            f"frame must have one row a {keys[0]}, {keys[1]} and {keys[2]}. Got several of {first}."
+        )

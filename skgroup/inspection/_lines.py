@@ -21,11 +21,17 @@ _STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.
 
 
 def looks_of(names: list[str]) -> dict[str, tuple[str, Any]]:
-    """Colour and style of each line."""
-    return {
-        name: (_COLORS[i % len(_COLORS)], _STYLES[i // len(_COLORS) % len(_STYLES)])
-        for i, name in enumerate(names)
-    }
+    """Colour and style of each line; of a method's two parts the same colour."""
+    train, test = " (train)", " (test)"
+    methods = list(dict.fromkeys(name.removesuffix(train).removesuffix(test) for name in names))
+    both = {m for m in methods if m + train in names and m + test in names}
+    looks = {}
+    for name in names:
+        i = methods.index(name.removesuffix(train).removesuffix(test))
+        dashed = name.endswith(train) and methods[i] in both
+        style = _STYLES[(i // len(_COLORS) + dashed) % len(_STYLES)]
+        looks[name] = _COLORS[i % len(_COLORS)], style
+    return looks
 
 
 def name_lines(
