@@ -400,6 +400,7 @@ class Complex(MLP):
         ({"train_split": "x"}, "'train_split' parameter"),
         ({"callbacks": 3}, "'callbacks' parameter"),
         ({"callbacks": [3]}, "'callbacks' parameter"),
+        ({"callbacks": [EarlyStopping("foo")]}, "monitor='foo'"),
         ({"iterator_train": 3}, "'iterator_train' parameter"),
         ({"iterator_valid": None}, "'iterator_valid' parameter"),
         ({"iterator_train__batch_size": 0}, "'iterator_train__batch_size' parameter"),
