@@ -87,6 +87,7 @@ REFUSED = [
     ({"callbacks__print_log": 3}, "'callbacks__print_log' parameter must be a Callback"),
     ({"callbacks": [EarlyStopping(None)]}, "'monitor' parameter of the callback EarlyStopping"),
     ({"callbacks": [EarlyStopping("train_loss", patience="a")]}, "'patience' parameter"),
+    ({"callbacks": [EarlyStopping("f1"), EpochScoring("f1", name="f1", on_train=True)]}, "monitor"),
     ({"callbacks": [BatchScoring("foo", on_train=True)]}, "callback BatchScoring must have"),
     ({"callbacks": [Freezer("foo*")]}, "callback Freezer must name parameters"),
     (scored("foo"), "must have a 'scoring'"),

@@ -7,15 +7,17 @@ import math
 import warnings
 from numbers import Integral, Real
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import check_scoring
 from skorch.callbacks import (
     BatchScoring,
+    Checkpoint,
     EarlyStopping,
     EpochScoring,
+    GradientNormClipping,
     LRScheduler,
     ParamMapper,
     PassthroughScoring,
@@ -27,21 +29,26 @@ from torch.utils.data import Subset
 from skgroup._compat import Interval, StrOptions, validate_parameter_constraints
 from skgroup.training.data import BatchLoader, n_samples_of
 
-if TYPE_CHECKING:
-    from skgroup.training._net import MultiTaskNet
-
 __all__ = ["check_callback_names", "check_callbacks", "check_monitors", "try_callbacks"]
 
 #: Samples that a scoring is tried on, and steps that a schedule is walked through one by one.
 _N_SCORED = 64
 _N_STEPS = 10_000
 
+_SCORING: dict[str, Any] = {
+    "scoring": [str, callable, None],
+    "lower_is_better": ["boolean", None],
+    "on_train": ["boolean"],
+    "name": [str, None],
+    "use_caching": ["boolean"],
+}
 #: Rules for the parameters of skorch's callbacks, which it uses as they come.
 _RULES: dict[type, dict[str, Any]] = {
     EarlyStopping: {
         "monitor": [str],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "threshold": [Interval(Real, None, None, closed="neither")],
+        "threshold_mode": [StrOptions({"rel", "abs"})],
         "lower_is_better": ["boolean"],
         "load_best": ["boolean"],
     },
@@ -50,10 +57,17 @@ _RULES: dict[type, dict[str, Any]] = {
         "event_name": [str, None],
         "step_every": [StrOptions({"epoch", "batch"})],
     },
+    EpochScoring: _SCORING,
+    BatchScoring: _SCORING,
+    GradientNormClipping: {
+        "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "gradient_clip_norm_type": [Interval(Real, 0, None, closed="right")],
+    },
+    Checkpoint: {"monitor": [str, callable, None], "load_best": ["boolean"]},
 }  # fmt: skip
 
 
-def check_callback_names(net: MultiTaskNet) -> None:
+def check_callback_names(net: Any) -> None:
     """Refuse parameters of callbacks that the net does not have."""
     known = set()
     if net.callbacks != "disable":
@@ -74,8 +88,8 @@ def check_callback_names(net: MultiTaskNet) -> None:
             )
 
 
-def check_monitors(net: MultiTaskNet) -> None:
-    """Refuse callbacks that monitor validation where nothing is validated."""
+def check_monitors(net: Any) -> None:
+    """Refuse callbacks that monitor what the history will not hold."""
     for name, callback in net.callbacks_:
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith("valid_") and not net.train_split:
@@ -84,9 +98,35 @@ def check_monitors(net: MultiTaskNet) -> None:
                 "must set samples aside, e.g. skorch.dataset.ValidSplit(5). Got "
                 f"{net.train_split!r}."
             )
+        _check_recorded(net, name, monitor)
 
 
-def check_callbacks(net: MultiTaskNet) -> None:
+def _check_recorded(net: Any, name: str, monitor: Any) -> None:
+    """Refuse a key of the history that nobody writes, as far as all who write are known."""
+    callbacks = [callback for _, callback in net.callbacks_]
+    others = any(not type(cb).__module__.startswith("skorch.") for cb in callbacks)
+    if not isinstance(monitor, str) or others or not type(net).__module__.startswith("skgroup."):
+        return
+    # Those behind it write too late.
+    callbacks = callbacks[: [one for one, _ in net.callbacks_].index(name)]
+    known: set[Any] = {"epoch", "dur", "train_loss", "train_batch_count"}
+    known |= {"valid_loss", "valid_batch_count"} if net.train_split else set()
+    known |= {
+        getattr(cb, "name_", None) or getattr(cb, "name", None)
+        for cb in callbacks
+        if getattr(cb, "on_train", True) or net.train_split
+    }
+    known |= {getattr(cb, "event_name", None) for cb in callbacks}
+    names = sorted(str(key) for key in known if key)
+    if monitor not in names and monitor.removesuffix("_best") not in names:
+        raise ValueError(
+            f"The callback {name} must monitor what the history holds when it is called: one "
+            f"of {names}, or with '_best' behind it. Got monitor={monitor!r}; a scoring must "
+            "stand before it, and have 'on_train' or a 'train_split'."
+        )
+
+
+def check_callbacks(net: Any) -> None:
     """Check the parameters of callbacks that are built; what they say of the module, if it is."""
     for name, callback in net.callbacks_:
         for kind, rules in _RULES.items():
@@ -95,7 +135,7 @@ def check_callbacks(net: MultiTaskNet) -> None:
                 validate_parameter_constraints(rules, values, caller_name=f"the callback {name}")
 
 
-def try_callbacks(net: MultiTaskNet, train: Any, valid: Any, n_batches: int | None) -> None:
+def try_callbacks(net: Any, train: Any, valid: Any, n_batches: int | None) -> None:
     """Try what callbacks do with a built net.
 
     Parameters
@@ -130,9 +170,7 @@ def try_callbacks(net: MultiTaskNet, train: Any, valid: Any, n_batches: int | No
                     )
 
 
-def _try_schedule(
-    net: MultiTaskNet, name: str, callback: LRScheduler, n_batches: int | None
-) -> None:
+def _try_schedule(net: Any, name: str, callback: LRScheduler, n_batches: int | None) -> None:
     """Walk through all steps of a schedule, on a copy of the optimizer that makes none."""
     if not isinstance(net.optimizer_, torch.optim.Optimizer):
         return
@@ -175,7 +213,7 @@ def _try_schedule(
             ) from error
 
 
-def _try_scoring(net: MultiTaskNet, name: str, callback: Any, dataset: Any) -> None:
+def _try_scoring(net: Any, name: str, callback: Any, dataset: Any) -> None:
     """Score the untrained net, so that what is no score shows."""
     rule = (
         f"The callback {name} must have a 'scoring' that is called as scoring(net, X, y) and "
