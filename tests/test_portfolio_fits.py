@@ -81,6 +81,8 @@ def test_out_of_bag_predictions_are_not_those_of_seen_samples(data):
         (CountingForest(20), {}),
         (CountingForest(100, bootstrap=False), {}),
         (CountingForest(100, warm_start=True), {}),
+        (CountingForest(100, class_weight="balanced"), {}),
+        (CountingForest(100, max_samples=0.5), {}),
         (CountingForest(100), {"refit": False}),
         (CountingForest(100), {"cv": KFold(3)}),
         (CountingForest(100), {"cv": 0.3}),
@@ -91,6 +93,26 @@ def test_a_fold_is_held_out_where_no_tree_surely_leaves_each_sample_out(data, fi
     PortfolioClassifier([("forest", forest)], **{"cv": 3, **params}, random_state=0).fit(*data)
     assert min(fits) < 240
     assert len(fits) == {0.3: 2}.get(params.get("cv"), 3 + params.get("refit", True))
+
+
+def test_a_fold_is_held_out_where_samples_have_weights(data, fits):
+    """They may draw a sample for every tree."""
+    weight = np.random.RandomState(0).rand(240)
+    PortfolioClassifier([("forest", CountingForest(100))], cv=3).fit(*data, sample_weight=weight)
+    assert len(fits) == 4
+
+
+@pytest.mark.filterwarnings("ignore:These tasks of Y have a single observed class")
+@pytest.mark.parametrize("shape", ["1-D", "column", "beside a single class"])
+def test_one_task_to_learn_may_lack_labels(data, shape):
+    X, y = data[0], data[1][:, 0].astype(float)
+    y[:20] = np.nan
+    Y = {"1-D": y, "column": y[:, None]}.get(shape, np.column_stack([y, np.ones(240)]))
+    clf = PortfolioClassifier([("forest", RandomForestClassifier(100))], random_state=0)
+    clf.fit(X, Y)
+    known = ~np.isnan(y)
+    predicted = clf.predict(X).reshape(240, -1)[:, 0]
+    assert (predicted[known] == y[known]).mean() > 0.95
 
 
 def test_groups_are_held_out_together_of_forests_too(data, fits):

@@ -162,7 +162,7 @@ class Member:
         """Fitted on the whole table where that can be, else one a task; with `out_of_bag` where
         that is wished and can be."""
         reads_missing = isinstance(innermost(estimator), TaskClassifierMixin)
-        out_of_bag &= gives_out_of_bag(estimator)
+        out_of_bag &= gives_out_of_bag(estimator) and not params
         if not reads_missing and not _takes_table(estimator, tasks.learned):
             estimator = _PerTaskClassifier(estimator)
         elif tasks.learned.n_tasks > 1:  # of tables, scikit-learn has those of two classes alone
@@ -191,7 +191,11 @@ class Member:
         asked = self.estimator.get_params()[key]
         fitted = self.fit(X, tasks, settings={key: asked or True})
         parts, codes = take_out_of_bag(
-            fitted.estimators_ if alone else [fitted], X, tasks.learned.codes, keep=bool(asked)
+            fitted.estimators_ if alone else [fitted],
+            X,
+            tasks.learned.codes,
+            a_task=alone,
+            keep=bool(asked),
         )
         return fitted, _flat(parts, codes, tasks.learned.layout, self.name)
 

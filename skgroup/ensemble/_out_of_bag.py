@@ -18,29 +18,32 @@ _ENOUGH = 100
 
 
 def gives_out_of_bag(estimator: Any) -> bool:
-    """Whether every sample is sure to be unknown to some trees of a fitted forest; what stands
-    before one in a pipeline has seen them all."""
+    """Whether every sample is sure to be unknown to some trees of a fitted forest: what stands
+    before one in a pipeline has seen them all, and weights may draw a sample for every tree."""
     return (
         isinstance(estimator, RandomForestClassifier | ExtraTreesClassifier)
         and bool(estimator.bootstrap)
         and not estimator.warm_start
+        and estimator.class_weight is None
+        and estimator.max_samples is None
         and estimator.n_estimators >= _ENOUGH
     )
 
 
 def take_out_of_bag(
-    forests: list[Any], X: Any, codes: NDArray[np.integer], *, keep: bool
+    forests: list[Any], X: Any, codes: NDArray[np.integer], *, a_task: bool, keep: bool
 ) -> tuple[list[NDArray], list[NDArray]]:
     """Probabilities (n_samples, n_classes) of each task, and the codes of their columns.
 
     Parameters
     ----------
     forests : list of forest
-        Fitted with `oob_score`: one of all tasks, or one a task, on the samples that have a label
-        of it.
+        Fitted with `oob_score`.
     X : array-like of shape (n_samples, ...)
         What they were fitted on.
     codes : ndarray of shape (n_samples, n_tasks)
+    a_task : bool
+        Whether there is one a task, fitted on the samples that have a label of it; else one of all.
     keep : bool
         Whether the user has asked for out-of-bag scores, so that they stay with the forests.
     """
@@ -53,7 +56,7 @@ def take_out_of_bag(
         if not keep:
             forest.set_params(oob_score=False)
             del forest.oob_decision_function_, forest.oob_score_
-    if len(forests) == 1:
+    if not a_task:
         return parts, of_columns
     every = []
     for forest, part, of_task in zip(forests, parts, codes.T, strict=True):
