@@ -128,12 +128,16 @@ def test_maps_are_learned_a_task_and_a_class_each():
     np.testing.assert_allclose(weighted, expected, rtol=0.05)
 
 
-def test_a_member_that_knows_less_than_nothing_says_the_share():
+def test_a_member_that_knows_less_than_nothing_says_nearly_the_share_in_its_order():
     rng = np.random.RandomState(0)
     X = rng.uniform(0.05, 0.95, size=(300, 1))
     y = (rng.rand(300) > X[:, 0]).astype(int)  # the opposite of what is said
     clf = PortfolioClassifier([("wrong", Fixed())], cv=2, random_state=0).fit(X, y)
-    np.testing.assert_allclose(clf.predict_proba(X)[:, 1], y.mean(), atol=1e-6)
+    proba = clf.predict_proba(X)[:, 1]
+    assert clf.share_maps_[0, 0, 0] == 0.1
+    np.testing.assert_allclose(proba.mean(), y.mean(), atol=0.01)
+    assert np.ptp(proba) < 0.2
+    np.testing.assert_array_equal(np.argsort(proba), np.argsort(X[:, 0]))
 
 
 # -- serving weights ---------------------------------------------------------------------------

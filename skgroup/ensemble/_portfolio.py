@@ -127,8 +127,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         How much each member counts in a task's prediction; rows sum to 1, but for 0 of a task of
         a single class, which is predicted by that class.
     share_maps_ : ndarray of shape (n_members, n_outputs, 2)
-        Slope and intercept that bring the log-odds of a member's probabilities to the scale of
-        the observed shares; an output a binary task, and one a class of other tasks.
+        Slope (at least 0.1) and intercept that bring the log-odds of a member's probabilities to
+        the scale of the observed shares; an output a binary task, and one a class of other tasks.
     thresholds_ : ndarray of shape (n_tasks,)
         Of binary tasks, on the probability of the positive class; NaN for others.
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D

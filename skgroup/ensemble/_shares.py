@@ -11,8 +11,10 @@ from skgroup.tasks import MISSING, OutputLayout, TaskTable
 __all__ = ["learn_shares", "to_shares"]
 
 _FLOOR = 1e-6
+_LEAST_SLOPE = 0.1
 _MAX_STEPS = 100
 _TOL = 1e-8
+_TINY = 1e-12
 
 
 def learn_shares(
@@ -39,12 +41,14 @@ def learn_shares(
     Returns
     -------
     maps : ndarray of shape (n_outputs, 2)
-        Slope, at least 0, and intercept. (1, 0) where not both sides are met.
+        Slope, at least 0.1, and intercept. (1, 0) where not both sides are met.
 
     Notes
     -----
     The likelihood is penalised by (b − 1)² / 2: where there is little to learn of, a member is
-    taken at its word, but for the share. Ratios of sample weights alone count.
+    taken at its word, but for the share. What seems to know less than nothing, by chance where
+    positives are few, says little but the share and keeps its order. Ratios of sample weights
+    alone count.
     """
     layout = table.layout
     event = layout.events(table.codes)
@@ -77,17 +81,21 @@ def _platt(
         p = expit(b * z + a)
         error, curve = weight * (p - event), weight * p * (1 - p)
         slope_a, slope_b = error.sum(axis=0), (error * z).sum(axis=0) + b - 1
-        aa, ab, bb = curve.sum(axis=0), (curve * z).sum(axis=0), (curve * z * z).sum(axis=0) + 1
-        determinant = np.maximum(aa * bb - ab * ab, np.finfo(float).tiny)
-        step_a = (bb * slope_a - ab * slope_b) / determinant
-        step_b = (aa * slope_b - ab * slope_a) / determinant
+        aa, ab, bb = (
+            curve.sum(axis=0) + _TINY,
+            (curve * z).sum(axis=0),
+            (curve * z * z).sum(axis=0) + 1,
+        )
+        determinant = np.maximum(aa * bb - ab * ab, _TINY)
+        at_bound = (b <= _LEAST_SLOPE) & (slope_b > 0)
+        step_a = np.where(at_bound, slope_a / aa, (bb * slope_a - ab * slope_b) / determinant)
+        step_b = np.where(at_bound, 0.0, (aa * slope_b - ab * slope_a) / determinant)
         largest = np.maximum(abs(step_a), abs(step_b))
         shorter = np.minimum(1, 1 / np.maximum(largest, 1))  # far away, steps may be too long
-        a, b = a - shorter * step_a, b - shorter * step_b
+        a, b = a - shorter * step_a, np.maximum(b - shorter * step_b, _LEAST_SLOPE)
         if largest.max(initial=0) < _TOL:
             break
-    # What knows less than nothing says the share.
-    return np.where(b < 0, [np.zeros_like(b), share], [b, a - b * centre]).T
+    return np.column_stack([b, a - b * centre])
 
 
 def to_shares(
