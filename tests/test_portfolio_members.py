@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
@@ -119,14 +120,19 @@ def test_given_members_are_not_changed(data):
     assert not hasattr(members[0][1], "estimators_")
 
 
-def test_default_members_are_few_and_of_different_kinds(monkeypatch):
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_default_members_are_few_and_of_different_kinds(monkeypatch, container):
     rng = np.random.RandomState(0)
     X = rng.normal(size=(60, 3)).astype(np.float32)
     monkeypatch.setattr("skgroup.ensemble._portfolio._N_TREES", 5)
     Y = (X > 0).astype(float)
-    X[::7, 1], Y[::5, 0] = np.nan, np.nan  # holes everywhere work the first time
+    is_dense = container is np.asarray
+    Y[::5, 0] = np.nan  # holes everywhere work the first time
+    X[::7, 1] = np.nan if is_dense else 0.0
+    X = container(X)
     clf = PortfolioClassifier(cv=0.3, random_state=0).fit(X, Y)
-    assert clf.member_names_.tolist() == ["net", "extra_trees", "random_forest"]
+    expected = ["net", "extra_trees", "random_forest"] + ["boosting"] * is_dense
+    assert clf.member_names_.tolist() == expected
     assert clf.score(X, Y) > 0.8
     assert clf.count_nets(3) == 2
     assert get_tags(clf).input_tags.allow_nan
