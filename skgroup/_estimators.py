@@ -7,8 +7,6 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["check_parameters", "named_steps", "parts_of", "pos_label_of", "steps_of"]
-
 
 def named_steps(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Steps of a pipeline, and of pipelines inside, with the prefix of their parameters' names.

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GroupsReprMixin", "groups_to_html"]
-
 #: Tasks of a group, and groups, that are seen without a click, at least and at most.
 _FEWEST_TASKS, _SHOWN_TASKS = 3, 20
 _SHOWN_GROUPS = 12

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seeds", "local_seed", "open_seed"]
-
 
 def draw_seeds(random_state: Any, size: int) -> list[int]:
     """Seeds from a `random_state` as scikit-learn takes it; fresh entropy if it is None."""

@@ -14,8 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, _fit_context, forget_fit, validate_data
 
-__all__ = ["PointKMeans"]
-
 
 class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Cluster the points of all tasks together; a task belongs where its points do.

@@ -19,15 +19,6 @@ from skgroup.tasks import TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
 
-__all__ = [
-    "check_baselines",
-    "check_candidates",
-    "check_n_samples",
-    "check_no_files",
-    "seeded",
-    "try_candidate",
-]
-
 _RULE = "The 'candidates' parameter of compare must be a dict of names to classifiers"
 
 

@@ -30,8 +30,6 @@ from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
 from skgroup.training.data import labels_of, take_samples
 
-__all__ = ["compare"]
-
 
 def compare(
     X: Any,

@@ -10,8 +10,6 @@ from skgroup.comparison._figures import Figures
 from skgroup.comparison._show import as_html, as_text
 from skgroup.comparison._verdict import write_verdict
 
-__all__ = ["OVERALL", "Comparison"]
-
 #: What the rows of all tasks together are called.
 OVERALL = "mean over tasks"
 

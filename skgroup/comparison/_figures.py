@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from skgroup.comparison.intervals import UNKNOWN, Paired, paired_interval
 
-__all__ = ["Figures", "mean_of_known"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Figures:

@@ -9,8 +9,6 @@ from typing import Any
 from skgroup.exceptions import FileFormatError, NotWrittenWarning
 from skgroup.store import LineFile, path_of
 
-__all__ = ["FitStore"]
-
 
 class FitStore:
     """A file with a line of JSON a fit, written as soon as the fit is finished.

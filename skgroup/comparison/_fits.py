@@ -25,8 +25,6 @@ from skgroup.tasks import single_classes_said
 from skgroup.training.data import take_samples
 from skgroup.training.processes import in_parallel
 
-__all__ = ["Fit", "Outcomes", "list_fits", "run_fits"]
-
 
 @dataclass(frozen=True)
 class Fit:

@@ -17,8 +17,6 @@ from skgroup.ensemble import AllTasks, GroupedMTLClassifier, PortfolioClassifier
 from skgroup.tasks import TaskTable
 from skgroup.training.costs import count_nets
 
-__all__ = ["kind_of", "make_baselines", "nets_of"]
-
 
 def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, Any]:
     """MTL, STL and the MTL ensemble that are like the first candidate but for the groups."""

@@ -8,8 +8,6 @@ import numpy as np
 
 from skgroup.comparison._figures import Figures, mean_of_known
 
-__all__ = ["as_html", "as_text", "write_nets"]
-
 _HEAD = ["candidate", "score ± sd", "to the best baseline (95 %)", "nets", "seconds", "time ratio"]
 
 

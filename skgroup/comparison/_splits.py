@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from skgroup.metrics.splits import held_out_splits
 from skgroup.tasks import TaskTable
 
-__all__ = ["SeededSplit", "check_seeds", "draw_splits", "number_splits"]
-
 
 @dataclass(frozen=True)
 class SeededSplit:

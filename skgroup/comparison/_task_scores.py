@@ -16,8 +16,6 @@ from skgroup._compat import knows_all_classes
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.tasks import BINARY, MISSING, TaskTable, check_tasks, task_label
 
-__all__ = ["TaskScores"]
-
 
 class TaskScores:
     """Scores an estimator on every task.

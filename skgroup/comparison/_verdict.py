@@ -7,8 +7,6 @@ import numpy as np
 from skgroup.comparison._figures import Figures, mean_of_known
 from skgroup.comparison._show import write_nets
 
-__all__ = ["write_verdict"]
-
 #: With fewer splits, intervals are so wide that nearly nothing can be told apart.
 _FEW = 4
 #: A fit is clearly cheaper than another if it takes at most this share of its time.

@@ -25,8 +25,6 @@ from skgroup.datasets._sources import (
     torchvision_set,
 )
 
-__all__ = ["fetch_celeba_tasks"]
-
 _SUBSETS = ("train", "valid", "test", "all")
 _ATTRIBUTES, _PARTITION, _IMAGES = (
     "list_attr_celeba.txt",

@@ -23,8 +23,6 @@ from skgroup.datasets._sources import (
 )
 from skgroup.exceptions import ChecksumError
 
-__all__ = ["census_income_encoder", "fetch_census_income"]
-
 _URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/census-income-mld/"
 _FILES = {"train": "census-income.data", "test": "census-income.test"}
 #: SHA-256 of what the gzipped files hold.

@@ -24,8 +24,6 @@ from skgroup.datasets._sources import (
     torchvision_set,
 )
 
-__all__ = ["fetch_cifar10_tasks", "fetch_cifar100_tasks"]
-
 _SUBSETS = ("train", "test")
 _LIVING = ["bird", "cat", "deer", "dog", "frog", "horse"]
 _CIFAR10 = ["airplane", "automobile", *_LIVING, "ship", "truck"]

@@ -14,8 +14,6 @@ from sklearn.utils import Bunch, check_random_state, check_scalar
 from skgroup._compat import argument_named
 from skgroup.datasets._sources import check_flags
 
-__all__ = ["load_digit_tasks", "make_class_tasks", "make_label_tasks"]
-
 
 def make_label_tasks(
     labels: ArrayLike,

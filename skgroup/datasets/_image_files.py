@@ -14,8 +14,6 @@ from torch.utils.data import Dataset
 
 from skgroup.store import path_of
 
-__all__ = ["ImageFiles"]
-
 #: Images that `check_samples` reads, spread over all: the cost of a batch.
 _N_READ = 16
 

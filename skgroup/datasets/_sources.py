@@ -23,19 +23,6 @@ from skgroup._compat import validate_parameter_constraints
 from skgroup.exceptions import ChecksumError
 from skgroup.store import path_of, replaced_file
 
-__all__ = [
-    "check_choice",
-    "check_flags",
-    "check_n_samples",
-    "check_sum",
-    "download_gz",
-    "draw_samples",
-    "home_of",
-    "path_given",
-    "random_states",
-    "torchvision_set",
-]
-
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Refuse what is not among the choices."""

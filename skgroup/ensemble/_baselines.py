@@ -12,8 +12,6 @@ from skgroup._compat import Interval, _fit_context
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import check_training_data
 
-__all__ = ["AllTasks", "SingleTasks"]
-
 
 class AllTasks(TaskEstimatorMixin):
     """All tasks in one group: plain multi-task learning, or an ensemble of it.

@@ -65,8 +65,6 @@ from skgroup.training.engine import (
 )
 from skgroup.training.training_data import TrainingData, takes_checked_data
 
-__all__ = ["GroupedMTLClassifier"]
-
 _DEFAULT_N_GROUPS = 3
 #: Samples that a `predict_nonlinearity` of the user's is tried on.
 _N_TRIED = 256

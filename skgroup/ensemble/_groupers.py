@@ -21,20 +21,6 @@ from skgroup.store import fingerprint, key_of
 from skgroup.tasks import TaskTable, by_task_names
 from skgroup.training import MultiTaskNet
 
-__all__ = [
-    "Groups",
-    "base_net",
-    "check_groups",
-    "check_n_groups",
-    "check_relation",
-    "given_membership",
-    "number_of_groups",
-    "of_learnable",
-    "read_groups",
-    "rows_of_one",
-    "set_random_state",
-]
-
 
 def set_random_state(grouper: Any, seed: int) -> None:
     """Seed what has no seed of its own, anywhere in the grouper."""

@@ -23,15 +23,6 @@ from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, single_class
 from skgroup.training.classifier import TaskClassifierMixin
 from skgroup.training.data import take_samples
 
-__all__ = [
-    "EncodedTasks",
-    "Member",
-    "check_member",
-    "flat_probabilities",
-    "try_member",
-    "weight_parameter",
-]
-
 #: How far from [0, 1] float32 probabilities may be.
 _ROUNDING = 1e-3
 

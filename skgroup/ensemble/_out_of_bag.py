@@ -11,8 +11,6 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from skgroup.tasks import MISSING
 from skgroup.training.data import take_samples
 
-__all__ = ["gives_out_of_bag", "take_out_of_bag"]
-
 #: Trees, of which all have seen one sample once in 10^20.
 _ENOUGH = 100
 

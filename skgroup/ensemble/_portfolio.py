@@ -63,8 +63,6 @@ from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of, n_samples_of, take_samples
 from skgroup.training.processes import in_parallel
 
-__all__ = ["PortfolioClassifier"]
-
 #: Trees of the forests among the default members.
 _N_TREES = 300
 #: Small trees of some of the features: as good as large ones, and a fraction of a forest's time.

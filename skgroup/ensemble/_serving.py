@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from skgroup.tasks import OutputLayout, TaskTable
 
-__all__ = ["learn_serving_weights", "mix"]
-
 #: What the prior counts for, in samples (κ).
 _PRIOR_SAMPLES = 2.0
 _MAX_ITER = 1000

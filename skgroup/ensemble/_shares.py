@@ -8,8 +8,6 @@ from scipy.special import expit, logit
 
 from skgroup.tasks import MISSING, OutputLayout, TaskTable
 
-__all__ = ["learn_shares", "to_shares"]
-
 _FLOOR = 1e-6
 _LEAST_SLOPE = 0.1
 _MAX_STEPS = 100

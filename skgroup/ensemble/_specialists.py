@@ -16,8 +16,6 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.engine import fit_many
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["Specialist", "plan_specialists", "train_specialists"]
-
 
 @dataclass(frozen=True)
 class Specialist:

@@ -13,8 +13,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skgroup.tasks import BINARY, MISSING, TaskTable
 
-__all__ = ["decides", "f1_thresholds", "scorer_thresholds", "tune_thresholds"]
-
 #: What the neutral threshold counts for, in held-out positives: one tuned on a few is mostly noise.
 #: On the scale of log-odds, so that nets whose probabilities are all small can be followed.
 _PULL = 20.0

@@ -27,8 +27,6 @@ from skgroup.training.engine import build_net
 from skgroup.training.stack import stack_or_reason
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["known_groups", "may_be_kept", "try_grouper", "try_nets", "try_stack"]
-
 #: Numbers in a made-up relation. Of larger ones only the form of the result is looked at.
 _MOST_NUMBERS = 2**18
 

@@ -16,8 +16,6 @@ from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, 
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import labels_of, short
 
-__all__ = ["AffinityDisplay"]
-
 #: Tasks up to which neighbouring leaves of the tree are put in their best order, in cubic time.
 _MOST_ORDERED = 300
 

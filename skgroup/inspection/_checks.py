@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["as_matrix", "check_count", "check_names", "names_of_frame"]
-
 
 def as_matrix(values: ArrayLike, name: str, shape: str) -> NDArray[np.float64]:
     """A 2-D array of numbers that is not empty, or an error that names it and its `shape`."""

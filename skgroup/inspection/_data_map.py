@@ -22,8 +22,6 @@ from skgroup.inspection._snapshots import (
 from skgroup.inspection._writing import short
 from skgroup.tasks import MISSING, check_tasks
 
-__all__ = ["DataMapDisplay"]
-
 #: Width in points of panels that have room for the names of the regions.
 _REGIONS = 180.0
 #: Figures are at most so wide, in inches, and panels at most so many in a row.

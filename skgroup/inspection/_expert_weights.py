@@ -14,8 +14,6 @@ from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import labels_of, short
 
-__all__ = ["ExpertWeightsDisplay"]
-
 
 class ExpertWeightsDisplay:
     """Heat maps of expert weights, as in figure 3 of the AdaTT paper [1]_: a panel a level, a

@@ -9,8 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._estimators import steps_of
 
-__all__ = ["find_fitted", "task_names_of"]
-
 
 def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
     """The part of a fitted estimator that has one of the attributes, and which it has.

@@ -16,8 +16,6 @@ from skgroup.inspection._writing import format_of, labels_of, short
 from skgroup.selection.gains import check_masks
 from skgroup.tasks import by_task_columns
 
-__all__ = ["GainsDisplay"]
-
 #: Letters for the members of a group in its name.
 _LONGEST = 28
 

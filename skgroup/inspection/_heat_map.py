@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from skgroup.inspection._panels import lay_out, open_figure
 from skgroup.inspection._writing import text_width
 
-__all__ = ["HeatMap", "diverging_limit", "figure_size", "write_heat_maps"]
-
 #: Sizes of letters, in points: what is read with ease, and the least for names and for values.
 _LARGE, _SMALL, _SMALL_VALUE = 9.0, 4.3, 5.0
 #: Width of a letter and height of a line, in sizes of the letters. The width is that of wide

@@ -14,8 +14,6 @@ from skgroup.comparison.epochs import epoch_scores
 from skgroup.inspection._lines import looks_of, name_lines
 from skgroup.inspection._panels import import_pyplot
 
-__all__ = ["LearningCurvesDisplay"]
-
 #: Methods up to which lines are named at their ends.
 _MOST_DIRECT = 8
 

@@ -11,8 +11,6 @@ from sklearn.isotonic import isotonic_regression
 from skgroup.inspection._panels import lay_out, open_figure
 from skgroup.inspection._writing import short
 
-__all__ = ["looks_of", "name_lines"]
-
 #: Okabe and Ito's colours, which differ for the colour-blind too, without the yellow and the
 #: black: the one is pale on white, the other is for references.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

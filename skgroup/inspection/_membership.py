@@ -15,8 +15,6 @@ from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import short
 
-__all__ = ["MembershipDisplay"]
-
 
 class MembershipDisplay:
     """Heat map of memberships: a row a task, a column a group.

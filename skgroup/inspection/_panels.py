@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["import_pyplot", "lay_out", "make_panels", "open_figure"]
-
 
 def import_pyplot(owner: str) -> Any:
     """matplotlib.pyplot, or an error that says how to get it."""

@@ -7,15 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "check_maps",
-    "check_ranges",
-    "check_snapshot",
-    "coarse_correctness",
-    "epochs_of",
-    "positions_of",
-]
-
 
 def check_maps(data_map: ArrayLike) -> NDArray[np.floating]:
     """Data maps (n_tasks, n_snapshots, n_samples, 2), or an error."""

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["format_of", "labels_of", "short", "text_width"]
-
 #: Longer names are cut in the middle.
 _LONGEST = 30
 #: Widths of what numbers are written with.

@@ -23,8 +23,6 @@ from skgroup.tasks import (
     task_label,
 )
 
-__all__ = ["multitask_f1_score", "multitask_roc_auc_score"]
-
 
 def multitask_f1_score(
     Y_true: Any,

@@ -20,8 +20,6 @@ from skgroup.nn._network import (
     check_widths,
 )
 
-__all__ = ["AdaTT", "AdaTTSp"]
-
 
 class AdaTT(LevelNetwork):
     """Adaptive task-to-task fusion [1]_: every task has experts, and draws on those of all.

@@ -16,18 +16,6 @@ from torch.nn import functional as F
 
 from skgroup.nn._dropout import Dropout
 
-__all__ = [
-    "SHARED",
-    "Activation",
-    "BlockLinear",
-    "BlockMLP",
-    "Gates",
-    "TaskPart",
-    "Towers",
-    "make_module",
-    "padded_slots",
-]
-
 Activation = Callable[[], nn.Module]
 
 #: Stands where the number of a task would, for what belongs to no task.

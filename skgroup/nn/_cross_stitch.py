@@ -18,8 +18,6 @@ from skgroup.nn._network import (
     check_widths,
 )
 
-__all__ = ["CrossStitch"]
-
 
 class CrossStitch(LevelNetwork):
     """Cross-stitch network [1]_: a network a task; behind every level, tasks mix their features.

@@ -8,8 +8,6 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Dropout"]
-
 #: Increment and multipliers of SplitMix64 (Steele, Lea, Flood 2014), as signed numbers.
 _STEP, _FIRST, _SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 _BYTES = 8

@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LinearHeads", "MemberHeads", "TaskHeads"]
-
 
 class TaskHeads(nn.Module):
     """The last layer of a net, whose parameters hold a row a logit: the first axis.

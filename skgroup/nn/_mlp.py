@@ -13,8 +13,6 @@ from skgroup.nn._dropout import Dropout
 from skgroup.nn._heads import LinearHeads
 from skgroup.nn._network import check_widths
 
-__all__ = ["MLP"]
-
 
 class MLP(nn.Module):
     """Hard parameter sharing: one multilayer perceptron for all tasks, a linear head a task.

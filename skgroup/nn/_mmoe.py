@@ -18,8 +18,6 @@ from skgroup.nn._network import (
     check_widths,
 )
 
-__all__ = ["MMoE", "MultiLevelMMoE"]
-
 
 class MultiLevelMMoE(LevelNetwork):
     """MMoE [1]_ with several levels of experts, as in the comparisons of AdaTT [2]_.

@@ -19,17 +19,6 @@ from skgroup.nn._blocks import (
     make_module,
 )
 
-__all__ = [
-    "Experts",
-    "Extractor",
-    "LevelNetwork",
-    "TowerNetwork",
-    "Units",
-    "check_int",
-    "check_levels",
-    "check_widths",
-]
-
 Extractor = nn.Module | Callable[[], nn.Module] | None
 
 

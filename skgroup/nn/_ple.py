@@ -19,8 +19,6 @@ from skgroup.nn._network import (
     check_widths,
 )
 
-__all__ = ["PLE"]
-
 
 class PLE(LevelNetwork):
     """Progressive layered extraction [1]_: a task draws on its own experts and on shared ones.

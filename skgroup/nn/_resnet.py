@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from skgroup.nn._heads import LinearHeads
 
-__all__ = ["ResNet18", "ResNet34", "ResNet50"]
-
 
 class _ResNet(nn.Module):
     """One of torchvision's ResNets, with the heads of all tasks as its last layer."""

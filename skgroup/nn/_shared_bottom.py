@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from skgroup.nn._blocks import SHARED, Activation, BlockMLP, Towers
 from skgroup.nn._network import Extractor, TowerNetwork, check_widths
 
-__all__ = ["SharedBottom"]
-
 
 class SharedBottom(TowerNetwork):
     """Hard parameter sharing [1]_: one multilayer perceptron for all tasks, and a tower a task.

@@ -10,8 +10,6 @@ from torch import nn
 from skgroup.nn._dropout import Dropout
 from skgroup.nn._heads import LinearHeads
 
-__all__ = ["SmallCNN"]
-
 
 class SmallCNN(nn.Module):
     """The small convolutional net of STG-MTL [1]_, for small images.

@@ -14,8 +14,6 @@ from skgroup.nn._dropout import Dropout
 from skgroup.nn._heads import MemberHeads
 from skgroup.nn._network import check_widths
 
-__all__ = ["TabM"]
-
 
 class MemberLinear(nn.Module):
     """A linear layer of all members, who share its matrix: ((h ∘ r_i) W) ∘ s_i + b_i of member i.

@@ -26,8 +26,6 @@ from skgroup.training.engine import build_net, check_data, train_net, training_b
 from skgroup.training.loss import MultiTaskLoss, counted_shares
 from skgroup.training.progress import EpochProgress
 
-__all__ = ["AffinityMixin", "AffinityRecorder", "NetAffinityMixin", "TaskProbe", "with_constant"]
-
 #: Bytes that the work on one batch may take, by default.
 MAX_MEMORY = 2**30
 

@@ -12,8 +12,6 @@ from skgroup._compat import Interval, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
 from skgroup.training import MultiTaskNet
 
-__all__ = ["GradientCosineAffinity"]
-
 
 class GradientCosineAffinity(NetAffinityMixin):
     """Cosine of the gradients of tasks, the "CS" baseline of TAG.

@@ -12,8 +12,6 @@ from skgroup._compat import Interval, StrOptions, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
 from skgroup.training import MultiTaskNet
 
-__all__ = ["InterTaskAffinity"]
-
 
 class InterTaskAffinity(NetAffinityMixin):
     """Inter-task affinity of TAG: how a step for one task changes the losses of the others.

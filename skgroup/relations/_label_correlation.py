@@ -13,8 +13,6 @@ from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.tasks import BINARY, TaskTable
 from skgroup.training.training_data import check_training_data
 
-__all__ = ["LabelCorrelationAffinity"]
-
 #: Samples that are counted at a time, few enough that their indicators take little memory.
 _CHUNK = 2**14
 

@@ -25,8 +25,6 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.engine import STRATEGIES, check_data, fit_many
 
-__all__ = ["TaskGrouper"]
-
 
 class TaskGrouper(RelationMixin):
     """Describe each task by its data map; it groups none, a clusterer behind it does.

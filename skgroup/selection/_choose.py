@@ -29,8 +29,6 @@ from skgroup.selection.solver import (
 if TYPE_CHECKING:
     from skgroup.selection._group_selector import GroupSelector
 
-__all__ = ["ChosenGroups", "check_solver", "choose"]
-
 #: Groups that a predictor is asked about at most.
 _MOST_PREDICTED = 2**16
 

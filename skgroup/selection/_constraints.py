@@ -17,8 +17,6 @@ from skgroup.tasks import by_task_names
 if TYPE_CHECKING:
     from skgroup.selection._group_selector import GroupSelector
 
-__all__ = ["Constraints", "check_constraints", "check_pairs", "check_serving"]
-
 
 @dataclass(frozen=True)
 class Constraints:

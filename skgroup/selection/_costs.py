@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from skgroup.selection.inputs import Given
 from skgroup.selection.solver import shares_of_budget
 
-__all__ = ["GroupCosts", "cost_in_all_tasks"]
-
 
 @dataclass(frozen=True)
 class GroupCosts:

@@ -9,8 +9,6 @@ from typing import Any
 from skgroup._estimators import check_parameters, steps_of
 from skgroup.training import MultiTaskNet
 
-__all__ = ["describe_cost"]
-
 
 def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any]]:
     """What finding the groups will cost, before anything is trained.

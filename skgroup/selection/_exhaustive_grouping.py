@@ -8,8 +8,6 @@ from skgroup.selection.gains import groups_to_measure
 from skgroup.tasks import TaskTable
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["ExhaustiveGrouping"]
-
 
 class ExhaustiveGrouping(GainGrouping):
     """The best groups of all, each measured: 2^n_tasks − 1 nets.

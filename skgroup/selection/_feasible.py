@@ -16,8 +16,6 @@ from skgroup.selection.solver import MOST_LISTED, Pool, Rules, find_cover
 if TYPE_CHECKING:
     from skgroup.selection._group_selector import GroupSelector
 
-__all__ = ["MOST_EXACT", "allowed_groups", "infeasible", "some_choice"]
-
 #: Groups that are listed at most where that is asked for.
 MOST_EXACT = 2**20
 

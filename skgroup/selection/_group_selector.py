@@ -32,8 +32,6 @@ from skgroup.selection._feasible import infeasible, some_choice
 from skgroup.selection.inputs import Given, as_names, canonical_order, read_inputs
 from skgroup.selection.solver import near
 
-__all__ = ["GroupSelector"]
-
 
 class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
     """Choose the groups in which tasks do best, each task served by its best group.

@@ -20,8 +20,6 @@ from skgroup.training.engine import check_data
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["GainGrouping", "Grouping"]
-
 
 class Grouping(GroupsReprMixin, TaskEstimatorMixin):
     """Measures something on X and Y and gives it to a `GroupSelector`.

@@ -7,8 +7,6 @@ import numpy as np
 from skgroup.selection._grouping import GainGrouping
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["HOAGrouping"]
-
 
 class HOAGrouping(GainGrouping):
     """Groups from the gains of pairs: n (n + 1) / 2 nets (higher-order approximation [1]_).

@@ -18,8 +18,6 @@ from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["MTGNetGrouping"]
-
 #: Tasks up to which predicted gains are listed for all groups, so that measured ones replace them.
 _LISTED = 14
 

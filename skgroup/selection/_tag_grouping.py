@@ -12,8 +12,6 @@ from skgroup.selection._grouping import Grouping
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["TAGGrouping"]
-
 
 class TAGGrouping(Grouping):
     """Groups by inter-task affinity: one net trained (TAG [1]_).

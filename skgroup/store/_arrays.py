@@ -13,8 +13,6 @@ from skgroup.exceptions import FileFormatError
 from skgroup.store._atomic import replaced_file
 from skgroup.store._paths import read_regular
 
-__all__ = ["load_arrays", "save_arrays"]
-
 _HEADER = "skgroup"
 
 

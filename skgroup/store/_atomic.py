@@ -12,8 +12,6 @@ from typing import BinaryIO
 
 from skgroup.store._paths import check_regular
 
-__all__ = ["replaced_file"]
-
 
 @contextlib.contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:

@@ -18,8 +18,6 @@ from torch.utils.data import Dataset
 
 from skgroup._random import local_seed
 
-__all__ = ["fingerprint", "key_of"]
-
 # Parameters that change how fast an estimator is and what it says, not what it learns.
 _WITHOUT_EFFECT = ("n_jobs", "verbose")
 # Packages whose classes are what their names say.

@@ -13,8 +13,6 @@ from typing import Any
 from skgroup.exceptions import FileFormatError
 from skgroup.store._paths import check_regular
 
-__all__ = ["LineFile"]
-
 _MARK = b'{"skgroup": '
 #: What file systems without locks answer; there, what is appended at once is whole all the same.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}

@@ -9,8 +9,6 @@ from typing import Any
 
 from skgroup.exceptions import FileFormatError
 
-__all__ = ["check_regular", "path_of", "read_regular"]
-
 
 def path_of(path: Any, name: str) -> Path:
     """A path from a str or a path-like of str, "~" being the home of the user.

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from skgroup.tasks._kind import Kind, shares_of_classes
 
-__all__ = ["BINARY"]
-
 
 class Binary(Kind):
     """Tasks of two classes: the output is the logit, or probability, of the second class."""

@@ -17,8 +17,6 @@ from skgroup.tasks._names import task_label
 from skgroup.tasks._positive import categories_of, positive_codes
 from skgroup.tasks._table import MISSING, TaskTable
 
-__all__ = ["check_tasks", "single_classes_said"]
-
 
 def check_tasks(
     Y: Any,

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from skgroup.tasks._names import match_names, names_of
 from skgroup.tasks._table import TaskTable
 
-__all__ = ["as_columns", "column_to_array", "is_missing", "missing_in", "take_tasks"]
-
 
 def as_columns(
     Y: Any, *, names: NDArray[np.object_] | None = None, subject: str = "The columns of Y"

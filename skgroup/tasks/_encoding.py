@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from skgroup.tasks._containers import missing_in
 from skgroup.tasks._table import MISSING
 
-__all__ = ["all_zero_one", "encode", "encode_zero_one"]
-
 
 def all_zero_one(classes: list[NDArray]) -> bool:
     return all(c.dtype.kind in "biuf" and np.array_equal(c, [0, 1]) for c in classes)

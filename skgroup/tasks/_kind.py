@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Kind"]
-
 
 class Kind(ABC):
     """A kind of task; every method takes all tasks of the kind at once.

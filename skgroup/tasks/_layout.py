@@ -14,8 +14,6 @@ from skgroup.tasks._binary import BINARY
 from skgroup.tasks._kind import Kind
 from skgroup.tasks._multiclass import MULTICLASS
 
-__all__ = ["KINDS", "OutputLayout", "join_outputs", "kind_of"]
-
 #: All kinds of tasks, by name.
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (BINARY, MULTICLASS)}
 

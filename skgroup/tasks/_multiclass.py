@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from skgroup.tasks._kind import Kind, shares_of_classes
 
-__all__ = ["MULTICLASS"]
-
 
 class Multiclass(Kind):
     """Tasks of more than two classes: an output a class."""

@@ -8,15 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "by_task_columns",
-    "by_task_key",
-    "by_task_names",
-    "match_names",
-    "names_of",
-    "task_label",
-]
-
 
 def match_names(
     given: NDArray[np.object_], names: NDArray[np.object_] | None, subject: str

@@ -12,8 +12,6 @@ from skgroup.tasks._containers import column_to_array, is_missing
 from skgroup.tasks._names import by_task_key, task_label
 from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN
 
-__all__ = ["categories_of", "classes_met", "positive_codes"]
-
 
 def positive_codes(
     classes: Sequence[NDArray],

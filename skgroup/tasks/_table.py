@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from skgroup.tasks._kind import Kind
 from skgroup.tasks._layout import OutputLayout, kind_of
 
-__all__ = ["MISSING", "NO_POSITIVE", "UNKNOWN", "TaskTable"]
-
 #: The code of a missing label.
 MISSING = -1
 #: In place of the code of a positive class: nothing says which of two it is; there are more than

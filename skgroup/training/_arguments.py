@@ -12,8 +12,6 @@ from torch import nn
 
 from skgroup.store import key_of
 
-__all__ = ["named_in_errors", "same_value", "wanted_arguments"]
-
 
 def wanted_arguments(factory: Any, learned: dict[str, Any]) -> dict[str, Any]:
     """Those of the learned arguments that the signature names.

@@ -29,19 +29,6 @@ from skgroup.training.training_data import TrainingData
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-__all__ = [
-    "base_of",
-    "batch_size_for",
-    "build_iterator",
-    "check_batches",
-    "check_split",
-    "is_prepared",
-    "learn_validation",
-    "learned_columns",
-    "observed_labels",
-    "prepare_validation",
-]
-
 
 def batch_size_for(batch_size: int | str, n_samples: int) -> int:
     """Samples of a training batch: as given, or, for "auto", a 32nd of them, from 16 to 256."""

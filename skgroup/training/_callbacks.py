@@ -29,8 +29,6 @@ from torch.utils.data import Subset
 from skgroup._compat import Interval, StrOptions, validate_parameter_constraints
 from skgroup.training.data import BatchLoader, n_samples_of
 
-__all__ = ["check_callback_names", "check_callbacks", "check_monitors", "try_callbacks"]
-
 #: Samples that a scoring is tried on, and steps that a schedule is walked through one by one.
 _N_SCORED = 64
 _N_STEPS = 10_000

@@ -16,8 +16,6 @@ from skgroup._random import local_seed
 from skgroup.training._arguments import named_in_errors
 from skgroup.training._going_on import check_param_groups
 
-__all__ = ["DeviceNet"]
-
 #: Samples of a batch in prediction, where `batch_size` is "auto".
 _PREDICTED_AT_A_TIME = 256
 

@@ -15,8 +15,6 @@ from skgroup.training._arguments import same_value
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-__all__ = ["building_parameters", "check_param_groups", "check_same_tasks", "go_on"]
-
 
 def go_on(net: MultiTaskNet) -> None:
     """Refuse parameters that would build another module or optimizer than those to go on with;

@@ -22,8 +22,6 @@ from skgroup.training.classifier import decode
 from skgroup.training.data import BatchLoader, TaskDataset
 from skgroup.training.data_map import DataMapRecorder
 
-__all__ = ["BatchLabels", "StopTraining", "TrainingLoop"]
-
 # Optimizers of which torch has a fused step on every device.
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 

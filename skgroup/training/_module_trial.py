@@ -21,8 +21,6 @@ from skgroup.training.training_data import TrainingData
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-__all__ = ["try_last_batch", "try_module"]
-
 
 def try_module(net: MultiTaskNet, data: TrainingData, fit_params: dict[str, Any]) -> None:
     """Run the module on two samples, so that a wrong output shows before training."""

@@ -88,8 +88,6 @@ from skgroup.training.loss import (
 )
 from skgroup.training.training_data import TrainingData, check_training_data
 
-__all__ = ["MultiTaskNet"]
-
 
 def _module_has(method: str) -> Any:
     """Whether the module of a net has a method, for `available_if`."""

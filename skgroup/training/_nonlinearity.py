@@ -9,8 +9,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-__all__ = ["try_nonlinearity"]
-
 
 def try_nonlinearity(net: MultiTaskNet, output: Tensor) -> Tensor:
     """What a `predict_nonlinearity` of the user's gives; ValueError if it is not right."""

@@ -35,18 +35,6 @@ from skgroup.training.training_data import TrainingData
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-__all__ = [
-    "CONSTRAINTS",
-    "check_class_weight",
-    "check_constant",
-    "check_net",
-    "check_task_weight",
-    "task_parameters",
-    "task_weights",
-    "weigh_classes",
-]
-
-
 #: Rules for single parameters.
 CONSTRAINTS: dict[str, Any] = {
     "lr": [Interval(Real, 0, None, closed="neither")],

@@ -16,8 +16,6 @@ from skgroup.training.data import BatchLoader
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-__all__ = ["trial_batch", "try_step"]
-
 
 def trial_batch(dataset: Any, largest: int = 0, n_samples: int = 2) -> Any:
     """A batch of the first samples and that with the largest number, whose products may be

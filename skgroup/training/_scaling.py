@@ -15,8 +15,6 @@ from torch.utils.data import Dataset
 
 from skgroup.training.data import BatchLoader, TaskDataset, as_float, n_samples_of, shape_of
 
-__all__ = ["RobustScaling", "robust_scaling"]
-
 #: Where the smooth clip bends.
 _BEND = 3.0
 #: Numbers of X that are looked at at a time.

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["one_thread", "threads_for"]
-
 #: Multiply-adds a batch (weights times samples) from which on threads pay for being woken up.
 _WORTH_THREADS = 2**25
 

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Attention"]
-
 
 class Attention(nn.Module):
     """A stack of nets that read gains off masked self-attention among embeddings of tasks."""

@@ -9,8 +9,6 @@ from skgroup.store import key_of
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["check_same", "conditions_of"]
-
 #: Parameters of a net that do not decide what it learns from a seed.
 _WITHOUT_EFFECT = {"verbose", "device", "random_state"}
 

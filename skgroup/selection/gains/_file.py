@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from skgroup.exceptions import FileFormatError
 from skgroup.store import load_arrays, save_arrays
 
-__all__ = ["read_gains", "write_gains"]
-
 #: What the file is of, and the version of its form.
 _FORMAT = ("gains of GroupGains", 1)
 _ARRAYS = ("masks_", "gains_", "gains_std_", "scores_", "measured_", "learnable_")

@@ -20,8 +20,6 @@ from skgroup._compat import (
 from skgroup.selection.gains._masks import check_gains, check_masks
 from skgroup.tasks import by_task_columns
 
-__all__ = ["GainPredictor"]
-
 #: What scikit-learn sets of the inputs, before anything is learned.
 _INPUTS = ("n_features_in_", "feature_names_in_")
 

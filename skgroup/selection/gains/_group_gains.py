@@ -36,8 +36,6 @@ from skgroup.training.stack import stack_pays
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["GroupGains"]
-
 
 class GroupGains(TaskEstimatorMixin):
     """Measure what each task gains in groups, with one net trained for each group.

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from skgroup._compat import _fit_context
 from skgroup.selection.gains._gain_predictor import GainPredictor
 
-__all__ = ["HigherOrderApproximation"]
-
 
 class HigherOrderApproximation(GainPredictor):
     """A task's gain in a group is the mean of its gains in the pairs inside the group.

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["all_groups", "check_gains", "check_masks"]
-
 #: Tasks up to which all groups are listed: 2^16 - 1 of them.
 _MOST_TASKS = 16
 

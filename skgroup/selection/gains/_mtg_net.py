@@ -17,8 +17,6 @@ from skgroup.selection.gains._attention import Attention
 from skgroup.selection.gains._gain_predictor import GainPredictor
 from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 
-__all__ = ["MTGNet"]
-
 #: Groups predicted at once.
 _BLOCK = 4096
 

@@ -13,8 +13,6 @@ from skgroup.metrics.splits import held_out_splits
 from skgroup.selection.gains._masks import all_groups, check_masks
 from skgroup.tasks import OutputLayout, TaskTable, by_task_columns
 
-__all__ = ["HeldOutPart", "batches_of_groups", "groups_to_measure", "held_out_parts"]
-
 #: Tasks up to which all groups are trained: 2^10 - 1 nets.
 _MOST_TASKS = 10
 #: Nets that train together: as many as fit into so many bytes (weights, gradients, two moments

@@ -11,8 +11,6 @@ from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.tasks import MISSING, TaskTable
 from skgroup.training.training_data import TrainingData
 
-__all__ = ["gains_of_scores", "held_out_loss", "score_tasks", "which_can_be_scored"]
-
 #: Probabilities and losses nearer to 0 than this count as this.
 _SMALLEST = float(np.finfo(np.float32).eps)
 

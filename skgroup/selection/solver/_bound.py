@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from skgroup.selection.solver._problem import Problem
 
-__all__ = ["relaxed_bound"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -29,8 +29,6 @@ from numpy.typing import NDArray
 from skgroup.selection.solver._pool import Choice, Pool, bound_of_tasks, rounding
 from skgroup.selection.solver._programs import find_cover, integer_program
 
-__all__ = ["choose_cover"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Choice", "Pool", "bound_of_tasks", "rounding"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from skgroup.selection.solver._pool import Pool
 from skgroup.selection.solver._rules import Rules, mean_scores
 
-__all__ = ["Problem"]
-
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 

@@ -12,8 +12,6 @@ from scipy.sparse import coo_array, csr_array, hstack
 
 from skgroup.selection.solver._pool import Pool
 
-__all__ = ["find_cover", "integer_program", "limits_of", "solve", "time_left", "unit_of"]
-
 FloatArray = NDArray[np.float64]
 
 

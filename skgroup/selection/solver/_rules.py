@@ -13,8 +13,6 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["Rules", "mean_scores"]
-
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 

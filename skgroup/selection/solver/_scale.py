@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WHOLE", "Scale", "shares_of_budget"]
-
 FloatArray = NDArray[np.float64]
 
 #: Shares of a budget are multiples of this: sums of them are exact, in whatever order.

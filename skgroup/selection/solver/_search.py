@@ -19,8 +19,6 @@ from skgroup.selection.solver._problem import Problem
 from skgroup.selection.solver._rules import Rules, mean_scores
 from skgroup.selection.solver._select import select
 
-__all__ = ["MOST_LISTED", "near", "search"]
-
 #: Groups that are all listed where otherwise no choice within the budget is found.
 MOST_LISTED = 2**16
 

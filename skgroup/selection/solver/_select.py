@@ -10,8 +10,6 @@ from skgroup.selection.solver._lagrangian import choose_cover
 from skgroup.selection.solver._pool import Choice, Pool, rounding
 from skgroup.selection.solver._set_partition import choose_partition
 
-__all__ = ["select"]
-
 
 def select(
     pool: Pool,

@@ -14,8 +14,6 @@ from scipy.sparse import csr_array, hstack, vstack
 from skgroup.selection.solver._pool import Choice, Pool, bound_of_tasks, rounding
 from skgroup.selection.solver._programs import find_cover, limits_of, solve, time_left, unit_of
 
-__all__ = ["choose_partition"]
-
 FloatArray = NDArray[np.float64]
 
 
