@@ -15,7 +15,7 @@ from skgroup.ensemble._serving import _PRIOR_SAMPLES, learn_serving_weights, mix
 from skgroup.ensemble._threshold import f1_thresholds, scorer_thresholds
 from skgroup.tasks import OutputLayout, check_tasks
 
-PULL = 10
+PULL = 20
 
 
 # -- transcriptions -------------------------------------------------------------------------------
@@ -277,6 +277,15 @@ def unpulled(thresholds, codes, neutral=0.5):
     return expit(pulled / n_positive)
 
 
+def best_expected_f1_by_force(proba, weight):
+    """Of every number of most probable samples, 2 · expected hits / (taken + expected positives)."""
+    order = np.argsort(-proba)
+    return max(
+        2 * (weight * proba)[order[:k]].sum() / (weight[order[:k]].sum() + (weight * proba).sum())
+        for k in range(1, len(proba) + 1)
+    )
+
+
 def random_probabilities(seed, n_samples=80, n_tasks=6, decimals=2):
     """Probabilities with ties, missing labels, and tasks that are easy, hard or shifted."""
     rng = np.random.RandomState(seed)
@@ -320,7 +329,7 @@ def test_thresholds_are_pulled_towards_a_half_where_positives_are_few():
     for n_positive in (1, 10, 90, 10_000):
         codes = np.repeat([1, 0], [n_positive, 20])[:, None]
         proba = np.where(codes == 1, 0.9, 0.7).astype(np.float32)
-        expected = expit(n_positive / (n_positive + 10) * logit(0.8))
+        expected = expit(n_positive / (n_positive + PULL) * logit(0.8))
         for thresholds in (
             f1_thresholds(proba, codes),
             scorer_thresholds(proba, codes, make_scorer(f1_score)),
@@ -464,8 +473,8 @@ def test_fit_learns_weights_and_thresholds_on_the_held_out_samples(
             continue
         mixed = np.einsum("m,mi->i", clf.serving_weights_[t], proba[:, :, 1])
         codes = np.array([-1 if label is None else label for label in labels])
-        share = weight[codes == 1].sum() / weight[codes >= 0].sum()
-        chosen = unpulled(clf.thresholds_[[t]], codes[:, None], share)[0]
+        neutral = best_expected_f1_by_force(mixed[codes >= 0], weight[codes >= 0]) / 2
+        chosen = unpulled(clf.thresholds_[[t]], codes[:, None], neutral)[0]
         best = best_f1_by_force(mixed.astype(np.float32), codes, weight)
         assert f1_at(mixed, codes, weight, chosen) == pytest.approx(best, abs=1e-6)
 

@@ -590,7 +590,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
                 get_tags(m).input_tags for _, m in self.members or () if hasattr(m, "fit")
             ]
             tags.input_tags.sparse = all(t.sparse for t in of_members)
-            tags.input_tags.allow_nan = all(t.allow_nan for t in of_members)
+            # Others fail, and are left out.
+            tags.input_tags.allow_nan = any(t.allow_nan for t in of_members)
         return tags
 
 
