@@ -278,7 +278,7 @@ def unpulled(thresholds, codes, neutral=0.5):
 
 
 def best_expected_f1_by_force(proba, weight):
-    """Of every number of most probable samples, 2 · expected hits / (taken + expected positives)."""
+    """Of every number of most probable samples, 2 · expected hits over taken and positive ones."""
     order = np.argsort(-proba)
     return max(
         2 * (weight * proba)[order[:k]].sum() / (weight[order[:k]].sum() + (weight * proba).sum())
