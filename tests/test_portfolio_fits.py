@@ -149,6 +149,25 @@ def test_several_classes_are_judged_out_of_the_bag_where_each_task_is_learned_al
 # -- what fails --------------------------------------------------------------------------------
 
 
+class Unpicklable(Exception):
+    def __init__(self, a, b):
+        super().__init__(f"{a} and {b}")
+
+
+class FailsOddly(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        raise Unpicklable("this", "that")
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_an_error_that_no_process_can_send_is_named_too(data, n_jobs):
+    members = [("linear", LogisticRegression()), ("bad", FailsOddly())]
+    clf = PortfolioClassifier(members, cv=2, random_state=0, n_jobs=n_jobs)
+    with pytest.warns(FitFailedWarning, match="'bad': .*Unpicklable: this and that"):
+        clf.fit(*data)
+    assert clf.member_names_.tolist() == ["linear"]
+
+
 class FailsOn(LogisticRegression):
     """Fails when it is fitted on so many samples, or on that many or fewer to predict."""
 
@@ -211,13 +230,27 @@ def test_a_forecast_has_every_member_and_leaves_no_trace(data, tiny_net, fits):
     assert not hasattr(clf, "members_")
 
 
-def test_a_forecast_counts_the_fits_that_fit_makes(data):
-    """Of a member whose time does not depend on the samples, as many times as it is fitted."""
-    of_cv = {}
-    for cv in (2, 12):
-        clf = PortfolioClassifier([("forest", RandomForestClassifier(60))], cv=cv, random_state=0)
-        of_cv[cv] = clf.forecast(*data)["forest"]
-    assert of_cv[12] > 2 * of_cv[2]
+@pytest.mark.parametrize(
+    ("n_trees", "params", "expected"),
+    [(20, {"cv": 3}, 4), (20, {"cv": 3, "refit": False}, 3), (100, {"cv": 3}, 1)],
+)
+def test_a_forecast_counts_the_fits_that_fit_makes(data, monkeypatch, n_trees, params, expected):
+    """A second each, whatever the number of samples."""
+    monkeypatch.setattr("skgroup.ensemble._portfolio._seconds", lambda *_: 1.0)
+    members = [("forest", RandomForestClassifier(n_trees))]
+    X, Y = (np.tile(part, (5, 1)) for part in data)
+    assert PortfolioClassifier(members, **params).forecast(X, Y) == {"forest": expected}
+
+
+def test_a_forecast_draws_nothing_from_the_seeds_of_fit(data):
+    members = [("forest", RandomForestClassifier(20))]
+    proba = []
+    for forecast in (False, True):
+        clf = PortfolioClassifier(members, cv=3, random_state=np.random.RandomState(0))
+        if forecast:
+            clf.forecast(*data)
+        proba.append(clf.fit(*data).predict_proba(data[0]))
+    np.testing.assert_array_equal(*proba)
 
 
 def test_a_forecast_refuses_what_fit_refuses(data):
@@ -251,6 +284,26 @@ def test_maps_minimise_what_is_written_of_them(weighted):
 
         best = minimize(objective, [1.0, 0.0], bounds=[(0.1, None), (None, None)], tol=1e-12)
         assert objective(maps[output]) <= best.fun + 1e-8
+
+
+@pytest.mark.parametrize("counts", [(10, 0, 30, 3000), (0, 1, 1, 50), (5, 5, 5, 5), (40, 1, 0, 9)])
+@pytest.mark.parametrize("sure", [False, True])
+def test_maps_of_two_valued_probabilities_reach_the_least_cost(counts, sure):
+    """Of hits, misses, false alarms and the rest, as a rule says them."""
+    y = np.repeat([1, 1, 0, 0], counts)
+    said = np.repeat([1, 0, 1, 0], counts)
+    proba = (said if sure else 0.2 + 0.6 * said).astype(np.float32)[:, None]
+    x = np.log(np.clip(proba[:, 0], 1e-6, 1 - 1e-6) / np.clip(1 - proba[:, 0], 1e-6, 1 - 1e-6))
+
+    def objective(parameters):
+        eta = parameters[0] * x + parameters[1]
+        return (np.logaddexp(0, eta) - y * eta).sum() + (parameters[0] - 1) ** 2 / 2
+
+    (found,) = learn_shares(proba, check_tasks(y))
+    bounds = [(0.1, None), (None, None)]
+    starts = [(1.0, 0.0), (1.0, -10.0), (0.5, -3.0), tuple(found)]
+    best = min(minimize(objective, start, bounds=bounds, tol=1e-12).fun for start in starts)
+    assert objective(found) <= best + 1e-4
 
 
 def test_the_threshold_of_the_best_expected_f1_is_half_of_it():

@@ -86,7 +86,7 @@ def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
         one = n_tasks == 1 or (isinstance(clf.n_groups, Integral) and clf.n_groups == 1)
         return "MTL" if one else None
     if hasattr(clf.grouper, "fit"):
-        return getattr(clf.grouper, "baseline", None)
+        return getattr(type(clf.grouper), "baseline", None)  # of the class, no parameter
     if isinstance(clf.grouper, Mapping) or np.ndim(clf.grouper) == 1:
         groups: Any = clf.grouper
         if isinstance(groups, Mapping):

@@ -20,6 +20,7 @@ def gives_out_of_bag(estimator: Any) -> bool:
     before one in a pipeline has seen them all, and weights may draw a sample for every tree."""
     return (
         isinstance(estimator, RandomForestClassifier | ExtraTreesClassifier)
+        and type(estimator).predict_proba is RandomForestClassifier.predict_proba
         and bool(estimator.bootstrap)
         and not estimator.warm_start
         and estimator.class_weight is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import time
 import warnings
 from collections.abc import Iterator
@@ -256,15 +257,17 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             check_member(name, member)
         return {name: clone(member) for name, member in named.items()}
 
-    def forecast(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
+    def forecast(
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+    ) -> dict[str, float]:
         """About how many seconds `fit` will take for each member, in one process.
 
-        Each member is trained on two small parts of the samples, which takes about a twentieth of
-        the whole; the times of larger parts are taken to follow a power of their size.
+        Each member is trained on two small parts of the samples, a sixteenth and an eighth (50
+        samples at least); the times of larger parts are taken to follow a power of their size.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, groups
             As `fit` takes them.
 
         Returns
@@ -273,7 +276,8 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             NaN for a member that fails on so few samples.
         """
         self._validate_params()
-        plan = self._plan(X, y, sample_weight, None)
+        # Seeds of its own, so that those of `fit` are what they would have been.
+        plan = clone(self).set_params(random_state=0)._plan(X, y, sample_weight, groups)
         n_samples = len(plan.tasks.table.codes)
         order = np.random.default_rng(0).permutation(n_samples)
         sizes = [max(n_samples // k, min(n_samples, _FEWEST)) for k in _FORECAST_FROM]
@@ -483,7 +487,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
                 "These members of PortfolioClassifier failed, and the others serve without them: "
                 f"{'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
                 FitFailedWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         held_out = [
             proba[m.name][0][plan.held_out] if m.out_of_bag else np.concatenate(proba[m.name])
@@ -677,6 +681,10 @@ def _try_fit(
         learnable, layout = tasks.table.learnable, tasks.learned.layout
         return fitted, flat_probabilities(fitted, held_out, learnable, layout, member.name)
     except Exception as error:  # whatever a member may raise
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # one that cannot come back from a process
+            error = RuntimeError(f"{type(error).__name__}: {error}")
         return error, None
 
 

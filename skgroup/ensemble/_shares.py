@@ -11,6 +11,7 @@ from skgroup.tasks import MISSING, OutputLayout, TaskTable
 _FLOOR = 1e-6
 _LEAST_SLOPE = 0.1
 _MAX_STEPS = 100
+_MAX_HALVINGS = 40
 _TOL = 1e-8
 _TINY = 1e-12
 
@@ -73,8 +74,16 @@ def _platt(
     total = weight.sum(axis=0)
     centre = (weight * odds).sum(axis=0) / total
     z = odds - centre
-    share = logit(n_events / total)
-    a, b = share.copy(), np.ones_like(share)
+    a = logit(np.clip(n_events / total, _TINY, 1 - _TINY))
+    b = np.ones_like(a)
+
+    def cost(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        eta = b * z + a
+        loss = weight * (np.logaddexp(0, eta) - event * eta)
+        of_outputs: NDArray[np.float64] = loss.sum(axis=0) + (b - 1) ** 2 / 2
+        return of_outputs
+
+    least = cost(a, b)
     for _ in range(_MAX_STEPS):
         p = expit(b * z + a)
         error, curve = weight * (p - event), weight * p * (1 - p)
@@ -88,10 +97,19 @@ def _platt(
         at_bound = (b <= _LEAST_SLOPE) & (slope_b > 0)
         step_a = np.where(at_bound, slope_a / aa, (bb * slope_a - ab * slope_b) / determinant)
         step_b = np.where(at_bound, 0.0, (aa * slope_b - ab * slope_a) / determinant)
-        largest = np.maximum(abs(step_a), abs(step_b))
-        shorter = np.minimum(1, 1 / np.maximum(largest, 1))  # far away, steps may be too long
-        a, b = a - shorter * step_a, np.maximum(b - shorter * step_b, _LEAST_SLOPE)
-        if largest.max(initial=0) < _TOL:
+        length = np.ones_like(a)
+        for _ in range(_MAX_HALVINGS):  # far away, steps are too long
+            new_a, new_b = a - length * step_a, np.maximum(b - length * step_b, _LEAST_SLOPE)
+            reached = cost(new_a, new_b)
+            worse = ~(reached <= least)
+            if not worse.any():
+                break
+            length[worse] /= 2
+        moved = np.where(worse, 0.0, np.maximum(abs(new_a - a), abs(new_b - b)))
+        a, b, least = (
+            np.where(worse, old, new) for old, new in ((a, new_a), (b, new_b), (least, reached))
+        )
+        if moved.max(initial=0) < _TOL:
             break
     return np.column_stack([b, a - b * centre])
 

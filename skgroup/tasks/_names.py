@@ -46,7 +46,7 @@ def by_task_names(value: Any, names: NDArray[np.object_] | None, subject: str) -
         return value
     if names is None:
         positions = np.arange(len(index))
-        if not np.array_equal(np.sort(index), positions):
+        if getattr(index.dtype, "kind", "O") not in "iu" or set(index) != set(positions):
             return value
         names = positions.astype(str).astype(object)
     order = match_names(names_of(index, subject), names, subject)
