@@ -125,7 +125,7 @@ def tables(name, folder, seed):
     return X_train, X_test, Y_train, Y_test, np.ones(Y.shape[1], dtype=bool)
 
 
-def _auc(Y, proba):
+def auc_of_tasks(Y, proba):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         classes = [[0, 1]] * Y.shape[1]
@@ -137,7 +137,7 @@ def _f1(Y, predicted):
     return multitask_f1_score(Y, predicted, classes=classes, average=None)
 
 
-def _of_tasks(score, Y, proba):
+def score_of_tasks(score, Y, proba):
     """A score of scikit-learn a task, NaN where a class is missing."""
     found = np.full(Y.shape[1], np.nan)
     for t in range(Y.shape[1]):
@@ -149,10 +149,15 @@ def _of_tasks(score, Y, proba):
 
 def _held_out_auc(Y, proba, splits):
     """Mean over folds, a task: probabilities of two folds are of two models. NaN where unknown."""
-    of_folds = [_auc(Y[test], proba[test]) for _, test in splits]
+    of_folds = [auc_of_tasks(Y[test], proba[test]) for _, test in splits]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing
         return np.nanmean(of_folds, axis=0)
+
+
+def cost(y, p):
+    """Log loss, of no probability that is quite 0 or 1."""
+    return log_loss(y, np.clip(p, 1e-6, 1 - 1e-6), labels=[0, 1])
 
 
 def hold_out(way, make, X, Y, splits):
@@ -218,15 +223,12 @@ def scores(data, found, splits):
     else:
         scaled, predicted = proba, found["predicted"]
 
-    def cost(y, p):
-        return log_loss(y, np.clip(p, 1e-6, 1 - 1e-6), labels=[0, 1])
-
     of_tasks = {
-        "auc": _auc(Y_test, proba),
-        "ap": _of_tasks(average_precision_score, Y_test, proba),
+        "auc": auc_of_tasks(Y_test, proba),
+        "ap": score_of_tasks(average_precision_score, Y_test, proba),
         "f1": _f1(Y_test, predicted),
         "f1_at_half": _f1(Y_test, (proba > 0.5).astype(int)),
-        "log_loss": _of_tasks(cost, Y_test, scaled),
+        "log_loss": score_of_tasks(cost, Y_test, scaled),
     }
     means = {name: float(np.nanmean(values[counted])) for name, values in of_tasks.items()}
     validation, fitting, predicting = map(float, found["seconds"])
