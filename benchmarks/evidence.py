@@ -296,33 +296,37 @@ class Measured:
     def chosen(self, name, score):
         """The single way of the best held-out score, by seed: AUC, or F1 where it is F1."""
         by = "held_out_f1" if score == "f1" else "held_out_auc"
-        held_out = {way: self.seeds(name, way, by) for way in self.singles(name)}
-        return {
-            seed: max(held_out, key=lambda way: held_out[way][seed])
-            for seed in _common(held_out.values())
-        }
+        held_out = {}
+        for way in self.singles(name):
+            for seed, value in self.seeds(name, way, by).items():
+                held_out.setdefault(seed, {})[way] = value
+        return {seed: max(of_seed, key=of_seed.get) for seed, of_seed in held_out.items()}
 
     def best(self, name, ways, score):
-        """The way of the best mean test score, which favours it."""
+        """The way of the best mean test score, which favours it; of those with the most seeds."""
         of = {way: self.seeds(name, way, score) for way in ways if (name, way) in self.of}
-        seeds = _common(of.values())
+        most = max(map(len, of.values()), default=0)
         sign = 1 if SCORES[score][2] else -1
-        return max(of, key=lambda w: sign * sum(of[w][s] for s in seeds)) if seeds else None
+        means = {way: sign * np.mean([*o.values()]) for way, o in of.items() if len(o) == most > 0}
+        return max(means, key=means.get, default=None)
 
-    def means(self, name, score):
-        """Mean of each way over the seeds that all ways of this table have."""
+    def lags(self, name, score):
+        """By how much each other way is better, {way: list}, over the seeds that both have."""
         of = {way: self.seeds(name, way, score) for way in self.ways if (name, way) in self.of}
-        seeds = _common(of.values())
-        return {way: np.mean([of_way[s] for s in seeds]) for way, of_way in of.items() if seeds}
+        sign = 1 if SCORES[score][2] else -1
+        return {
+            way: [
+                sign * np.mean([of[other][s] - of[way][s] for s in seeds])
+                for other in of
+                if other != way and (seeds := set(of[other]) & set(of[way]))
+            ]
+            for way in of
+        }
 
     def difference(self, name, ours, theirs, score):
         """Mean and half width of the paired difference; None if there is none."""
         pair = [self.seeds(name, way, score) for way in (ours, theirs)]
-        return interval(*pair) if _common(pair) else None
-
-
-def _common(of_ways):
-    return sorted(set.intersection(*map(set, of_ways))) if of_ways else []
+        return interval(*pair) if set(pair[0]) & set(pair[1]) else None
 
 
 def interval(ours, theirs):
@@ -347,7 +351,7 @@ def _cell(values, digits, spread=True):
 
 def score_table(measured, score):
     """Markdown: a row a way, a column a table, then mean rank and worst regret."""
-    label, digits, more = SCORES[score]
+    label, digits, _ = SCORES[score]
     seconds = score.endswith("seconds")
     n_seeds = {
         name: sorted(
@@ -362,11 +366,9 @@ def score_table(measured, score):
     rows = _header(label, names + ([] if seconds else ["mean rank", "worst regret"]))
     ranks, regrets = {}, {}
     for name in measured.names:
-        means = measured.means(name, score)
-        signed = {way: value if more else -value for way, value in means.items()}
-        for way, value in signed.items():
-            ranks.setdefault(way, []).append(1 + sum(v > value for v in signed.values()))
-            regrets.setdefault(way, []).append(max(signed.values()) - value)
+        for way, lags in measured.lags(name, score).items():
+            ranks.setdefault(way, []).append(1 + sum(lag > 0 for lag in lags))
+            regrets.setdefault(way, []).append(max([0.0, *lags]))
     for way in measured.ways:
         cells = [
             _cell(measured.seeds(name, way, score), digits, not seconds) for name in measured.names
@@ -394,7 +396,7 @@ def score_table(measured, score):
 
 def targets(measured):
     """Markdown: paired differences, and on how many tables they are above 0."""
-    rows = _header("less", [*measured.names, "above", "clearly above", "clearly below"])
+    rows = _header("less", [*measured.names, "better", "clearly better", "clearly worse"])
     for ours, theirs, score in TARGETS:
         found = [measured.difference(name, ours, theirs, score) for name in measured.names]
         if not any(found):
@@ -417,9 +419,10 @@ def show(lines):
     parts = [score_table(measured, score) for score in SCORES]
     note = (
         "Mean ± standard deviation over seeds; in parentheses behind a table how many seeds its "
-        "ways have, behind a rank on how many tables it is. Ranks and regrets (to the best way of "
-        "each table) are on the seeds that all ways have; regret is the largest of all tables. "
-        "Differences are paired over seeds, with 95 % intervals; above is better."
+        "ways have (the costly ones of large tables fewer), behind a rank on how many tables it "
+        "is. Two ways are compared over the seeds that both have; regret is what the best other "
+        "way is better by, on the worst table. Differences are paired over seeds, with 95 % "
+        "intervals."
     )
     return "\n\n".join([note, *parts, targets(measured)])
 
@@ -451,9 +454,10 @@ def draw(lines, path):
         ax.set_xlabel(f"test {SCORES[score][0]}, difference")
         ax.locator_params(axis="x", nbins=6)
     axes[0].invert_yaxis()
-    axes[1].legend(loc="best", frameon=False)
+    labels = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    figure.legend(labels.values(), labels, loc="lower center", ncols=3, frameon=False)
     figure.suptitle("Beside the single way that validation chooses (95 % intervals over seeds)")
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, dpi=120)
 
 
