@@ -26,8 +26,8 @@ and folds) decides. Trees of many outputs take 64 bins, which makes them several
 no worse. Forests and nets are what they are by default.
 
 **Scores.** Means over tasks, on the test part. Each way's probabilities are brought to the observed
-shares (Platt scaling a task) and each task's threshold is that of the best F1, pulled towards
-its share where positives are few: both learned on the held-out predictions, by the rules of
+shares (Platt scaling a task) and each task's threshold is that of the best F1, pulled towards the
+one that the probabilities promise where positives are few: both learned on the held-out predictions, by the rules of
 `PortfolioClassifier`, which serve all. The portfolios have done so themselves, on the predictions
 of their own folds, and are judged by what they say. Seconds of fit are those of the final fit
 with its settings known (a portfolio: of all its folds), and depend on what else the machine does.
@@ -61,7 +61,7 @@ from benchmarks.rivals import FORESTS, WAYS
 from skgroup.comparison.intervals import paired_interval
 from skgroup.datasets import census_income_encoder, fetch_census_income, load_digit_tasks
 from skgroup.ensemble._shares import learn_shares, to_shares
-from skgroup.ensemble._threshold import f1_thresholds
+from skgroup.ensemble._threshold import expected_f1_thresholds, f1_thresholds
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 from skgroup.metrics.splits import held_out_splits
 from skgroup.tasks import check_tasks
@@ -208,12 +208,12 @@ def scores(data, found, splits):
         rows = ~np.isnan(found["held_out"]).any(axis=1)
         held_out, table = found["held_out"][rows], check_tasks(Y_train[rows])
         maps = learn_shares(held_out.astype(np.float32), table)
-        every = np.arange(Y_train.shape[1])
         scaled, held_out = (
-            to_shares(p.astype(np.float32), maps, every).astype(float) for p in (proba, held_out)
+            to_shares(p.astype(np.float32), maps, table.layout).astype(float)
+            for p in (proba, held_out)
         )
-        shares = np.nanmean(Y_train[rows], axis=0)
-        thresholds = f1_thresholds(held_out, table.codes, neutral=shares)
+        promised = expected_f1_thresholds(held_out, (table.codes >= 0).astype(float))
+        thresholds = f1_thresholds(held_out, table.codes, neutral=promised)
         predicted = (scaled > thresholds).astype(int)
         held_out_f1 = _f1(Y_train[rows], (held_out > thresholds).astype(int))
         held_out_scores = {
