@@ -34,7 +34,7 @@ from benchmarks.rivals import DealtGroups
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupSelector, TAGGrouping
-from skgroup.training.loss import MultiTaskLoss, multi_task_loss
+from skgroup.training.loss import MultiTaskLoss
 
 SETS = ("digits", "yeast", "birds", "tox21")
 N_GROUPS = 3
@@ -73,7 +73,7 @@ class MemberLoss(MultiTaskLoss):
             key: part.unflatten(0, (-1, n_members)).transpose(0, 1) for key, part in target.items()
         }
         weight = self.weight * self.member_weight[:, :, None]
-        return multi_task_loss(of_member, target, weight, self.layout, self.complete).mean()
+        return self.of_batch(of_member, target, weight, self.layout, self.complete).mean()
 
 
 def grouped(grouper, seed, **params):
