@@ -1,4 +1,4 @@
-"""How good is what nobody tuned? The default net and portfolio beside forests and the recipe.
+"""How good is the net that nobody tuned? Beside forests and the paper's recipe.
 
     python -m benchmarks.defaults --data FOLDER --results results.jsonl
     python -m benchmarks.defaults --results benchmarks/results/defaults.jsonl --n-seeds 0
@@ -6,9 +6,8 @@
 FOLDER holds .npz files of tables: `x` (n_samples, n_features) and `y` (n_samples, n_tasks) of 0
 and 1, NaN where a label is missing. Each seed splits a table anew, 30 % to test on, the same for
 all ways; tasks with fewer than five labels of a class in the training part are left out. The
-second command only prints what was measured. F1 is at a threshold of .5, but for the portfolio,
-which tunes its own. Each fit adds a line to the results file; a run that
-was interrupted goes on where it was.
+second command only prints what was measured. F1 is at a threshold of .5. Each fit adds a line
+to the results file; a run that was interrupted goes on where it was.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.result_file import ResultFile
-from skgroup import MultiTaskNet, PortfolioClassifier
+from skgroup import MultiTaskNet
 from skgroup.datasets import load_digit_tasks
 from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
 
@@ -63,7 +62,6 @@ def ways(seed):
         "the paper's recipe, scaled": make_pipeline(StandardScaler(), recipe),
         "random forest": OneForestATask(RandomForestClassifier(**options)),
         "extra trees": OneForestATask(ExtraTreesClassifier(**options)),
-        "PortfolioClassifier()": PortfolioClassifier(random_state=seed),
     }
 
 
@@ -87,8 +85,7 @@ def run(name, folder, seed, done, write):
         start = time.perf_counter()
         proba = model.fit(X_train, Y_train).predict_proba(X_test)
         seconds = time.perf_counter() - start
-        tuned = isinstance(model, PortfolioClassifier)
-        predicted = model.predict(X_test) if tuned else (proba > 0.5).astype(int)
+        predicted = (proba > 0.5).astype(int)
         options = {"classes": [[0, 1]] * Y_test.shape[1], "average": None}
         auc = multitask_roc_auc_score(Y_test, proba, **options)
         f1 = multitask_f1_score(Y_test, predicted, **options)

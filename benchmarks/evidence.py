@@ -27,10 +27,11 @@ no worse. Forests and nets are what they are by default.
 
 **Scores.** Means over tasks, on the test part. Each way's probabilities are brought to the observed
 shares (Platt scaling a task) and each task's threshold is that of the best F1, pulled towards the
-one that the probabilities promise where positives are few: both learned on the held-out predictions, by the rules of
-`PortfolioClassifier`, which serve all. The portfolios have done so themselves, on the predictions
-of their own folds, and are judged by what they say. Seconds of fit are those of the final fit
-with its settings known (a portfolio: of all its folds), and depend on what else the machine does.
+one that the probabilities promise where positives are few: both learned on the held-out
+predictions, by the rules of `PortfolioClassifier`, which serve all. The portfolios have done so
+themselves, on the predictions of their own folds, and are judged by what they say. Seconds of fit
+are those of the final fit with its settings known (a portfolio: of all its folds), and depend on
+what else the machine does.
 
 **What validation chooses** is, a seed, the single way (one estimator: no ensemble, groups or
 portfolio) of the best mean AUC, or F1, of the held-out predictions. Thresholds are tuned on the
