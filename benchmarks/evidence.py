@@ -270,6 +270,12 @@ def run(name, seed, args, done, write):
 # -- showing -----------------------------------------------------------------------------------
 
 
+def with_interval(pair):
+    """A mean difference and its interval, of which a single seed has none."""
+    mean, width = pair
+    return f"{mean:+.4f}" + (f" ± {width:.4f}" if np.isfinite(width) else "")
+
+
 class Measured:
     """What the lines say, {seed: score} of a table, a way and a score."""
 
@@ -408,7 +414,7 @@ def targets(measured):
         better = sign * there[:, 0] > 0
         clear = better & (np.where(sign > 0, low, -high) > 0)
         below = ~better & (np.where(sign > 0, -high, low) > 0)
-        cells = [f"{pair[0]:+.4f} ± {pair[1]:.4f}" if pair else "" for pair in found]
+        cells = [with_interval(pair) if pair else "" for pair in found]
         cells += [f"{better.sum()} of {len(there)}", f"{clear.sum()}", f"{below.sum()}"]
         label = SCORES[score][0].partition(",")[0]
         rows.append(f"| {label}: {ours} less {theirs} | {' | '.join(cells)} |")

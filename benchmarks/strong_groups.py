@@ -28,7 +28,14 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
-from benchmarks.evidence import auc_of_tasks, cost, interval, score_of_tasks, tables
+from benchmarks.evidence import (
+    auc_of_tasks,
+    cost,
+    interval,
+    score_of_tasks,
+    tables,
+    with_interval,
+)
 from benchmarks.result_file import ResultFile
 from benchmarks.rivals import DealtGroups
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
@@ -213,7 +220,7 @@ def show(lines):
             cells = []
             for name in names:
                 values = [line[score] for line in of.get((name, way), {}).values()]
-                spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+                spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
                 spread += f" ({len(values)})"
                 cells.append(f"{np.mean(values):.{digits}f}{spread}" if values else "")
             out.append(f"| {way} | {' | '.join(cells)} |")
@@ -227,7 +234,7 @@ def show(lines):
                     for way in (ours, theirs)
                 ]
                 there = set(pair[0]) & set(pair[1])
-                cells.append("{:+.4f} ± {:.4f}".format(*interval(*pair)) if there else "")
+                cells.append(with_interval(interval(*pair)) if there else "")
             out.append(f"| {ours} less {theirs} | {' | '.join(cells)} |")
     return "\n".join(out[1:])
 
