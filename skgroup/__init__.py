@@ -2,7 +2,12 @@
 
 from skgroup.cluster import FuzzyKMeans
 from skgroup.comparison import compare
-from skgroup.ensemble import GroupedMTLClassifier, PortfolioClassifier
+from skgroup.ensemble import (
+    GroupedMTLClassifier,
+    GroupedMTLEstimator,
+    GroupedMTLRegressor,
+    PortfolioClassifier,
+)
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
 
@@ -11,6 +16,8 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "FuzzyKMeans",
     "GroupedMTLClassifier",
+    "GroupedMTLEstimator",
+    "GroupedMTLRegressor",
     "MultiTaskNet",
     "PortfolioClassifier",
     "TaskGrouper",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from types import MethodType
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -48,3 +50,29 @@ def pos_label_of(estimators: Any) -> Any:
             if value is not None and name.rpartition("__")[2] == "pos_label":
                 return value
     return None
+
+
+class there_if:
+    """A method that is there if a check of the object raises no AttributeError.
+
+    As scikit-learn's `available_if`, but what the check says is what a user reads.
+
+    Parameters
+    ----------
+    check : callable
+        Called with the object.
+    """
+
+    def __init__(self, check: Callable[[Any], Any]) -> None:
+        self.check = check
+
+    def __call__(self, method: Callable[..., Any]) -> Any:
+        self.method = method
+        functools.update_wrapper(self, method)  # type: ignore[arg-type]
+        return self
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            return self.method
+        self.check(obj)
+        return MethodType(self.method, obj)

@@ -1,10 +1,10 @@
-"""`GroupedMTLClassifier`: groups, a specialist for each, and their weighted ensemble."""
+"""`GroupedMTLClassifier` and kin: groups, a specialist for each, and their weighted ensemble."""
 
 from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,13 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import TaskTable, take_tasks
+from skgroup.tasks import AUTO, REGRESSION, TaskTable, take_tasks, task_label
 from skgroup.training import MultiTaskNet
-from skgroup.training.classifier import TaskClassifierMixin
+from skgroup.training.classifier import (
+    TaskClassifierMixin,
+    TaskPredictorMixin,
+    TaskRegressorMixin,
+)
 from skgroup.training.costs import count_nets
 from skgroup.training.data import TaskDataset, check_inputs, labels_of, take_samples
 from skgroup.training.engine import (
@@ -70,7 +74,408 @@ _DEFAULT_N_GROUPS = 3
 _N_TRIED = 256
 
 
-class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
+class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
+    """Learn which tasks belong together, of whatever kinds, and train a specialist for each group.
+
+    `GroupedMTLClassifier` for tables that hold regression tasks beside tasks with classes. A column
+    of floats that are not all whole numbers is a regression task, unless the `task_types` of the
+    estimator says otherwise.
+
+    Parameters
+    ----------
+    estimator, grouper, n_groups, min_membership, specialist_init, specialist_epochs, strategy, \
+            pos_label, n_jobs, random_state, verbose
+        See `GroupedMTLClassifier`.
+
+    Attributes
+    ----------
+    classes_ : list of ndarray of shape (n_classes,)
+        None in place of the classes of a regression task.
+    task_types_ : tuple of str
+        The kind of each task: "binary", "multiclass" or "regression".
+    target_scaling_ : TargetScaling
+        Mean and standard deviation of each regression task: `location` and `scale`, (n_tasks,).
+    grouper_, membership_, serving_weights_, specialists_, specialist_tasks_, class_shares_, \
+            n_tasks_, task_names_in_, n_features_in_
+        See `GroupedMTLClassifier`.
+
+    See Also
+    --------
+    GroupedMTLClassifier : Of tasks with classes alone.
+    GroupedMTLRegressor : Of regression tasks alone.
+
+    Notes
+    -----
+    `predict` gives each task in its own type: float64, or objects where labels are strings.
+    `predict_proba` gives a dict of the tasks with classes, by name. `score` is the mean over tasks
+    of F1, or R² of a regression task, for searches; it is no score to report.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup import GroupedMTLEstimator, MultiTaskNet
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 0] + 10, X[:, 1] > 0])
+    >>> net = MultiTaskNet(max_epochs=40)
+    >>> est = GroupedMTLEstimator(net, n_groups=2, random_state=0).fit(X, Y)
+    >>> est.task_types_
+    ('binary', 'regression', 'binary')
+    >>> sorted(est.predict_proba(X[:5]))
+    [0, 2]
+    >>> bool(est.score(X, Y) > 0.9)
+    True
+    """
+
+    #: What `task_types="auto"` of the net stands for.
+    _reads: ClassVar[str] = AUTO
+
+    class_shares_: dict[int, tuple[slice, NDArray[np.float32]]]
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [MultiTaskNet, None],
+        "grouper": [HasMethods(["fit"]), "array-like", dict, None],
+        "n_groups": [Interval(Integral, 1, None, closed="left"), None],
+        "min_membership": [Interval(Real, 0, 1, closed="both")],
+        "specialist_init": [StrOptions({"fresh", "relation"})],
+        "specialist_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator: MultiTaskNet | None = None,
+        grouper: Any = None,
+        *,
+        n_groups: int | None = None,
+        min_membership: float = 0.0,
+        specialist_init: str = "fresh",
+        specialist_epochs: int | None = None,
+        strategy: str = "auto",
+        pos_label: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.grouper = grouper
+        self.n_groups = n_groups
+        self.min_membership = min_membership
+        self.specialist_init = specialist_init
+        self.specialist_epochs = specialist_epochs
+        self.strategy = strategy
+        self.pos_label = pos_label
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- baselines -----------------------------------------------------------------------------
+
+    @classmethod
+    def mtl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> Self:
+        """One net for all tasks: plain multi-task learning."""
+        return cls(estimator, n_groups=1, **_without_groups(params))
+
+    @classmethod
+    def stl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> Self:
+        """One net a task: single-task learning."""
+        return cls(estimator, SingleTasks(), **_without_groups(params))
+
+    @classmethod
+    def mtl_ensemble(
+        cls, n_nets: int, estimator: MultiTaskNet | None = None, **params: Any
+    ) -> Self:
+        """The mean of `n_nets` multi-task nets: what as many specialists cost, without groups."""
+        if not isinstance(n_nets, Integral) or isinstance(n_nets, bool) or n_nets < 1:
+            raise ValueError(
+                f"n_nets of mtl_ensemble must be an int of at least 1. Got {n_nets!r}."
+            )
+        return cls(estimator, AllTasks(n_nets), **_without_groups(params))
+
+    def count_nets(self, n_tasks: int) -> dict[str, int]:
+        """How many nets `fit` will train.
+
+        Parameters
+        ----------
+        n_tasks : int
+            Columns of `Y`.
+
+        Returns
+        -------
+        counts : dict of str to int
+            "relation": nets that find the groups; "specialists"; "total". At most so many where
+            the grouper chooses at most `n_groups`. Where the grouper does not say how many groups
+            it finds, those of the last `fit` count.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not right, if a step of the grouper holds a net and does not say how
+            many it trains, or, before `fit`, if the grouper does not say how many groups it finds.
+        """
+        self._validate_params()
+        if not isinstance(n_tasks, Integral) or n_tasks < 1:
+            raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        grouper = self._check_grouper(net, int(n_tasks))
+        if not hasattr(grouper, "fit"):
+            n_relation, n_groups = 0.0, grouper.shape[1]
+        else:
+            n_relation = count_nets(grouper, n_tasks)
+            n_groups = self._count_groups(grouper, n_tasks)
+        if np.isnan(n_relation):
+            raise ValueError(
+                f"How many nets the 'grouper' parameter of {type(self).__name__} trains must be "
+                f"said by a method count_nets of its steps. Got {grouper!r}."
+            )
+        total = int(n_relation) + n_groups
+        return {"relation": int(n_relation), "specialists": n_groups, "total": total}
+
+    def _count_groups(self, grouper: Any, n_tasks: int) -> int:
+        last = steps_of(grouper)[-1]
+        if number := number_of_groups(last, n_tasks):
+            return number[1]
+        if hasattr(self, "membership_"):
+            return self.membership_.shape[1]
+        raise ValueError(
+            f"The number of groups that {type(last).__name__} finds is known only after fit."
+        )
+
+    # -- fitting -------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Group the tasks and train the specialists.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            The task table `Y`: ints, bools or strings, NaN or None where a label is missing. May be
+            left out where `X` is a torch Dataset that yields labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : the estimator
+
+        Raises
+        ------
+        ValueError
+            Before any training, if a parameter or the data are not right; if there are more
+            groups than tasks, or the grouper leaves none (what follows a relation of this package
+            is tried on a made-up one); if specialists may leave tasks out and the module cannot be
+            built for some of the tasks; if `strategy="stacked"` cannot be.
+        KeyboardInterrupt
+            If interrupted. After any error an earlier fit stays as it was.
+        """
+        net, grouper, data, y = self._check(X, y, sample_weight)
+        state = net.random_state if self.random_state is None else self.random_state
+        grouper_seed, specialists_seed = draw_seeds(state, 2)
+        self._try(net, grouper, data, y)
+        forget_fit(self)
+        self.__dict__.update(data.inputs)
+        self._learn_tasks(data.all_tasks)
+        self.target_scaling_ = data.all_tasks.target_scaling(data.sample_weight)
+
+        self.grouper_ = None
+        if hasattr(grouper, "fit"):
+            if self.random_state is not None or self.grouper is None:
+                set_random_state(grouper, grouper_seed)
+            if takes_checked_data(steps_of(grouper)[0]):
+                X = data.alone()
+            self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
+            if self.grouper is None:
+                # Numbers of each sample and task, which nobody has asked to be kept.
+                del steps_of(self.grouper_)[0].data_map_
+        grouped = grouper if self.grouper_ is None else steps_of(self.grouper_)[-1]
+        groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
+        planned = plan_specialists(groups, task_weights(net, data), specialists_seed)
+        relation = self.specialist_init == "relation"
+        self.specialists_ = train_specialists(
+            planned,
+            self._specialist(net),
+            data,
+            base=base_net(self.grouper_, fitted=True) if relation else None,
+            strategy=self.strategy,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        self._serve_all(groups, [one.tasks for one in planned], data)
+        return self
+
+    def _serve_all(self, groups: Groups, tasks: list[NDArray[np.intp]], data: TrainingData) -> None:
+        """Groups of the tasks that are learned, as rows of all tasks of `Y`: no group holds the
+        others."""
+        learned = np.flatnonzero(data.all_tasks.learnable)
+        shape = (data.all_tasks.n_tasks, groups.membership.shape[1])
+        self.membership_, self.serving_weights_ = np.zeros(shape), np.zeros(shape)
+        self.membership_[learned] = groups.membership
+        self.serving_weights_[learned] = rows_of_one(groups.serving)
+        self.specialist_tasks_ = [learned[of_net] for of_net in tasks]
+        self._learn_shares(data.table, learned)
+
+    def _check(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[MultiTaskNet, Any, TrainingData, Any]:
+        """The net, the grouper, the checked data and, for the grouper, the labels of the tasks that
+        are learned."""
+        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
+        if self.pos_label is not None:
+            net.set_params(pos_label=self.pos_label)
+        if isinstance(net.task_types, str) and net.task_types == AUTO:
+            net.set_params(task_types=self._reads)
+        data = check_data(net, X, y, sample_weight)
+        table = data.all_tasks
+        self._check_kinds(table)
+        grouper = self._check_grouper(net, table.n_tasks, table.names, table.learnable)
+        if self.specialist_init == "relation":
+            check_relation(grouper, net)
+        if data.whole is not None:
+            grouper = of_learnable(grouper, table)
+            y = take_tasks(labels_of(X) if y is None else y, table.learnable)
+        return net, grouper, data, y
+
+    def _check_kinds(self, table: TaskTable) -> None:
+        """Refuse tasks of kinds that are another estimator's."""
+
+    def _try(self, net: MultiTaskNet, grouper: Any, data: TrainingData, y: Any) -> None:
+        """Refuse what cannot be built, or leaves no groups, before the grouper trains."""
+        n_tasks, n_samples = data.table.n_tasks, len(data.table.codes)
+        tried = build_net(clone(net), data, seed=0)
+        if net.predict_nonlinearity != "auto":
+            some = np.arange(min(_N_TRIED, n_samples))
+            (proba,) = predict_many([tried], TaskDataset(take_samples(data.X, some)))
+            pieces, weights = [(0, slice(None), proba)], np.ones((n_tasks, 1))
+            mix(data.table.layout, [np.arange(n_tasks)], weights, pieces, len(some))
+        if self.grouper is not None and hasattr(grouper, "fit"):
+            try_grouper(grouper, n_tasks, n_samples, y)
+        specialist = self._specialist(net)
+        if specialist.max_epochs != net.max_epochs:
+            build_net(clone(specialist).set_params(task_weight=None), data, seed=0)
+        kept = known_groups(grouper, n_tasks, self.min_membership)
+        if kept is None:
+            kept = may_be_kept(n_tasks)
+        start = base_net(grouper) if self.specialist_init == "relation" else None
+        try_nets(net, data, kept, start=start)
+        if self.strategy == "stacked":
+            try_stack(net, data, kept)
+
+    def _specialist(self, net: MultiTaskNet) -> MultiTaskNet:
+        """What specialists are clones of."""
+        if self.specialist_epochs is None:
+            return net
+        return clone(net).set_params(max_epochs=self.specialist_epochs)
+
+    def _learn_shares(self, table: TaskTable, learned: NDArray[np.intp]) -> None:
+        """What is predicted of tasks that no specialist serves: how frequent their classes are."""
+        self.class_shares_ = {}
+        unserved = np.flatnonzero(~(self.serving_weights_[learned] > 0).any(axis=1))
+        layout = table.layout
+        for t in unserved:
+            columns = layout.columns_of([int(t)])
+            shares = layout.kinds[t].shares(table.codes[:, t], len(table.classes[t]))
+            self.class_shares_[int(learned[t])] = (slice(columns[0], columns[-1] + 1), shares)
+        if len(unserved):
+            names = learned[unserved] if table.names is None else table.names[unserved]
+            warnings.warn(
+                "No group holds these tasks, so that their predicted probabilities are the shares "
+                "of their classes in Y (of a regression task its mean), the same for every sample: "
+                f"{', '.join(map(str, names))}.",
+                UserWarning,
+                stacklevel=6,
+            )
+
+    def _check_grouper(
+        self, net: MultiTaskNet, n_tasks: int, task_names: Any = None, learnable: Any = True
+    ) -> Any:
+        """The grouper, unfitted, or the memberships: checked as far as can be before training."""
+        if self.grouper is not None and self.n_groups is not None:
+            raise ValueError(
+                f"The 'n_groups' parameter of {type(self).__name__} counts the groups of the default "
+                f"grouper and must be None beside a 'grouper'. Got {self.n_groups}; set the number "
+                "of groups in the grouper instead."
+            )
+        if self.grouper is None:
+            return self._default_grouper(net, n_tasks)
+        if not hasattr(self.grouper, "fit"):
+            return given_membership(self.grouper, n_tasks, task_names, learnable)
+        grouper = clone(self.grouper)
+        steps = list(steps_of(grouper))
+        check_parameters(grouper)
+        if isinstance(steps[-1], GroupSelector):
+            steps[-1].check(n_tasks, task_names)
+        if isinstance(grouper, AllTasks | SingleTasks):
+            return grouper.of_tasks(n_tasks)
+        if number := number_of_groups(steps[-1], n_tasks):
+            check_n_groups(*number, type(steps[-1]).__name__, n_tasks)
+        return grouper
+
+    def _default_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
+        """The grouper that `n_groups` stands for; memberships where there is one group."""
+        n_groups = min(_DEFAULT_N_GROUPS, n_tasks) if self.n_groups is None else int(self.n_groups)
+        check_n_groups("n_groups", n_groups, type(self).__name__, n_tasks)
+        if n_groups == 1:
+            return AllTasks().of_tasks(n_tasks)
+        relation = TaskGrouper(clone(net), output="isometric", verbose=self.verbose)
+        return make_pipeline(relation, FuzzyKMeans(n_groups))
+
+    def _grouper_params(self, grouper: Any, sample_weight: Any) -> dict[str, Any]:
+        """What `fit` of the grouper is given beside X and Y."""
+        if sample_weight is None:
+            return {}
+        if _routing_enabled():
+            if self.grouper is None:
+                relation, clusterer = steps_of(grouper)
+                relation.set_fit_request(sample_weight=True)
+                clusterer.set_fit_request(sample_weight=False)
+                return {"sample_weight": sample_weight}
+            routed = process_routing(self, "fit", sample_weight=sample_weight)
+            return routed.grouper.fit
+        steps = list(named_steps(grouper))
+        # What trains nets on the samples; else the first step, which alone gets the samples.
+        given = [prefix for prefix, step in steps if hasattr(step, "count_nets")]
+        if not given and has_fit_parameter(steps[0][1], "sample_weight"):
+            given = [steps[0][0]]
+        elif not given:
+            warnings.warn(
+                f"{type(steps[0][1]).__name__} takes no sample_weight: groups are found without "
+                "weights of samples.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return {f"{prefix}sample_weight": sample_weight for prefix in given}
+
+    # -- predicting ----------------------------------------------------------------------------
+
+    def _flat_proba(self, X: Any) -> NDArray[np.float32]:
+        check_is_fitted(self, "specialists_")
+        dataset = TaskDataset(
+            check_inputs(self, X, reset=False, missing=self.specialists_[0].scaling_ is not None)
+        )
+        learned = self._learned
+        tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
+        pieces = predict_in_pieces(self.specialists_, dataset)
+        weights = self.serving_weights_[learned]
+        proba = mix(self._layout, tasks, weights, pieces, len(dataset))
+        for columns, shares in self.class_shares_.values():
+            proba[:, columns] = shares
+        return proba
+
+    # -- metadata ------------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who gets `sample_weight`; see scikit-learn's user guide on metadata routing."""
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
+        if hasattr(self.grouper, "fit"):
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            router.add(grouper=self.grouper, method_mapping=mapping)
+        return router
+
+
+class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
     """Learn which tasks belong together, train a specialist for each group, predict with all.
 
     The grouper gives each task i a membership w_ij in each group j. The specialist of group j is
@@ -178,20 +583,57 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
     True
     """
 
-    class_shares_: dict[int, tuple[slice, NDArray[np.float32]]]
+    def _check_kinds(self, table: TaskTable) -> None:
+        numbers = np.flatnonzero(~table.has_classes)
+        if len(numbers):
+            raise ValueError(
+                f"Unknown label type: continuous. {task_label(table.names, numbers[0])} of Y is a "
+                f"regression task, and {type(self).__name__} learns tasks with classes: use "
+                "GroupedMTLRegressor where all are regression tasks, GroupedMTLEstimator where "
+                "some are."
+            )
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "estimator": [MultiTaskNet, None],
-        "grouper": [HasMethods(["fit"]), "array-like", dict, None],
-        "n_groups": [Interval(Integral, 1, None, closed="left"), None],
-        "min_membership": [Interval(Real, 0, 1, closed="both")],
-        "specialist_init": [StrOptions({"fresh", "relation"})],
-        "specialist_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "strategy": [StrOptions(set(STRATEGIES))],
-        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+
+class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
+    """Learn which regression tasks belong together, and train a specialist for each group.
+
+    `GroupedMTLClassifier` for tasks that are numbers, ints too: specialists minimise squared errors
+    in standard deviations of each task, and predictions come back in its units.
+
+    Parameters
+    ----------
+    estimator, grouper, n_groups, min_membership, specialist_init, specialist_epochs, strategy, \
+            n_jobs, random_state, verbose
+        See `GroupedMTLClassifier`.
+
+    Attributes
+    ----------
+    target_scaling_ : TargetScaling
+        Mean and standard deviation of each task: `location` and `scale`, (n_tasks,).
+    grouper_, membership_, serving_weights_, specialists_, specialist_tasks_, class_shares_, \
+            n_tasks_, task_names_in_, n_features_in_
+        See `GroupedMTLClassifier`.
+
+    See Also
+    --------
+    GroupedMTLEstimator : Of tasks of several kinds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup import GroupedMTLRegressor, MultiTaskNet
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> Y = np.column_stack([X[:, 0], X[:, 0] + X[:, 1], 100 * X[:, 2]])
+    >>> net = MultiTaskNet(max_epochs=40)
+    >>> reg = GroupedMTLRegressor(net, n_groups=2, random_state=0).fit(X, Y)
+    >>> reg.predict(X[:5]).shape
+    (5, 3)
+    >>> bool(reg.score(X, Y) > 0.9)
+    True
+    """
+
+    _reads = REGRESSION.name
+    pos_label = None
 
     def __init__(
         self,
@@ -203,7 +645,6 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         specialist_init: str = "fresh",
         specialist_epochs: int | None = None,
         strategy: str = "auto",
-        pos_label: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -215,305 +656,18 @@ class GroupedMTLClassifier(GroupsReprMixin, TaskClassifierMixin, BaseEstimator):
         self.specialist_init = specialist_init
         self.specialist_epochs = specialist_epochs
         self.strategy = strategy
-        self.pos_label = pos_label
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
-    # -- baselines -----------------------------------------------------------------------------
-
-    @classmethod
-    def mtl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> GroupedMTLClassifier:
-        """One net for all tasks: plain multi-task learning."""
-        return cls(estimator, n_groups=1, **_without_groups(params))
-
-    @classmethod
-    def stl(cls, estimator: MultiTaskNet | None = None, **params: Any) -> GroupedMTLClassifier:
-        """One net a task: single-task learning."""
-        return cls(estimator, SingleTasks(), **_without_groups(params))
-
-    @classmethod
-    def mtl_ensemble(
-        cls, n_nets: int, estimator: MultiTaskNet | None = None, **params: Any
-    ) -> GroupedMTLClassifier:
-        """The mean of `n_nets` multi-task nets: what as many specialists cost, without groups."""
-        if not isinstance(n_nets, Integral) or isinstance(n_nets, bool) or n_nets < 1:
+    def _check_kinds(self, table: TaskTable) -> None:
+        classes = np.flatnonzero(table.has_classes)
+        if len(classes):
             raise ValueError(
-                f"n_nets of mtl_ensemble must be an int of at least 1. Got {n_nets!r}."
+                f"{task_label(table.names, classes[0])} of Y is a {table.task_types[classes[0]]} "
+                f"task by the 'task_types' of the estimator, and {type(self).__name__} learns "
+                "regression tasks: use GroupedMTLEstimator for tasks of several kinds."
             )
-        return cls(estimator, AllTasks(n_nets), **_without_groups(params))
-
-    def count_nets(self, n_tasks: int) -> dict[str, int]:
-        """How many nets `fit` will train.
-
-        Parameters
-        ----------
-        n_tasks : int
-            Columns of `Y`.
-
-        Returns
-        -------
-        counts : dict of str to int
-            "relation": nets that find the groups; "specialists"; "total". At most so many where
-            the grouper chooses at most `n_groups`. Where the grouper does not say how many groups
-            it finds, those of the last `fit` count.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is not right, if a step of the grouper holds a net and does not say how
-            many it trains, or, before `fit`, if the grouper does not say how many groups it finds.
-        """
-        self._validate_params()
-        if not isinstance(n_tasks, Integral) or n_tasks < 1:
-            raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
-        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        grouper = self._check_grouper(net, int(n_tasks))
-        if not hasattr(grouper, "fit"):
-            n_relation, n_groups = 0.0, grouper.shape[1]
-        else:
-            n_relation = count_nets(grouper, n_tasks)
-            n_groups = self._count_groups(grouper, n_tasks)
-        if np.isnan(n_relation):
-            raise ValueError(
-                "How many nets the 'grouper' parameter of GroupedMTLClassifier trains must be "
-                f"said by a method count_nets of its steps. Got {grouper!r}."
-            )
-        total = int(n_relation) + n_groups
-        return {"relation": int(n_relation), "specialists": n_groups, "total": total}
-
-    def _count_groups(self, grouper: Any, n_tasks: int) -> int:
-        last = steps_of(grouper)[-1]
-        if number := number_of_groups(last, n_tasks):
-            return number[1]
-        if hasattr(self, "membership_"):
-            return self.membership_.shape[1]
-        raise ValueError(
-            f"The number of groups that {type(last).__name__} finds is known only after fit."
-        )
-
-    # -- fitting -------------------------------------------------------------------------------
-
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GroupedMTLClassifier:
-        """Group the tasks and train the specialists.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
-        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            The task table `Y`: ints, bools or strings, NaN or None where a label is missing. May be
-            left out where `X` is a torch Dataset that yields labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        self : GroupedMTLClassifier
-
-        Raises
-        ------
-        ValueError
-            Before any training, if a parameter or the data are not right; if there are more
-            groups than tasks, or the grouper leaves none (what follows a relation of this package
-            is tried on a made-up one); if specialists may leave tasks out and the module cannot be
-            built for some of the tasks; if `strategy="stacked"` cannot be.
-        KeyboardInterrupt
-            If interrupted. After any error an earlier fit stays as it was.
-        """
-        net, grouper, data, y = self._check(X, y, sample_weight)
-        state = net.random_state if self.random_state is None else self.random_state
-        grouper_seed, specialists_seed = draw_seeds(state, 2)
-        self._try(net, grouper, data, y)
-        forget_fit(self)
-        self.__dict__.update(data.inputs)
-        self._learn_tasks(data.all_tasks)
-
-        self.grouper_ = None
-        if hasattr(grouper, "fit"):
-            if self.random_state is not None or self.grouper is None:
-                set_random_state(grouper, grouper_seed)
-            if takes_checked_data(steps_of(grouper)[0]):
-                X = data.alone()
-            self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
-            if self.grouper is None:
-                # Numbers of each sample and task, which nobody has asked to be kept.
-                del steps_of(self.grouper_)[0].data_map_
-        grouped = grouper if self.grouper_ is None else steps_of(self.grouper_)[-1]
-        groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
-        planned = plan_specialists(groups, task_weights(net, data), specialists_seed)
-        relation = self.specialist_init == "relation"
-        self.specialists_ = train_specialists(
-            planned,
-            self._specialist(net),
-            data,
-            base=base_net(self.grouper_, fitted=True) if relation else None,
-            strategy=self.strategy,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-        self._serve_all(groups, [one.tasks for one in planned], data)
-        return self
-
-    def _serve_all(self, groups: Groups, tasks: list[NDArray[np.intp]], data: TrainingData) -> None:
-        """Groups of the tasks that are learned, as rows of all tasks of `Y`: no group holds the
-        others."""
-        learned = np.flatnonzero(data.all_tasks.learnable)
-        shape = (data.all_tasks.n_tasks, groups.membership.shape[1])
-        self.membership_, self.serving_weights_ = np.zeros(shape), np.zeros(shape)
-        self.membership_[learned] = groups.membership
-        self.serving_weights_[learned] = rows_of_one(groups.serving)
-        self.specialist_tasks_ = [learned[of_net] for of_net in tasks]
-        self._learn_shares(data.table, learned)
-
-    def _check(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[MultiTaskNet, Any, TrainingData, Any]:
-        """The net, the grouper, the checked data and, for the grouper, the labels of the tasks that
-        are learned."""
-        net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        if self.pos_label is not None:
-            net.set_params(pos_label=self.pos_label)
-        data = check_data(net, X, y, sample_weight)
-        table = data.all_tasks
-        grouper = self._check_grouper(net, table.n_tasks, table.names, table.learnable)
-        if self.specialist_init == "relation":
-            check_relation(grouper, net)
-        if data.whole is not None:
-            grouper = of_learnable(grouper, table)
-            y = take_tasks(labels_of(X) if y is None else y, table.learnable)
-        return net, grouper, data, y
-
-    def _try(self, net: MultiTaskNet, grouper: Any, data: TrainingData, y: Any) -> None:
-        """Refuse what cannot be built, or leaves no groups, before the grouper trains."""
-        n_tasks, n_samples = data.table.n_tasks, len(data.table.codes)
-        tried = build_net(clone(net), data, seed=0)
-        if net.predict_nonlinearity != "auto":
-            some = np.arange(min(_N_TRIED, n_samples))
-            (proba,) = predict_many([tried], TaskDataset(take_samples(data.X, some)))
-            pieces, weights = [(0, slice(None), proba)], np.ones((n_tasks, 1))
-            mix(data.table.layout, [np.arange(n_tasks)], weights, pieces, len(some))
-        if self.grouper is not None and hasattr(grouper, "fit"):
-            try_grouper(grouper, n_tasks, n_samples, y)
-        specialist = self._specialist(net)
-        if specialist.max_epochs != net.max_epochs:
-            build_net(clone(specialist).set_params(task_weight=None), data, seed=0)
-        kept = known_groups(grouper, n_tasks, self.min_membership)
-        if kept is None:
-            kept = may_be_kept(n_tasks)
-        start = base_net(grouper) if self.specialist_init == "relation" else None
-        try_nets(net, data, kept, start=start)
-        if self.strategy == "stacked":
-            try_stack(net, data, kept)
-
-    def _specialist(self, net: MultiTaskNet) -> MultiTaskNet:
-        """What specialists are clones of."""
-        if self.specialist_epochs is None:
-            return net
-        return clone(net).set_params(max_epochs=self.specialist_epochs)
-
-    def _learn_shares(self, table: TaskTable, learned: NDArray[np.intp]) -> None:
-        """What is predicted of tasks that no specialist serves: how frequent their classes are."""
-        self.class_shares_ = {}
-        unserved = np.flatnonzero(~(self.serving_weights_[learned] > 0).any(axis=1))
-        layout = table.layout
-        for t in unserved:
-            columns = layout.columns_of([int(t)])
-            shares = layout.kinds[t].shares(table.codes[:, t], len(table.classes[t]))
-            self.class_shares_[int(learned[t])] = (slice(columns[0], columns[-1] + 1), shares)
-        if len(unserved):
-            names = learned[unserved] if table.names is None else table.names[unserved]
-            warnings.warn(
-                "No group holds these tasks, so that their predicted probabilities are the shares "
-                f"of their classes in Y, the same for every sample: {', '.join(map(str, names))}.",
-                UserWarning,
-                stacklevel=6,
-            )
-
-    def _check_grouper(
-        self, net: MultiTaskNet, n_tasks: int, task_names: Any = None, learnable: Any = True
-    ) -> Any:
-        """The grouper, unfitted, or the memberships: checked as far as can be before training."""
-        if self.grouper is not None and self.n_groups is not None:
-            raise ValueError(
-                "The 'n_groups' parameter of GroupedMTLClassifier counts the groups of the default "
-                f"grouper and must be None beside a 'grouper'. Got {self.n_groups}; set the number "
-                "of groups in the grouper instead."
-            )
-        if self.grouper is None:
-            return self._default_grouper(net, n_tasks)
-        if not hasattr(self.grouper, "fit"):
-            return given_membership(self.grouper, n_tasks, task_names, learnable)
-        grouper = clone(self.grouper)
-        steps = list(steps_of(grouper))
-        check_parameters(grouper)
-        if isinstance(steps[-1], GroupSelector):
-            steps[-1].check(n_tasks, task_names)
-        if isinstance(grouper, AllTasks | SingleTasks):
-            return grouper.of_tasks(n_tasks)
-        if number := number_of_groups(steps[-1], n_tasks):
-            check_n_groups(*number, type(steps[-1]).__name__, n_tasks)
-        return grouper
-
-    def _default_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
-        """The grouper that `n_groups` stands for; memberships where there is one group."""
-        n_groups = min(_DEFAULT_N_GROUPS, n_tasks) if self.n_groups is None else int(self.n_groups)
-        check_n_groups("n_groups", n_groups, type(self).__name__, n_tasks)
-        if n_groups == 1:
-            return AllTasks().of_tasks(n_tasks)
-        relation = TaskGrouper(clone(net), output="isometric", verbose=self.verbose)
-        return make_pipeline(relation, FuzzyKMeans(n_groups))
-
-    def _grouper_params(self, grouper: Any, sample_weight: Any) -> dict[str, Any]:
-        """What `fit` of the grouper is given beside X and Y."""
-        if sample_weight is None:
-            return {}
-        if _routing_enabled():
-            if self.grouper is None:
-                relation, clusterer = steps_of(grouper)
-                relation.set_fit_request(sample_weight=True)
-                clusterer.set_fit_request(sample_weight=False)
-                return {"sample_weight": sample_weight}
-            routed = process_routing(self, "fit", sample_weight=sample_weight)
-            return routed.grouper.fit
-        steps = list(named_steps(grouper))
-        # What trains nets on the samples; else the first step, which alone gets the samples.
-        given = [prefix for prefix, step in steps if hasattr(step, "count_nets")]
-        if not given and has_fit_parameter(steps[0][1], "sample_weight"):
-            given = [steps[0][0]]
-        elif not given:
-            warnings.warn(
-                f"{type(steps[0][1]).__name__} takes no sample_weight: groups are found without "
-                "weights of samples.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return {f"{prefix}sample_weight": sample_weight for prefix in given}
-
-    # -- predicting ----------------------------------------------------------------------------
-
-    def _flat_proba(self, X: Any) -> NDArray[np.float32]:
-        check_is_fitted(self, "specialists_")
-        dataset = TaskDataset(
-            check_inputs(self, X, reset=False, missing=self.specialists_[0].scaling_ is not None)
-        )
-        learned = self._learned
-        tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
-        pieces = predict_in_pieces(self.specialists_, dataset)
-        weights = self.serving_weights_[learned]
-        proba = mix(self._layout, tasks, weights, pieces, len(dataset))
-        for columns, shares in self.class_shares_.values():
-            proba[:, columns] = shares
-        return proba
-
-    # -- metadata ------------------------------------------------------------------------------
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Who gets `sample_weight`; see scikit-learn's user guide on metadata routing."""
-        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
-        if hasattr(self.grouper, "fit"):
-            mapping = MethodMapping().add(caller="fit", callee="fit")
-            router.add(grouper=self.grouper, method_mapping=mapping)
-        return router
 
 
 def _without_groups(params: dict[str, Any]) -> dict[str, Any]:

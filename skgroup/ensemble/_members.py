@@ -20,7 +20,7 @@ from skgroup._estimators import check_parameters
 from skgroup.ensemble._out_of_bag import gives_out_of_bag, take_out_of_bag
 from skgroup.ensemble.trial import try_classifier
 from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, single_classes_said
-from skgroup.training.classifier import TaskClassifierMixin
+from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.data import take_samples
 
 #: How far from [0, 1] float32 probabilities may be.
@@ -152,7 +152,7 @@ class Member:
     ) -> Member:
         """Fitted on the whole table where that can be, else one a task; with `out_of_bag` where
         that is wished and can be."""
-        reads_missing = isinstance(innermost(estimator), TaskClassifierMixin)
+        reads_missing = isinstance(innermost(estimator), TaskPredictorMixin)
         out_of_bag &= gives_out_of_bag(estimator) and not params
         if not reads_missing and not _takes_table(estimator, tasks.learned):
             estimator = _PerTaskClassifier(estimator)
@@ -217,7 +217,7 @@ def flat_probabilities(
         proba = fitted.predict_proba(X)
     # An estimator of this package has columns of all tasks, others of those that are learned.
     columns = np.flatnonzero(learned)
-    if not isinstance(innermost(fitted), TaskClassifierMixin):
+    if not isinstance(innermost(fitted), TaskPredictorMixin):
         columns = np.arange(len(columns))
     codes: list[Any] = [np.arange(2)] * len(columns)
     if isinstance(proba, list | tuple):

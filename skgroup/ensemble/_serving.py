@@ -43,6 +43,7 @@ def mix(
     Returns
     -------
     proba : ndarray of shape (n_samples, n_outputs)
+        Of regression tasks, the standardised predictions.
 
     Raises
     ------
@@ -55,16 +56,19 @@ def mix(
     factors = [
         weights[task_of_output[of_net], c].astype(np.float32) for c, of_net in enumerate(columns)
     ]
-    for c, rows, proba in pieces:
-        mixed[rows, columns[c]] += factors[c] * proba
-    if mixed.size and (mixed.min() < -_ROUNDING or mixed.max() > 1 + _ROUNDING):
+    for c, rows, of_net in pieces:
+        mixed[rows, columns[c]] += factors[c] * of_net
+    of_classes = slice(None) if layout.of_classes_alone.all() else layout.of_classes_alone
+    proba = mixed[:, of_classes]
+    if proba.size and (proba.min() < -_ROUNDING or proba.max() > 1 + _ROUNDING):
         raise ValueError(
             "Nets whose predictions are mixed must give probabilities in [0, 1]. Got "
-            f"{mixed.min():.3g} to {mixed.max():.3g}: set the 'predict_nonlinearity' parameter "
+            f"{proba.min():.3g} to {proba.max():.3g}: set the 'predict_nonlinearity' parameter "
             "of the net (None takes what the module returns, logits too)."
         )
     # Weights that sum to 1 only to rounding must not carry a probability past 1.
-    return np.clip(mixed, 0.0, 1.0, out=mixed)
+    mixed[:, of_classes] = np.clip(proba, 0.0, 1.0)
+    return mixed
 
 
 def learn_serving_weights(

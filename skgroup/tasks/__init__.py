@@ -3,7 +3,7 @@
 from skgroup.tasks._binary import BINARY
 from skgroup.tasks._check import check_tasks, single_classes_said
 from skgroup.tasks._containers import as_columns, take_tasks
-from skgroup.tasks._layout import OutputLayout, join_outputs
+from skgroup.tasks._layout import KINDS, OutputLayout, join_outputs
 from skgroup.tasks._names import (
     by_task_columns,
     by_task_key,
@@ -12,14 +12,22 @@ from skgroup.tasks._names import (
     task_label,
 )
 from skgroup.tasks._positive import classes_met, positive_codes
+from skgroup.tasks._regression import REGRESSION, Regression, TargetScaling
 from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable
+from skgroup.tasks._types import AUTO, CLASSES, types_of_columns
 
 __all__ = [
+    "AUTO",
     "BINARY",
+    "CLASSES",
+    "KINDS",
     "MISSING",
     "NO_POSITIVE",
     "UNKNOWN",
+    "REGRESSION",
     "OutputLayout",
+    "Regression",
+    "TargetScaling",
     "TaskTable",
     "as_columns",
     "by_task_columns",
@@ -33,4 +41,5 @@ __all__ = [
     "single_classes_said",
     "take_tasks",
     "task_label",
+    "types_of_columns",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgroup.tasks._kind import Kind, shares_of_classes
+from skgroup.tasks._kind import INSIDE, Kind, shares_of_classes
 
 
 class Binary(Kind):
@@ -36,21 +36,21 @@ class Binary(Kind):
         weights[tasks[met], positive[met]] = n_negative[met] / n_positive[met]
         return weights
 
-    def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
+    def log_likelihood(self, logits: Tensor, truth: Tensor) -> Tensor:
         # +1 for the second class, -1 for the first, 0 (no gradient) for a missing label.
-        sign = torch.where(codes < 0, 0, 2 * codes - 1)
+        sign = torch.where(truth < 0, 0, 2 * truth - 1)
         return F.logsigmoid(logits * sign)
 
-    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
-        is_second = (codes > 0).to(logits.dtype)
+    def loss(self, logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        is_second = (truth > 0).to(logits.dtype)
         if logits.dim() == 2:
             return F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="sum")
         loss = F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="none")
         return loss.sum((-2, -1))
 
-    def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
+    def confidence(self, logits: Tensor, truth: Tensor) -> Tensor:
         # p where the code is 1 and 1 - p where it is 0, in one pass each and in place.
-        return torch.sigmoid(logits).add_(codes).sub_(1).abs_()
+        return torch.sigmoid(logits).add_(truth).sub_(1).abs_()
 
     def expected_confidence(self, logits: Tensor) -> Tensor:
         p = torch.sigmoid(logits)
@@ -60,7 +60,7 @@ class Binary(Kind):
         return torch.sigmoid(logits)
 
     def logits(self, probability: Tensor) -> Tensor:
-        return torch.logit(probability)
+        return torch.logit(probability.clamp(*INSIDE))
 
     def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
         return np.where(codes > 0, probability, 1 - probability)

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.tasks._binary import BINARY
 from skgroup.tasks._containers import as_columns, column_to_array
-from skgroup.tasks._encoding import all_zero_one, encode, encode_zero_one
+from skgroup.tasks._encoding import all_zero_one, encode, encode_zero_one, where_missing
+from skgroup.tasks._layout import KINDS
 from skgroup.tasks._names import task_label
 from skgroup.tasks._positive import categories_of, positive_codes
+from skgroup.tasks._regression import REGRESSION, to_numbers
 from skgroup.tasks._table import MISSING, TaskTable
+from skgroup.tasks._types import AUTO, CLASSES, given_types, is_regression, type_of
 
 
 def check_tasks(
@@ -26,18 +30,19 @@ def check_tasks(
     pos_label: Any = None,
     constant: NDArray[np.intp] | None = None,
     add_classes: bool = False,
+    task_types: Any = AUTO,
 ) -> TaskTable:
     """Encode the task table, or say what is wrong with it.
 
-    A task with a single observed class is warned of, and served by that class: a label among 0,
-    1, False and True has both in `classes`, any other is alone there.
+    A task with a single observed class or number is warned of, and served by it: a label among
+    0, 1, False and True has both in `classes`, any other is alone there.
 
     Parameters
     ----------
     Y : array-like, masked array, DataFrame, tensor or TaskTable, (n_samples, n_tasks) or \
             (n_samples,)
-        Labels: ints, bools or strings; NaN, None or a mask where a label is missing. A TaskTable
-        is taken as it is.
+        Labels: ints, bools or strings, or the numbers of a regression task; NaN, None or a mask
+        where one is missing. A TaskTable is taken as it is.
     classes : list of ndarray, default=None
         The classes of each task where they are known (scoring, further training). Then a
         column may lack a class, and a label that is not among them is an error.
@@ -51,6 +56,9 @@ def check_tasks(
         class alone is known.
     add_classes : bool, default=False
         Put labels that are not among `classes` behind them instead.
+    task_types : str, sequence or dict, default="auto"
+        "binary", "multiclass", "regression" or "auto", for all tasks or by task; "auto" are those
+        of floats that are not all whole numbers regression tasks.
 
     Returns
     -------
@@ -59,9 +67,9 @@ def check_tasks(
     Raises
     ------
     ValueError
-        If `Y` is None, is empty, has more than two dimensions, holds continuous values, has a
-        task without any label, no task with two classes, two tasks of one name, or other names
-        than `names`.
+        If `Y` is None, is empty, has more than two dimensions, has a task without any label, no
+        task with two classes or numbers, two tasks of one name, or other names than `names`; if
+        `task_types` does not fit it.
     """
     if isinstance(Y, TaskTable):
         return Y
@@ -74,59 +82,88 @@ def check_tasks(
         raise ValueError("Y has 0 samples; at least one is required.")
     if classes is not None and len(classes) != len(columns):
         raise ValueError(f"Y has {len(columns)} tasks, but {len(classes)} were seen in fit.")
+    given = given_types(task_types, len(columns), task_names)
     ordered = [categories_of(column) for column in columns]
     columns = columns if isinstance(columns, np.ndarray) else [column_to_array(c) for c in columns]
     codes: NDArray[np.integer]
+    values = None
     if (
         isinstance(columns, np.ndarray)
         and columns.dtype.kind in "biuf"
+        and set(given) <= {AUTO, CLASSES, BINARY.name}
         and (classes is None or all_zero_one(list(classes)))
         and (fast := encode_zero_one(columns.T, labelled=classes is None)) is not None
     ):
         known = list(classes or [np.array([0, 1], dtype=columns.dtype) for _ in columns])
         codes = fast
+        types = (BINARY.name,) * len(columns)
     else:
+        labels = [task_label(task_names, t) for t in range(len(columns))]
+        numbers = [
+            is_regression(column, of_task, label)
+            for column, of_task, label in zip(columns, given, labels, strict=True)
+        ]
         encoded = [
-            encode(
-                column,
-                task_label(task_names, t),
-                None if classes is None else classes[t],
-                add_classes,
-            )
+            _encode_numbers(column, labels[t])
+            if numbers[t]
+            else encode(column, labels[t], None if classes is None else classes[t], add_classes)
             for t, column in enumerate(columns)
         ]
         known = [c for _, c in encoded]
-        empty = [task_label(task_names, t) for t, c in enumerate(known) if len(c) == 0]
-        if empty:
+        empty = [labels[t] for t, (code, _) in enumerate(encoded) if (code == MISSING).all()]
+        if empty and classes is None:
             have = "has" if len(empty) == 1 else "have"
             raise ValueError(
                 f"{', '.join(empty)} of Y {have} no label at all; every task needs labels of its "
                 "classes to learn."
             )
         codes = np.column_stack([code for code, _ in encoded])
-        codes = codes.astype(np.int8 if max(map(len, known)) <= np.iinfo(np.int8).max else np.int64)
+        width = max(map(len, known))
+        codes = codes.astype(np.int8 if width <= np.iinfo(np.int8).max else np.int64)
+        if any(numbers):
+            values = np.full(codes.shape, np.nan)
+            for t in np.flatnonzero(numbers):
+                values[:, t] = to_numbers(columns[t], codes[:, t] == MISSING, labels[t])
+                known[t] = np.unique(values[codes[:, t] != MISSING, t])[:2]
+                if classes is not None:
+                    known[t] = np.asarray(classes[t])
+        types = tuple(
+            REGRESSION.name if numbers[t] else type_of(given[t], len(known[t]), task_names, t)
+            for t in range(len(known))
+        )
     if classes is None:
-        known, constant = _find_constant(codes, known, task_names, is_1d)
+        known, constant = _find_constant(codes, known, types, task_names, is_1d)
     elif constant is None:
         constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
-    positive = positive_codes(known, task_names, pos_label, ordered, constant)
-    return TaskTable(codes, known, task_names, is_1d, positive, constant, tuple(ordered))
+    positive = positive_codes(known, task_names, pos_label, ordered, constant, types)
+    return TaskTable(
+        codes, known, task_names, is_1d, positive, constant, tuple(ordered), types, values
+    )
+
+
+def _encode_numbers(column: NDArray, label: str) -> tuple[NDArray, NDArray]:
+    """Codes of a regression task, 0 where there is a number, and its classes: none."""
+    codes = np.where(where_missing(column, label), MISSING, 0)
+    return codes, np.array([])
 
 
 def _find_constant(
     codes: NDArray[np.integer],
     classes: list[NDArray],
+    types: Sequence[str],
     names: NDArray[np.object_] | None,
     is_1d: bool,
 ) -> tuple[list[NDArray], NDArray[np.intp]]:
     """Classes of all tasks, and the code of the only class of those that have one, with a warning
     that names them. The codes of tasks that turn out to be of 0 and 1 are changed in place."""
     first = codes.max(axis=0).astype(np.intp)
-    single = np.flatnonzero(((codes == MISSING) | (codes == first)).all(axis=0))
+    of_numbers = np.array([KINDS[name] is REGRESSION for name in types], dtype=bool)
+    several = of_numbers & (np.array([len(c) for c in classes]) > 1)
+    single = np.flatnonzero(((codes == MISSING) | (codes == first)).all(axis=0) & ~several)
     constant = np.full(len(classes), MISSING, dtype=np.intp)
+    classes = [c[:0] if s else c for c, s in zip(classes, several, strict=True)]
     if len(single) == 0:
         return classes, constant
-    classes = list(classes)
     only = [classes[t][first[t]] for t in single]
     sentence = _say_single(names, single, only)
     if len(single) == len(classes):
@@ -136,7 +173,7 @@ def _find_constant(
             f"{sentence}."
         )
     for t, value in zip(single, only, strict=True):
-        if value.dtype.kind in "biuf" and value in (0, 1):
+        if not of_numbers[t] and value.dtype.kind in "biuf" and value in (0, 1):
             classes[t] = np.array([0, 1], dtype=value.dtype)
             codes[codes[:, t] != MISSING, t] = int(value)
             constant[t] = int(value)
@@ -147,8 +184,8 @@ def _find_constant(
 
 
 _SINGLE = (
-    "These tasks of Y have a single observed class, which is predicted for every sample; nothing "
-    "is learned of them: "
+    "These tasks of Y have a single observed class or number, which is predicted for every sample; "
+    "nothing is learned of them: "
 )
 
 

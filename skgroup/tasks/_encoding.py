@@ -32,18 +32,8 @@ def encode_zero_one(Y: NDArray, *, labelled: bool) -> NDArray[np.int8] | None:
 def encode(
     column: NDArray, label: str, classes: NDArray | None, add_classes: bool
 ) -> tuple[NDArray, NDArray]:
-    """Codes and classes of one task."""
-    if column.dtype.kind == "O":
-        missing = missing_in(column)
-    elif column.dtype.kind == "f":
-        missing = np.isnan(column)
-    elif column.dtype.kind in "biuUS":
-        missing = np.zeros(len(column), dtype=bool)
-    else:
-        raise ValueError(
-            f"Unknown label type: {column.dtype}. Labels of {label} of Y must be ints, bools or "
-            "strings."
-        )
+    """Codes and classes of one task that has classes."""
+    missing = where_missing(column, label)
     observed = column[~missing]
     if len(observed) == 0 and classes is None:
         return np.full(len(column), MISSING, dtype=np.int64), observed  # `check_tasks` refuses it
@@ -52,8 +42,7 @@ def encode(
     if observed.dtype.kind == "f" and not np.all(observed == np.floor(observed)):
         value = observed[observed != np.floor(observed)][0]
         raise ValueError(
-            f"Unknown label type: continuous. {label} of Y holds {value}, which is no class "
-            "label; regression targets are not supported."
+            f"Unknown label type: continuous. {label} of Y holds {value}, which is no class label."
         )
     if observed.dtype.kind == "f" and np.isinf(observed).any():
         raise ValueError(f"{label} of Y holds infinity, which is no class label.")
@@ -63,7 +52,8 @@ def encode(
         if labels.dtype.kind in "iuf" and len(labels) > max(20, round(len(observed) / 2)):
             warnings.warn(
                 f"{label} of Y has {len(labels)} classes, more than half of its {len(observed)} "
-                "labels. It could be a regression target instead of classes.",
+                "labels. It could be a regression target instead of classes, which the "
+                "'task_types' parameter of MultiTaskNet says.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -83,6 +73,21 @@ def encode(
     codes = np.full(len(column), MISSING, dtype=np.int64)
     codes[~missing] = position[inverse.ravel()] if len(labels) else MISSING
     return codes, classes
+
+
+def where_missing(column: NDArray, label: str) -> NDArray[np.bool_]:
+    """Where the labels of one task are missing; refuses types that can be none."""
+    if column.dtype.kind == "O":
+        return missing_in(column)
+    if column.dtype.kind == "f":
+        missing: NDArray[np.bool_] = np.isnan(column)
+        return missing
+    if column.dtype.kind in "biuUS":
+        return np.zeros(len(column), dtype=bool)
+    raise ValueError(
+        f"Unknown label type: {column.dtype}. Labels of {label} of Y must be ints, bools, strings "
+        "or, of regression tasks, floats."
+    )
 
 
 def _homogeneous(observed: NDArray, label: str) -> NDArray:

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+#: Probabilities that have finite logits in float32.
+INSIDE = (1e-7, 1 - 1e-7)
+
 
 class Kind(ABC):
     """A kind of task; every method takes all tasks of the kind at once.
@@ -15,7 +18,8 @@ class Kind(ABC):
     What a net puts out for them comes as one block: of shape (..., n_tasks) where a task of the
     kind has a single output, else (..., n_tasks, width), filled up with -inf for tasks of fewer
     outputs. Codes (..., n_tasks) are positions of labels in the classes of their task, -1 where a
-    label is missing. Tensors are logits in training, arrays are probabilities afterwards.
+    label is missing. Tensors are logits in training, arrays are probabilities afterwards; of tasks
+    of numbers, both are predictions in standard deviations from the mean.
 
     Attributes
     ----------
@@ -23,10 +27,14 @@ class Kind(ABC):
         As in `task_types`.
     single_output : bool
         Whether a net has one output for each task of the kind.
+    has_classes : bool
+        Whether its labels are classes: what training compares outputs with, its truth, are then
+        their codes, else standardised numbers (0 where one is missing).
     """
 
     name: str
     single_output: bool
+    has_classes: bool = True
 
     @abstractmethod
     def n_outputs(self, n_classes: int) -> int:
@@ -47,22 +55,24 @@ class Kind(ABC):
     # -- training: tensors of logits -----------------------------------------------------------
 
     @abstractmethod
-    def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """Log-probability of the true labels, (..., n_tasks); where a label is missing, a finite
-        value that depends on no logit."""
+    def log_likelihood(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """Log-probability of the true labels, (..., n_tasks), up to constants of the kind; where a
+        label is missing, a finite value."""
 
-    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         """The loss summed over samples and tasks, (...,), with weights (..., batch, n_tasks) that
         are 0 where a label is missing: −log p of the true labels, where a kind has no other."""
-        return -(weight * self.log_likelihood(logits, codes)).sum((-2, -1))
+        return -(weight * self.log_likelihood(logits, truth)).sum((-2, -1))
 
     @abstractmethod
-    def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """What a data map records, (..., n_tasks): the probability of the true label."""
+    def confidence(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """What a data map records, (..., n_tasks), in (0, 1] and 1 where a prediction is right:
+        the probability of the true label, where there are classes."""
 
     @abstractmethod
     def expected_confidence(self, logits: Tensor) -> Tensor:
-        """The confidence to be expected if the net's own beliefs hold, (..., n_tasks)."""
+        """The confidence to be expected if the net's own beliefs hold, (..., n_tasks); NaN of a
+        kind whose nets say nothing of it."""
 
     @abstractmethod
     def probability(self, logits: Tensor) -> Tensor:

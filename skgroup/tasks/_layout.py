@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,10 @@ from torch import Tensor
 from skgroup.tasks._binary import BINARY
 from skgroup.tasks._kind import Kind
 from skgroup.tasks._multiclass import MULTICLASS
+from skgroup.tasks._regression import REGRESSION
 
 #: All kinds of tasks, by name.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BINARY, MULTICLASS)}
-
-#: Probabilities that have finite logits in float32.
-_INSIDE = (1e-7, 1 - 1e-7)
-
-
-def kind_of(n_classes: int) -> Kind:
-    """The kind of a task of so many classes; a single one counts as binary."""
-    return BINARY if n_classes <= 2 else MULTICLASS
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BINARY, MULTICLASS, REGRESSION)}
 
 
 class _Block:
@@ -60,13 +53,26 @@ class _Block:
             block[..., self.padding.numpy(force=True)] = -np.inf
         return block
 
+    def truth_of(self, codes: Tensor, values: Tensor | None) -> Tensor:
+        """What the kind compares outputs with."""
+        return _truth(self.kind, codes, values)[..., self.device_tasks]
+
     def flat(self, block: Tensor) -> Tensor:
         """The outputs of the block, without what it was filled up with."""
         return block if self.padding is None else block.flatten(start_dim=-2)[..., self.kept]
 
 
+def _truth(kind: Kind, codes: Tensor, values: Tensor | None) -> Tensor:
+    """What a kind compares outputs with: codes or numbers, of all tasks."""
+    if kind.has_classes:
+        return codes
+    if values is None:
+        raise ValueError("The target of regression tasks must hold their numbers, 'values'.")
+    return values
+
+
 class OutputLayout:
-    """The columns of a net's output: one a binary task, k a task of k classes.
+    """The columns of a net's output: one a binary or regression task, k a task of k classes.
 
     Every method takes all tasks at once; leading dimensions (a stack of nets) are allowed.
 
@@ -78,6 +84,8 @@ class OutputLayout:
         The kind of each, by its name. If None, "binary" for one output, "multiclass" for more.
     device : torch.device or str, default="cpu"
         Where the index tensors live.
+    kinds : mapping of str to Kind, default=KINDS
+        What the names in `task_types` stand for.
 
     Attributes
     ----------
@@ -91,8 +99,10 @@ class OutputLayout:
         task_outputs: Sequence[int],
         task_types: Sequence[str] | None = None,
         device: torch.device | str = "cpu",
+        kinds: Mapping[str, Kind] = KINDS,
     ) -> None:
         self.task_outputs = tuple(task_outputs)
+        self._kinds = kinds
         if task_types is None:
             task_types = [(BINARY if k == 1 else MULTICLASS).name for k in self.task_outputs]
         self.task_types = tuple(task_types)
@@ -100,10 +110,10 @@ class OutputLayout:
         self.n_outputs = sum(self.task_outputs)
         sizes = np.asarray(self.task_outputs, dtype=np.intp)
         self.starts = np.cumsum(sizes) - sizes
-        self.kinds = [KINDS[name] for name in self.task_types]
+        self.kinds = [kinds[name] for name in self.task_types]
         blocks = [
             _Block(kind, self.tasks_of(kind), self.starts, sizes, device)
-            for kind in KINDS.values()
+            for kind in kinds.values()
             if kind in self.kinds
         ]
         self._blocks = blocks
@@ -118,7 +128,7 @@ class OutputLayout:
 
     def to(self, device: torch.device | str) -> OutputLayout:
         """The same layout with its index tensors on a device."""
-        return OutputLayout(self.task_outputs, self.task_types, device)
+        return OutputLayout(self.task_outputs, self.task_types, device, self._kinds)
 
     def tasks_of(self, kind: Kind) -> NDArray[np.intp]:
         """The tasks of a kind."""
@@ -139,7 +149,18 @@ class OutputLayout:
         """What each kind says of its tasks, brought into the order of the tasks."""
         return torch.cat([of_kind(b) for b in self._blocks], dim=-1)[..., self._task_order]
 
-    def true_log_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
+    def _of_truth(self, of_kind: Callable[[Kind, Tensor, Tensor], Tensor], *truth: Any) -> Tensor:
+        """What each kind says of its outputs and truth, in the order of the tasks."""
+        logits, codes, values = truth
+        if self.only is not None:
+            return of_kind(self.only, logits, _truth(self.only, codes, values))
+        return self._in_order(
+            lambda b: of_kind(b.kind, b.of_tensor(logits), b.truth_of(codes, values))
+        )
+
+    def true_log_probability(
+        self, logits: Tensor, codes: Tensor, values: Tensor | None = None
+    ) -> Tensor:
         """Log-probability of the true label.
 
         Parameters
@@ -147,51 +168,49 @@ class OutputLayout:
         logits : Tensor of shape (..., n_outputs)
         codes : Tensor of shape (..., n_tasks)
             Class of each task; -1 where the label is missing.
+        values : Tensor of shape (..., n_tasks), default=None
+            Of regression tasks, the standardised number, 0 where it is missing; no matter for
+            others.
 
         Returns
         -------
         Tensor of shape (..., n_tasks)
-            A finite value that depends on no logit where the label is missing.
+            Of regression tasks, the negative loss. A finite value where the label is missing.
         """
-        if self.only is not None:
-            return self.only.log_likelihood(logits, codes)
-        return self._in_order(
-            lambda b: b.kind.log_likelihood(b.of_tensor(logits), codes[..., b.device_tasks])
-        )
+        return self._of_truth(lambda kind, *of: kind.log_likelihood(*of), logits, codes, values)
 
-    def loss(self, logits: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+    def loss(
+        self, logits: Tensor, codes: Tensor, weight: Tensor, values: Tensor | None = None
+    ) -> Tensor:
         """Weighted sum over samples and tasks of the losses of the kinds, (...,).
 
         `weight` (..., batch, n_tasks) is 0 where a label is missing.
         """
         if self.only is not None:
-            return self.only.loss(logits, codes, weight)
+            return self.only.loss(logits, _truth(self.only, codes, values), weight)
         losses = [
-            b.kind.loss(
-                b.of_tensor(logits), codes[..., b.device_tasks], weight[..., b.device_tasks]
-            )
+            b.kind.loss(b.of_tensor(logits), b.truth_of(codes, values), weight[..., b.device_tasks])
             for b in self._blocks
         ]
         return torch.stack(losses).sum(0)
 
-    def true_probability(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """Probability of the true label, (..., n_tasks); see `true_log_probability`."""
-        if self.only is not None:
-            return self.only.confidence(logits, codes)
-        return self._in_order(
-            lambda b: b.kind.confidence(b.of_tensor(logits), codes[..., b.device_tasks])
-        )
+    def true_probability(
+        self, logits: Tensor, codes: Tensor, values: Tensor | None = None
+    ) -> Tensor:
+        """What a data map records, (..., n_tasks): the probability of the true label, and the
+        confidence of regression tasks; see `true_log_probability`."""
+        return self._of_truth(lambda kind, *of: kind.confidence(*of), logits, codes, values)
 
     def expected_probability(self, logits: Tensor) -> Tensor:
         """What the probability of the true label is expected to be, by the net's own beliefs:
-        Σ_k p_k² of each task, of shape (..., n_tasks)."""
+        Σ_k p_k² of each task, of shape (..., n_tasks); NaN of regression tasks."""
         if self.only is not None:
             return self.only.expected_confidence(logits)
         return self._in_order(lambda b: b.kind.expected_confidence(b.of_tensor(logits)))
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Probabilities of shape (..., n_outputs): of the second class where a task is binary,
-        of each class where it is not."""
+        """Probabilities of shape (..., n_outputs): of the second class where a task is binary, of
+        each class where it has more; of regression tasks, the standardised predictions."""
         if self.only is not None:
             return self.only.probability(logits)
         of_kinds = [b.flat(b.kind.probability(b.of_tensor(logits))) for b in self._blocks]
@@ -205,10 +224,9 @@ class OutputLayout:
 
     def logits(self, probability: Tensor) -> Tensor:
         """Logits (..., n_outputs) that have these probabilities, those of `probability`."""
-        p = probability.clamp(*_INSIDE)
         if self.only is not None:
-            return self.only.logits(p)
-        of_kinds = [b.flat(b.kind.logits(b.of_tensor(p))) for b in self._blocks]
+            return self.only.logits(probability)
+        of_kinds = [b.flat(b.kind.logits(b.of_tensor(probability))) for b in self._blocks]
         return torch.cat(of_kinds, dim=-1)[..., self._output_order]
 
     # -- serving: arrays of probabilities ------------------------------------------------------
@@ -267,6 +285,12 @@ class OutputLayout:
         no meaning where a label is missing."""
         tasks = zip(self.kinds, codes.T, self.task_outputs, strict=True)
         return np.hstack([kind.events(of_task, k) for kind, of_task, k in tasks])
+
+    @property
+    def of_classes_alone(self) -> NDArray[np.bool_]:
+        """Which outputs are of tasks with classes, (n_outputs,)."""
+        has_classes = np.array([kind.has_classes for kind in self.kinds], dtype=bool)
+        return has_classes[self.task_of_output]
 
     @property
     def n_classes(self) -> list[int]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgroup.tasks._kind import Kind, shares_of_classes
+from skgroup.tasks._kind import INSIDE, Kind, shares_of_classes
 
 
 class Multiclass(Kind):
@@ -31,14 +31,14 @@ class Multiclass(Kind):
         total = np.nansum(counts, axis=1, keepdims=True)
         return np.divide(total, n_classes * counts, out=np.ones_like(counts), where=counts > 0)
 
-    def log_likelihood(self, logits: Tensor, codes: Tensor) -> Tensor:
-        code = codes[..., None].long()
+    def log_likelihood(self, logits: Tensor, truth: Tensor) -> Tensor:
+        code = truth[..., None].long()
         log_probability = F.log_softmax(logits, dim=-1)
         picked = torch.gather(log_probability, -1, code.clamp(min=0)).squeeze(-1)
         return picked.masked_fill(code.squeeze(-1) < 0, 0.0)
 
-    def confidence(self, logits: Tensor, codes: Tensor) -> Tensor:
-        return self.log_likelihood(logits, codes).exp()
+    def confidence(self, logits: Tensor, truth: Tensor) -> Tensor:
+        return self.log_likelihood(logits, truth).exp()
 
     def expected_confidence(self, logits: Tensor) -> Tensor:
         return (2 * F.log_softmax(logits, dim=-1)).exp().sum(-1)
@@ -47,7 +47,7 @@ class Multiclass(Kind):
         return F.log_softmax(logits, dim=-1).exp()
 
     def logits(self, probability: Tensor) -> Tensor:
-        return torch.log(probability)
+        return torch.log(probability.clamp(*INSIDE))
 
     def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
         code = np.maximum(codes, 0)[..., None]

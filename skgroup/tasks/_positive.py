@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.tasks._containers import column_to_array, is_missing
+from skgroup.tasks._layout import KINDS
+from skgroup.tasks._multiclass import MULTICLASS
 from skgroup.tasks._names import by_task_key, task_label
 from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN
 
@@ -19,6 +21,7 @@ def positive_codes(
     pos_label: Any = None,
     ordered: Sequence[Any] | None = None,
     constant: NDArray[np.intp] | None = None,
+    task_types: Sequence[str] | None = None,
 ) -> NDArray[np.intp]:
     """Which class of each task is the positive one: what F1, thresholds and weights speak of.
 
@@ -34,17 +37,20 @@ def positive_codes(
         Of an ordered categorical its categories in their order; None for others.
     constant : ndarray of shape (n_tasks,), default=None
         `TaskTable.constant`: tasks whose other class was not observed, and may be the positive one.
+    task_types : sequence of str, one a task, default=None
+        The kinds of the tasks: others than "binary" have no positive class.
 
     Returns
     -------
     positive : ndarray of shape (n_tasks,)
         Codes; `UNKNOWN` where nothing says which of two, or where it is not among the classes;
-        `NO_POSITIVE` where there are more.
+        `NO_POSITIVE` where there are more, or numbers.
 
     Raises
     ------
     ValueError
-        If `pos_label` names no task, or no class of the task (of any binary task).
+        If `pos_label` names no task, a regression task, or no class of the task (of any binary
+        task).
     """
     if not isinstance(pos_label, Mapping) and (np.ndim(pos_label) or hasattr(pos_label, "iloc")):
         raise ValueError(
@@ -59,6 +65,14 @@ def positive_codes(
     positive = np.full(len(classes), NO_POSITIVE, dtype=np.intp)
     used = False
     for t, of_task in enumerate(classes):
+        kind = None if task_types is None else KINDS[task_types[t]]
+        if kind is not None and not kind.has_classes:
+            if keys[t] in by_task:
+                raise ValueError(
+                    f"The 'pos_label' parameter must name tasks with classes. {task_label(names, t)} "
+                    "is a regression task."
+                )
+            continue
         given = by_task.get(keys[t]) if isinstance(pos_label, Mapping) else pos_label
         labels = of_task.tolist()
         there = given is not None and any(_same_label(given, label) for label in labels)
@@ -70,7 +84,7 @@ def positive_codes(
                 f"The 'pos_label' parameter must be a class of {task_label(names, t)}, one of "
                 f"{labels}. Got {given!r}."
             )
-        if len(labels) > 2:
+        if len(labels) > 2 or kind is MULTICLASS:
             continue
         used |= there or alone
         rank = None if ordered is None or ordered[t] is None else list(ordered[t])

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.tasks._kind import Kind
-from skgroup.tasks._layout import OutputLayout, kind_of
+from skgroup.tasks._layout import KINDS, OutputLayout
+from skgroup.tasks._regression import TargetScaling
 
 #: The code of a missing label.
 MISSING = -1
@@ -26,9 +27,11 @@ class TaskTable:
     Attributes
     ----------
     codes : ndarray of shape (n_samples, n_tasks)
-        Position of each label in the classes of its task; -1 where it is missing.
+        Position of each label in the classes of its task, 0 of a regression task; -1 where the
+        label is missing.
     classes : list of ndarray of shape (n_classes,), one a task
-        Sorted labels of each task, of their own dtype.
+        Sorted labels of each task, of their own dtype; of a regression task none, or the only
+        number that was observed.
     names : ndarray of shape (n_tasks,) of str, or None
         Column names, where `Y` was a DataFrame (or a Series).
     is_1d : bool
@@ -41,6 +44,11 @@ class TaskTable:
         nothing to learn; `MISSING` for all others.
     ordered : tuple, one a task
         The categories, in their order, of an ordered categorical; None for others.
+    task_types : tuple of str, one a task
+        The kind of each, by name.
+    values : ndarray of shape (n_samples, n_tasks), or None
+        The numbers of regression tasks, NaN where one is missing and for all other tasks. None
+        where all tasks have classes.
     """
 
     codes: NDArray[np.integer]
@@ -50,6 +58,12 @@ class TaskTable:
     positive: NDArray[np.intp]
     constant: NDArray[np.intp]
     ordered: tuple[Any, ...]
+    task_types: tuple[str, ...]
+    values: NDArray[np.float64] | None = None
+
+    def target_scaling(self, sample_weight: NDArray[np.float64] | None = None) -> TargetScaling:
+        """Means and standard deviations of the regression tasks."""
+        return TargetScaling.of(self.values, self.n_tasks, sample_weight)
 
     @property
     def learnable(self) -> NDArray[np.bool_]:
@@ -62,6 +76,11 @@ class TaskTable:
         two = np.array([len(c) for c in self.classes]) == 2
         unknown: NDArray[np.bool_] = two & self.learnable & (self.positive == UNKNOWN)
         return unknown
+
+    @property
+    def has_classes(self) -> NDArray[np.bool_]:
+        """Which tasks have classes, (n_tasks,); the others are regression tasks."""
+        return np.array([kind.has_classes for kind in self.kinds], dtype=bool)
 
     @property
     def scored_classes(self) -> list[NDArray[np.intp]]:
@@ -80,17 +99,12 @@ class TaskTable:
 
     @property
     def kinds(self) -> list[Kind]:
-        """The kind of each task: here alone it is decided."""
-        return [kind_of(len(c)) for c in self.classes]
-
-    @property
-    def task_types(self) -> tuple[str, ...]:
-        """The kind of each task, by name."""
-        return tuple(kind.name for kind in self.kinds)
+        """The kind of each task."""
+        return [KINDS[name] for name in self.task_types]
 
     @property
     def task_outputs(self) -> tuple[int, ...]:
-        """Logits a task: 1 for a binary task, k for one of k classes."""
+        """Outputs of a net a task: 1 for a binary or regression task, k for one of k classes."""
         tasks = zip(self.kinds, self.classes, strict=True)
         return tuple(kind.n_outputs(len(c)) for kind, c in tasks)
 
@@ -101,8 +115,14 @@ class TaskTable:
         classes = [self.classes[t] for t in index]
         positive, constant = self.positive[index], self.constant[index]
         ordered = tuple(self.ordered[t] for t in index)
-        return TaskTable(self.codes[:, index], classes, names, False, positive, constant, ordered)
+        types = tuple(self.task_types[t] for t in index)
+        values = None
+        if self.values is not None and any(not KINDS[name].has_classes for name in types):
+            values = self.values[:, index]
+        codes = self.codes[:, index]
+        return TaskTable(codes, classes, names, False, positive, constant, ordered, types, values)
 
     def take(self, samples: NDArray) -> TaskTable:
         """The table of some samples only; `samples` is an index or boolean array (n_samples,)."""
-        return replace(self, codes=self.codes[samples])
+        values = None if self.values is None else self.values[samples]
+        return replace(self, codes=self.codes[samples], values=values)

@@ -137,9 +137,12 @@ def prepare_validation(net: MultiTaskNet, valid: Any, rule: str) -> Any:
         learned = [
             c for c, k in zip(net.task_classes_, net.constant_codes_, strict=True) if k == MISSING
         ]
-        table = check_tasks(learned_columns(net, labels_of(valid)), classes=learned)
+        types = [net.task_types_[t] for t in net._learned]
+        table = check_tasks(
+            learned_columns(net, labels_of(valid)), classes=learned, task_types=types
+        )
         X = check_inputs(net, valid, reset=False, missing=net.scaling_ is not None)
-        valid = TrainingData(X, table).dataset()
+        valid = net.dataset_of(TrainingData(X, table))
     except Exception as error:  # whatever a Dataset of the user's may raise
         raise ValueError(
             f"{rule}, whose samples to validate on are not like those of X and Y: {error}"

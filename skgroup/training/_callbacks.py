@@ -227,9 +227,7 @@ def _try_scoring(net: Any, name: str, callback: Any, dataset: Any) -> None:
         y = None
         try:
             samples = BatchLoader(part)
-            codes = samples.base.target["codes"]
-            codes = codes if samples.index is None else codes[samples.index]
-            y = callback.target_extractor({"codes": codes})
+            y = callback.target_extractor(samples.all_targets())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 score = callback._scoring(net, part, y)

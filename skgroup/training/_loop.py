@@ -17,6 +17,7 @@ from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len
 from torch import Tensor
 
+from skgroup.tasks import TargetScaling
 from skgroup.training._device_net import DeviceNet
 from skgroup.training.classifier import decode
 from skgroup.training.data import BatchLoader, TaskDataset
@@ -172,9 +173,7 @@ def _test_data(
     if not use_caching and X is not None:
         samples = BatchLoader(X)
         if isinstance(samples.base, TaskDataset):
-            codes = samples.base.target["codes"]
-            codes = codes if samples.index is None else codes[samples.index]
-            y = callback.target_extractor({"codes": codes})
+            y = callback.target_extractor(samples.all_targets())
     return X, y, y_pred
 
 
@@ -199,18 +198,31 @@ def _raised_by_code(error: BaseException) -> bool:
 class BatchLabels:
     """Turns the target of a batch into labels, for skorch's scoring callbacks."""
 
-    def __init__(self, classes: list[NDArray], single: bool, constant: NDArray[np.intp]) -> None:
+    def __init__(
+        self,
+        classes: list[NDArray],
+        single: bool,
+        constant: NDArray[np.intp],
+        scaling: TargetScaling,
+    ) -> None:
         self.classes = classes
         self.single = single
         self.constant = constant
+        self.scaling = scaling
 
     def __call__(self, target: dict[str, Tensor]) -> NDArray:
         learned: NDArray = target["codes"].numpy(force=True)
         # Of tasks of a single class, batches hold nothing.
         codes = np.tile(self.constant, (len(learned), 1))
         codes[:, self.constant < 0] = learned
-        labels = decode(np.maximum(codes, 0), self.classes)
+        numbers = None
+        if "values" in target:
+            numbers = np.zeros(codes.shape)
+            numbers[:, self.constant < 0] = target["values"].numpy(force=True)
+            numbers = self.scaling.numbers(numbers)
+        labels = decode(np.maximum(codes, 0), self.classes, numbers)
         if (codes < 0).any():
-            labels = labels.astype(object)
-            labels[codes < 0] = None
+            missing = np.nan if labels.dtype.kind == "f" else None
+            labels = labels if labels.dtype.kind == "f" else labels.astype(object)
+            labels[codes < 0] = missing
         return labels[:, 0] if self.single else labels

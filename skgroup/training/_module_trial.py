@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def try_module(net: MultiTaskNet, data: TrainingData, fit_params: dict[str, Any]) -> None:
     """Run the module on two samples, so that a wrong output shows before training."""
-    batch = trial_batch(data.dataset(), data.largest)
+    batch = trial_batch(net.dataset_of(data), data.largest)
     net._set_training(False)
     name = type(net.module_).__name__
     try:

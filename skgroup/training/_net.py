@@ -1,4 +1,4 @@
-"""`MultiTaskNet`: one network for many tasks, as a skorch net and scikit-learn classifier."""
+"""`MultiTaskNet`: one network for many tasks, as a skorch net and scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
@@ -27,8 +28,10 @@ from skgroup._compat import (
 from skgroup._random import draw_seeds, local_seed
 from skgroup.nn import MLP, Dropout, TabM
 from skgroup.tasks import (
+    AUTO,
     MISSING,
     OutputLayout,
+    TargetScaling,
     by_task_key,
     join_outputs,
     positive_codes,
@@ -72,7 +75,7 @@ from skgroup.training._rehearsal import (
 )
 from skgroup.training._scaling import RobustScaling
 from skgroup.training._threads import threads_for
-from skgroup.training.classifier import TaskClassifierMixin
+from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.data import (
     BatchLoader,
     TaskDataset,
@@ -102,7 +105,7 @@ def _module_has(method: str) -> Any:
     return check
 
 
-class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
+class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     """One network for many tasks: a shared trunk and a head a task.
 
     A skorch net: the module is given as a class and its hyper-parameters by prefix
@@ -114,17 +117,21 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     A module of several members gives (batch, n_members, n_outputs): the loss is then the mean of
     theirs, and so are the probabilities.
 
-    The loss is Σ_t w_t · (mean over the observed samples of the batch of the binary cross-entropy
-    or the cross-entropy of task t). A missing label (NaN, None) counts nowhere.
+    The loss is Σ_t w_t · (mean over the observed samples of the batch of the binary cross-entropy,
+    the cross-entropy or, of a regression task, the squared error of task t). Numbers of regression
+    tasks are standardised for that, and predictions come back in their units. A missing label (NaN,
+    None) counts nowhere.
 
     Parameters
     ----------
     module : type of torch.nn.Module, or an instance, default=skgroup.nn.TabM
         An instance is copied at each `fit`, so that training starts from its weights.
     criterion : type of torch.nn.Module, default=MultiTaskLoss
-        Called with the logits and the target, a dict of the tensors "codes" (batch, n_tasks)
-        and, where sample weights were given, "weight" (batch,). Built with those of
-        `task_outputs`, `task_types`, `task_weight` and `class_weight` that its signature takes.
+        Called with the logits and the target, a dict of the tensors "codes" (batch, n_tasks),
+        "values" (batch, n_tasks), standardised, where there are regression tasks, and "weight"
+        (batch,) where sample weights were given. Built with those of `task_outputs`, `task_types`,
+        `task_weight` and `class_weight` that its signature takes. Another loss of regression
+        tasks: `criterion__regression_loss="huber"`, or "absolute_error".
     optimizer : type of torch.optim.Optimizer, default=torch.optim.AdamW
     lr : float, default=2e-3
         Learning rate.
@@ -135,6 +142,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         predictions.
     task_weight : array-like of shape (n_tasks,), default=None
         Weight of each task's loss; all one if None. A Series is matched by the names of the tasks.
+        Of tasks of different kinds too: a regression task of which nothing is known has loss 1
+        (in variances), a balanced binary one .69.
         Where the largest is not within 1e-4 and 1e4, ratios alone matter, as optimizers such as
         Adam learn nothing of losses near 0; so with a `class_weight` that is given.
     class_weight : {"balanced"}, dict or None, default="balanced"
@@ -147,6 +156,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         The positive class of binary tasks, of all or by task (column name, or position if `Y` has
         no names): what F1, thresholds and class weights speak of. None is the last of an ordered
         categorical, and 1 or True. `classes_` stays sorted.
+    task_types : str, sequence of str or dict, default="auto"
+        The kind of all tasks, of each, or by task (column name, or position if `Y` has no names;
+        the others are "auto"): "binary", "multiclass", "regression" or "auto". "auto" takes floats
+        that are not all whole numbers for a regression task, all else for classes.
     input_scaling : {"robust"} or None, default="robust"
         "robust" brings features to median 0 and quartiles 1 apart and clips them smoothly, by
         statistics of the training samples that are a part of the net; missing values (NaN) are
@@ -173,7 +186,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         Of skgroup's own; to be left as it is. A torch Dataset is given as `X`.
     predict_nonlinearity : callable, "auto" or None, default="auto"
         Turns the module's output (batch, n_outputs) into probabilities. "auto" is the sigmoid of
-        binary tasks and the softmax of others, None takes the output as it is.
+        binary tasks, the softmax of multiclass ones and nothing of regression tasks, None takes
+        the output as it is.
     callbacks, warm_start, compile, use_caching, torch_load_kwargs
         As in `skorch.NeuralNet`.
     **kwargs
@@ -184,15 +198,17 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     module_ : torch.nn.Module
         The trained network.
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
-        The labels of each task.
+        The labels of each task; None for a regression task.
     n_tasks_ : int
     constant_codes_ : ndarray of shape (n_tasks,)
         -1; of a task of which a single class was met, and so nothing is learned, the position of
-        that class in `classes_`.
+        that class in `classes_`; 0 of a regression task with a single number.
     task_types_ : tuple of str
-        The kind of each task: "binary" or "multiclass".
+        The kind of each task: "binary", "multiclass" or "regression".
     task_outputs_ : tuple of int
-        Logits of each task that is learned.
+        Outputs of each task that is learned.
+    target_scaling_ : TargetScaling
+        Mean and standard deviation of each regression task: `location` and `scale`, (n_tasks,).
     task_names_in_ : ndarray of shape (n_tasks,) of str
         Column names, where `Y` was a DataFrame.
     n_features_in_ : int
@@ -251,6 +267,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
     device: Any
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
     scaling_: RobustScaling | None = None
+    target_scaling_: TargetScaling
     # Class and task weights of the loss of a validation part that lacks labels of some task.
     valid_weight_: Any = None
 
@@ -266,6 +283,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         task_weight: Any = None,
         class_weight: Any = "balanced",
         pos_label: Any = None,
+        task_types: Any = AUTO,
         input_scaling: str | None = "robust",
         train_split: Any = None,
         device: Any = "auto",
@@ -286,6 +304,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         self.task_weight = task_weight
         self.class_weight = class_weight
         self.pos_label = pos_label
+        self.task_types = task_types
         self.input_scaling = input_scaling
         self.precision = precision
         self.random_state = random_state
@@ -341,8 +360,8 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, tensor, sparse matrix, dict or Dataset
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            Labels of each task: ints, bools or strings, NaN or None where missing. May be left
-            out where `X` is a Dataset that yields them.
+            Labels of each task: ints, bools, strings or the numbers of a regression task, NaN or
+            None where missing. May be left out where `X` is a Dataset that yields them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of samples in the loss and in `class_weight="balanced"`.
         **fit_params
@@ -467,6 +486,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             names=getattr(self, "task_names_in_", None) if self._goes_on(not reset) else None,
             pos_label=self.pos_label,
             constant=None if reset else self.constant_codes_,
+            task_types=self.task_types if reset else self.task_types_,
         )
         if not reset:
             data = replace(data, table=replace(data.table, positive=self.positive_codes_))
@@ -480,7 +500,12 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         self._validate_params()
         table = data.table
         positive = positive_codes(
-            table.classes, table.names, self.pos_label, table.ordered, table.constant
+            table.classes,
+            table.names,
+            self.pos_label,
+            table.ordered,
+            table.constant,
+            table.task_types,
         )
         table = replace(table, positive=positive)
         weight = data.sample_weight if weighted else None
@@ -507,6 +532,11 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         if isinstance(self.pos_label, Mapping):
             given = by_task_key(self.pos_label, task_names)
             self.pos_label = {keys[t]: value for t, value in given.items() if t in keys}
+        if isinstance(self.task_types, Mapping):
+            given = by_task_key(self.task_types, task_names)
+            self.task_types = {keys[t]: value for t, value in given.items() if t in keys}
+        elif not isinstance(self.task_types, str):
+            self.task_types = [self.task_types[t] for t in tasks]
         by_task = isinstance(self.class_weight, Mapping) and any(
             isinstance(of_task, Mapping) for of_task in self.class_weight.values()
         )
@@ -518,7 +548,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         self, data: TrainingData, *, extra_callbacks: Iterable[Callback] = (), **fit_params: Any
     ) -> None:
         """Train a prepared net. An interrupt passes through."""
-        dataset = data.dataset()
+        dataset = self.dataset_of(data)
         with (
             local_seed(self.seed_ + 1 + len(self.history_)),
             threads_for(self.module_, self.batch_size_, self.learned_.get("input_shape")),
@@ -562,6 +592,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self._learn_tasks(data.all_tasks)
             self.selected_ = data.selected
             if not self._goes_on(resume):
+                self.target_scaling_ = data.all_tasks.target_scaling(data.sample_weight)
                 self.scaling_ = data.scaling() if self.input_scaling == "robust" else None
             self.learned_ = self._learned_arguments(data.X)
             if self._goes_on(resume):
@@ -588,6 +619,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             self._rehearse(data, fit_params)
         _cut_graphs(self.module_)  # of the trial
 
+    def dataset_of(self, data: TrainingData) -> TaskDataset:
+        """What batches are made of; numbers are standardised as in the first `fit`."""
+        return data.dataset(self.target_scaling_.select(self._learned))
+
     def _goes_on(self, resume: bool) -> bool:
         """Whether training goes on with the module of an earlier fit."""
         return resume or (self.warm_start and self.initialized_)
@@ -605,7 +640,7 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
 
     def _rehearse(self, data: TrainingData, fit_params: dict[str, Any]) -> None:
         """Try what a step, the batches and the callbacks will do."""
-        dataset = data.dataset()
+        dataset = self.dataset_of(data)
         self._set_training(False)
         with local_seed(self.seed_), self._device_resolved():
             try_step(self, dataset, trial_batch(dataset, data.largest), **fit_params)
@@ -726,7 +761,10 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
             extractor = getattr(callback, "target_extractor", None)
             if extractor is to_numpy or isinstance(extractor, BatchLabels):
                 callback.target_extractor = BatchLabels(
-                    self.task_classes_, self.single_output_, self.constant_codes_
+                    self.task_classes_,
+                    self.single_output_,
+                    self.constant_codes_,
+                    self.target_scaling_,
                 )
         check_monitors(self)
         return self
@@ -848,6 +886,20 @@ class MultiTaskNet(TaskClassifierMixin, TrainingLoop):
         self.check_is_fitted()
         names = getattr(self, "task_names_in_", None)
         return self.module_.expert_names(None if names is None else list(names[self._learned]))
+
+    def __sklearn_tags__(self) -> Any:
+        """A classifier, a regressor if `task_types` says so for all tasks, neither for a mix."""
+        tags = super().__sklearn_tags__()
+        given = self.task_types
+        if isinstance(given, Mapping) or not isinstance(given, str):
+            of_tasks = list(given.values() if isinstance(given, Mapping) else given)
+            given = of_tasks[0] if len(set(of_tasks)) == 1 and of_tasks[0] != "regression" else None
+        if given == "regression":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        elif given is not None:
+            tags.estimator_type = "classifier"
+            tags.classifier_tags = ClassifierTags(multi_label=True)
+        return tags
 
     # -- predicting ----------------------------------------------------------------------------
 

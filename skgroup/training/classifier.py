@@ -1,4 +1,4 @@
-"""What every classifier of a task table shares: classes in, labels and probabilities out."""
+"""What every estimator of a task table shares: labels in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 
-from skgroup.metrics import multitask_f1_score
+from skgroup._estimators import there_if
+from skgroup.metrics import multitask_f1_score, multitask_r2_score
 from skgroup.tasks import (
     BINARY,
+    CLASSES,
     MISSING,
     NO_POSITIVE,
     UNKNOWN,
+    REGRESSION,
     OutputLayout,
+    TargetScaling,
     TaskTable,
     by_task_key,
     check_tasks,
+    task_label,
 )
 from skgroup.training.task_estimator import TaskEstimatorMixin
 
-__all__ = ["TaskClassifierMixin", "decode"]
+__all__ = ["TaskClassifierMixin", "TaskPredictorMixin", "TaskRegressorMixin", "decode"]
 
 
 class _TaskClasses(list):
@@ -34,16 +39,31 @@ class _TaskClasses(list):
         return (len(self),)
 
 
-class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
-    """Predictions in the labels of `Y`, from probabilities in one flat array.
+def _need_classes(estimator: Any) -> None:
+    """Refuse where no task has classes, as far as that is known."""
+    types = getattr(estimator, "task_types_", None)
+    if types is None:
+        given = getattr(estimator, "task_types", None)
+        types = [given] if isinstance(given, str) else []
+    if len(types) and all(of_task == REGRESSION.name for of_task in types):
+        names = getattr(estimator, "task_names_in_", None)
+        raise AttributeError(
+            f"{type(estimator).__name__} has no 'predict_proba': {task_label(names, 0)}, as all "
+            "others, is a regression task."
+        )
+
+
+class TaskPredictorMixin(TaskEstimatorMixin):
+    """Predictions in the labels of `Y`, from what nets give in one flat array.
 
     A subclass calls `_learn_tasks` in `fit` and implements `_flat_proba(X)`, of shape
     (n_samples, n_outputs): the probability of the second class where a task is binary, of each
-    class where it is not, task after task. Tasks of a single class have no part in it, nor in
-    `task_outputs_`.
+    class where it has more, and of a regression task the prediction in standard deviations from
+    the mean, task after task. Tasks of a single class have no part in it, nor in `task_outputs_`.
     """
 
     takes_training_data = False
+    target_scaling_: TargetScaling
 
     def _learn_tasks(self, table: TaskTable) -> None:
         self.task_classes_: list[NDArray] = table.classes
@@ -66,11 +86,16 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
 
     @property
     def classes_(self) -> Any:
-        """Labels: ndarray of shape (n_classes,) if `y` was 1-D, else a list of one a task."""
+        """Labels: ndarray of shape (n_classes,) if `y` was 1-D, else a list of one a task, None
+        of a regression task."""
+        _need_classes(self)
         try:
             if self.single_output_:
                 return self.task_classes_[0]
-            return _TaskClasses(self.task_classes_)
+            return _TaskClasses(
+                None if name == REGRESSION.name else of_task
+                for of_task, name in zip(self.task_classes_, self.task_types_, strict=True)
+            )
         except AttributeError:
             raise AttributeError(
                 f"'{type(self).__name__}' object has no attribute 'classes_' before fit"
@@ -79,6 +104,7 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         raise NotImplementedError
 
+    @there_if(_need_classes)
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes.
 
@@ -89,38 +115,47 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, n_tasks), list of ndarray, or ndarray
+        proba : ndarray of shape (n_samples, n_tasks), list or dict of ndarray, or ndarray
             Probability of the second class, if every task is binary; else a list of
-            (n_samples, n_classes) a task; (n_samples, n_classes) if `y` was 1-D in `fit`. A task of
-            which `fit` has met a single class counts as binary; if that class is none of 0, 1,
+            (n_samples, n_classes) a task; (n_samples, n_classes) if `y` was 1-D in `fit`. Where
+            some tasks are regression tasks, a dict of (n_samples, n_classes) of the others, by
+            name (position, if `Y` had no names). A task of which `fit` has met a single class counts as binary; if that class is none of 0, 1,
             False and True, it has no second class, whose probability is 0.
 
         Raises
         ------
         NotFittedError
             If called before `fit`.
+        AttributeError
+            If all tasks are regression tasks.
         ValueError
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
         learned, layout = self._learned, self._layout
-        if layout.only is not None and not self.single_output_:
+        numbers = [name == REGRESSION.name for name in self.task_types_]
+        if layout.only is not None and not self.single_output_ and not any(numbers):
             if len(learned) == self.n_tasks_:
                 return proba
             table = np.tile(self.constant_codes_.astype(proba.dtype), (len(proba), 1))
             table[:, learned] = proba
             return table
         of_tasks = [
-            np.tile(np.eye(len(c), dtype=proba.dtype)[k], (len(proba), 1))
+            np.tile(np.eye(max(1, len(c)), dtype=proba.dtype)[max(0, k)], (len(proba), 1))
             for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
         ]
         for t, of_classes in zip(learned, layout.of_classes(proba), strict=True):
             of_tasks[t] = of_classes
+        if any(numbers):
+            names = getattr(self, "task_names_in_", range(self.n_tasks_))
+            there = zip(names, of_tasks, numbers, strict=True)
+            return {name: of_task for name, of_task, is_number in there if not is_number}
         return of_tasks[0] if self.single_output_ else of_tasks
 
     def predict(self, X: Any) -> NDArray:
         """The most probable class of every task (the positive class of a binary task where its
-        probability is above the task's threshold, if the estimator has thresholds of its own).
+        probability is above the task's threshold, if the estimator has thresholds of its own), or
+        the number of a regression task.
 
         Parameters
         ----------
@@ -130,7 +165,8 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
         Returns
         -------
         labels : ndarray of shape (n_samples, n_tasks), or (n_samples,) if `y` was 1-D
-            In the labels of `Y`.
+            In the labels of `Y`; float64 where some tasks are regression tasks, or objects where
+            others have strings.
 
         Raises
         ------
@@ -145,8 +181,18 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
         first_is_positive = self.positive_codes_[learned] == 0
         codes = np.tile(self.constant_codes_, (len(proba), 1))
         codes[:, learned] = self._layout.decide(proba, threshold, first_is_positive)
-        labels = decode(codes, self.task_classes_)
+        numbers = self._numbers(proba) if REGRESSION.name in self.task_types_ else None
+        labels = decode(codes, self.task_classes_, numbers)
         return labels[:, 0] if self.single_output_ else labels
+
+    def _numbers(self, proba: NDArray) -> NDArray[np.float64]:
+        """Predictions (n_samples, n_tasks) of regression tasks in their units, NaN of others."""
+        layout, learned = self._layout, self._learned
+        numbers = np.full((len(proba), self.n_tasks_), np.nan)
+        columns = layout.starts[layout.tasks_of(REGRESSION)]
+        tasks = learned[layout.tasks_of(REGRESSION)]
+        numbers[:, tasks] = self.target_scaling_.select(tasks).numbers(proba[:, columns])
+        return numbers
 
     def _pos_label_of(self, task: int) -> Any:
         """The positive class that the parameters give to a task, None if they do not."""
@@ -159,10 +205,10 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
         return by_task_key(given, names).get(task if names is None else names[task])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Macro F1: the mean over tasks of F1 (see `skgroup.metrics.multitask_f1_score`).
+        """The mean over tasks of F1, or of R² where a task is a regression task.
 
-        A task whose F1 is not defined on these samples is left out, with an
-        UndefinedMetricWarning.
+        See `skgroup.metrics.multitask_f1_score` and `multitask_r2_score`. A task whose score is not
+        defined on these samples is left out, with an UndefinedMetricWarning.
 
         Parameters
         ----------
@@ -186,20 +232,39 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
             task is the positive one (`pos_label`).
         """
         predicted = self.predict(X)
+        table = self._table_to_score(y)
+        scores = []
+        for of_kind, score in (
+            (table.has_classes, multitask_f1_score),
+            (~table.has_classes, multitask_r2_score),
+        ):
+            if of_kind.any():
+                part = table if of_kind.all() else table.select(of_kind)
+                given = predicted if of_kind.all() else predicted[:, of_kind]
+                mean = float(score(part, given, sample_weight=sample_weight))
+                scores.append((int(of_kind.sum()), mean))
+        if len(scores) == 1:
+            return scores[0][1]
+        return float(np.average([mean for _, mean in scores], weights=[n for n, _ in scores]))
+
+    def _table_to_score(self, y: Any) -> TaskTable:
+        """True labels, with classes that `fit` has not met."""
         # A label that fit has not met may make a task one of more classes, or be the positive class
         # of one that had a single class: of that one, the class that was met alone is known.
         met = [
             c if k == MISSING else c[[k]]
             for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
         ]
+        numbers = [name == REGRESSION.name for name in self.task_types_]
         table = check_tasks(
             y,
             classes=met,
             names=getattr(self, "task_names_in_", None),
             add_classes=True,
+            task_types=[REGRESSION.name if n else CLASSES for n in numbers],
         )
         positive = self.positive_codes_.copy()
-        for t in np.flatnonzero(self.constant_codes_ != MISSING):
+        for t in np.flatnonzero((self.constant_codes_ != MISSING) & ~np.array(numbers)):
             labels = table.classes[t].tolist()
             given = self._pos_label_of(int(t))
             if given not in labels and positive[t] != UNKNOWN:
@@ -208,8 +273,13 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
             positive[t] = labels.index(given) if given in labels else otherwise
         binary = [kind is BINARY for kind in table.kinds]
         positive = np.where(binary, positive, NO_POSITIVE)
-        table = replace(table, positive=positive, constant=np.full(len(met), MISSING))
-        return float(multitask_f1_score(table, predicted, sample_weight=sample_weight))
+        return replace(table, positive=positive, constant=np.full(len(met), MISSING))
+
+
+class TaskClassifierMixin(ClassifierMixin, TaskPredictorMixin):
+    """An estimator of tasks that all have classes."""
+
+    score = TaskPredictorMixin.score
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -217,13 +287,31 @@ class TaskClassifierMixin(ClassifierMixin, TaskEstimatorMixin):
         return tags
 
 
-def decode(codes: NDArray[np.intp], classes: list[NDArray]) -> NDArray:
-    """Labels of class codes (n_samples, n_tasks), in a type that holds every task's labels."""
-    kinds = {c.dtype.kind for c in classes}
+class TaskRegressorMixin(RegressorMixin, TaskPredictorMixin):
+    """An estimator of regression tasks alone."""
+
+    score = TaskPredictorMixin.score
+
+
+def decode(
+    codes: NDArray[np.intp], classes: list[NDArray], numbers: NDArray[np.float64] | None = None
+) -> NDArray:
+    """Labels of class codes (n_samples, n_tasks), in a type that holds every task's labels.
+
+    `numbers` (n_samples, n_tasks) holds those of regression tasks, which have no classes; then the
+    type is float64, or object where there are strings.
+    """
+    kinds = {c.dtype.kind for c in classes if len(c)}
     one_kind = len(kinds) == 1 or kinds <= set("iuf")
     dtype = np.result_type(*{c.dtype for c in classes}) if one_kind else np.dtype(object)
-    width = max(len(c) for c in classes)
-    lookup = np.empty((len(classes), width), dtype=dtype)
+    if numbers is not None:
+        dtype = np.dtype(np.float64 if kinds <= set("biuf") else object)
+    width = max(1, *(len(c) for c in classes))
+    lookup = np.zeros((len(classes), width), dtype=dtype)
     for t, of_task in enumerate(classes):
         lookup[t, : len(of_task)] = of_task
-    return lookup[np.arange(len(classes)), codes]
+    labels: NDArray = lookup[np.arange(len(classes)), codes]
+    if numbers is not None:
+        continuous = np.array([len(c) == 0 for c in classes])
+        labels[:, continuous] = numbers[:, continuous]
+    return labels

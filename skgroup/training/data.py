@@ -506,6 +506,13 @@ class BatchLoader:
             return nullcontext()
         return local_seed(int(torch.randint(2**31 - 1, (), generator=self.generator)))
 
+    def all_targets(self) -> dict[str, Tensor]:
+        """The targets of all samples, in the stored order."""
+        targets: dict[str, Tensor] = self.base.target
+        if self.index is None:
+            return targets
+        return {key: value[self.index] for key, value in targets.items()}
+
     def order(self) -> Tensor | None:
         """The order of one pass over the samples; None where it is the stored one."""
         if not self.shuffle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -22,10 +22,11 @@ class DataMapRecorder(Callback):
 
     For each task and sample, μ_e = (1/e) Σ_{i≤e} p_i and σ_e = sqrt((1/e) Σ_{i≤e} (p_i − μ_e)²),
     p_i being the probability of the true label that the training step of epoch i computed, in
-    train mode and before its update (Swayamdipta et al. 2020, "Dataset Cartography", eq. 1-2).
+    train mode and before its update (Swayamdipta et al. 2020, "Dataset Cartography", eq. 1-2). Of
+    a regression task, p_i is exp(−|error| in standard deviations of the task).
 
     Where a label is missing, the probability that the net expects of it stands in: Σ_k p_k² over
-    the classes of the task. A sample that was not trained on so far has μ = σ = 0 for every task.
+    the classes of the task, and of a regression task the mean over its samples of the epoch. A sample that was not trained on so far has μ = σ = 0 for every task.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ class DataMapRecorder(Callback):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         device = next(net.module_.parameters()).device
-        self.begin(net._layout.to(device), X.target["codes"].to(device))
+        values = X.target.get("values")
+        values = None if values is None else values.to(device)
+        self.begin(net._layout.to(device), X.target["codes"].to(device), values)
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
@@ -62,11 +65,12 @@ class DataMapRecorder(Callback):
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         self.end()
 
-    def begin(self, layout: OutputLayout, codes: Tensor) -> None:
-        """Start a recording of the tasks whose labels are `codes`, (n_samples, n_tasks)."""
+    def begin(self, layout: OutputLayout, codes: Tensor, values: Tensor | None = None) -> None:
+        """Start a recording of the tasks whose labels are `codes`, (n_samples, n_tasks), and of
+        whose regression tasks the standardised numbers are `values`."""
         device = codes.device
         self.layout_ = layout
-        self.codes_ = codes
+        self.codes_, self.values_ = codes, values
         self.missing_ = bool((codes < 0).any())
         n_samples = len(codes)
         self.logits_ = torch.zeros(n_samples, self.layout_.n_outputs, device=device)
@@ -96,13 +100,15 @@ class DataMapRecorder(Callback):
         share: Any = 1 / self.epoch_
         if not regular:
             share = (self.visited_ / self.visits_.clamp(min=1))[:, None]
-        n_rows = max(1, _CHUNK // self.logits_.shape[1])
-        for start in range(0, len(self.logits_), n_rows):
-            rows = slice(start, start + n_rows)
+        expected = self._mean_confidence() if self.missing_ and self.values_ is not None else None
+        for rows in self._chunks():
             logits, codes = self.logits_[rows], self.codes_[rows]
-            p = self.layout_.true_probability(logits, codes)
+            p = self._confidence(rows)
             if self.missing_:
-                p = torch.where(codes < 0, self.layout_.expected_probability(logits), p)
+                stands_in = self.layout_.expected_probability(logits)
+                if expected is not None:
+                    stands_in = torch.where(stands_in.isnan(), expected, stands_in)
+                p = torch.where(codes < 0, stands_in, p)
             # Welford's update: sums of squares would cancel.
             delta = p.sub_(self.mean_[rows])
             if regular:
@@ -115,6 +121,24 @@ class DataMapRecorder(Callback):
         self.visited_.zero_()
         if self.epoch_ in self.snapshot_epochs:
             self._hand_out()
+
+    def _chunks(self) -> Iterator[slice]:
+        n_rows = max(1, _CHUNK // self.logits_.shape[1])
+        for start in range(0, len(self.logits_), n_rows):
+            yield slice(start, start + n_rows)
+
+    def _confidence(self, rows: slice) -> Tensor:
+        values = None if self.values_ is None else self.values_[rows]
+        return self.layout_.true_probability(self.logits_[rows], self.codes_[rows], values)
+
+    def _mean_confidence(self) -> Tensor:
+        """Mean over the observed samples of the epoch, (n_tasks,)."""
+        total, count = torch.zeros(2, self.codes_.shape[1], device=self.codes_.device)
+        for rows in self._chunks():
+            counted = (self.codes_[rows] >= 0) & self.visited_[rows, None]
+            total += (self._confidence(rows) * counted).sum(0)
+            count += counted.sum(0)
+        return total / count.clamp(min=1)
 
     def end(self) -> None:
         """Hand out what training that ended early has left."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skgroup.tasks import OutputLayout, TaskTable, by_task_key, task_label
+from skgroup.tasks import KINDS, OutputLayout, Regression, TaskTable, by_task_key, task_label
 
 __all__ = [
     "MultiTaskLoss",
@@ -23,12 +23,13 @@ __all__ = [
 
 
 class MultiTaskLoss(nn.Module):
-    """Weighted sum over tasks of the mean cross-entropy over the observed samples of a batch.
+    """Weighted sum over tasks of the mean loss over the observed samples of a batch.
 
     loss = Σ_t w_t · Σ_b s_b c_bt ℓ_bt / Σ_b s_b, sums over the samples b of the batch whose label
-    of task t is observed; ℓ is the binary cross-entropy with logits of a binary task and the
-    cross-entropy of a multiclass one, w_t the task weight, c_bt the class weight of the sample's
-    label, s_b the sample weight. A task without any label in the batch adds nothing.
+    of task t is observed; ℓ is the binary cross-entropy with logits of a binary task, the
+    cross-entropy of a multiclass one and the squared error of a regression one, in standard
+    deviations; w_t the task weight, c_bt the class weight of the sample's label, s_b the sample
+    weight. A task without any label in the batch adds nothing.
 
     Parameters
     ----------
@@ -42,6 +43,9 @@ class MultiTaskLoss(nn.Module):
         Whether no label is missing, so that none need be looked for.
     task_types : sequence of str, one a task, default=None
         The kinds of the tasks, see `OutputLayout`.
+    regression_loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        Of regression tasks; "huber" is half of the squared error up to one standard deviation of
+        the task, and linear beyond.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class MultiTaskLoss(nn.Module):
         class_weight: Any = None,
         complete: bool = False,
         task_types: Sequence[str] | None = None,
+        regression_loss: str = "squared_error",
     ) -> None:
         super().__init__()
-        self.layout = OutputLayout(task_outputs, task_types)
+        kinds = {**KINDS, "regression": Regression(regression_loss)}
+        self.layout = OutputLayout(task_outputs, task_types, kinds=kinds)
         self.complete = complete
         width = max(self.layout.n_classes, default=2)
         weight = torch.ones(self.layout.n_tasks, width)
@@ -76,8 +82,9 @@ class MultiTaskLoss(nn.Module):
         ----------
         logits : Tensor of shape (batch, n_outputs)
         target : dict of Tensor
-            "codes" (batch, n_tasks): class of each label, -1 where it is missing; "weight"
-            (batch,), optional: sample weights.
+            "codes" (batch, n_tasks): class of each label, -1 where it is missing; "values"
+            (batch, n_tasks), where there are regression tasks: their standardised numbers;
+            "weight" (batch,), optional: sample weights.
 
         Returns
         -------
@@ -119,11 +126,16 @@ class MultiTaskLoss(nn.Module):
             of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
         if counted is not None:
             of_label = of_label * counted
-        loss = self.of_labels(logits, codes, of_label, layout)
+        loss = self.of_labels(logits, codes, of_label, layout, target.get("values"))
         return loss / codes.shape[-2] if counted is None else loss
 
     def of_labels(
-        self, logits: Tensor, codes: Tensor, weight: Tensor, layout: OutputLayout
+        self,
+        logits: Tensor,
+        codes: Tensor,
+        weight: Tensor,
+        layout: OutputLayout,
+        values: Tensor | None = None,
     ) -> Tensor:
         """The weighted sum of the losses of single labels, (...,): what another loss, as the focal
         one, changes.
@@ -136,8 +148,10 @@ class MultiTaskLoss(nn.Module):
             0 where a label is missing.
         layout : OutputLayout
             Its `true_log_probability` is log p of the true labels.
+        values : Tensor of shape (..., batch, n_tasks), or None
+            Standardised numbers of regression tasks, where there are any.
         """
-        return layout.loss(logits, codes, weight)
+        return layout.loss(logits, codes, weight, values)
 
 
 def has_parts_a_task(criterion: Any) -> bool:
@@ -214,7 +228,7 @@ def class_weight_table(
     """
     if class_weight is None:
         return None
-    width = max(len(c) for c in table.classes)
+    width = max(1, *(len(c) for c in table.classes))
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(_CLASS_WEIGHT_RULE.format(class_weight))
@@ -227,7 +241,7 @@ def class_weight_table(
         known: set[Any] = set()
         for t, classes in enumerate(table.classes):
             known |= _fill(weights[t], classes, class_weight)
-        if table.learnable.all():  # else it may be a class that was not observed
+        if table.has_classes.any() and table.learnable.all():  # else it may be an unobserved class
             _refuse_unknown(class_weight, known, "class of any task")
         return weights
     names = range(table.n_tasks) if table.names is None else table.names
@@ -238,6 +252,11 @@ def class_weight_table(
         t = index[task]
         if not isinstance(of_task, Mapping):
             raise ValueError(_CLASS_WEIGHT_RULE.format(class_weight))
+        if not table.kinds[t].has_classes:
+            raise ValueError(
+                "The 'class_weight' parameter must name tasks with classes. "
+                f"{task_label(table.names, t)} is a regression task: 'task_weight' weighs it."
+            )
         known = _fill(weights[t], table.classes[t], of_task)
         if table.learnable[t]:
             _refuse_unknown(of_task, known, f"class of {task_label(table.names, t)}")

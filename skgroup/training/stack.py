@@ -193,8 +193,10 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "the modules differ"
     layouts = [net._layout for net in nets]
     outputs = {layout.task_outputs for layout in layouts}
-    if len(outputs) > 1 and any(layout.only is None for layout in layouts):
-        return "multiclass tasks differ between the nets"
+    kinds_of = {(layout.task_outputs, layout.task_types) for layout in layouts}
+    alike = layouts[0].only is not None and all(lay.only is layouts[0].only for lay in layouts)
+    if len(kinds_of) > 1 and not alike:
+        return "multiclass tasks, or the kinds of tasks, differ between the nets"
     if len(outputs) > 1 and sum(isinstance(part, TaskHeads) for part in modules[0].modules()) != 1:
         return "the heads are not one skgroup.nn.LinearHeads"
     if any(not p.requires_grad for p in modules[0].parameters()):
@@ -285,7 +287,7 @@ def train_stacked(
         Hear of the end of each epoch of each net.
     """
     first = nets[0]
-    datasets = [d.dataset() for d in data]
+    datasets = [net.dataset_of(d) for net, d in zip(nets, data, strict=True)]
     device = next(first.module_.parameters()).device
     stack.base.train()
     args, kwargs = first.get_params_for_optimizer("optimizer", stack.params.items())
@@ -445,7 +447,7 @@ class _StackedTasks:
     def __init__(self, nets: Sequence[MultiTaskNet], datasets: Sequence[Any], device: Any) -> None:
         self.n_tasks = [len(net.task_outputs_) for net in nets]
         widest = max(nets, key=lambda net: len(net.task_outputs_))
-        self.layout = widest._layout.to(device)
+        self.layout = widest.criterion_.layout.to(device)
         layouts = [net._layout for net in nets]
         self.of_all = OutputLayout(
             [k for layout in layouts for k in layout.task_outputs],
@@ -462,6 +464,11 @@ class _StackedTasks:
         same = all(c is codes[0] for c in codes)
         self.codes = codes[0][None] if same else _pad_tasks(codes)
         self.codes = self.codes.to(device)
+        self.values: Tensor | None = None
+        if any("values" in d.target for d in datasets):
+            # Nets of the same tasks, or of regression tasks alone: those of all have numbers.
+            values = [d.target["values"] for d in datasets]
+            self.values = (values[0][None] if same else _pad_tasks(values)).to(device)
         self.net = torch.arange(len(nets), device=device)[:, None]
         self.complete = all(net.criterion_.complete for net in nets)
         weight = datasets[0].target.get("weight")
@@ -470,22 +477,30 @@ class _StackedTasks:
     def batch(self, index: Tensor) -> dict[str, Tensor]:
         """Targets (n_nets, batch, n_tasks) of the samples (batch,) or (n_nets, batch)."""
         index = index.to(self.codes.device)
-        if len(self.codes) == 1:
-            codes = take(self.codes[0], index)
-            codes = codes.expand(len(self.net), *codes.shape) if index.dim() == 1 else codes
-        elif index.dim() == 1:
-            codes = self.codes.index_select(1, index)
-        else:
-            codes = self.codes[self.net, index]
-        target = {"codes": codes}
+        target = {"codes": self._of_nets(self.codes, index)}
+        if self.values is not None:
+            target["values"] = self._of_nets(self.values, index)
         if self.sample_weight is not None:
-            target["weight"] = self.sample_weight[index].expand(codes.shape[:-1])
+            target["weight"] = self.sample_weight[index].expand(target["codes"].shape[:-1])
         return target
 
-    def side_by_side(self) -> tuple[OutputLayout, Tensor]:
-        """Layout and labels (n_samples, tasks of all nets) of the tasks of all nets."""
-        codes = [self.codes[min(j, len(self.codes) - 1), :, :n] for j, n in enumerate(self.n_tasks)]
-        return self.of_all, torch.cat(codes, dim=1)
+    def _of_nets(self, labels: Tensor, index: Tensor) -> Tensor:
+        """Rows of the labels of each net."""
+        if len(labels) == 1:
+            rows = take(labels[0], index)
+            return rows.expand(len(self.net), *rows.shape) if index.dim() == 1 else rows
+        return labels.index_select(1, index) if index.dim() == 1 else labels[self.net, index]
+
+    def side_by_side(self) -> tuple[OutputLayout, Tensor, Tensor | None]:
+        """Layout, codes and numbers (n_samples, tasks of all nets) of the tasks of all nets."""
+
+        def together(labels: Tensor) -> Tensor:
+            last = len(labels) - 1
+            of_nets = [labels[min(j, last), :, :n] for j, n in enumerate(self.n_tasks)]
+            return torch.cat(of_nets, dim=1)
+
+        values = None if self.values is None else together(self.values)
+        return self.of_all, together(self.codes), values
 
     def logits_side_by_side(self, logits: Tensor) -> Tensor:
         if logits.dim() == 4:  # of members, whose mean probability counts

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from skgroup._compat import _check_sample_weight
-from skgroup.tasks import MISSING, TaskTable, check_tasks, task_label
+from skgroup.tasks import MISSING, TargetScaling, TaskTable, check_tasks, task_label
 from skgroup.training._scaling import RobustScaling, robust_scaling
 from skgroup.training.data import (
     TaskDataset,
@@ -83,7 +83,7 @@ class TrainingData:
         table = self.table.select(tasks)
         class_weight = self.class_weight
         if class_weight is not None:
-            class_weight = class_weight[tasks][:, : max(len(c) for c in table.classes)]
+            class_weight = class_weight[tasks][:, : max(1, *(len(c) for c in table.classes))]
         return replace(
             self, table=table, class_weight=class_weight, selected=self.tasks[tasks], whole=None
         )
@@ -110,12 +110,16 @@ class TrainingData:
         )
         return taken if self.whole is None else taken.learnable()
 
-    def dataset(self) -> TaskDataset:
-        """Inputs and targets as the batches take them."""
+    def dataset(self, scaling: TargetScaling | None = None) -> TaskDataset:
+        """Inputs and targets as the batches take them; numbers of regression tasks standardised,
+        by these means and standard deviations where they are known."""
         target = {
             "codes": torch.from_numpy(self.table.codes),
             "index": torch.arange(len(self.table.codes)),
         }
+        if self.table.values is not None:
+            scaling = scaling or self.table.target_scaling(self.sample_weight)
+            target["values"] = torch.from_numpy(scaling.standardised(self.table.values))
         if self.sample_weight is not None:
             # Ratios alone matter; of a size far from 1, float32 would leave nothing of them.
             weight = self.sample_weight
