@@ -68,7 +68,7 @@ class there_if:
 
     def __call__(self, method: Callable[..., Any]) -> Any:
         self.method = method
-        functools.update_wrapper(self, method)  # type: ignore[arg-type]
+        functools.update_wrapper(self, method)
         return self
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:

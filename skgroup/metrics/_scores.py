@@ -41,8 +41,9 @@ def multitask_f1_score(
 
     A binary task counts with the F1 of its positive class, a multiclass task with the unweighted
     mean of the F1 of those of its classes that are met in truth or prediction; regression tasks
-    do not count. Where a label is missing, its prediction does not count. With binary tasks of 0 and 1 and no missing label this
-    is scikit-learn's `f1_score(..., average="macro")` of a multilabel indicator.
+    do not count. Where a label is missing, its prediction does not count. With binary tasks of 0
+    and 1 and no missing label this is scikit-learn's `f1_score(..., average="macro")` of a
+    multilabel indicator.
 
     Parameters
     ----------

@@ -122,7 +122,7 @@ def check_tasks(
         codes = codes.astype(np.int8 if width <= np.iinfo(np.int8).max else np.int64)
         if any(numbers):
             values = np.full(codes.shape, np.nan)
-            for t in np.flatnonzero(numbers):
+            for t in np.flatnonzero(numbers).tolist():
                 values[:, t] = to_numbers(columns[t], codes[:, t] == MISSING, labels[t])
                 known[t] = np.unique(values[codes[:, t] != MISSING, t])[:2]
                 if classes is not None:

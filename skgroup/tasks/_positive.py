@@ -69,8 +69,8 @@ def positive_codes(
         if kind is not None and not kind.has_classes:
             if keys[t] in by_task:
                 raise ValueError(
-                    f"The 'pos_label' parameter must name tasks with classes. {task_label(names, t)} "
-                    "is a regression task."
+                    "The 'pos_label' parameter must name tasks with classes. "
+                    f"{task_label(names, t)} is a regression task."
                 )
             continue
         given = by_task.get(keys[t]) if isinstance(pos_label, Mapping) else pos_label

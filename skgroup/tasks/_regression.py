@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from skgroup.tasks._kind import Kind
 
 #: Losses of standardised residuals, by their names.
-LOSSES = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "squared_error": F.mse_loss,
     "absolute_error": F.l1_loss,
     "huber": F.huber_loss,  # squared up to one standard deviation, absolute beyond; halved

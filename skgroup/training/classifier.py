@@ -17,8 +17,8 @@ from skgroup.tasks import (
     CLASSES,
     MISSING,
     NO_POSITIVE,
-    UNKNOWN,
     REGRESSION,
+    UNKNOWN,
     OutputLayout,
     TargetScaling,
     TaskTable,
@@ -119,8 +119,9 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             Probability of the second class, if every task is binary; else a list of
             (n_samples, n_classes) a task; (n_samples, n_classes) if `y` was 1-D in `fit`. Where
             some tasks are regression tasks, a dict of (n_samples, n_classes) of the others, by
-            name (position, if `Y` had no names). A task of which `fit` has met a single class counts as binary; if that class is none of 0, 1,
-            False and True, it has no second class, whose probability is 0.
+            name (position, if `Y` had no names). A task of which `fit` has met a single class
+            counts as binary; if that class is none of 0, 1, False and True, it has no second
+            class, whose probability is 0.
 
         Raises
         ------

@@ -26,7 +26,8 @@ class DataMapRecorder(Callback):
     a regression task, p_i is exp(−|error| in standard deviations of the task).
 
     Where a label is missing, the probability that the net expects of it stands in: Σ_k p_k² over
-    the classes of the task, and of a regression task the mean over its samples of the epoch. A sample that was not trained on so far has μ = σ = 0 for every task.
+    the classes of the task, and of a regression task the mean over its samples of the epoch. A
+    sample that was not trained on so far has μ = σ = 0 for every task.
 
     Parameters
     ----------
