@@ -395,8 +395,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         if self.grouper is not None and self.n_groups is not None:
             raise ValueError(
                 f"The 'n_groups' parameter of {type(self).__name__} counts the groups of the "
-                f"default grouper and must be None beside a 'grouper'. Got {self.n_groups}; set the "
-                "number of groups in the grouper instead."
+                f"default grouper and must be None beside a 'grouper'. Got {self.n_groups}; set "
+                "the number of groups in the grouper instead."
             )
         if self.grouper is None:
             return self._default_grouper(net, n_tasks)
