@@ -102,8 +102,6 @@ def test_data_that_do_not_fit_are_refused(data):
     X, Y = data
     with pytest.raises(ValueError, match=r"same number of samples\. Got X with 119"):
         compare(X[1:], Y, {"a": Counted()})
-    with pytest.raises(ValueError, match="Unknown label type: continuous"):
-        compare(X, X, {"a": Counted()})
     without = MultiOutputClassifier(LinearSVC())
     with pytest.raises(ValueError, match="'svm' of compare cannot be fitted: it has no predict_pr"):
         compare(X, Y, {"svm": without}, scoring="roc_auc")

@@ -338,7 +338,7 @@ def test_bad_parameters_are_refused_before_training(digits, untrained, make, mes
         (lambda X, Y: (np.where(X > 0.9, np.inf, X), Y), "Input X contains infinity"),
         (lambda X, Y: (X, np.ones_like(Y)), "Y has a single class (1 class) in every task"),
         (lambda X, Y: (X, np.c_[Y, np.full(600, np.nan)]), "task 15 of Y has no label at all"),
-        (lambda X, Y: (X, np.c_[Y, X[:, 2]]), "regression targets are not supported"),
+        (lambda X, Y: (X, np.c_[Y, X[:, 2]]), "task 15 of Y is a regression task"),
     ],
 )
 def test_bad_data_are_refused_before_training(digits, untrained, change, message):

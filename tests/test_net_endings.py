@@ -156,7 +156,7 @@ def test_a_net_is_after_an_error_in_training_as_it_was_before(method):
 @pytest.mark.parametrize(
     ("method", "X_bad", "Y_bad"),
     [
-        ("fit", X[:, :3], Y * 1.5),
+        ("fit", X[:, :3], Y * 1j),
         ("fit", X[:, :3], Y[:50]),
         ("partial_fit", X, Y[:, :2]),
         ("partial_fit", X[:, :3], Y),

@@ -336,10 +336,9 @@ def _poisoned(X, value):
             "task 15 of Y has no label at all; every task needs labels of its classes to learn.",
         ),
         (
-            lambda X, Y: (X, Y / 2),
+            lambda X, Y: (X, np.where(Y == 1, np.inf, Y)),
             ValueError,
-            "Unknown label type: continuous. task 0 of Y holds 0.5, which is no class label; "
-            "regression targets are not supported.",
+            "task 0 of Y holds infinity, which is no class label.",
         ),
         (
             lambda X, Y: (X, None),

@@ -18,7 +18,7 @@ class FocalLoss(MultiTaskLoss):
         super().__init__(*args, **kwargs)
         self.gamma = gamma
 
-    def of_labels(self, logits, codes, weight, layout):
+    def of_labels(self, logits, codes, weight, layout, values):
         log_p = layout.true_log_probability(logits, codes)
         return -(weight * (1 - log_p.exp()) ** self.gamma * log_p).sum((-2, -1))
 

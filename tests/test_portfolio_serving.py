@@ -425,6 +425,6 @@ def test_a_refused_fit_changes_nothing(data):
     clf = PortfolioClassifier([("forest", RandomForestClassifier(5))], cv=2, random_state=0)
     before = clf.fit(X, Y).predict_proba(X)
     with pytest.raises(ValueError, match="continuous"):
-        clf.fit(X, X)
+        clf.fit(X, Y + 0.5)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
     assert clf.members_[0].n_estimators == 5

@@ -230,20 +230,16 @@ def test_number_of_tasks_differs_from_the_given_classes():
             "task 0 ('a') of Y has no label at all; every task needs labels of its classes to "
             "learn.",
         ),
-        (
-            np.array([[0, 0.5], [1, 1.5]]),
-            "Unknown label type: continuous. task 1 of Y holds 0.5, which is no class label; "
-            "regression targets are not supported.",
-        ),
         (np.array([0, 1, np.inf]), "task 0 of Y holds infinity, which is no class label."),
         (
             np.array([1j, 0]),
-            "Unknown label type: complex128. Labels of task 0 of Y must be ints, bools or strings.",
+            "Unknown label type: complex128. Labels of task 0 of Y must be ints, bools, strings "
+            "or, of regression tasks, floats.",
         ),
         (
             np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"),
-            "Unknown label type: datetime64[D]. Labels of task 0 of Y must be ints, bools or "
-            "strings.",
+            "Unknown label type: datetime64[D]. Labels of task 0 of Y must be ints, bools, "
+            "strings or, of regression tasks, floats.",
         ),
         (
             [["a"], [1]],

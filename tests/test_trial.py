@@ -301,7 +301,8 @@ def test_schedules_that_are_long_enough_are_not():
 # -- stacks ------------------------------------------------------------------------------------
 
 DROPOUT = net(module=Noisy)
-RANDOM, MULTICLASS = "the module draws random numbers", "multiclass tasks differ between the nets"
+RANDOM = "the module draws random numbers"
+MULTICLASS = "multiclass tasks, or the kinds of tasks, differ between the nets"
 
 
 @pytest.mark.usefixtures("no_training")

@@ -50,7 +50,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import AUTO, REGRESSION, TaskTable, take_tasks, task_label
+from skgroup.tasks import AUTO, REGRESSION, TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import (
     TaskClassifierMixin,
@@ -338,9 +338,6 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
             y = take_tasks(labels_of(X) if y is None else y, table.learnable)
         return net, grouper, data, y
 
-    def _check_kinds(self, table: TaskTable) -> None:
-        """Refuse tasks of kinds that are another estimator's."""
-
     def _try(self, net: MultiTaskNet, grouper: Any, data: TrainingData, y: Any) -> None:
         """Refuse what cannot be built, or leaves no groups, before the grouper trains."""
         n_tasks, n_samples = data.table.n_tasks, len(data.table.codes)
@@ -583,15 +580,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
     True
     """
 
-    def _check_kinds(self, table: TaskTable) -> None:
-        numbers = np.flatnonzero(~table.has_classes)
-        if len(numbers):
-            raise ValueError(
-                f"Unknown label type: continuous. {task_label(table.names, numbers[0])} of Y is a "
-                f"regression task, and {type(self).__name__} learns tasks with classes: use "
-                "GroupedMTLRegressor where all are regression tasks, GroupedMTLEstimator where "
-                "some are."
-            )
+    _of_numbers, _of_any = "GroupedMTLRegressor", "GroupedMTLEstimator"
 
 
 class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
@@ -632,6 +621,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
     True
     """
 
+    _of_any = "GroupedMTLEstimator"
     _reads = REGRESSION.name
     pos_label = None
 
@@ -659,15 +649,6 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def _check_kinds(self, table: TaskTable) -> None:
-        classes = np.flatnonzero(table.has_classes)
-        if len(classes):
-            raise ValueError(
-                f"{task_label(table.names, classes[0])} of Y is a {table.task_types[classes[0]]} "
-                f"task by the 'task_types' of the estimator, and {type(self).__name__} learns "
-                "regression tasks: use GroupedMTLEstimator for tasks of several kinds."
-            )
 
 
 def _without_groups(params: dict[str, Any]) -> dict[str, Any]:

@@ -180,6 +180,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
     1.0
     """
 
+    _of_numbers, _of_any = "GroupedMTLRegressor", "GroupedMTLEstimator"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "members": [list, None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
@@ -366,6 +367,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         X = _indexable(X)
         pos_label = pos_label_of(dict(self.members or ())) if _are_pairs(self.members) else None
         table = check_tasks(y, pos_label=pos_label)
+        self._check_kinds(table)
         named = self._named_members(X)
         sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
         scorer = self._check_scorer(weighted=sample_weight is not None)

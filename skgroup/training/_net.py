@@ -30,6 +30,7 @@ from skgroup.nn import MLP, Dropout, TabM
 from skgroup.tasks import (
     AUTO,
     MISSING,
+    REGRESSION,
     OutputLayout,
     TargetScaling,
     by_task_key,
@@ -133,7 +134,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         `task_weight` and `class_weight` that its signature takes. Another loss of regression
         tasks: `criterion__regression_loss="huber"`, or "absolute_error".
     optimizer : type of torch.optim.Optimizer, default=torch.optim.AdamW
-    lr : float, default=2e-3
+    lr : float, default=4e-3
         Learning rate.
     max_epochs : int, default=30
     batch_size : int or "auto", default="auto"
@@ -277,7 +278,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         *,
         criterion: Any = MultiTaskLoss,
         optimizer: Any = torch.optim.AdamW,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         max_epochs: int = 30,
         batch_size: int | str = "auto",
         task_weight: Any = None,
@@ -890,13 +891,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     def __sklearn_tags__(self) -> Any:
         """A classifier, a regressor if `task_types` says so for all tasks, neither for a mix."""
         tags = super().__sklearn_tags__()
-        given = self.task_types
-        if isinstance(given, Mapping) or not isinstance(given, str):
-            of_tasks = list(given.values() if isinstance(given, Mapping) else given)
-            given = of_tasks[0] if len(set(of_tasks)) == 1 and of_tasks[0] != "regression" else None
-        if given == "regression":
+        if self.task_types == REGRESSION.name:
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
-        elif given is not None:
+        elif isinstance(self.task_types, str):
             tags.estimator_type = "classifier"
             tags.classifier_tags = ClassifierTags(multi_label=True)
         return tags

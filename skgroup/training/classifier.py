@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,9 @@ class TaskPredictorMixin(TaskEstimatorMixin):
 
     takes_training_data = False
     target_scaling_: TargetScaling
+
+    def _check_kinds(self, table: TaskTable) -> None:
+        """Refuse tasks of kinds that are another estimator's."""
 
     def _learn_tasks(self, table: TaskTable) -> None:
         self.task_classes_: list[NDArray] = table.classes
@@ -278,9 +281,24 @@ class TaskPredictorMixin(TaskEstimatorMixin):
 
 
 class TaskClassifierMixin(ClassifierMixin, TaskPredictorMixin):
-    """An estimator of tasks that all have classes."""
+    """An estimator of tasks that all have classes.
+
+    `_of_numbers` and `_of_any` name the estimators of regression tasks and of tables of both.
+    """
+
+    _of_numbers: ClassVar[str]
+    _of_any: ClassVar[str]
 
     score = TaskPredictorMixin.score
+
+    def _check_kinds(self, table: TaskTable) -> None:
+        numbers = np.flatnonzero(~table.has_classes)
+        if len(numbers):
+            raise ValueError(
+                f"Unknown label type: continuous. {task_label(table.names, numbers[0])} of Y is a "
+                f"regression task, and {type(self).__name__} learns tasks with classes: use "
+                f"{self._of_numbers} where all are regression tasks, {self._of_any} where some are."
+            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -289,9 +307,21 @@ class TaskClassifierMixin(ClassifierMixin, TaskPredictorMixin):
 
 
 class TaskRegressorMixin(RegressorMixin, TaskPredictorMixin):
-    """An estimator of regression tasks alone."""
+    """An estimator of regression tasks alone; `_of_any` names that of tables of all kinds."""
+
+    _of_any: ClassVar[str]
 
     score = TaskPredictorMixin.score
+
+    def _check_kinds(self, table: TaskTable) -> None:
+        classes = np.flatnonzero(table.has_classes)
+        if len(classes):
+            t = int(classes[0])
+            raise ValueError(
+                f"{task_label(table.names, t)} of Y is a {table.task_types[t]} task by the "
+                f"'task_types' of the estimator, and {type(self).__name__} learns regression "
+                f"tasks: use {self._of_any} for tasks of several kinds."
+            )
 
 
 def decode(
