@@ -294,6 +294,24 @@ def test_further_training_keeps_the_units(table):
     assert np.abs(net.predict(X) - predicted).max() < 1e-6
 
 
+def test_a_first_part_of_the_samples_may_say_little(table):
+    X, Y = table
+    Y = Y[["bought", "weight"]]
+    same = Y.head(8).assign(bought=1, weight=2.5)
+    net = small(task_types={"weight": "regression"}, max_epochs=1)
+    net.partial_fit(X[:8], same, classes=[[0, 1], None])
+    assert net.constant_codes_.tolist() == [-1, -1]
+    net.partial_fit(X, Y)
+    assert net.task_types_ == ("binary", "regression")
+
+
+def test_stacks_of_several_kinds_are_refused_before_anything_trains(table):
+    X, Y = table
+    stl = GroupedMTLEstimator.stl(small(), strategy="stacked")
+    with pytest.raises(ValueError, match="the kinds of tasks, differ between the nets"):
+        stl.fit(X, Y[["bought", "weight"]])
+
+
 def test_data_maps_of_numbers_are_confidences(table):
     X, Y = table
     maps = TaskGrouper(small(), random_state=0).fit(X, Y).data_map_

@@ -162,11 +162,11 @@ def try_stack(net: MultiTaskNet, data: TrainingData, kept: NDArray[np.bool_]) ->
 
 def _one_of_each(data: TrainingData, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     """Tasks of one group of each layout of outputs."""
-    outputs = data.table.task_outputs
-    of_layout: dict[tuple[int, ...], NDArray[np.intp]] = {}
+    outputs, types = data.table.task_outputs, data.table.task_types
+    of_layout: dict[tuple[Any, ...], NDArray[np.intp]] = {}
     for column in kept.T:
         tasks = np.flatnonzero(column)
-        of_layout.setdefault(tuple(outputs[t] for t in tasks), tasks)
+        of_layout.setdefault(tuple((outputs[t], types[t]) for t in tasks), tasks)
     return list(of_layout.values())
 
 

@@ -404,7 +404,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         X, y, sample_weight
             As in `fit`; labels must be among the classes that the first call saw.
         classes : list of ndarray, one a task, or ndarray, default=None
-            All classes, in a first call whose `y` may lack some.
+            All classes, in a first call whose `y` may lack some; None of a regression task.
         **fit_params
             Given to the module's `forward`, as in skorch.
 
@@ -935,8 +935,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
 def _classes_given(classes: Any, y: Any) -> list[NDArray]:
     """The 'classes' of a first partial_fit, one array a task."""
     rule = (
-        "The 'classes' of partial_fit must be a list of arrays, the labels of each task, or, for "
-        f"1-D y, an array of labels. Got {classes!r}."
+        "The 'classes' of partial_fit must be a list of arrays, the labels of each task (None of a "
+        f"regression task), or, for 1-D y, an array of labels. Got {classes!r}."
     )
     if isinstance(classes, str | Mapping | Set) or not isinstance(classes, Iterable):
         raise ValueError(rule)
@@ -944,9 +944,10 @@ def _classes_given(classes: Any, y: Any) -> list[NDArray]:
     try:
         if np.ndim(y) == 1 or (y is None and not any(np.ndim(c) for c in of_tasks)):
             of_tasks = [of_tasks]
-        if any(isinstance(c, Set) or np.ndim(c) != 1 or len(c) == 0 for c in of_tasks):
+        labelled = [c for c in of_tasks if c is not None]
+        if any(isinstance(c, Set) or np.ndim(c) != 1 or len(c) == 0 for c in labelled):
             raise ValueError(rule)
-        return [np.unique(c) for c in of_tasks]
+        return [np.array([]) if c is None else np.unique(c) for c in of_tasks]
     except (TypeError, ValueError) as error:
         raise ValueError(rule) from error
 
