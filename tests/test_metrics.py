@@ -252,7 +252,8 @@ def test_f1_of_many_tasks_of_all_kinds_equals_a_loop_over_tasks(weighted):
         ),
         (
             lambda: multitask_f1_score([0, 1], [0, 3], classes=[np.array([0, 1])]),
-            "task 0 of Y holds the label 3, which is not among the classes seen in fit: [0, 1].",
+            "Y_pred is refused: task 0 of Y holds the label 3, which is not among the classes seen "
+            "in fit: [0, 1].",
         ),
         (
             lambda: multitask_roc_auc_score(np.eye(2), np.ones((2, 3))),

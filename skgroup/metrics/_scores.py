@@ -244,13 +244,18 @@ def multitask_normalized_entropy(
         codes, score = true.codes[seen, t], scores[t][seen]
         if score.ndim == 1:
             score = np.column_stack([1 - score, score])
+        total = score.sum(axis=1, keepdims=True)
+        if np.allclose(total, 1, atol=1e-4):  # as float32 has them
+            score = score / total
         counts = np.bincount(codes, weight, minlength=score.shape[1])
         share = counts / counts.sum()
         if (share > 0).sum() < 2:
             return np.nan
         of_shares = -(share[share > 0] * np.log(share[share > 0])).sum()
         labels = np.arange(score.shape[1])
-        return float(log_loss(codes, score, sample_weight=weight, labels=labels) / of_shares)
+        with argument_named(f"Y_score of {task_label(true.names, t)}"):
+            loss = log_loss(codes, score, sample_weight=weight, labels=labels)
+        return float(loss / of_shares)
 
     of_tasks = _over_tasks(entropy, true, _weight(sample_weight, true))
     return _averaged(of_tasks, average, true, "Normalised entropy")
@@ -377,15 +382,16 @@ def _check_pair(
             f"Y_true and Y_pred must be of the same shape. Got {shape} and {predicted_shape}."
         )
     true = _check_true(Y_true, classes, pos_label, predicted, task_types=task_types)
-    predicted = check_tasks(
-        Y_pred, classes=true.classes, names=true.names, task_types=true.task_types
-    )
+    with argument_named("Y_pred"):
+        predicted = check_tasks(
+            Y_pred, classes=true.classes, names=true.names, task_types=true.task_types
+        )
     unsaid = (predicted.codes == MISSING) & (true.codes != MISSING)
     if unsaid.any():
         sample, task = np.argwhere(unsaid)[0]
         raise ValueError(
-            f"Y_pred must hold a label wherever Y_true does. Got none for sample {sample} of "
-            f"{task_label(true.names, task)}."
+            "Y_pred must hold a label or number wherever Y_true does. Got none for sample "
+            f"{sample} of {task_label(true.names, task)}."
         )
     return true, predicted
 
@@ -406,6 +412,8 @@ def _over_tasks(
     scores = np.full(true.n_tasks, np.nan)
     for t in range(true.n_tasks):
         seen = true.codes[:, t] != MISSING
+        if weight is not None:
+            seen = seen & (weight > 0)
         if seen.any():
             scores[t] = score(t, seen, None if weight is None else weight[seen])
     return scores
