@@ -31,9 +31,9 @@ def _no_fits():
         (" ", Counted(), "non-empty strings"),
         ("a", Counted, "a class by a call"),
         ("a", 3, "with fit and predict. Got 3 as 'a'"),
-        ("a", FuzzyKMeans(), "A grouper becomes a classifier"),
-        ("a", make_pipeline(TaskGrouper(), FuzzyKMeans()), "A grouper becomes a classifier"),
-        ("a", LinearRegression(), "Got the regressor"),
+        ("a", FuzzyKMeans(), "A grouper becomes one"),
+        ("a", make_pipeline(TaskGrouper(), FuzzyKMeans()), "A grouper becomes one"),
+        ("a", LinearRegression(), "task 0 of Y is a binary task, but .a. of compare, a LinearReg"),
         ("a", DecisionTreeClassifier(max_depth=-1), "'a' of compare cannot be fitted.*max_depth"),
         ("a", GroupedMTLClassifier(n_groups=9), "'n_groups' parameter.*must be at most"),
         (

@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sklearn.base import clone, is_clusterer, is_regressor
+from sklearn.base import clone, is_clusterer
 from skorch import NeuralNet
 from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 
 from skgroup._estimators import check_parameters, parts_of, steps_of
 from skgroup._random import draw_seeds
-from skgroup.comparison._kinds import kind_of, make_baselines
+from skgroup.comparison._kinds import grouped_class, kind_of, make_baselines, of_kinds
 from skgroup.comparison._task_scores import TaskScores
-from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.ensemble import GroupedMTLEstimator
 from skgroup.ensemble.trial import try_classifier, try_grouper_of
 from skgroup.tasks import TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
 
-_RULE = "The 'candidates' parameter of compare must be a dict of names to classifiers"
+_RULE = "The 'candidates' parameter of compare must be a dict of names to estimators"
 
 
 def check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[str, Any]:
     """Unfitted clones by name, with baselines if there is none (and none is among `baselines`)."""
-    given = _by_name(candidates, table.n_tasks)
+    given = _by_name(candidates, table)
     if not given:
         raise ValueError(f"{_RULE}. Got an empty one.")
-    clones = {name: _check_candidate(name, estimator) for name, estimator in given.items()}
+    clones = {
+        name: of_kinds(name, _check_candidate(name, estimator), table, "compare")
+        for name, estimator in given.items()
+    }
     names = [baselines] if isinstance(baselines, str) else baselines
     if names is not None and not (
         isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
@@ -49,7 +52,7 @@ def check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[
     return made | clones
 
 
-def _by_name(candidates: Any, n_tasks: int) -> Mapping[Any, Any]:
+def _by_name(candidates: Any, table: TaskTable) -> Mapping[Any, Any]:
     if isinstance(candidates, Mapping):
         return candidates
     if isinstance(candidates, type):
@@ -60,8 +63,8 @@ def _by_name(candidates: Any, n_tasks: int) -> Mapping[Any, Any]:
     if candidates is None:
         candidates = MultiTaskNet()
     if isinstance(candidates, MultiTaskNet):
-        candidates = GroupedMTLClassifier(candidates)
-    groups = hasattr(candidates, "get_params") and kind_of(candidates, n_tasks) == "grouped"
+        candidates = grouped_class(table)(candidates)
+    groups = hasattr(candidates, "get_params") and kind_of(candidates, table.n_tasks) == "grouped"
     return {"grouped" if groups else type(candidates).__name__: candidates}
 
 
@@ -72,11 +75,9 @@ def _check_candidate(name: Any, estimator: Any) -> Any:
     lacks = [m for m in ("get_params", "fit", "predict") if not hasattr(estimator, m)]
     if isinstance(estimator, type) or lacks or is_clusterer(estimator):
         raise ValueError(
-            f"{_RULE}, with fit and predict. Got {estimator!r} as {name!r}. A grouper becomes a "
-            "classifier by GroupedMTLClassifier(net, grouper), a class by a call."
+            f"{_RULE}, with fit and predict. Got {estimator!r} as {name!r}. A grouper becomes "
+            "one by GroupedMTLClassifier(net, grouper), a class by a call."
         )
-    if is_regressor(estimator):
-        raise ValueError(f"{_RULE}. Got the regressor {estimator!r} as {name!r}.")
     try:
         return clone(estimator)
     except Exception as error:
@@ -142,7 +143,7 @@ def try_candidate(
         check_parameters(estimator)
         last = steps_of(estimator)[-1]
         if last is not estimator:  # steps before it change X
-            if isinstance(last, GroupedMTLClassifier):
+            if isinstance(last, GroupedMTLEstimator):
                 try_grouper_of(last, scores.table)
         else:
             with single_classes_said(scores.table):

@@ -22,7 +22,7 @@ from skgroup.comparison._candidates import (
 from skgroup.comparison._comparison import Comparison
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
-from skgroup.comparison._kinds import kind_of
+from skgroup.comparison._kinds import kind_of, task_types_of
 from skgroup.comparison._splits import check_seeds, draw_splits, number_splits
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.comparison.intervals import INTERVALS
@@ -39,7 +39,7 @@ def compare(
     baselines: str | Sequence[str] | None = None,
     cv: Any = 0.25,
     seeds: int | Sequence[int] = 5,
-    scoring: Any = "f1_macro",
+    scoring: Any = None,
     interval: str = "corrected",
     results: Any = None,
     error_score: Any = np.nan,
@@ -55,18 +55,23 @@ def compare(
         The task table, NaN or None where a label is missing. May be left out where `X` is a torch
         Dataset that yields labels.
     candidates : dict of str to estimator, or an estimator, default=None
-        Classifiers by name: `GroupedMTLClassifier`, `MultiTaskNet` with any architecture,
-        scikit-learn's multi-output classifiers, pipelines of these. Where none of them is a
-        baseline, baselines are made of the first `GroupedMTLClassifier` (also as the last step of
+        Estimators by name: `GroupedMTLClassifier` (of regression tasks `GroupedMTLRegressor`, of
+        tasks of several kinds `GroupedMTLEstimator`), `MultiTaskNet` with any architecture,
+        scikit-learn's multi-output classifiers or regressors, pipelines of these. Where none of
+        them is a baseline, baselines are made of the first that groups (also as the last step of
         a pipeline), with its net, thresholds and preprocessing: "MTL", "STL" and the MTL ensemble
         of as many nets (left out if their number is known only after fit). One estimator alone
         is the candidate "grouped" (or has the name of its class, if it does not group), a
-        `MultiTaskNet` alone stands for the `GroupedMTLClassifier` of this net, and None for that
-        of a net of defaults.
+        `MultiTaskNet` alone stands for the grouping of this net, and None for that of a net of
+        defaults.
+
+        They decide once, for all samples, what kinds the tasks of `Y` are: by the first
+        `task_types` that one of them has; all tasks are regression tasks if all candidates (nets
+        aside) are regressors; else floats that are not all whole numbers are.
     baselines : str or sequence of str, default=None
         Names of the candidates that the others are measured by, of those made here too. None is
         all that do not group the tasks: single nets of any architecture,
-        `GroupedMTLClassifier.mtl`, `.stl` and `.mtl_ensemble`, other classifiers.
+        `GroupedMTLClassifier.mtl`, `.stl` and `.mtl_ensemble`, others of scikit-learn.
     cv : float, int, splitter or iterable of (train, test), default=0.25
         A share of samples to test on, drawn anew for each seed; or a number of folds, shuffled
         for each seed; or a splitter, whose `random_state` is set to the seed if it is None; or
@@ -75,13 +80,20 @@ def compare(
     seeds : int or sequence of int, default=5
         A number n stands for 0, ..., n - 1. A seed makes the splits; seeds drawn from it, one a
         candidate, set every `random_state`, nested ones too.
-    scoring : str or callable, default="f1_macro"
-        A score of each task, higher for better. "f1_macro" (or "f1") is
-        `skgroup.metrics.multitask_f1_score`, "roc_auc" is `multitask_roc_auc_score`. Else a scorer
-        of scikit-learn (a name, or called with an estimator, X and y), which sees the observed
-        labels of one task as 0, ..., k - 1, the positive class of a binary task as 1. Positive
-        classes are those of the first candidate with a `pos_label`. Where a score is not defined
-        (a test part lacks a class), it is NaN for this task and split alone.
+    scoring : str, callable or dict, default=None
+        A score of each task, higher for better; where some tasks have classes and others are
+        regression tasks, a dict with a score for "classes" and one for "regression". None, or a
+        key that is left out, is "f1_macro" and "r2".
+
+        Of tasks with classes, "f1_macro" (or "f1") is `skgroup.metrics.multitask_f1_score`,
+        "roc_auc" is `multitask_roc_auc_score`, "normalized_entropy" is
+        `multitask_normalized_entropy` with its sign turned, and shown as negative. Of regression
+        tasks, "r2" is `multitask_r2_score`. Else a scorer of scikit-learn (a name as
+        "neg_mean_squared_error", or called with an estimator, X and y), which sees the observed
+        labels of one task as 0, ..., k - 1, the positive class of a binary task as 1, and the
+        numbers of a regression task as they are. Positive classes are those of the first candidate
+        with a `pos_label`. Where a score is not defined (a test part lacks a class), it is NaN for
+        this task and split alone.
     interval : {"corrected", "seeds"}, default="corrected"
         How the 95 % intervals of paired differences are made. "corrected": Student's t over all
         splits, with variance s² (1/n + n_test/n_train) in place of s²/n, as splits that share
@@ -114,8 +126,8 @@ def compare(
     Raises
     ------
     ValueError
-        Before any training, if a parameter or the data are not right, as far as that can be seen
-        then; if all fits failed.
+        Before any training, if a parameter or the data are not right, or a candidate does not
+        learn tasks of these kinds, as far as that can be seen then; if all fits failed.
     FileFormatError
         A ValueError: if `results` is a file of something else, or damaged.
     OSError
@@ -127,7 +139,14 @@ def compare(
 
     Notes
     -----
-    The best baseline is that of the highest mean *test* score, which favours the baselines: it is
+    Scores of tasks with classes and of regression tasks are means and differences of their own,
+    never of both together. Where a table holds both, candidates are compared over all tasks by the
+    mean standardised difference: each task's difference divided by the standard deviation of its
+    score over splits (pooled over candidates); beside it stands the share of tasks that are
+    better.
+
+    The best baseline is that of the highest mean *test* score (standardised, where it is of several
+    kinds), which favours the baselines: it is
     the best of several by chance too. All tasks are compared with this one baseline. On the other
     hand, intervals do not allow for the choice among several candidates, nor among tasks: where
     there are many, some intervals lie above 0 by chance.
@@ -164,7 +183,7 @@ def compare(
     """
     if Y is None and isinstance(X, Dataset):
         Y = labels_of(X)
-    table = check_tasks(Y, pos_label=pos_label_of(candidates))
+    table = check_tasks(Y, pos_label=pos_label_of(candidates), task_types=task_types_of(candidates))
     check_n_samples(X, table)
     _check_options(interval, error_score, n_jobs, verbose)
     seed_list = check_seeds(seeds, "compare")
@@ -194,6 +213,7 @@ def compare(
         baselines=baselines,
         tasks=_task_names(table),
         scoring=scores.name,
+        task_kinds=scores.task_kinds,
         seeds=np.array([split.seed for split in splits]),
         folds=np.array([split.fold for split in splits]),
         split_ids=number_splits(splits),

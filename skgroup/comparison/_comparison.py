@@ -10,8 +10,10 @@ from skgroup.comparison._figures import Figures
 from skgroup.comparison._show import as_html, as_text
 from skgroup.comparison._verdict import write_verdict
 
-#: What the rows of all tasks together are called.
+#: What the rows of all tasks together are called; where their scores are of several kinds, in
+#: standard deviations.
 OVERALL = "mean over tasks"
+STANDARDISED = "mean over tasks, standardised"
 
 
 class Comparison(Figures):
@@ -26,8 +28,9 @@ class Comparison(Figures):
         What each candidate is: "grouped" (the tasks), "STL" (single-task nets), "MTL" (one or more
         multi-task nets) or "other".
     tasks : list of str
-    scoring : str
-        What the scores are.
+    scoring : str or dict of str to str
+        What the scores are; by "classes" and "regression" where some tasks have classes and others
+        are regression tasks.
     seeds, folds : ndarray of int, of shape (n_splits,)
         Of each split.
     split_ids : ndarray of int, of shape (n_splits,)
@@ -45,6 +48,8 @@ class Comparison(Figures):
         Why fits failed.
     interrupted : bool
         Whether fits are missing because the user interrupted.
+    task_kinds : list of str, one a task
+        "classes" or "regression".
     """
 
     @property
@@ -55,15 +60,31 @@ class Comparison(Figures):
         all folds of all seeds) of the test score; `n_splits` that they are of; `difference` to
         the best baseline, paired over the splits that both have, with its 95 % interval from
         `low` to `high`; `nets` trained, `seconds` (median) and `time_ratio` (to the first
-        baseline) of a fit of all tasks.
+        baseline) of a fit of all tasks; `better`, the share of tasks that score more than with
+        the best baseline; and `scoring`, what the scores of the row are.
+
+        Where scores are of several kinds, the first row is the mean over tasks of standardised
+        scores (less the mean of their task, divided by its `spread`); a row for the mean of each
+        score follows.
         """
         pd = _pandas()
-        keys = [(c, t) for c in self.candidates for t in (None, *range(len(self.tasks)))]
-        index = pd.MultiIndex.from_tuples(
-            [(c, OVERALL if t is None else self.tasks[t]) for c, t in keys],
-            names=["candidate", "task"],
+        rows: list[tuple[str, Any, str]] = [(OVERALL, None, str(self.scoring))]
+        if self.is_mixed:
+            rows = [(STANDARDISED, None, "standard deviations")]
+            rows += [(f"mean {name} over tasks", t, name) for name, t in self.tasks_by_score]
+        score_of = {t: name for name, tasks in self.tasks_by_score for t in tasks.tolist()}
+        rows += [(task, t, score_of[t]) for t, task in enumerate(self.tasks) if t in score_of]
+        index = pd.MultiIndex.from_product(
+            [self.candidates, [label for label, *_ in rows]], names=["candidate", "task"]
         )
-        return pd.DataFrame([self.summary(*key) for key in keys], index=index)
+        return pd.DataFrame(
+            [
+                {**self.summary(candidate, tasks), "scoring": name}
+                for candidate in self.candidates
+                for _, tasks, name in rows
+            ],
+            index=index,
+        )
 
     @property
     def scores(self) -> Any:

@@ -22,7 +22,7 @@ class Figures:
     baselines: list[str]
     kinds: list[str]
     tasks: list[str]
-    scoring: str
+    scoring: str | dict[str, str]
     seeds: NDArray[np.intp]
     folds: NDArray[np.intp]
     split_ids: NDArray[np.intp]
@@ -33,19 +33,57 @@ class Figures:
     interval: str = "corrected"
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
     interrupted: bool = False
+    task_kinds: list[str] | None = None
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether scores are of several kinds, so that they have no mean."""
+        return isinstance(self.scoring, dict)
+
+    @cached_property
+    def tasks_by_score(self) -> list[tuple[str, NDArray[np.intp]]]:
+        """The name of each score, and the tasks that have it."""
+        if not isinstance(self.scoring, dict):
+            return [(self.scoring, np.arange(len(self.tasks)))]
+        kinds = np.array(self.task_kinds)
+        return [(name, np.flatnonzero(kinds == kind)) for kind, name in self.scoring.items()]
 
     @cached_property
     def overall(self) -> NDArray[np.float64]:
-        """Mean over tasks, (n_candidates, n_splits).
+        """Mean over tasks, (n_candidates, n_splits); where scores are of several kinds, of
+        standardised scores: those of each task less their mean, divided by `spread`.
 
         A task counts in a split where all candidates that finished have a score of it.
         """
-        scored = np.isfinite(self.values)
-        finished = scored.any(axis=2, keepdims=True)
-        counted = (scored | ~finished).all(axis=0) & finished
-        total = np.where(counted, self.values, 0.0).sum(axis=2)
-        number = counted.sum(axis=2)
-        return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+        if not self.is_mixed:
+            return _mean_over_tasks(self.values)
+        known = np.isfinite(self.values)
+        total = np.where(known, self.values, 0.0).sum(axis=(0, 1))
+        center = total / np.maximum(known.sum(axis=(0, 1)), 1)
+        return _mean_over_tasks((self.values - center) / self.spread)
+
+    @cached_property
+    def spread(self) -> NDArray[np.float64]:
+        """What differences of each task are divided by where they are standardised, (n_tasks,):
+        the standard deviation of its score over splits, pooled over candidates; over candidates
+        where there is a single split, or none."""
+        over_splits = _pooled_sd(self.values)
+        over_all = _pooled_sd(self.values.reshape(1, -1, len(self.tasks)))
+        # Of equal scores, rounding leaves a spread of almost 0.
+        spread = np.where(over_splits > 1e-9 * over_all, over_splits, over_all)
+        return np.where(spread > 0, spread, 1.0)
+
+    def mean_over(self, tasks: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Mean over some tasks, of one score, (n_candidates, n_splits); see `overall`."""
+        return _mean_over_tasks(self.values[:, :, tasks])
+
+    def better(self, candidate: str, other: str) -> NDArray[np.float64]:
+        """Of each task, (n_tasks,), 1 where a candidate scores more than another by the mean over
+        the splits that both have, 0 where it does not; NaN where there are none."""
+        ours, theirs = (self.values[self.candidates.index(name)] for name in (candidate, other))
+        known = np.isfinite(ours - theirs)
+        difference = np.where(known, ours - theirs, 0.0).sum(axis=0)
+        return np.where(known.any(axis=0), difference > 0, np.nan)
 
     @cached_property
     def best_baseline(self) -> str | None:
@@ -73,32 +111,40 @@ class Figures:
         for i, kind in enumerate(self.kinds):
             if np.isfinite(self.overall[i]).any():
                 nets[kind].append(mean_of_known(self.nets[i]))
-        lacking = [] if nets["STL"] else ["single-task nets (GroupedMTLClassifier.stl)"]
+        kinds = set(self.task_kinds or ["classes"])
+        of_one = {"classes": "GroupedMTLClassifier", "regression": "GroupedMTLRegressor"}
+        name = of_one[kinds.pop()] if len(kinds) == 1 else "GroupedMTLEstimator"
+        lacking = [] if nets["STL"] else [f"single-task nets ({name}.stl)"]
         known = [n for n in nets["grouped"] if np.isfinite(n)]
         # Where the number of nets of an ensemble is not known, it may be as many.
         if not any(np.isnan(n) or n >= 0.9 * max(known, default=2) for n in nets["MTL"]):
-            lacking.append(
-                "an ensemble of as many multi-task nets (GroupedMTLClassifier.mtl_ensemble)"
-            )
+            lacking.append(f"an ensemble of as many multi-task nets ({name}.mtl_ensemble)")
         return lacking
 
-    def paired(self, candidate: str, other: str, task: int | None = None) -> Paired:
+    def paired(
+        self, candidate: str, other: str, tasks: int | NDArray[np.intp] | None = None
+    ) -> Paired:
         """How much better a candidate is than another, over the splits that both have finished.
 
         Parameters
         ----------
         candidate, other : str
-        task : int, default=None
-            Position of a task; the mean over tasks if None.
+        tasks : int or ndarray of int, default=None
+            Position of a task, or those of tasks of one score, whose mean counts; `overall` if
+            None.
 
         Returns
         -------
         paired : Paired
             With `difference`, its standard `error`, `low` and `high`.
         """
-        scores = self.overall if task is None else self.values[:, :, task]
+        scores = self._scores_of(tasks)
         ours, theirs = (scores[self.candidates.index(name)] for name in (candidate, other))
         return paired_interval(ours - theirs, self.units, self.test_to_train, self.interval)
+
+    def _scores_of(self, tasks: int | NDArray[np.intp] | None) -> NDArray[np.float64]:
+        """Scores (n_candidates, n_splits), see `paired`."""
+        return self.overall if tasks is None else self.mean_over(np.atleast_1d(tasks))
 
     @property
     def same_splits(self) -> bool:
@@ -131,13 +177,17 @@ class Figures:
         """The mean number of nets of a candidate's fits, NaN if it is not known."""
         return mean_of_known(self.nets[self.candidates.index(candidate)])
 
-    def summary(self, candidate: str, task: int | None = None) -> dict[str, Any]:
-        """The row of a candidate and task in `frame`; of the mean over tasks if `task` is None."""
-        i = self.candidates.index(candidate)
-        scores = self.overall[i] if task is None else self.values[i, :, task]
+    def summary(
+        self, candidate: str, tasks: int | NDArray[np.intp] | None = None
+    ) -> dict[str, Any]:
+        """The row of a candidate and some tasks in `frame`; see `paired`."""
+        scores = self._scores_of(tasks)[self.candidates.index(candidate)]
         scores = scores[np.isfinite(scores)]
         best = self.best_baseline
-        paired = UNKNOWN if best is None else self.paired(candidate, best, task)
+        paired = UNKNOWN if best is None else self.paired(candidate, best, tasks)
+        better = np.full(len(self.tasks), np.nan)
+        if best not in (None, candidate):
+            better = self.better(candidate, str(best))
         seconds = self.seconds_of(candidate)
         return {
             "mean": mean_of_known(scores),
@@ -149,7 +199,29 @@ class Figures:
             "nets": self.nets_of(candidate),
             "seconds": seconds,
             "time_ratio": seconds / self.seconds_of(self.baselines[0]),
+            "better": mean_of_known(better if tasks is None else better[np.atleast_1d(tasks)]),
         }
+
+
+def _mean_over_tasks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis of (n_candidates, n_splits, n_tasks), of what counts."""
+    scored = np.isfinite(values)
+    finished = scored.any(axis=2, keepdims=True)
+    counted = (scored | ~finished).all(axis=0) & finished
+    total = np.where(counted, values, 0.0).sum(axis=2)
+    number = counted.sum(axis=2)
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
+def _pooled_sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over the second axis of (n_candidates, n_splits, n_tasks), pooled over
+    candidates; 0 where nothing varies."""
+    known = np.isfinite(values)
+    n = known.sum(axis=1, keepdims=True)
+    mean = np.where(known, values, 0.0).sum(axis=1, keepdims=True) / np.maximum(n, 1)
+    squared = np.where(known, values - mean, 0.0) ** 2
+    freedom = np.maximum(n - 1, 0).sum(axis=(0, 1))
+    return np.sqrt(squared.sum(axis=(0, 1)) / np.maximum(freedom, 1))
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:

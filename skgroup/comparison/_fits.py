@@ -90,7 +90,10 @@ def list_fits(
         If fits cannot be told apart.
     """
     table = scores.table
-    of_data = _key("X", X, table.codes, table.classes, scores.scoring) if stored else ""
+    tasks = [table.codes, table.classes]
+    if table.values is not None:
+        tasks += [table.values, table.task_types]
+    of_data = _key("X", X, *tasks, scores.scoring) if stored else ""
     fits = []
     for s, split in enumerate(splits):
         for i, (name, estimator) in enumerate(estimators.items()):

@@ -1,4 +1,5 @@
-"""What candidates are, and the baselines that are made like a candidate but for its groups."""
+"""What candidates are, what kinds of tasks they are for, and the baselines that are made like a
+candidate but for its groups."""
 
 from __future__ import annotations
 
@@ -8,28 +9,114 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from skorch import NeuralNet
 
 from skgroup._estimators import parts_of, steps_of
-from skgroup.ensemble import AllTasks, GroupedMTLClassifier, PortfolioClassifier, SingleTasks
-from skgroup.tasks import TaskTable
+from skgroup.ensemble import (
+    AllTasks,
+    GroupedMTLClassifier,
+    GroupedMTLEstimator,
+    GroupedMTLRegressor,
+    PortfolioClassifier,
+    SingleTasks,
+)
+from skgroup.tasks import AUTO, REGRESSION, TaskTable, given_types, task_label
+from skgroup.training import MultiTaskNet
 from skgroup.training.costs import count_nets
+
+
+def task_types_of(candidates: Any) -> Any:
+    """What a dict of estimators, or one, says of the kinds of all tasks, before any is looked at.
+
+    The first `task_types` that is given; "regression" if all of them are regressors (nets of
+    `task_types="auto"` learn whatever there is); else "auto".
+    """
+    given = candidates.values() if isinstance(candidates, Mapping) else [candidates]
+    estimators = [e for e in given if hasattr(e, "get_params") and not isinstance(e, type)]
+    for estimator in estimators:
+        for said in _types_said(estimator):
+            return said
+    others = [e for e in estimators if not isinstance(steps_of(e)[-1], MultiTaskNet)]
+    return REGRESSION.name if others and all(map(is_regressor, others)) else AUTO
+
+
+def _types_said(estimator: Any) -> list[Any]:
+    given = [getattr(part, "task_types", AUTO) for part in parts_of(estimator)]
+    return [types for types in given if not (isinstance(types, str) and types == AUTO)]
+
+
+def of_kinds(name: str, estimator: Any, table: TaskTable, owner: str) -> Any:
+    """A candidate whose nets read each task as the table does, whatever samples they see.
+
+    Raises
+    ------
+    ValueError
+        If it cannot learn the kinds of tasks of the table, or says that a task is of another.
+    """
+    types = table.task_types
+    for said in _types_said(estimator):
+        for t, of_task in enumerate(given_types(said, table.n_tasks, table.names)):
+            if of_task not in (AUTO, types[t]):
+                raise ValueError(
+                    f"The estimators of {owner} must agree about the kinds of the tasks. "
+                    f"{task_label(table.names, t)} of Y is a {types[t]} task, but a {of_task} one "
+                    f"by the 'task_types' of {name!r}."
+                )
+    regression = ~table.has_classes
+    if regression.any():
+        # Numbers that happen to be whole in some samples stay numbers.
+        said = types if len(set(types)) > 1 else types[0]
+        name_default_nets(estimator)
+        for part in parts_of(estimator):
+            if "task_types" in part.get_params(deep=False):
+                part.set_params(task_types=said)
+    for refuses, tasks, learns in (
+        (is_classifier, regression, "tasks with classes"),
+        (is_regressor, ~regression, "regression tasks"),
+    ):
+        if tasks.any() and refuses(estimator):
+            t = int(tasks.argmax())
+            raise ValueError(
+                ("Unknown label type: continuous. " if regression[t] else "")
+                + f"{task_label(table.names, t)} of Y is a {types[t]} task, but {name!r} of "
+                f"{owner}, a {type(steps_of(estimator)[-1]).__name__}, learns {learns}: leave it "
+                "out, or say by the 'task_types' parameter of MultiTaskNet what the tasks are "
+                "(GroupedMTLEstimator takes tasks of several kinds)."
+            )
+    return estimator
+
+
+def name_default_nets(estimator: Any) -> None:
+    """Put a `MultiTaskNet()` wherever None stands for one among the parameters."""
+    for part in parts_of(estimator):
+        if (
+            hasattr(part, "count_nets")
+            and part.get_params(deep=False).get("estimator", part) is None
+        ):
+            part.set_params(estimator=MultiTaskNet())
+
+
+def grouped_class(table: TaskTable) -> type[GroupedMTLEstimator]:
+    """What groups the tasks of a table, by their kinds."""
+    if table.has_classes.all():
+        return GroupedMTLClassifier
+    return GroupedMTLEstimator if table.has_classes.any() else GroupedMTLRegressor
 
 
 def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, Any]:
     """MTL, STL and the MTL ensemble that are like the first candidate but for the groups."""
     for template in candidates.values():
-        if isinstance(steps_of(template)[-1], GroupedMTLClassifier):
+        if isinstance(steps_of(template)[-1], GroupedMTLEstimator):
             break
         if _has_default_members(template):  # whose nets are those of defaults
-            template = GroupedMTLClassifier()
+            template = of_kinds("MTL", grouped_class(table)(MultiTaskNet()), table, "compare")
             break
     else:
         raise ValueError(
             "The 'candidates' parameter of compare must hold a baseline, something that does not "
-            "group the tasks, or a GroupedMTLClassifier to make one of. Got "
+            f"group the tasks, or a {grouped_class(table).__name__} to make one of. Got "
             f"{list(candidates)} (a meta-estimator needs baselines of yours)."
         )
 
@@ -64,14 +151,15 @@ def nets_of(estimator: Any, n_tasks: int) -> float:
 def kind_of(estimator: Any, n_tasks: int) -> str:
     """What a candidate is: "grouped", "STL", "MTL", the `baseline` of its grouper, or "other"."""
     parts = parts_of(estimator)
-    kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLClassifier)]
+    kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLEstimator)]
     if None in kinds or (n_tasks > 1 and any(map(_has_default_members, parts))):
         return "grouped"
     if kinds:
         return str(kinds[0])
     if not any(isinstance(part, NeuralNet) for part in parts):
         return "other"
-    return "STL" if any(isinstance(part, MultiOutputClassifier) for part in parts) else "MTL"
+    a_task = MultiOutputClassifier | MultiOutputRegressor
+    return "STL" if any(isinstance(part, a_task) for part in parts) else "MTL"
 
 
 def _has_default_members(estimator: Any) -> bool:
@@ -79,7 +167,7 @@ def _has_default_members(estimator: Any) -> bool:
     return isinstance(estimator, PortfolioClassifier) and estimator.members is None
 
 
-def _ungrouped(clf: GroupedMTLClassifier, n_tasks: int) -> str | None:
+def _ungrouped(clf: GroupedMTLEstimator, n_tasks: int) -> str | None:
     """What a classifier is that does not group: "STL", "MTL" with one net or several, or what its
     grouper says to be; None if it groups."""
     if clf.grouper is None:

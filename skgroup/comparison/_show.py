@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import numpy as np
 
 from skgroup.comparison._figures import Figures, mean_of_known
 
-_HEAD = ["candidate", "score ± sd", "to the best baseline (95 %)", "nets", "seconds", "time ratio"]
+_DIFFERENCE = "to the best baseline (95 %)"
+_COSTS = ["nets", "seconds", "time ratio"]
 
 
 def as_text(figures: Figures, verdict: str) -> str:
-    cells = [_HEAD, *_cells(figures)]
+    cells = [_head(figures), *_cells(figures)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -32,10 +34,11 @@ def as_html(figures: Figures, verdict: str) -> str:
         shown = ["" if np.isnan(m) else f"{m:.3f}" for m in means]
         marked = [f"<b>{x}</b>" if m == best else x for m, x in zip(means, shown, strict=True)]
         rows.append([escape(task), *marked])
+    head = [escape(cell) for cell in _head(figures)]
     notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(figures))
     return (
         f"<div><p><b>{escape(verdict)}</b></p><p>{escape(_title(figures))}</p>"
-        f"{_table(_HEAD, [[escape(cell) for cell in row] for row in _cells(figures)])}"
+        f"{_table(head, [[escape(cell) for cell in row] for row in _cells(figures)])}"
         f"<p>* baseline</p>{notes}<details><summary>Each task</summary>"
         f"{_table(['task', *map(escape, figures.candidates)], rows)}</details></div>"
     )
@@ -44,26 +47,36 @@ def as_html(figures: Figures, verdict: str) -> str:
 def _title(figures: Figures) -> str:
     n_seeds = len(np.unique(figures.seeds))
     n_splits = len(figures.seeds) // n_seeds
+    scores = " and ".join(
+        f"{name}, mean over {len(tasks)} task{'s' * (len(tasks) != 1 or not figures.is_mixed)},"
+        for name, tasks in figures.tasks_by_score
+    )
     return (
-        f"Test {figures.scoring}, mean over {len(figures.tasks)} tasks, of {n_seeds} "
-        f"seed{'s' * (n_seeds != 1)}, {n_splits} split{'s' * (n_splits != 1)} each"
+        f"Test {scores} of {n_seeds} seed{'s' * (n_seeds != 1)}, {n_splits} "
+        f"split{'s' * (n_splits != 1)} each"
     )
 
 
 def _notes(figures: Figures) -> list[str]:
     notes = []
+    if figures.is_mixed:
+        over = "candidates" if len(figures.seeds) == 1 else "splits"
+        notes.append(
+            "Standardised: each task's difference divided by the standard deviation of its score "
+            f"over {over}, mean over tasks. In brackets after a score, the difference of its mean."
+        )
     if figures.same_splits:
         notes.append("Splits are the same for several seeds: this speaks of these splits.")
     if figures.lacking:
         notes.append(f"Not compared with {' nor '.join(figures.lacking)}.")
     ran = np.isfinite(figures.seconds)
-    undefined = np.flatnonzero(np.isnan(figures.values[ran]).any(axis=0))
-    if len(undefined):
-        names = [figures.tasks[t] for t in undefined]
-        notes.append(
-            f"{figures.scoring} is not defined in some split, and left out there, for "
-            f"{', '.join(names)}."
-        )
+    undefined = np.atleast_1d(np.isnan(figures.values[ran]).any(axis=0))
+    for score, tasks in figures.tasks_by_score:
+        names = [figures.tasks[t] for t in tasks if undefined[t]]
+        if names:
+            notes.append(
+                f"{score} is not defined in some split, and left out there, for {', '.join(names)}."
+            )
     if figures.interrupted:
         n_done = figures.n_finished
         notes.append(f"Interrupted after {n_done} of {figures.seconds.size} fits.")
@@ -82,31 +95,59 @@ def _notes(figures: Figures) -> list[str]:
     return notes
 
 
+def _head(figures: Figures) -> list[str]:
+    if not figures.is_mixed:
+        return ["candidate", "score ± sd", _DIFFERENCE, *_COSTS]
+    scores = [f"{name} ± sd (difference)" for name, _ in figures.tasks_by_score]
+    return ["candidate", *scores, "tasks better", f"standardised, {_DIFFERENCE}", *_COSTS]
+
+
 def _cells(figures: Figures) -> list[list[str]]:
     """The rows of the overall table, as text."""
     rows = []
     for candidate in figures.candidates:
         row = figures.summary(candidate)
-        if candidate == figures.best_baseline:
-            difference = "best baseline"
-        elif np.isnan(row["difference"]):
-            difference = ""
-        elif np.isnan(row["low"]):
-            difference = f"{row['difference']:+.3f}"
-        else:
-            difference = f"{row['difference']:+.3f} ({row['low']:+.3f}, {row['high']:+.3f})"
         rows.append(
             [
                 candidate + (" *" if candidate in figures.baselines else ""),
-                _score(row["mean"], row["sd"])
-                or ("failed" if candidate in figures.failed else "not run"),
-                difference,
+                *_score_cells(figures, candidate, row),
+                _difference(figures, candidate, row),
                 write_nets(row["nets"]),
                 "" if np.isnan(row["seconds"]) else f"{row['seconds']:.3g}",
                 "" if np.isnan(row["time_ratio"]) else f"{row['time_ratio']:.2g}",
             ]
         )
     return rows
+
+
+def _score_cells(figures: Figures, candidate: str, row: dict[str, Any]) -> list[str]:
+    """The score, or each of several and how many tasks are better."""
+    nothing = "failed" if candidate in figures.failed else "not run"
+    if not figures.is_mixed:
+        return [_score(row["mean"], row["sd"]) or nothing]
+    cells = []
+    for _, tasks in figures.tasks_by_score:
+        of_score = figures.summary(candidate, tasks)
+        cell = _score(of_score["mean"], of_score["sd"])
+        cell = cell or (nothing if np.isnan(row["mean"]) else "")
+        if candidate != figures.best_baseline and np.isfinite(of_score["difference"]):
+            cell += f" ({of_score['difference']:+.3f})"
+        cells.append(cell)
+    if candidate == figures.best_baseline or figures.best_baseline is None:
+        return [*cells, ""]
+    better = figures.better(candidate, figures.best_baseline)
+    better = better[np.isfinite(better)]
+    return [*cells, f"{int(better.sum())} of {len(better)}" if len(better) else ""]
+
+
+def _difference(figures: Figures, candidate: str, row: dict[str, Any]) -> str:
+    if candidate == figures.best_baseline:
+        return "best baseline"
+    digits = 2 if figures.is_mixed else 3
+    difference, low, high = (f"{row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
+    if np.isnan(row["difference"]):
+        return ""
+    return difference if np.isnan(row["low"]) else f"{difference} ({low}, {high})"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

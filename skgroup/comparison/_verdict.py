@@ -41,9 +41,11 @@ def _means_of_finished(figures: Figures) -> tuple[dict[str, float], int]:
 def _if_nothing_can_be_said(figures: Figures, means: dict[str, float], n_units: int) -> str | None:
     if figures.best_baseline is None:
         if figures.n_finished and np.isnan(figures.overall).all():
+            names = " and ".join(name for name, _ in figures.tasks_by_score)
+            is_are, lack = ("are", "what they need") if figures.is_mixed else ("is", "classes")
             return (
-                f"{figures.scoring} is defined for no task in any split (its test samples lack "
-                "classes), so that nothing can be said: use other splits (cv) or another scoring."
+                f"{names} {is_are} defined for no task in any split (its test samples lack "
+                f"{lack}), so that nothing can be said: use other splits (cv) or another scoring."
             )
         return "No baseline has finished a fit, so that nothing can be said."
     if not means:
@@ -54,9 +56,10 @@ def _if_nothing_can_be_said(figures: Figures, means: dict[str, float], n_units: 
     if figures.interrupted and len(np.unique(figures.units)) > 1:
         more = "let more fits finish"
     top = max(means, key=means.__getitem__)
+    score = "" if figures.is_mixed else f", {means[top]:.3f}"
     return (
-        f"“{top}” has the highest score, {means[top]:.3f}, but one {_unit(figures)} cannot tell "
-        f"merit from chance: {more}."
+        f"“{top}” has {_highest(figures)}{score}, but one {_unit(figures)} cannot tell merit from "
+        f"chance: {more}."
     )
 
 
@@ -104,12 +107,13 @@ def _of_all(figures: Figures, means: dict[str, float], n_units: int) -> tuple[st
     use = top if n_units < _FEW else _cheapest(figures, list(means), top)
     if n_units < _FEW:
         why = (
-            f"the highest score; {n_units} {_unit(figures)}s are too few to advise anything cheaper"
+            f"{_highest(figures)}; {n_units} {_unit(figures)}s are too few to advise anything "
+            "cheaper"
         )
     elif use != top:
         why = f"the cheapest of those within a standard error of the best, “{top}”"
     elif any(figures.seconds_of(c) < figures.seconds_of(use) for c in means):
-        why = "the highest score, and nothing clearly cheaper is within a standard error of it"
+        why = f"{_highest(figures)}, and nothing clearly cheaper is within a standard error of it"
     else:
         why = "the best and the cheapest"
     if figures.errors and n_units >= _FEW:
@@ -134,6 +138,14 @@ def _cheapest(figures: Figures, candidates: list[str], top: str) -> str:
 def _difference(figures: Figures, candidate: str, best: str) -> str:
     p = figures.paired(candidate, best)
     side = "above" if p.difference >= 0 else "below"
+    if figures.is_mixed:
+        better = figures.better(candidate, best)
+        better = better[np.isfinite(better)]
+        return (
+            f"{abs(p.difference):.2f} standard deviations {side} the best baseline, “{best}” (mean "
+            "standardised difference over tasks, 95 % interval "
+            f"{p.low:+.2f} to {p.high:+.2f}; better in {int(better.sum())} of {len(better)} tasks)"
+        )
     return (
         f"{abs(p.difference):.3f} {side} the best baseline, “{best}” (95 % interval of the "
         f"difference {p.low:+.3f} to {p.high:+.3f})"
@@ -146,6 +158,10 @@ def _cost(figures: Figures, candidate: str) -> str:
     if nets in ("", "0"):
         return seconds
     return f"{nets} net{'' if nets == '1' else 's'}, {seconds}"
+
+
+def _highest(figures: Figures) -> str:
+    return "the highest mean standardised score" if figures.is_mixed else "the highest score"
 
 
 def _unit(figures: Figures) -> str:

@@ -19,14 +19,11 @@ from tqdm.auto import tqdm
 
 from skgroup._estimators import parts_of, pos_label_of, steps_of
 from skgroup._random import open_seed
-from skgroup.comparison._candidates import (
-    check_n_samples,
-    seeded,
-    try_candidate,
-)
+from skgroup.comparison._candidates import check_n_samples, seeded, try_candidate
+from skgroup.comparison._kinds import name_default_nets, of_kinds, task_types_of
 from skgroup.comparison._splits import SeededSplit, check_seeds, draw_splits
 from skgroup.comparison._task_scores import TaskScores
-from skgroup.ensemble import GroupedMTLClassifier
+from skgroup.ensemble import GroupedMTLEstimator
 from skgroup.tasks import check_tasks, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import labels_of, take_samples
@@ -54,19 +51,22 @@ def epoch_scores(
     Returns
     -------
     scores : dict of str to ndarray of shape (n_splits, n_kept_epochs)
-        Means over tasks; NaN at epochs that are not those of the estimator, and where a fit failed
-        or did not run. Rows of a split whose training ended before that of others go on as they
-        ended.
+        Means over tasks, of one kind; NaN at epochs that are not those of the estimator, and where
+        a fit failed or did not run. Rows of a split whose training ended before that of others go
+        on as they ended.
     epochs : ndarray of shape (n_kept_epochs,)
     name : str
         Of the score.
     """
     Y = labels_of(X) if Y is None and isinstance(X, Dataset) else Y
-    table = check_tasks(Y, pos_label=pos_label_of(estimators))
+    table = check_tasks(Y, pos_label=pos_label_of(estimators), task_types=task_types_of(estimators))
     check_n_samples(X, table)
-    scorer = TaskScores(scoring, table, owner)
+    scorer = TaskScores(scoring, table, owner, one_kind=True)
     splits = draw_splits(cv, table, check_seeds(seeds, owner), owner)
-    keeping = {name: _keep_states(name, e, n_epochs, owner) for name, e in estimators.items()}
+    keeping = {
+        name: of_kinds(name, _keep_states(name, e, n_epochs, owner), table, owner)
+        for name, e in estimators.items()
+    }
     training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
     for name, estimator in keeping.items():
         try_candidate(name, estimator, training_data, scorer, owner)
@@ -96,7 +96,7 @@ def epoch_scores(
                 bar.update()
     if not curves:
         raise ValueError(f"All fits of {owner} failed.") from last_error
-    return *_as_arrays(curves, len(splits)), scorer.name
+    return *_as_arrays(curves, len(splits)), str(scorer.name)
 
 
 @dataclass
@@ -156,16 +156,15 @@ def _keep_states(name: str, estimator: Any, most: int, owner: str) -> Any:
     if not isinstance(estimator, type) and hasattr(estimator, "get_params"):
         cloned = clone(estimator)
         last = steps_of(cloned)[-1]
-    if not isinstance(last, MultiTaskNet | GroupedMTLClassifier):
+    if not isinstance(last, MultiTaskNet | GroupedMTLEstimator):
         raise ValueError(
-            f"The estimators of {owner} must be MultiTaskNet, GroupedMTLClassifier or pipelines "
-            f"that end in one, as others have no epochs. Got {estimator!r} as {name!r}."
+            f"The estimators of {owner} must be MultiTaskNet, GroupedMTLClassifier, "
+            "GroupedMTLRegressor, GroupedMTLEstimator or pipelines that end in one, as others have "
+            f"no epochs. Got {estimator!r} as {name!r}."
         )
+    name_default_nets(cloned)
     for part in parts_of(cloned):
-        params = part.get_params(deep=False)
-        if hasattr(part, "count_nets") and params.get("estimator", part) is None:
-            part.set_params(estimator=MultiTaskNet())  # which it stands for
-        if params.get("strategy") == "stacked":
+        if part.get_params(deep=False).get("strategy") == "stacked":
             part.set_params(strategy="auto")  # the results are the same; a stack keeps no states
     for net in parts_of(cloned):
         if isinstance(net, MultiTaskNet):

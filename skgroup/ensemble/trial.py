@@ -1,4 +1,4 @@
-"""What can be seen of a classifier on data before it, or any other, trains."""
+"""What can be seen of an estimator on data before it, or any other, trains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from skgroup.ensemble._grouped import GroupedMTLClassifier
+from skgroup.ensemble._grouped import GroupedMTLEstimator
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data
@@ -15,15 +15,15 @@ __all__ = ["try_classifier", "try_grouper_of"]
 
 
 def try_classifier(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> None:
-    """Raise what a fit of a net, or of a grouped classifier, would refuse; others are let pass."""
+    """Raise what a fit of a net, or of a grouped estimator, would refuse; others are let pass."""
     if isinstance(estimator, MultiTaskNet):
         net = clone(estimator)
         build_net(net, check_data(net, X, y, sample_weight), seed=0)
-    elif isinstance(estimator, GroupedMTLClassifier):
+    elif isinstance(estimator, GroupedMTLEstimator):
         estimator._try(*estimator._check(X, y, sample_weight))
 
 
-def try_grouper_of(estimator: GroupedMTLClassifier, table: TaskTable) -> None:
-    """Raise what is wrong with the grouper of a classifier whose inputs are not known yet."""
+def try_grouper_of(estimator: GroupedMTLEstimator, table: TaskTable) -> None:
+    """Raise what is wrong with the grouper of an estimator whose inputs are not known yet."""
     net = MultiTaskNet() if estimator.estimator is None else clone(estimator.estimator)
     estimator._check_grouper(net, table.n_tasks, table.names, table.learnable)

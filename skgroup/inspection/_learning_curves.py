@@ -74,7 +74,7 @@ class LearningCurvesDisplay:
         *,
         cv: Any = 0.25,
         seeds: int | Sequence[int] = 3,
-        scoring: Any = "f1_macro",
+        scoring: Any = None,
         score_type: str = "test",
         n_epochs: int = 20,
         verbose: int = 0,
@@ -84,7 +84,7 @@ class LearningCurvesDisplay:
     ) -> LearningCurvesDisplay:
         """Fit estimators on the same splits and plot their scores over epochs.
 
-        At an epoch, a grouped classifier or an ensemble predicts with its nets as they were after
+        At an epoch, a grouped estimator or an ensemble predicts with its nets as they were after
         that epoch (those that train for fewer are as at their end), with the memberships, serving
         weights and thresholds of its end. The last point is the fitted estimator as it is. A split
         whose training ended early goes on as it ended.
@@ -92,9 +92,9 @@ class LearningCurvesDisplay:
         Parameters
         ----------
         estimator : estimator, or dict of str to estimator
-            `MultiTaskNet`, `GroupedMTLClassifier` (`.stl` and `.mtl_ensemble` too) or pipelines
-            that end in one. Clones of them are fitted, and their nets keep their states after
-            up to `n_epochs` epochs, for which they train one after another, not as a stack.
+            `MultiTaskNet`, `GroupedMTLClassifier` (`.stl` and `.mtl_ensemble` too) and kin, or
+            pipelines that end in one. Clones of them are fitted, and their nets keep their states
+            after up to `n_epochs` epochs, for which they train one after another, not as a stack.
         X : array-like of shape (n_samples, ...), or what else the estimators take
         Y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table. May be left out where `X` is a torch Dataset that yields labels.
@@ -104,8 +104,10 @@ class LearningCurvesDisplay:
         seeds : int or sequence of int, default=3
             A number n stands for 0, ..., n - 1. A seed makes the splits and sets every
             `random_state` of the estimators.
-        scoring : str or callable, default="f1_macro"
-            A score of each task as in `skgroup.compare`; the mean over tasks is drawn.
+        scoring : str, callable or dict, default=None
+            A score of each task as in `skgroup.compare`; the mean over tasks is drawn. None is F1,
+            or R² of regression tasks. Where some tasks have classes and others are regression
+            tasks, a dict with one of the keys "classes" and "regression": those tasks are drawn.
         score_type : {"test", "train", "both"}, default="test"
             Which part of each split is scored; of "both", training scores are dashed.
         n_epochs : int, default=20

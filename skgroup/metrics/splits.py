@@ -1,4 +1,4 @@
-"""Splits of a table of tasks: every training part holds every class of every task."""
+"""Splits of a table of tasks: every training part holds something to learn of every task."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def held_out_splits(
     Returns
     -------
     splits : list of (train, test), arrays of positions
-        The training part of each holds every class of every task: of a class that is held out
-        altogether, one sample moves there.
+        The training part of each holds every class of every task, and two different numbers of a
+        regression task: of a class that is held out altogether, one sample moves there.
 
     Raises
     ------
@@ -76,7 +76,9 @@ def held_out_splits(
         splitter = check_cv(cv)
     else:
         raise ValueError(f"{rule} of pairs. Got {cv!r} instead.")
-    labels = table.codes[:, 0] if table.is_1d else table.codes
+    # What splitters stratify by: classes; numbers have none, and are handed on as they are.
+    labels: Any = table.codes[:, table.has_classes] if table.has_classes.any() else table.values
+    labels = labels[:, 0] if table.is_1d else labels
     splits = []
     try:
         pairs = list(splitter.split(np.zeros(n_samples), labels, groups))
@@ -128,6 +130,15 @@ def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: Ta
             # Samples that `cv` names on neither side may be needed too.
             with_class = test[codes[test] == k]
             moved.append((with_class if len(with_class) else np.flatnonzero(codes == k))[0])
+    known = np.append(train, np.array(moved, dtype=np.intp))
+    for t in np.flatnonzero(~table.has_classes & table.learnable):
+        numbers = table.values[:, t]  # type: ignore[index]
+        met = numbers[known]
+        met = met[~np.isnan(met)]
+        if (met == met[0]).all():
+            others = np.flatnonzero(~np.isnan(numbers) & (numbers != met[0]))
+            held_out = others[np.isin(others, test)]
+            moved.append((held_out if len(held_out) else others)[0])
     # The order of the tasks must not matter.
     missing = np.unique(np.array(moved, dtype=np.intp))
     return np.append(train, missing), test[~np.isin(test, missing)]

@@ -14,7 +14,7 @@ from skgroup.tasks._names import (
 from skgroup.tasks._positive import classes_met, positive_codes
 from skgroup.tasks._regression import REGRESSION, Regression, TargetScaling
 from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable
-from skgroup.tasks._types import AUTO, CLASSES, types_of_columns
+from skgroup.tasks._types import AUTO, CLASSES, given_types, types_of_columns
 
 __all__ = [
     "AUTO",
@@ -35,6 +35,7 @@ __all__ = [
     "by_task_names",
     "check_tasks",
     "classes_met",
+    "given_types",
     "join_outputs",
     "match_names",
     "positive_codes",

@@ -1,0 +1,62 @@
+"""What a `scoring` parameter says of tasks with classes, and of regression tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skgroup.tasks import CLASSES, REGRESSION, TaskTable, task_label
+
+__all__ = ["SCORED", "scoring_by_kind", "tasks_scored"]
+
+#: The kinds of tasks that a score can be of.
+SCORED = (CLASSES, REGRESSION.name)
+
+
+def tasks_scored(kind: str, table: TaskTable) -> NDArray[np.bool_]:
+    """Which tasks are scored by the score of a kind, (n_tasks,)."""
+    return table.has_classes if kind == CLASSES else ~table.has_classes
+
+
+def scoring_by_kind(
+    scoring: Any, table: TaskTable, owner: str, default: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The score of each kind of task that a table holds.
+
+    Parameters
+    ----------
+    scoring : object
+        A score, where all tasks are scored alike; a dict of scores by "classes" and "regression",
+        of which those that the table does not need are not looked at; or None.
+    table : TaskTable
+    owner : str
+        Whose parameter it is, for messages.
+    default : dict of str to object
+        The score of each kind of which nothing is said.
+
+    Raises
+    ------
+    ValueError
+        If a single score is given for tasks of both kinds, or a dict has other keys.
+    """
+    there = [kind for kind in SCORED if tasks_scored(kind, table).any()]
+    if scoring is None:
+        scoring = {}
+    name = f"The 'scoring' parameter of {owner}"
+    if isinstance(scoring, Mapping):
+        unknown = [key for key in scoring if key not in SCORED]
+        if unknown:
+            raise ValueError(
+                f"{name}, where it is a dict, must have keys of {list(SCORED)}. Got {unknown[0]!r}."
+            )
+        return {kind: scoring.get(kind, default[kind]) for kind in there}
+    if len(there) > 1:
+        labels = [task_label(table.names, tasks_scored(kind, table).argmax()) for kind in there]
+        raise ValueError(
+            f"{name} must be a dict with a score for 'classes' and one for 'regression', or None, "
+            f"as {labels[0]} has classes and {labels[1]} is a regression task. Got {scoring!r}."
+        )
+    return {there[0]: scoring}
