@@ -416,6 +416,7 @@ class Complex(MLP):
         ({"warm_start": "x"}, "'warm_start' parameter"),
         ({"use_caching": 3}, "'use_caching' parameter"),
         ({"max_epoch": 3}, "no parameter 'max_epoch'.* Did you mean 'max_epochs'"),
+        ({"max_epochs_": 3}, "no parameter 'max_epochs_'.* Did you mean 'max_epochs'"),
         ({"class_weights": None}, "no parameter 'class_weights'.* Did you mean 'class_weight'"),
         ({"module_hidden_units": (4,)}, "Did you mean 'module__hidden_units'"),
         ({"optimizer_weight_decay": 0.1}, "Did you mean 'optimizer__weight_decay'"),

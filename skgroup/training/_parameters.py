@@ -107,9 +107,7 @@ def _check_names(net: MultiTaskNet) -> None:
     for key in sorted(net._params_to_validate):
         part, dunder, _ = key.partition("__")
         # A subclass may name further parts when it builds them.
-        if part in parts if dunder or key in parts else key.endswith("_"):
-            continue
-        if dunder and not hasattr(net, "module_"):
+        if part in parts or (dunder and not hasattr(net, "module_")):
             continue
         known = set(net._get_param_names()) - net._params_to_validate
         near = [f"{p}__{key[len(p) + 1 :]}" for p in parts if key.startswith(f"{p}_")]
