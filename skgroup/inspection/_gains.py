@@ -24,7 +24,8 @@ class GainsDisplay:
     """Heat map of gains: a row a group, best mean gain first, a column a task.
 
     Only members are coloured: blue gains, red loses, by their difference from 0. Tasks outside
-    of a group are grey, members whose gain is not known ("?") are dark grey.
+    of a group are grey, members whose gain is not known ("?") are dark grey. Colours and means take
+    all gains to be of one unit, as shares of the loss are, which `GroupGains` measures by default.
 
     Parameters
     ----------

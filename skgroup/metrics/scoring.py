@@ -22,7 +22,12 @@ def tasks_scored(kind: str, table: TaskTable) -> NDArray[np.bool_]:
 
 
 def scoring_by_kind(
-    scoring: Any, table: TaskTable, owner: str, default: Mapping[str, Any]
+    scoring: Any,
+    table: TaskTable,
+    owner: str,
+    default: Mapping[str, Any],
+    *,
+    everything: str = "None",
 ) -> dict[str, Any]:
     """The score of each kind of task that a table holds.
 
@@ -36,6 +41,8 @@ def scoring_by_kind(
         Whose parameter it is, for messages.
     default : dict of str to object
         The score of each kind of which nothing is said.
+    everything : str, default="None"
+        What serves all kinds, for messages.
 
     Raises
     ------
@@ -56,7 +63,8 @@ def scoring_by_kind(
     if len(there) > 1:
         labels = [task_label(table.names, tasks_scored(kind, table).argmax()) for kind in there]
         raise ValueError(
-            f"{name} must be a dict with a score for 'classes' and one for 'regression', or None, "
-            f"as {labels[0]} has classes and {labels[1]} is a regression task. Got {scoring!r}."
+            f"{name} must be a dict with a score for 'classes' and one for 'regression', or "
+            f"{everything}, as {labels[0]} has classes and {labels[1]} is a regression task. Got "
+            f"{scoring!r}."
         )
     return {there[0]: scoring}

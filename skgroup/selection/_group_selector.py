@@ -222,7 +222,9 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
             member is the mean affinity of the other members onto it.
 
             With `masks`, measured gains (n_measured, n_tasks), NaN for absent tasks: only these
-            groups can be chosen.
+            groups can be chosen. Their mean over tasks is maximised as they stand, so that they
+            should be of one unit: shares of the loss (`GroupGains` by default) are, for tasks of
+            all kinds; differences of F1 beside those of R² are not.
 
             Or a fitted predictor of gains: an object whose `predict(masks)` returns (n_listed,
             n_tasks), and which has `n_tasks_` or `n_features_in_` unless `masks` are given. It is

@@ -14,16 +14,19 @@ _WITHOUT_EFFECT = {"verbose", "device", "random_state"}
 
 
 def conditions_of(
-    net: MultiTaskNet, data: TrainingData, splits: list[HeldOutPart], scoring: str
+    net: MultiTaskNet, data: TrainingData, splits: list[HeldOutPart], scoring: Any
 ) -> dict[str, str]:
     """Keys of the data, the splits, the scoring and the net, by their names."""
     table = data.all_tasks
     params = net.get_params(deep=False)
     counted = [(name, params[name]) for name in sorted(set(params) - _WITHOUT_EFFECT)]
+    tasks = [table.codes, table.classes]
+    if table.values is not None:
+        tasks += [table.values, table.task_types]
     return {
-        "the data": key_of(data.X, table.codes, table.classes, data.sample_weight),
+        "the data": key_of(data.X, *tasks, data.sample_weight),
         "the 'cv' parameter": key_of([(part.train, part.test) for part in splits]),
-        "the 'scoring' parameter": scoring,
+        "the 'scoring' parameter": scoring if isinstance(scoring, str) else key_of(scoring),
         "the 'estimator' parameter": _key_of_net(counted),
     }
 

@@ -22,9 +22,11 @@ def write_gains(path: Path, fitted: Mapping[str, Any]) -> None:
     arrays = {name: fitted[name] for name in _ARRAYS}
     if "task_names_in_" in fitted:
         arrays["task_names_in_"] = np.asarray(fitted["task_names_in_"], dtype=str)
-    for name in ("n_features_in_", "seed_", "n_trained_", "scoring_", "interrupted_"):
+    for name in ("n_features_in_", "seed_", "n_trained_", "interrupted_"):
         if name in fitted:
             arrays[name] = np.array(fitted[name])
+    scoring = fitted["scoring_"]
+    arrays["scoring_"] = np.array(scoring if isinstance(scoring, str) else list(scoring.items()))
     arrays["conditions"] = np.array(list(fitted["conditions_"].items()))
     save_arrays(path, *_FORMAT, arrays)
 
@@ -36,7 +38,8 @@ def read_gains(path: Path) -> dict[str, Any]:
         fitted: dict[str, Any] = _check_shapes({name: arrays[name] for name in _ARRAYS})
         fitted["conditions_"] = dict(arrays["conditions"].tolist())
         fitted["seed_"], fitted["n_trained_"] = int(arrays["seed_"]), int(arrays["n_trained_"])
-        fitted["scoring_"] = str(arrays["scoring_"])
+        scoring = arrays["scoring_"].tolist()
+        fitted["scoring_"] = scoring if isinstance(scoring, str) else dict(scoring)
         fitted["interrupted_"] = bool(arrays["interrupted_"])
         fitted["n_tasks_"] = fitted["masks_"].shape[1]
         if "task_names_in_" in arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -23,6 +24,8 @@ from skgroup.selection.gains._plan import (
     held_out_parts,
 )
 from skgroup.selection.gains._scoring import (
+    SCORES,
+    check_scoring,
     gains_of_scores,
     score_tasks,
     which_can_be_scored,
@@ -42,8 +45,9 @@ class GroupGains(TaskEstimatorMixin):
 
     A group's net is trained on its tasks alone, all with the same weight, and scored task by
     task on held-out samples. With `scoring="loss"` the gain of task t in group S is
-    (L_ref − L_S) / L_ref, the share of its loss that the group saves; with any other scoring it
-    is score_S − score_ref. ref is the net of the task alone; positive is better than alone.
+    (L_ref − L_S) / L_ref, the share of its loss that the group saves, which has no unit; with any
+    other scoring it is score_S − score_ref. ref is the net of the task alone; positive is better
+    than alone.
 
     Parameters
     ----------
@@ -59,10 +63,14 @@ class GroupGains(TaskEstimatorMixin):
         five times). A sample that holds the only label of a class stays with the training part.
         Each split has its own seed, which all its nets have, so that what differs between them
         is the group.
-    scoring : {"loss", "f1", "roc_auc"}, default="loss"
-        "loss" is what `MultiTaskNet` trains on: the mean over the held-out samples with a label
-        of the cross-entropy, with the class weights of the training part and the sample weights.
-        "f1" and "roc_auc" are those of `skgroup.metrics`.
+    scoring : {"loss", "f1", "roc_auc", "r2"} or dict, default="loss"
+        "loss" is what `MultiTaskNet` trains on, for tasks of all kinds: the mean over the held-out
+        samples with a label of the cross-entropy, with the class weights of the training part and
+        the sample weights; of a regression task, of its loss in standard deviations. "f1" and
+        "roc_auc" of tasks with classes, and "r2" of regression tasks, are those of
+        `skgroup.metrics`. A table of both takes a dict by "classes" and "regression": then gains
+        are differences of two scores, in no common unit, and what sums or averages them over
+        tasks (`GroupSelector`) takes a hundredth of F1 for a hundredth of R².
     warm_start : bool, default=False
         Whether `fit` keeps what was measured before and trains only what is missing: the same
         data, estimator, `cv` and `scoring` with other `masks`, or after an interruption or
@@ -92,7 +100,7 @@ class GroupGains(TaskEstimatorMixin):
         Which were measured; not all, after an interruption.
     interrupted_ : bool
         Whether the last `fit` ended before it had measured all that it was asked for.
-    scoring_ : str
+    scoring_ : str or dict
         What was measured.
     n_trained_ : int
         Nets that the last `fit` trained.
@@ -138,7 +146,7 @@ class GroupGains(TaskEstimatorMixin):
         "estimator": [MultiTaskNet, None],
         "masks": [StrOptions({"all", "pairs"}), "array-like"],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
-        "scoring": [StrOptions({"loss", "f1", "roc_auc"})],
+        "scoring": [StrOptions({"loss", *chain.from_iterable(SCORES.values())}), dict],
         "warm_start": ["boolean"],
         "strategy": [StrOptions(set(STRATEGIES))],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
@@ -152,7 +160,7 @@ class GroupGains(TaskEstimatorMixin):
         *,
         masks: Any = "all",
         cv: Any = 0.2,
-        scoring: str = "loss",
+        scoring: Any = "loss",
         warm_start: bool = False,
         strategy: str = "auto",
         n_jobs: int | None = None,
@@ -177,7 +185,8 @@ class GroupGains(TaskEstimatorMixin):
         ----------
         X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            The task table `Y`: ints, bools or strings, NaN or None where a label is missing.
+            The task table `Y`: ints, bools or strings, or the numbers of a regression task; NaN or
+            None where a label is missing.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of samples in training and in the scores.
 
@@ -189,9 +198,9 @@ class GroupGains(TaskEstimatorMixin):
         ------
         ValueError
             Before any training, if a parameter or the data are not right, if there are too many
-            tasks for `masks="all"`, if no held-out part has the labels that the scoring of some
-            task needs, or if with `warm_start` something differs that would change what was
-            measured.
+            tasks for `masks="all"`, if `scoring` is no score of their kinds, if no held-out part
+            has the labels that the scoring of some task needs, or if with `warm_start` something
+            differs that would change what was measured.
         KeyboardInterrupt
             If interrupted. What was measured stays.
         """
@@ -199,6 +208,7 @@ class GroupGains(TaskEstimatorMixin):
         net.set_params(task_weight=None)
         data = check_data(net, X, y, sample_weight)
         table = data.all_tasks
+        by_kind = check_scoring(self.scoring, data.table)
         wanted = groups_to_measure(self.masks, table)
         wanted = np.vstack([wanted, np.eye(table.n_tasks, dtype=bool)[table.learnable]])
         earlier = vars(self).copy()
@@ -208,13 +218,13 @@ class GroupGains(TaskEstimatorMixin):
         conditions = conditions_of(net, data, parts, self.scoring)
         if before is not None:
             check_same(before["conditions_"], conditions)
-        scorable = self._scorable(data, parts)
+        scorable = self._scorable(data, parts, by_kind)
         probe = build_net(clone(net), data, seed=0)
         self._begin(wanted, before, data, len(parts))
         self.seed_, self.conditions_ = seed, conditions
         try:
             for m, rows in self._batches(wanted, probe, data):
-                self._measure(net, data, rows, m, parts[m], scorable[:, m])
+                self._measure(net, data, rows, m, parts[m], by_kind, scorable[:, m])
         except BaseException:
             # Whatever ends it, what was measured has cost time and stays, marked as a part.
             if self.n_trained_:
@@ -238,12 +248,14 @@ class GroupGains(TaskEstimatorMixin):
             )
         return seed
 
-    def _scorable(self, data: TrainingData, parts: list[HeldOutPart]) -> NDArray[np.bool_]:
+    def _scorable(
+        self, data: TrainingData, parts: list[HeldOutPart], by_kind: dict[str, str] | None
+    ) -> NDArray[np.bool_]:
         """Which tasks can be scored on which part, (n_tasks, n_parts); some part for each."""
         learnable = data.all_tasks.learnable
         scorable = np.zeros((len(learnable), len(parts)), dtype=bool)
         for m, part in enumerate(parts):
-            scorable[learnable, m] = which_can_be_scored(self.scoring, data.take(part.test))
+            scorable[learnable, m] = which_can_be_scored(by_kind, data.take(part.test))
         unscored = np.flatnonzero(learnable & ~scorable.any(axis=1))
         if len(unscored):
             label = task_label(data.all_tasks.names, int(unscored[0]))
@@ -302,6 +314,7 @@ class GroupGains(TaskEstimatorMixin):
         rows: NDArray[np.intp],
         m: int,
         part: HeldOutPart,
+        by_kind: dict[str, str] | None,
         scorable: NDArray[np.bool_],
     ) -> None:
         train = data.take(part.train, net.class_weight)
@@ -316,10 +329,18 @@ class GroupGains(TaskEstimatorMixin):
             verbose=self.verbose,
             description=f"groups of {len(tasks[0])}, held-out part {m}",
         )
-        test = data.take(part.test)
-        for row, proba, t in zip(rows, predict_many(nets, TaskDataset(test.X)), tasks, strict=True):
+        test, scaling = data.take(part.test), train.table.target_scaling(train.sample_weight)
+        predicted = predict_many(nets, TaskDataset(test.X))
+        for row, trained, proba, t in zip(rows, nets, predicted, tasks, strict=True):
             class_weight = None if train.class_weight is None else train.class_weight[place[t]]
-            scores = score_tasks(self.scoring, proba, test.select(place[t]), class_weight)
+            scores = score_tasks(
+                by_kind,
+                proba,
+                test.select(place[t]),
+                class_weight,
+                scaling.select(place[t]),
+                trained.criterion_,
+            )
             self.scores_[row, t, m] = np.where(scorable[t], scores, np.nan)
         self.measured_[rows, m] = True
         self.n_trained_ += len(rows)

@@ -95,15 +95,16 @@ def batches_of_groups(
     part : int
     rows : ndarray of int
         Groups whose nets stack, of one size, small ones first (gains are over single tasks):
-        multiclass tasks only with those of as many classes.
+        multiclass tasks only with those of as many classes, and several kinds only with the same.
     """
     outputs, types = np.asarray(table.task_outputs), np.asarray(table.task_types)
-    batches: dict[Any, list[int]] = {}
+    batches: dict[tuple[int, tuple[Any, ...]], list[int]] = {}
     for row in np.flatnonzero(missing.any(axis=1)).tolist():
-        of_group = outputs[groups[row]]
-        alike = OutputLayout(of_group, types[groups[row]]).only is not None
-        kind = (len(of_group),) if alike else tuple(of_group.tolist())
-        batches.setdefault((len(of_group), kind), []).append(row)
+        layout = OutputLayout(outputs[groups[row]].tolist(), types[groups[row]].tolist())
+        alike = tuple(zip(layout.task_types, layout.task_outputs, strict=True))
+        if layout.only is not None:
+            alike = alike[:1]
+        batches.setdefault((layout.n_tasks, alike), []).append(row)
     for part in range(missing.shape[1]):
         for (size, _), rows in sorted(batches.items()):
             to_train = np.array([row for row in rows if missing[row, part]], dtype=int)

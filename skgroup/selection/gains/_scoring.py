@@ -2,42 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from skgroup.metrics import multitask_f1_score, multitask_roc_auc_score
-from skgroup.tasks import MISSING, TaskTable
+from skgroup.metrics import multitask_f1_score, multitask_r2_score, multitask_roc_auc_score
+from skgroup.metrics.scoring import scoring_by_kind, tasks_scored
+from skgroup.tasks import CLASSES, MISSING, REGRESSION, OutputLayout, TargetScaling, TaskTable
 from skgroup.training.training_data import TrainingData
 
-#: Probabilities and losses nearer to 0 than this count as this.
+#: Losses nearer to 0 than this count as this.
 _SMALLEST = float(np.finfo(np.float32).eps)
+#: The scores of each kind of task; the first is what counts where nothing is said.
+SCORES = {CLASSES: ("f1", "roc_auc"), REGRESSION.name: ("r2",)}
 
 
-def which_can_be_scored(scoring: str, data: TrainingData) -> NDArray[np.bool_]:
+def check_scoring(scoring: Any, table: TaskTable) -> dict[str, str] | None:
+    """The score of each kind of task, by kind; None where the loss is measured.
+
+    Raises
+    ------
+    ValueError
+        If it is no score of the tasks of the table.
+    """
+    if isinstance(scoring, str) and scoring == "loss":
+        return None
+    default = {kind: scores[0] for kind, scores in SCORES.items()}
+    by_kind = scoring_by_kind(scoring, table, "GroupGains", default, everything="'loss'")
+    for kind, score in by_kind.items():
+        if score not in SCORES[kind]:
+            what = "tasks with classes" if kind == CLASSES else "regression tasks"
+            names = " or ".join(map(repr, SCORES[kind]))
+            raise ValueError(
+                f"The 'scoring' parameter of GroupGains must be {names} of {what}, or 'loss' for "
+                f"all tasks. Got {score!r}."
+            )
+    return by_kind
+
+
+def which_can_be_scored(by_kind: dict[str, str] | None, data: TrainingData) -> NDArray[np.bool_]:
     """Which tasks can be scored on these samples, (n_tasks,)."""
-    codes = data.table.codes
+    table = data.table
     if data.sample_weight is not None:
-        codes = codes[data.sample_weight > 0]
-    if scoring != "roc_auc":
-        return (codes != MISSING).any(axis=0)
-    n_classes = np.array([len(c) for c in data.table.classes])
-    met = [(codes == k).any(axis=0) | (k >= n_classes) for k in range(n_classes.max())]
-    return np.all(met, axis=0)
+        table = table.take(data.sample_weight > 0)
+    scorable: NDArray[np.bool_] = (table.codes != MISSING).any(axis=0)
+    for kind, score in (by_kind or {}).items():
+        tasks = np.flatnonzero(tasks_scored(kind, table))
+        if score == "roc_auc":
+            for t in tasks:
+                met = np.unique(table.codes[:, t])
+                scorable[t] = np.isin(np.arange(len(table.classes[t])), met).all()
+        elif score == "r2" and table.values is not None:
+            for t in tasks:
+                numbers = table.values[:, t]
+                scorable[t] = len(np.unique(numbers[~np.isnan(numbers)])) > 1
+    return scorable
 
 
 def score_tasks(
-    scoring: str, proba: NDArray, data: TrainingData, class_weight: NDArray | None
+    by_kind: dict[str, str] | None,
+    proba: NDArray,
+    data: TrainingData,
+    class_weight: NDArray | None,
+    scaling: TargetScaling,
+    criterion: Any,
 ) -> NDArray[np.float64]:
-    """Scores (n_tasks,) of probabilities (n_samples, n_outputs)."""
+    """Scores (n_tasks,) of what a net gives in one array (n_samples, n_outputs).
+
+    `scaling` is that of the regression tasks in training, `criterion` that of the net.
+    """
     table, weight = data.table, data.sample_weight
-    if scoring == "loss":
-        return held_out_loss(proba, table, class_weight, weight)
+    if table.values is not None:  # in standard deviations, as predictions are
+        table = replace(table, values=(table.values - scaling.location) / scaling.scale)
+    if by_kind is None:
+        # A criterion of the user's says nothing of losses a task; then the kinds do.
+        layout = getattr(criterion, "layout", None)
+        layout = layout.to("cpu") if isinstance(layout, OutputLayout) else table.layout
+        return held_out_loss(proba, table, class_weight, weight, layout)
+    scores = np.full(table.n_tasks, np.nan)
+    for kind, score in by_kind.items():
+        tasks = np.flatnonzero(tasks_scored(kind, table))
+        if len(tasks):
+            of_kind = proba[:, table.layout.columns_of(tasks)]
+            scores[tasks] = _score(score, of_kind, table.select(tasks), weight)
+    return scores
+
+
+def _score(score: str, proba: NDArray, table: TaskTable, weight: Any) -> NDArray[np.float64]:
+    """Scores of tasks of one kind."""
+    if score == "r2":
+        return np.asarray(multitask_r2_score(table, proba, average=None, sample_weight=weight))
     classes = [np.arange(len(c)) for c in table.classes]
     labels = np.where(table.codes == MISSING, np.nan, table.codes)
     kwargs: dict[str, Any] = {"classes": classes, "average": None, "sample_weight": weight}
-    if scoring == "roc_auc":
+    if score == "roc_auc":
         return np.asarray(multitask_roc_auc_score(labels, table.layout.of_classes(proba), **kwargs))
     half = np.full(table.n_tasks, 0.5)
     predicted = table.layout.decide(proba, half, np.zeros(table.n_tasks, dtype=bool))
@@ -49,6 +110,7 @@ def held_out_loss(
     table: TaskTable,
     class_weight: NDArray | None,
     sample_weight: NDArray[np.float64] | None,
+    layout: OutputLayout,
 ) -> NDArray[np.float64]:
     """Loss of each task, as `MultiTaskLoss` would have it of these samples as one batch.
 
@@ -56,26 +118,31 @@ def held_out_loss(
     ----------
     proba : ndarray of shape (n_samples, n_outputs)
     table : TaskTable
+        Numbers of regression tasks standardised.
     class_weight : ndarray of shape (n_tasks, max_n_classes), or None
     sample_weight : ndarray of shape (n_samples,), or None
+    layout : OutputLayout
+        Of the criterion, which knows the loss of regression tasks.
 
     Returns
     -------
     loss : ndarray of shape (n_tasks,)
-        Σ_b s_b c_b (−log p_b) / Σ_b s_b over the samples b with a label, p_b being the
-        probability of the true label, c_b its class weight, s_b the sample weight; NaN without
+        Σ_b s_b c_b ℓ_b / Σ_b s_b over the samples b with a label, ℓ_b being −log p of the true
+        label, or the loss of the number, c_b its class weight, s_b the sample weight; NaN without
         any.
     """
     codes = np.maximum(table.codes, 0).astype(np.intp)
-    p = table.layout.likelihood(proba, codes).astype(np.float64)
+    values = None if table.values is None else torch.from_numpy(np.nan_to_num(table.values))
+    logits = layout.logits(torch.from_numpy(proba.astype(np.float64)))
+    loss = -layout.true_log_probability(logits, torch.from_numpy(codes), values).numpy()
     weight = (table.codes != MISSING).astype(np.float64)
     if sample_weight is not None:
         weight *= sample_weight[:, None]
-    loss = -np.log(np.clip(p, _SMALLEST, 1 - _SMALLEST)) * weight
     if class_weight is not None:
-        loss *= class_weight[np.arange(table.n_tasks), codes]
+        loss = loss * class_weight[np.arange(table.n_tasks), codes]
     total = weight.sum(axis=0)
-    return np.divide(loss.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    losses = (weight * loss).sum(axis=0)
+    return np.divide(losses, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def gains_of_scores(
