@@ -90,6 +90,17 @@ def partly_labelled():
     return X, Y
 
 
+@pytest.fixture(scope="module")
+def partly_measured(partly_labelled):
+    """The same with numbers in place of two of the five tasks, in units far from 0 and 1."""
+    X, Y = partly_labelled
+    noise = np.random.default_rng(1).normal(size=(300, 2))
+    numbers = [X[:, 0] + X[:, 1], 1e3 * X[:, 2] ** 2 + 5e4] + noise.T * [[1.0], [300.0]]
+    Y = Y.copy()
+    Y[:, [1, 3]] = np.where(np.isnan(Y[:, [1, 3]]), np.nan, numbers.T)
+    return X, Y
+
+
 @pytest.fixture
 def seeded():
     """torch draws from seed 0, and goes on as it was afterwards."""

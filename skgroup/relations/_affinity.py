@@ -258,7 +258,7 @@ class TaskProbe:
         Sets `losses` (n_tasks,) and `present` (n_tasks,): whether a label of the task counts.
         """
         self.x, target = training_batch(self.net, batch)
-        self.codes = target["codes"]
+        self.codes, self.values = target["codes"], target.get("values")
         counted: Any = counted_shares(self.codes >= 0, target.get("weight"))
         self.share = counted * self.class_weight.mT.gather(0, self.codes.clamp(min=0).long())
         if self.batched is None:
@@ -269,9 +269,11 @@ class TaskProbe:
         n_members = len(self.outputs) // len(self.codes)
         if n_members > 1:
             self.codes = self.codes.repeat_interleave(n_members, 0)
+            if self.values is not None:
+                self.values = self.values.repeat_interleave(n_members, 0)
             self.share = self.share.repeat_interleave(n_members, 0) / n_members
         leaf = self.outputs.detach().requires_grad_()
-        before = self.layout.true_log_probability(leaf, self.codes)
+        before = self.layout.true_log_probability(leaf, self.codes, self.values)
         losses = -(self.share * before).sum(0)
         # The loss of a task depends on its own logits alone: one backward pass serves all.
         (self.slope,) = torch.autograd.grad(losses.sum(), leaf)
@@ -282,7 +284,8 @@ class TaskProbe:
             yield
         finally:
             # The graph and the batch need not outlive the look.
-            del self.x, self.codes, self.share, self.start, self.outputs, self.slope, self.before
+            del self.x, self.codes, self.values, self.share
+            del self.start, self.outputs, self.slope, self.before
 
     def follow(self) -> None:
         """Add the gradient of the step that was just made to the running sum."""
@@ -306,7 +309,8 @@ class TaskProbe:
         with torch.no_grad():
             logits = self.forward(params)
             codes = self.codes.expand(len(logits), *self.codes.shape)
-            after = self.layout.true_log_probability(logits, codes)
+            values = None if self.values is None else self.values.expand(codes.shape)
+            after = self.layout.true_log_probability(logits, codes, values)
             # Differences a sample, then their sum: two sums would cancel.
             return (self.share * (after - self.before)).sum(-2) / self.losses
 
