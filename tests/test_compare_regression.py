@@ -322,7 +322,7 @@ def test_differences_over_kinds_are_standardised():
     seconds = [1, 2, 3]
     given = dict(zip(["MTL", "STL", "grouped"], np.zeros((3, 6)), strict=True))
     found = crafted(given, seconds, baselines=["MTL", "STL"], **params, values=values)
-    spread = np.sqrt(values.var(axis=1, ddof=1).mean(axis=0))
+    spread = np.median(values.std(axis=1, ddof=1), axis=0)
     best = found.candidates.index(found.best_baseline)
     literal = ((values[2] - values[best]) / spread).mean()
     assert found.paired("grouped", found.best_baseline).difference == pytest.approx(literal)
@@ -330,6 +330,14 @@ def test_differences_over_kinds_are_standardised():
     assert f"better in {better} of 4 tasks" in found.verdict
     assert "mean standardised difference over tasks" in found.verdict
     assert found.frame.loc["grouped", "better"].iloc[0] == better / 4
+
+    # A candidate that diverges in a split changes no unit.
+    diverged = values.copy()
+    diverged[1, 0] = -1e3
+    again = crafted(given, seconds, baselines=["MTL"], **params, values=diverged)
+    literal = ((values[2] - values[0]) / again.spread).mean()
+    assert again.paired("grouped", "MTL").difference == pytest.approx(literal)
+    assert (again.spread < 1).all()
 
     # Other units of one kind change nothing that is said over kinds.
     other = values * np.where(np.array(kinds) == "regression", 1e4, 1) - 7

@@ -142,8 +142,8 @@ def compare(
     Scores of tasks with classes and of regression tasks are means and differences of their own,
     never of both together. Where a table holds both, candidates are compared over all tasks by the
     mean standardised difference: each task's difference divided by the standard deviation of its
-    score over splits (pooled over candidates); beside it stands the share of tasks that are
-    better.
+    score over splits (the median of those of the candidates); beside it stands the share of tasks
+    that are better.
 
     The best baseline is that of the highest mean *test* score (standardised, where it is of several
     kinds), which favours the baselines: it is

@@ -65,12 +65,15 @@ class Figures:
     @cached_property
     def spread(self) -> NDArray[np.float64]:
         """What differences of each task are divided by where they are standardised, (n_tasks,):
-        the standard deviation of its score over splits, pooled over candidates; over candidates
-        where there is a single split, or none."""
-        over_splits = _pooled_sd(self.values)
-        over_all = _pooled_sd(self.values.reshape(1, -1, len(self.tasks)))
-        # Of equal scores, rounding leaves a spread of almost 0.
-        spread = np.where(over_splits > 1e-9 * over_all, over_splits, over_all)
+        the standard deviation of its score over splits, the median of those of the candidates; over
+        candidates where there is a single split, or nothing varies over splits."""
+        of_candidates = _sd(self.values)
+        spread = _sd(self.values.reshape(1, -1, len(self.tasks)))[0]
+        for t, of_task in enumerate(of_candidates.T):  # one that diverges changes no median
+            known = of_task[np.isfinite(of_task)]
+            # Of equal scores, rounding leaves a spread of almost 0.
+            if len(known) and np.median(known) > 1e-9 * spread[t]:
+                spread[t] = np.median(known)
         return np.where(spread > 0, spread, 1.0)
 
     def mean_over(self, tasks: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -213,15 +216,14 @@ def _mean_over_tasks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
 
 
-def _pooled_sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation over the second axis of (n_candidates, n_splits, n_tasks), pooled over
-    candidates; 0 where nothing varies."""
+def _sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over the second axis of (n_candidates, n_splits, n_tasks), of what is
+    known; NaN of less than two."""
     known = np.isfinite(values)
-    n = known.sum(axis=1, keepdims=True)
-    mean = np.where(known, values, 0.0).sum(axis=1, keepdims=True) / np.maximum(n, 1)
-    squared = np.where(known, values - mean, 0.0) ** 2
-    freedom = np.maximum(n - 1, 0).sum(axis=(0, 1))
-    return np.sqrt(squared.sum(axis=(0, 1)) / np.maximum(freedom, 1))
+    n = known.sum(axis=1)
+    mean = np.where(known, values, 0.0).sum(axis=1) / np.maximum(n, 1)
+    squared = np.where(known, values - mean[:, None], 0.0) ** 2
+    return np.where(n > 1, np.sqrt(squared.sum(axis=1) / np.maximum(n - 1, 1)), np.nan)
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:

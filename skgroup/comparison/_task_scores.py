@@ -54,7 +54,7 @@ class TaskScores:
         self.table = table
         by_kind = scoring_by_kind(scoring, table, owner, _DEFAULT)
         if one_kind and len(by_kind) > 1:
-            if scoring is None or len(scoring) > 1:
+            if not isinstance(scoring, Mapping) or len(scoring) != 1:
                 raise ValueError(
                     f"The 'scoring' parameter of {owner} must be of one kind of task, as scores of "
                     "several have no mean: a dict with the key 'classes' or the key 'regression'. "

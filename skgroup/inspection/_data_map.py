@@ -62,8 +62,9 @@ class DataMapDisplay:
     probability above 1/2. For binary tasks this is the correctness itself where every epoch was
     recorded (`snapshot_epochs="all"`); else it is coarse, and the bar of colours says in how many
     spans. For a task of more classes it is a lower bound of that, as a label may be predicted
-    with less than 1/2. With `output="isometric"` one span, from the first epoch to the last, is
-    all there is.
+    with less than 1/2. A number counts as predicted correctly where its confidence, which the data
+    map of a regression task holds, is above 1/2. With `output="isometric"` one span, from the first
+    epoch to the last, is all there is.
 
     References
     ----------
