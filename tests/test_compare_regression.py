@@ -177,6 +177,21 @@ def test_errors_are_in_the_units_of_the_tasks_and_negative(data):
             assert found.scoring == scoring
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_errors_in_small_and_large_units_are_written_with_their_digits(data, unit):
+    X, Y = data
+    candidates = {"ridge": Ridge(), "mean": Mean(), "tree": DecisionTreeRegressor(random_state=0)}
+    found = compare(
+        X, Y[:, :1] * unit, candidates, baselines="mean", scoring="neg_mean_absolute_error"
+    )
+    shown = repr(found).replace("±", "").split()
+    means, differences = (found.frame[c].xs("task 0", level="task") for c in ("mean", "difference"))
+    assert f"{means['ridge']:.3g}" in shown
+    assert f"{differences['ridge']:+.3g}" in shown
+    assert f"{differences['ridge']:.3g} above" in found.verdict
+    assert f"{means['tree']:.3g}" in found._repr_html_()
+
+
 def test_one_regression_task(data, net):
     X, Y = data
     per_task = MultiOutputRegressor(net.set_params(task_types="regression"))

@@ -149,6 +149,16 @@ class Figures:
         """Scores (n_candidates, n_splits), see `paired`."""
         return self.overall if tasks is None else self.mean_over(np.atleast_1d(tasks))
 
+    def form(self, tasks: int | NDArray[np.intp] | None = None) -> str:
+        """How scores of some tasks are written, see `paired`: with three decimals, or as many
+        digits where errors are in very large or small units; standardised ones with two decimals.
+        """
+        if tasks is None and self.is_mixed:
+            return ".2f"
+        scores = self._scores_of(tasks)
+        largest = np.abs(scores[np.isfinite(scores)]).max(initial=0.0)
+        return ".3f" if largest == 0 or 0.01 <= largest < 1e5 else ".3g"
+
     @property
     def same_splits(self) -> bool:
         """Whether seeds share splits."""

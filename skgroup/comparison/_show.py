@@ -29,9 +29,9 @@ def as_html(figures: Figures, verdict: str) -> str:
         for t in range(len(figures.tasks))
     ]
     rows = []
-    for task, means in zip(figures.tasks, of_tasks, strict=True):
+    for t, (task, means) in enumerate(zip(figures.tasks, of_tasks, strict=True)):
         best = np.nanmax(means) if np.isfinite(means).any() else np.nan
-        shown = ["" if np.isnan(m) else f"{m:.3f}" for m in means]
+        shown = ["" if np.isnan(m) else f"{m:{figures.form(t)}}" for m in means]
         marked = [f"<b>{x}</b>" if m == best else x for m, x in zip(means, shown, strict=True)]
         rows.append([escape(task), *marked])
     head = [escape(cell) for cell in _head(figures)]
@@ -124,14 +124,14 @@ def _score_cells(figures: Figures, candidate: str, row: dict[str, Any]) -> list[
     """The score, or each of several and how many tasks are better."""
     nothing = "failed" if candidate in figures.failed else "not run"
     if not figures.is_mixed:
-        return [_score(row["mean"], row["sd"]) or nothing]
+        return [_score(row, figures.form()) or nothing]
     cells = []
     for _, tasks in figures.tasks_by_score:
         of_score = figures.summary(candidate, tasks)
-        cell = _score(of_score["mean"], of_score["sd"])
+        cell = _score(of_score, form := figures.form(tasks))
         cell = cell or (nothing if np.isnan(row["mean"]) else "")
         if candidate != figures.best_baseline and np.isfinite(of_score["difference"]):
-            cell += f" ({of_score['difference']:+.3f})"
+            cell += f" ({of_score['difference']:+{form}})"
         cells.append(cell)
     if candidate == figures.best_baseline or figures.best_baseline is None:
         return [*cells, ""]
@@ -143,8 +143,8 @@ def _score_cells(figures: Figures, candidate: str, row: dict[str, Any]) -> list[
 def _difference(figures: Figures, candidate: str, row: dict[str, Any]) -> str:
     if candidate == figures.best_baseline:
         return "best baseline"
-    digits = 2 if figures.is_mixed else 3
-    difference, low, high = (f"{row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
+    form = figures.form()
+    difference, low, high = (f"{row[key]:+{form}}" for key in ("difference", "low", "high"))
     if np.isnan(row["difference"]):
         return ""
     return difference if np.isnan(row["low"]) else f"{difference} ({low}, {high})"
@@ -157,10 +157,10 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _score(mean: float, sd: float) -> str:
-    if np.isnan(mean):
+def _score(row: dict[str, Any], form: str) -> str:
+    if np.isnan(row["mean"]):
         return ""
-    return f"{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}")
+    return f"{row['mean']:{form}}" + ("" if np.isnan(row["sd"]) else f" ± {row['sd']:{form}}")
 
 
 def write_nets(number: float) -> str:

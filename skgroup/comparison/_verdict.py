@@ -56,7 +56,7 @@ def _if_nothing_can_be_said(figures: Figures, means: dict[str, float], n_units: 
     if figures.interrupted and len(np.unique(figures.units)) > 1:
         more = "let more fits finish"
     top = max(means, key=means.__getitem__)
-    score = "" if figures.is_mixed else f", {means[top]:.3f}"
+    score = "" if figures.is_mixed else f", {means[top]:{figures.form()}}"
     return (
         f"“{top}” has {_highest(figures)}{score}, but one {_unit(figures)} cannot tell merit from "
         f"chance: {more}."
@@ -136,19 +136,20 @@ def _cheapest(figures: Figures, candidates: list[str], top: str) -> str:
 
 
 def _difference(figures: Figures, candidate: str, best: str) -> str:
-    p = figures.paired(candidate, best)
+    p, form = figures.paired(candidate, best), figures.form()
     side = "above" if p.difference >= 0 else "below"
+    away, low, high = f"{abs(p.difference):{form}}", f"{p.low:+{form}}", f"{p.high:+{form}}"
     if figures.is_mixed:
         better = figures.better(candidate, best)
         better = better[np.isfinite(better)]
         return (
-            f"{abs(p.difference):.2f} standard deviations {side} the best baseline, “{best}” (mean "
-            "standardised difference over tasks, 95 % interval "
-            f"{p.low:+.2f} to {p.high:+.2f}; better in {int(better.sum())} of {len(better)} tasks)"
+            f"{away} standard deviations {side} the best baseline, “{best}” (mean standardised "
+            f"difference over tasks, 95 % interval {low} to {high}; better in "
+            f"{int(better.sum())} of {len(better)} tasks)"
         )
     return (
-        f"{abs(p.difference):.3f} {side} the best baseline, “{best}” (95 % interval of the "
-        f"difference {p.low:+.3f} to {p.high:+.3f})"
+        f"{away} {side} the best baseline, “{best}” (95 % interval of the difference {low} to "
+        f"{high})"
     )
 
 
