@@ -18,6 +18,7 @@ from skgroup.selection import (
     HOAGrouping,
     MTGNet,
     MTGNetGrouping,
+    TAGGrouping,
 )
 from skgroup.selection.gains import _group_gains
 from skgroup.selection.gains._plan import batches_of_groups, held_out_parts
@@ -274,6 +275,7 @@ def test_other_numbers_are_other_data_and_files_keep_what_was_scored(mixed, net,
         MTGNetGrouping(
             n_groups=2, groups_per_task=2, predictor=MTGNet(max_epochs=3), random_state=0
         ),
+        TAGGrouping(n_groups=2, every=1, random_state=0),
     ],
     ids=lambda grouping: type(grouping).__name__,
 )
