@@ -153,6 +153,16 @@ def test_probabilities_of_tasks_without_names_are_by_position(mixed):
         multitask_roc_auc_score(true, {"churn": proba["churn"]})
 
 
+def test_probabilities_of_the_second_class_may_stand_in_a_dict(mixed):
+    true, _, proba = mixed
+    second = {**proba, "churn": proba["churn"][:, 1]}
+    for metric in (multitask_roc_auc_score, multitask_normalized_entropy):
+        expected = metric(true, proba, average=None)
+        np.testing.assert_allclose(metric(true, second, average=None), expected)
+    with pytest.raises(ValueError, match="same number of samples and tasks"):
+        multitask_roc_auc_score(true, {**second, "churn": second["churn"][1:]})
+
+
 def test_what_a_task_is_can_be_said():
     true = [[1, 0], [2, 1], [4, 0]]
     types = {0: "regression"}

@@ -272,7 +272,8 @@ def _need_classes(true: TaskTable, name: str) -> None:
 
 def _probabilities(true: TaskTable, Y_score: Any) -> list[NDArray[np.float64]]:
     """What `predict_proba` gave, an array a task; an empty one of regression tasks."""
-    if isinstance(Y_score, Mapping):
+    by_name = isinstance(Y_score, Mapping)
+    if by_name:
         by_task = by_task_key(Y_score, true.names)
         keys = range(true.n_tasks) if true.names is None else true.names
         there = zip(keys, true.has_classes, strict=True)
@@ -284,7 +285,7 @@ def _probabilities(true: TaskTable, Y_score: Any) -> list[NDArray[np.float64]]:
             )
         nothing = np.empty((len(true.codes), 0))
         Y_score = [by_task.get(key, nothing) for key in keys]
-    a_task = isinstance(Y_score, list) and all(np.ndim(s) == 2 for s in Y_score)
+    a_task = by_name or (isinstance(Y_score, list) and all(np.ndim(s) == 2 for s in Y_score))
     with argument_named("Y_score"):
         scores = [_numbers(s) for s in Y_score] if a_task else _columns(Y_score, true)
     if len(scores) != true.n_tasks or any(len(s) != len(true.codes) for s in scores):
