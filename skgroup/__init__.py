@@ -7,6 +7,8 @@ from skgroup.ensemble import (
     GroupedMTLEstimator,
     GroupedMTLRegressor,
     PortfolioClassifier,
+    PortfolioEstimator,
+    PortfolioRegressor,
 )
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
@@ -20,6 +22,8 @@ __all__ = [
     "GroupedMTLRegressor",
     "MultiTaskNet",
     "PortfolioClassifier",
+    "PortfolioEstimator",
+    "PortfolioRegressor",
     "TaskGrouper",
     "compare",
 ]

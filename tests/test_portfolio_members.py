@@ -124,7 +124,7 @@ def test_given_members_are_not_changed(data):
 def test_default_members_are_few_and_of_different_kinds(monkeypatch, container):
     rng = np.random.RandomState(0)
     X = rng.normal(size=(60, 3)).astype(np.float32)
-    monkeypatch.setattr("skgroup.ensemble._portfolio._N_TREES", 5)
+    monkeypatch.setattr("skgroup.ensemble._default_members._N_TREES", 5)
     Y = (X > 0).astype(float)
     is_dense = container is np.asarray
     Y[::5, 0] = np.nan  # holes everywhere work the first time

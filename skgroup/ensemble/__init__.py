@@ -1,4 +1,4 @@
-"""Classifiers made of the specialists of groups, and the baselines beside them."""
+"""Specialists of groups, portfolios of any estimators, and the baselines beside them."""
 
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._grouped import (
@@ -6,7 +6,9 @@ from skgroup.ensemble._grouped import (
     GroupedMTLEstimator,
     GroupedMTLRegressor,
 )
-from skgroup.ensemble._portfolio import PortfolioClassifier
+from skgroup.ensemble._portfolio import PortfolioEstimator
+from skgroup.ensemble._portfolio_classifier import PortfolioClassifier
+from skgroup.ensemble._portfolio_regressor import PortfolioRegressor
 
 __all__ = [
     "AllTasks",
@@ -14,5 +16,7 @@ __all__ = [
     "GroupedMTLEstimator",
     "GroupedMTLRegressor",
     "PortfolioClassifier",
+    "PortfolioEstimator",
+    "PortfolioRegressor",
     "SingleTasks",
 ]

@@ -1,15 +1,14 @@
-"""Members of a portfolio: any classifier, fitted on encoded labels, read as flat probabilities."""
+"""Members of a portfolio: any estimator, fitted on encoded labels, read as flat outputs."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -17,87 +16,55 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters
+from skgroup.ensemble._encoded_tasks import (
+    EncodedTasks,
+    MemberOutputs,
+    innermost,
+    is_of_tasks,
+)
 from skgroup.ensemble._out_of_bag import gives_out_of_bag, take_out_of_bag
 from skgroup.ensemble.trial import try_classifier
-from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, single_classes_said
-from skgroup.training.classifier import TaskPredictorMixin
+from skgroup.tasks import (
+    AUTO,
+    BINARY,
+    MISSING,
+    REGRESSION,
+    TargetScaling,
+    TaskTable,
+    given_types,
+    single_classes_said,
+    task_label,
+)
+from skgroup.training import MultiTaskNet
 from skgroup.training.data import take_samples
 
-#: How far from [0, 1] float32 probabilities may be.
-_ROUNDING = 1e-3
 
-
-@dataclass(frozen=True)
-class EncodedTasks:
-    """What members are given for `Y`.
-
-    Attributes
-    ----------
-    table : TaskTable
-        All tasks, of the classes 0, 1, ...; the positive class of a binary task is 1, where one is
-        known.
-    labels : ndarray or DataFrame
-        Its codes as an estimator takes them, of shape (n_samples, n_tasks) or (n_samples,): ints,
-        or floats with NaN where a label is missing.
-    flipped : ndarray of bool, of shape (n_tasks,)
-        Of which tasks the classes have changed places for that.
-    """
-
-    table: TaskTable
-    labels: Any
-    flipped: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, table: TaskTable, Y: Any) -> EncodedTasks:
-        flipped = table.learnable & (table.positive == 0)
-        codes = np.where(flipped & (table.codes != MISSING), 1 - table.codes, table.codes)
-        values = codes.astype(np.int64)
-        if (codes == MISSING).any():
-            values = np.where(codes == MISSING, np.nan, codes)
-        classes = [np.arange(len(c)).astype(values.dtype) for c in table.classes]
-        positive = np.where(flipped, 1, table.positive)
-        table = replace(table, codes=codes, classes=classes, positive=positive)
-        labels: Any = values[:, 0] if table.is_1d else values
-        if table.names is not None and not table.is_1d:
-            if hasattr(Y, "get_columns"):  # polars
-                labels = type(Y)(dict(zip(table.names, values.T, strict=True)))
-            else:
-                import pandas as pd
-
-                labels = pd.DataFrame(values, columns=table.names)
-        return cls(table, labels, flipped)
-
-    @property
-    def learned(self) -> TaskTable:
-        """The table of the tasks that there is something to learn of."""
-        return self.table.select(self.table.learnable)
-
-
-class _PerTaskClassifier(BaseEstimator):
-    """Clones of a classifier, one a task, each fitted on the samples that have a label of it.
+class _PerTask(BaseEstimator):
+    """Clones of an estimator, one a task, each fitted on the samples that have a label of it.
 
     Parameters
     ----------
-    estimator : classifier
+    estimator : classifier or regressor
 
     Attributes
     ----------
-    estimators_ : list of classifier, one a task
+    estimators_ : list of estimator, one a task
     classes_ : list of ndarray, one a task
+        Of a classifier.
     """
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Any, y: NDArray[np.integer], **params: NDArray) -> _PerTaskClassifier:
-        """Fit on codes (n_samples, n_tasks), -1 where a label is missing; `params` are a number a
-        sample."""
+    def fit(self, X: Any, y: NDArray, **params: NDArray) -> _PerTask:
+        """Fit on codes (n_samples, n_tasks), -1 where a label is missing, or numbers, NaN where one
+        is; `params` are a number a sample."""
         # What takes several outputs alone takes a single one as a column.
         single = get_tags(innermost(self.estimator)).target_tags.single_output
         self.estimators_ = []
-        for codes in y.T:
-            rows = np.flatnonzero(codes != MISSING)
-            of_task = codes[rows] if single else codes[rows, None]
+        for labels in y.T:
+            rows = np.flatnonzero(~_where_missing(labels))
+            of_task = labels[rows] if single else labels[rows, None]
             given = {key: value[rows] for key, value in params.items()}
             self.estimators_.append(
                 clone(self.estimator).fit(take_samples(X, rows), of_task, **given)
@@ -115,19 +82,37 @@ class _PerTaskClassifier(BaseEstimator):
         parts = [proba[0] if isinstance(proba, list) else proba for proba in every]
         return [BINARY.of_classes(p) if p.shape[1] == 1 else p for p in parts]
 
+    def predict(self, X: Any) -> NDArray:
+        """Numbers (n_samples, n_tasks)."""
+        every = [np.asarray(estimator.predict(X)) for estimator in self.estimators_]
+        return np.column_stack(every)
+
+
+def _where_missing(labels: NDArray) -> NDArray[np.bool_]:
+    missing: NDArray[np.bool_] = labels == MISSING if labels.dtype.kind == "i" else np.isnan(labels)
+    return missing
+
 
 @dataclass(frozen=True)
 class Member:
-    """A classifier of a portfolio, and how it is fitted.
+    """An estimator of a portfolio, and how it is fitted.
 
     Attributes
     ----------
     name : str
-    estimator : classifier
-        Unfitted; a `_PerTaskClassifier` where it is fitted one a task.
+    label : str
+        Who it is, for messages.
+    estimator : estimator
+        Unfitted; a `_PerTask` where it is fitted one a task.
+    learns : ndarray of bool, of shape (n_tasks,)
+        Which tasks of `Y` it is given.
+    tasks : EncodedTasks
+        These.
+    outputs : MemberOutputs
+        How its predictions are read.
     reads_missing : bool
         Whether it is given all tasks, with missing labels, as estimators of this package are;
-        others are given the codes of the tasks that there is something to learn of.
+        others are given the codes, or numbers, of the tasks that there is something to learn of.
     params : dict of ndarray of shape (n_samples,)
         What its `fit` is given beside.
     out_of_bag : bool
@@ -136,7 +121,11 @@ class Member:
     """
 
     name: str
+    label: str
     estimator: Any
+    learns: NDArray[np.bool_]
+    tasks: EncodedTasks
+    outputs: MemberOutputs
     reads_missing: bool
     params: dict[str, NDArray]
     out_of_bag: bool = False
@@ -145,118 +134,138 @@ class Member:
     def of(
         cls,
         name: str,
+        label: str,
         estimator: Any,
-        tasks: EncodedTasks,
+        every: EncodedTasks,
+        scaling: TargetScaling,
         params: dict[str, NDArray],
         out_of_bag: bool,
     ) -> Member:
-        """Fitted on the whole table where that can be, else one a task; with `out_of_bag` where
-        that is wished and can be."""
-        reads_missing = isinstance(innermost(estimator), TaskPredictorMixin)
+        """Fitted on the whole table, or all of it that it can learn, where that can be, else one a
+        task; with `out_of_bag` where that is wished and can be.
+
+        `every` holds all tasks of `Y`, and `scaling` is of these.
+        """
+        learns = learnt_tasks(estimator, every.table.has_classes)
+        tasks = every.select(learns)
+        table, learnable = tasks.table, tasks.table.learnable
+        if not learnable.any():
+            sort = "regression tasks" if is_regressor(estimator) else "tasks with classes"
+            raise ValueError(
+                f"{label} learns {sort}, of which there are none to learn in Y. Got {estimator!r}."
+            )
+        tell_types(estimator, every.table, learns, label)
+        reads_missing = is_of_tasks(estimator)
         out_of_bag &= gives_out_of_bag(estimator) and not params
         if not reads_missing and not _takes_table(estimator, tasks.learned):
-            estimator = _PerTaskClassifier(estimator)
-        elif tasks.learned.n_tasks > 1:  # of tables, scikit-learn has those of two classes alone
+            estimator = _PerTask(estimator)
+        elif tasks.learned.n_tasks > 1 and is_classifier(estimator):
+            # Of tables, scikit-learn has those of two classes alone.
             out_of_bag &= all(kind is BINARY for kind in tasks.learned.kinds)
-        return cls(name, estimator, reads_missing, params, out_of_bag)
+        of_learned = scaling.select(learns & every.table.learnable)
+        outputs = MemberOutputs(table.task_types, learnable, tasks.learned.layout, of_learned)
+        how = (reads_missing, params, out_of_bag)
+        return cls(name, label, estimator, learns, tasks, outputs, *how)
 
     def fit(
         self,
         X: Any,
-        tasks: EncodedTasks,
         samples: NDArray[np.intp] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Any:
         """A clone with other settings, fitted on some samples (all if None)."""
-        labels, params = tasks.labels if self.reads_missing else tasks.learned.codes, self.params
+        labels, params = self.tasks.labels, self.params
+        if not self.reads_missing:
+            learned = self.tasks.learned
+            labels = learned.codes if learned.values is None else learned.values
         if samples is not None:
             X, labels = take_samples(X, samples), take_samples(labels, samples)
             params = {key: value[samples] for key, value in params.items()}
-        with single_classes_said(tasks.table):
+        with single_classes_said(self.tasks.table):
             return clone(self.estimator).set_params(**settings or {}).fit(X, labels, **params)
 
-    def fit_out_of_bag(self, X: Any, tasks: EncodedTasks) -> tuple[Any, NDArray[np.float32]]:
+    def fit_out_of_bag(self, X: Any) -> tuple[Any, NDArray[np.float32]]:
         """A clone fitted on all samples, and what it gives for each without having seen it."""
-        alone = isinstance(self.estimator, _PerTaskClassifier)
+        alone = isinstance(self.estimator, _PerTask)
         key = "estimator__oob_score" if alone else "oob_score"
         asked = self.estimator.get_params()[key]
-        fitted = self.fit(X, tasks, settings={key: asked or True})
+        fitted = self.fit(X, settings={key: asked or True})
         parts, codes = take_out_of_bag(
             fitted.estimators_ if alone else [fitted],
             X,
-            tasks.learned.codes,
+            self.tasks.learned.codes,
             a_task=alone,
             keep=bool(asked),
         )
-        return fitted, _flat(parts, codes, tasks.learned.layout, self.name)
+        return fitted, self.outputs.flat(parts, codes, self.label)
 
 
-def flat_probabilities(
-    fitted: Any, X: Any, learned: NDArray[np.bool_], layout: OutputLayout, name: str
-) -> NDArray[np.float32]:
-    """What a fitted member gives for the tasks that are learned.
+def sorts_of(estimator: Any) -> tuple[bool, bool]:
+    """Whether an estimator learns tasks with classes, and regression tasks."""
+    last = innermost(estimator)
+    types = getattr(last, "task_types", None)
+    if is_of_tasks(last) and isinstance(types, str) and types == AUTO:
+        return True, True  # a classifier by its tags, as its tasks are not known
+    if is_of_tasks(last) and not is_classifier(last) and not is_regressor(last):
+        return True, True
+    return is_classifier(estimator), is_regressor(estimator)
+
+
+def learnt_tasks(estimator: Any, has_classes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the tasks, (n_tasks,), an estimator learns."""
+    of_classes, of_numbers = sorts_of(estimator)
+    return np.where(has_classes, of_classes, of_numbers)
+
+
+def tell_types(estimator: Any, table: TaskTable, learns: NDArray[np.bool_], label: str) -> None:
+    """Tell nets, wherever they are in an estimator, the kinds of the tasks that they are given: a
+    part of the samples may look like another kind.
+
+    Raises
+    ------
+    ValueError
+        If they say something else.
+    """
+    last = innermost(estimator)
+    if not is_of_tasks(last):
+        return
+    types = table.select(learns)
+    told: Any = AUTO
+    if not types.has_classes.all():
+        told = list(types.task_types) if types.has_classes.any() else REGRESSION.name
+        if "estimator" in last.get_params(deep=False) and last.estimator is None:
+            last.set_params(estimator=MultiTaskNet())
+    keys = [key for key in estimator.get_params() if key.rpartition("__")[2] == "task_types"]
+    for key in keys:
+        given = given_types(estimator.get_params()[key], table.n_tasks, table.names)
+        for t in np.flatnonzero(learns):
+            if given[t] not in (AUTO, table.task_types[t]):
+                raise ValueError(
+                    f"{label} must learn {task_label(table.names, t)} as what it is for all "
+                    f"members, a {table.task_types[t]} task. Its {key!r} says {given[t]!r}: leave "
+                    "it out, and tell the portfolio."
+                )
+    estimator.set_params(**dict.fromkeys(keys, told))
+
+
+def check_member(label: str, member: Any, sorts: tuple[bool, bool]) -> None:
+    """Refuse what is of no sort that a portfolio takes, or has wrong parameters.
 
     Parameters
     ----------
-    fitted : classifier
-    X : array-like of shape (n_samples, ...)
-    learned : ndarray of bool, of shape (n_tasks,)
-    layout : OutputLayout
-        Of the tasks that are learned.
-    name : str
-        Of the member, for messages.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_samples, n_outputs)
-        Probability of code 1 of binary tasks, of each class of others, task after task.
+    label : str
+        Who the member is.
+    member : estimator
+    sorts : tuple of bool
+        Whether the portfolio takes tasks with classes, and regression tasks.
     """
-    with warnings.catch_warnings():
-        # The portfolio has warned of names that are missing, once for all.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        proba = fitted.predict_proba(X)
-    # An estimator of this package has columns of all tasks, others of those that are learned.
-    columns = np.flatnonzero(learned)
-    if not isinstance(innermost(fitted), TaskPredictorMixin):
-        columns = np.arange(len(columns))
-    codes: list[Any] = [np.arange(2)] * len(columns)
-    if isinstance(proba, list | tuple):
-        parts = [np.asarray(proba[t]) for t in columns]
-        codes = [fitted.classes_[t] for t in columns]
-    elif len(learned) == 1 and not isinstance(fitted.classes_, list):
-        parts, codes = [np.asarray(proba)], [fitted.classes_]
-    else:
-        parts = [BINARY.of_classes(p[:, None]) for p in np.asarray(proba)[:, columns].T]
-    return _flat(parts, codes, layout, name)
-
-
-def _flat(
-    parts: list[NDArray], codes: list[NDArray], layout: OutputLayout, name: str
-) -> NDArray[np.float32]:
-    """Probabilities (n_samples, n_outputs) from those of the classes of each task that a member
-    has met."""
-    of_tasks = []
-    for part, of_part, n_classes in zip(parts, codes, layout.n_classes, strict=True):
-        of_classes = np.zeros((len(part), n_classes), dtype=np.float32)
-        of_classes[:, np.asarray(of_part).astype(np.intp)] = part
-        of_tasks.append(of_classes)
-    table = layout.of_outputs(of_tasks)
-    if table.size and not (table.min() >= -_ROUNDING and table.max() <= 1 + _ROUNDING):
-        raise ValueError(
-            f"Member {name!r} of PortfolioClassifier must give probabilities in [0, 1]. Got "
-            f"{table.min():.3g} to {table.max():.3g}."
-        )
-    return np.clip(table, 0, 1, out=table)
-
-
-def check_member(name: str, member: Any) -> None:
-    """Refuse what is no classifier with probabilities, or has wrong parameters."""
-    rule = f"Member {name!r} of PortfolioClassifier must be"
-    if isinstance(member, type) or not hasattr(member, "fit") or not is_classifier(member):
-        raise ValueError(
-            f"{rule} a classifier (an instance, not a class), or 'drop'. Got {member!r}."
-        )
-    if not hasattr(member, "predict_proba"):
+    rule = f"{label} must be"
+    is_estimator = hasattr(member, "fit") and not isinstance(member, type)
+    if not is_estimator or not any(map(min, sorts, sorts_of(member))):
+        words = zip(("a classifier", "a regressor"), sorts, strict=True)
+        sort = " or ".join(word for word, is_taken in words if is_taken)
+        raise ValueError(f"{rule} {sort} (an instance, not a class), or 'drop'. Got {member!r}.")
+    if sorts_of(member)[0] and not hasattr(member, "predict_proba"):
         raise ValueError(
             f"{rule} a classifier with predict_proba, as its probabilities are weighed with those "
             f"of others. Got {member!r}."
@@ -265,17 +274,16 @@ def check_member(name: str, member: Any) -> None:
         check_parameters(member)
         clone(member)
     except Exception as error:
-        raise ValueError(
-            f"Member {name!r} of PortfolioClassifier cannot be fitted: {error}"
-        ) from error
+        raise ValueError(f"{label} cannot be fitted: {error}") from error
 
 
-def try_member(member: Member, X: Any, tasks: EncodedTasks) -> None:
+def try_member(member: Member, X: Any) -> None:
     """What can be seen of a member on the data before any member trains."""
-    estimator = clone(member.estimator)
+    estimator, tasks = clone(member.estimator), member.tasks
     several = any(kind is not BINARY for kind in tasks.learned.kinds)
+    alone = estimator.estimator if isinstance(estimator, _PerTask) else estimator
     try:
-        if several and isinstance(innermost(estimator), ClassifierChain):
+        if several and isinstance(innermost(alone), ClassifierChain):
             raise ValueError("it gives probabilities of tasks of two classes alone.")
         with single_classes_said(tasks.table):
             weight = member.params.get("sample_weight")
@@ -288,20 +296,7 @@ def try_member(member: Member, X: Any, tasks: EncodedTasks) -> None:
                 " Members see 0, 1, ... for the classes of a task, in their order but 1 for a "
                 "positive class, and what they are told of classes speaks of these."
             )
-        raise kind(
-            f"Member {member.name!r} of PortfolioClassifier cannot be fitted: {error}{hint}"
-        ) from error
-
-
-def innermost(estimator: Any) -> Any:
-    """The classifier at the end of a pipeline, or that a search tries."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, BaseSearchCV | _PerTaskClassifier):
-            estimator = estimator.estimator
-        else:
-            return estimator
+        raise kind(f"{member.label} cannot be fitted: {error}{hint}") from error
 
 
 def weight_parameter(estimator: Any) -> str | None:
@@ -320,7 +315,7 @@ def weight_parameter(estimator: Any) -> str | None:
 
 
 def _takes_table(estimator: Any, table: TaskTable) -> bool:
-    """Whether a classifier that knows nothing of missing labels is fitted on all tasks at once."""
+    """Whether an estimator that knows nothing of missing labels is fitted on all tasks at once."""
     if table.n_tasks == 1 or (table.codes == MISSING).any() or isinstance(estimator, BaseSearchCV):
         return False
     tags = get_tags(estimator)

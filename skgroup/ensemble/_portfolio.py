@@ -1,4 +1,4 @@
-"""`PortfolioClassifier`: any classifiers side by side, weighed for each task."""
+"""`PortfolioEstimator`, what all portfolios are: estimators side by side, weighed for each task."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
-)
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags, indexable
@@ -43,144 +38,129 @@ from skgroup._compat import (
 )
 from skgroup._estimators import pos_label_of
 from skgroup._random import draw_seeds
-from skgroup.ensemble._grouped import GroupedMTLClassifier
+from skgroup.ensemble._default_members import default_members
+from skgroup.ensemble._encoded_tasks import EncodedTasks, MemberOutputs
+from skgroup.ensemble._grouped import GroupedMTLEstimator
 from skgroup.ensemble._groupers import set_random_state
 from skgroup.ensemble._members import (
-    EncodedTasks,
     Member,
     check_member,
-    flat_probabilities,
     try_member,
     weight_parameter,
 )
-from skgroup.ensemble._serving import learn_serving_weights
+from skgroup.ensemble._serving import learn_weights, mix
 from skgroup.ensemble._shares import learn_shares, to_shares
 from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.metrics.splits import Split, count_splits, held_out_splits
-from skgroup.tasks import BINARY, MISSING, OutputLayout, TaskTable, check_tasks, task_label
-from skgroup.training import MultiTaskNet
-from skgroup.training.classifier import TaskClassifierMixin
+from skgroup.tasks import (
+    AUTO,
+    BINARY,
+    KINDS,
+    MISSING,
+    OutputLayout,
+    TargetScaling,
+    TaskTable,
+    check_tasks,
+    task_label,
+)
+from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of, n_samples_of, take_samples
 from skgroup.training.processes import in_parallel
 
-#: Trees of the forests among the default members.
-_N_TREES = 300
-#: Small trees of some of the features: as good as large ones, and a fraction of a forest's time.
-_BOOSTING: dict[str, Any] = {"max_leaf_nodes": 7, "max_features": 0.2, "early_stopping": False}
 #: Parts of the samples, and how many at least, that a forecast trains on.
 _FORECAST_FROM = (16, 8)
 _FEWEST = 50
-_RULE = (
-    "The 'members' parameter of PortfolioClassifier must be a non-empty list of (name, classifier) "
-    "pairs"
-)
 
 
-class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
-    """Train several classifiers, and learn for each task how much each of them counts.
+class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
+    """Train several estimators, and learn for each task, of whatever kind, how much each counts.
 
-    What to use when nothing is known of the tasks: which way to learn them is best differs from
-    one set of tasks to the next, and from task to task. Predictions for held-out samples decide:
-    each member's probabilities are brought to the scale of the observed shares of classes, the
-    weights of members make held-out labels most likely, and the thresholds of binary tasks are
-    tuned on what the weighted members give. A member that fails is named in a warning, and the
-    others serve without it.
+    `PortfolioClassifier` for tables that hold regression tasks beside tasks with classes. A column
+    of floats that are not all whole numbers is a regression task, unless `task_types` says
+    otherwise.
 
     Parameters
     ----------
-    members : list of (str, classifier), default=None
-        Named classifiers with `predict_proba`, as in scikit-learn's stacking: `MultiTaskNet`,
-        `GroupedMTLClassifier`, any classifier of scikit-learn, pipelines and searches of these;
-        "drop" in place of one leaves it out. Estimators of this package learn all tasks and read
-        missing labels; others learn all tasks at once where they can and no label is missing,
-        else a clone of them learns each task on the samples that have a label of it. None is
-        `MultiTaskNet()`, extra trees and a random forest of 300 trees each, and, where X is not
-        sparse, histogram boosting; for images, Datasets and dicts of arrays `MultiTaskNet()` and
-        `GroupedMTLClassifier()`.
-    cv : int, float, splitter, iterable of (train, test) or None, default=5
-        The held-out samples: cross-fitting by so many shuffled folds, 5 if None, or by these
-        splits; or a share of the samples, drawn once. A sample that holds the only label of a
-        class stays with the training part. Beside shuffled folds, forests of scikit-learn with
-        bootstrap samples (100 trees or more) are trained once, and judged by their out-of-bag
-        predictions.
-    threshold : float in (0, 1) or "tuned", default="tuned"
-        A binary task's positive class is predicted where its probability is above this. "tuned"
-        chooses a threshold a task on held-out samples, pulled towards the one of the best F1 that
-        the probabilities promise where positives are few. Where nothing says which class is the
-        positive one, it is 0.5.
-    threshold_scoring : str or scorer of scikit-learn, default="f1"
-        What tuned thresholds maximise. A scorer sees the labels of a task as 0 and 1.
-    refit : bool, default=True
-        Whether members are trained again on all samples to serve. False serves with those that
-        `cv` has trained, by the mean over the splits of their probabilities (which
-        `share_maps_` are then applied to): less training, each on less data.
-    n_jobs : int, default=None
-        Processes for training members and splits side by side (joblib).
-    random_state : int, RandomState or None, default=None
-        Determines the folds, and whatever `random_state` in the members is None.
-    verbose : int, default=0
-        1 shows a progress bar over the trainings.
+    members : list of (str, estimator), default=None
+        Named estimators; "drop" in place of one leaves it out. `MultiTaskNet`,
+        `GroupedMTLEstimator` and `PortfolioEstimator` learn all tasks; what else is a classifier
+        (with `predict_proba`) learns the tasks with classes, and a regressor the regression tasks.
+        As in `PortfolioClassifier`, others than estimators of this package learn all of these at
+        once where they can and no label is missing, else one each. None is `MultiTaskNet()` and
+        the other default members of `PortfolioClassifier` and `PortfolioRegressor`, for the kinds
+        that there are.
+    task_types : str, sequence of str or dict, default="auto"
+        The kind of all tasks, of each, or by task; see `MultiTaskNet`. Members are told.
+    cv, threshold, threshold_scoring, refit, n_jobs, random_state, verbose
+        See `PortfolioClassifier`. Thresholds are those of binary tasks.
 
     Attributes
     ----------
-    members_ : list of classifier, one a member
-        Those that serve, without the dropped and the failed ones; a list of classifiers, one a
+    members_ : list of estimator, one a member
+        Those that serve, without the dropped and the failed ones; a list of estimators, one a
         split, in place of each where `refit=False`. A member that learned each task alone has its
-        classifiers in `estimators_`.
+        estimators in `estimators_`.
     member_names_ : ndarray of shape (n_members,) of str
+    member_tasks_ : list of ndarray of int, one a member
+        The tasks that each member is given.
     serving_weights_ : ndarray of shape (n_tasks, n_members)
         How much each member counts in a task's prediction; rows sum to 1, but for 0 of a task of
-        a single class, which is predicted by that class.
+        a single class or number, which is predicted. 0 where the task is none of the member's.
     share_maps_ : ndarray of shape (n_members, n_outputs, 2)
-        Slope (at least 0.1) and intercept that bring the log-odds of a member's probabilities to
-        the scale of the observed shares; an output a binary task, and one a class of other tasks.
+        See `PortfolioClassifier`; (1, 0) of regression tasks, which have no map.
     thresholds_ : ndarray of shape (n_tasks,)
         Of binary tasks, on the probability of the positive class; NaN for others.
-    classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
-    n_tasks_ : int
-    task_names_in_ : ndarray of shape (n_tasks,) of str
-        Column names, where `Y` was a DataFrame.
-    n_features_in_ : int
-        Where `X` has features.
+    classes_ : list of ndarray of shape (n_classes,)
+        None in place of the classes of a regression task.
+    task_types_ : tuple of str
+        The kind of each task: "binary", "multiclass" or "regression".
+    target_scaling_ : TargetScaling
+        Mean and standard deviation of each regression task: `location` and `scale`, (n_tasks,).
+    n_tasks_, task_names_in_, n_features_in_
+        See `PortfolioClassifier`.
 
     See Also
     --------
-    GroupedMTLClassifier : The paper's method, one way among the members.
-    sklearn.ensemble.StackingClassifier : Of a single task, with a model of the members.
+    PortfolioClassifier : Of tasks with classes alone.
+    PortfolioRegressor : Of regression tasks alone.
 
     Notes
     -----
-    Members see encoded labels: 0, 1, ... in the order of `classes_`, but 1 for the positive class
-    of a binary task (whatever `pos_label` members name: the first one counts for all). What they
-    say of classes, as `class_weight`, speaks of these. `X` is handed to members as it is, so that
-    a pipeline may fill in missing values.
+    Kinds of tasks are decided once, on the whole table. Members see the numbers of regression
+    tasks in their units, and encoded labels of the others; their weights are learned as in
+    `PortfolioClassifier` and `PortfolioRegressor`.
 
-    A member may balance classes or not, and be over-confident or not. So each is brought, a task
-    at a time, to one scale by a monotone map, Platt scaling on log-odds; then the weights of
-    members for task t maximise the (class-balanced) likelihood of the held-out labels, pulled
-    towards equal weights by as much as two samples of the rarest class would.
+    `predict` gives each task in its own type: float64, or objects where labels are strings.
+    `predict_proba` gives a dict of the tasks with classes, by name. `score` is the mean over tasks
+    of F1, or R² of a regression task, for searches; it is no score to report.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from skgroup import MultiTaskNet, PortfolioClassifier
+    >>> from sklearn.linear_model import LogisticRegression, Ridge
+    >>> from skgroup import MultiTaskNet, PortfolioEstimator
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 1] * X[:, 2] > 0])
+    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 1] * X[:, 2]])
     >>> members = [
-    ...     ("net", MultiTaskNet(max_epochs=60, lr=0.02)), ("linear", LogisticRegression())
+    ...     ("net", MultiTaskNet(max_epochs=60, lr=0.02)),
+    ...     ("logistic", LogisticRegression()),
+    ...     ("ridge", Ridge()),
     ... ]
-    >>> clf = PortfolioClassifier(members, random_state=0).fit(X, Y)
-    >>> clf.serving_weights_.shape
-    (2, 2)
-    >>> bool(clf.serving_weights_[1, 0] > 0.9)  # no linear model learns a product
-    True
-    >>> clf.get_params()["linear__C"]
-    1.0
+    >>> est = PortfolioEstimator(members, random_state=0).fit(X, Y)
+    >>> est.serving_weights_ > 0
+    array([[ True,  True, False],
+           [ True, False,  True]])
+    >>> est.task_types_, sorted(est.predict_proba(X[:5]))
+    (('binary', 'regression'), [0])
     """
 
-    _of_numbers, _of_any = "GroupedMTLRegressor", "GroupedMTLEstimator"
+    #: What members are, and whether they learn tasks with classes, and regression tasks.
+    _sort: ClassVar[str] = "estimator"
+    _sorts: ClassVar[tuple[bool, bool]] = (True, True)
+    #: Beside the net, of what is no table.
+    _grouped: ClassVar[type[GroupedMTLEstimator]] = GroupedMTLEstimator
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "members": [list, None],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
@@ -196,6 +176,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         self,
         members: list[tuple[str, Any]] | None = None,
         *,
+        task_types: Any = AUTO,
         cv: Any = 5,
         threshold: Any = "tuned",
         threshold_scoring: Any = "f1",
@@ -205,6 +186,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         verbose: int = 0,
     ) -> None:
         self.members = members
+        self.task_types = task_types
         self.cv = cv
         self.threshold = threshold
         self.threshold_scoring = threshold_scoring
@@ -229,7 +211,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         params: dict[str, Any] = self._get_params("members", deep=deep)
         return params
 
-    def set_params(self, **params: Any) -> PortfolioClassifier:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, members by name ("drop" leaves one out) or parameters of theirs.
 
         Parameters
@@ -239,24 +221,38 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
 
         Returns
         -------
-        self : PortfolioClassifier
+        self : the estimator
         """
         self._set_params("members", **params)
         return self
 
-    def _named_members(self, X: Any = None) -> dict[str, Any]:
+    def _named_members(self, X: Any = None, table: TaskTable | None = None) -> dict[str, Any]:
         """Unfitted clones by name, without those that are dropped, checked one by one."""
         if self.members is None:
-            return _default_members(X)
+            has_classes = self._sorts if table is None else table.has_classes[table.learnable]
+            return default_members(
+                X,
+                classes=self._sorts[0] and any(has_classes),
+                numbers=self._sorts[1] and not all(has_classes),
+                grouped=self._grouped,
+            )
+        rule = (
+            f"The 'members' parameter of {type(self).__name__} must be a non-empty list of "
+            f"(name, {self._sort}) pairs"
+        )
         if not _are_pairs(self.members):
-            raise ValueError(f"{_RULE}. Got {self.members!r}.")
+            raise ValueError(f"{rule}. Got {self.members!r}.")
         self._validate_names([name for name, _ in self.members])
         named = {name: member for name, member in self.members if not _dropped(member)}
         if not named:
-            raise ValueError(f"{_RULE} of which some are not dropped. Got {self.members!r}.")
+            raise ValueError(f"{rule} of which some are not dropped. Got {self.members!r}.")
         for name, member in named.items():
-            check_member(name, member)
+            check_member(self._label(name), member, self._sorts)
         return {name: clone(member) for name, member in named.items()}
+
+    def _label(self, name: str) -> str:
+        """Who a member is, for messages."""
+        return f"Member {name!r} of {type(self).__name__}"
 
     def forecast(
         self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
@@ -279,12 +275,12 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         self._validate_params()
         # Seeds of its own, so that those of `fit` are what they would have been.
         plan = clone(self).set_params(random_state=0)._plan(X, y, sample_weight, groups)
-        n_samples = len(plan.tasks.table.codes)
+        n_samples = len(plan.table.codes)
         order = np.random.default_rng(0).permutation(n_samples)
         sizes = [max(n_samples // k, min(n_samples, _FEWEST)) for k in _FORECAST_FROM]
         forecast = {}
         for member in plan.members:
-            small, large = (_seconds(member, plan.X, plan.tasks, order[:n]) for n in sizes)
+            small, large = (_seconds(member, plan.X, order[:n]) for n in sizes)
             steps = np.log(sizes[1] / sizes[0])
             power = np.clip(np.log(large / small) / steps, 0, 2) if steps else 1.0
             of_parts = [
@@ -315,17 +311,16 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
     # -- fitting -------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
-    ) -> PortfolioClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
         """Train the members on parts of the samples, weigh them on the others, train them again.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), or what else all members take
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            The task table `Y`: ints, bools or strings, NaN or None where a label is missing. May be
-            left out where `X` is a torch Dataset that yields labels.
+            The task table `Y`: ints, bools, strings or the numbers of regression tasks, NaN or None
+            where a label is missing. May be left out where `X` is a torch Dataset that yields
+            labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Given to every member, and counted in serving weights and thresholds.
         groups : array-like of shape (n_samples,), default=None
@@ -333,30 +328,33 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
 
         Returns
         -------
-        self : PortfolioClassifier
+        self : the estimator
 
         Raises
         ------
         ValueError
-            Before any training, if a parameter or the data are not right; if a member is no
-            classifier, has no `predict_proba`, or takes no weights where there are some.
+            Before any training, if a parameter or the data are not right; if a member is of another
+            sort, is a classifier without `predict_proba`, or takes no weights where there are
+            some; if no member learns a task.
         Exception
-            What the first member has raised, if all members fail.
+            What the first member has raised, if all members fail, or all that learn a task.
         KeyboardInterrupt
             If interrupted. After any error an earlier fit stays as it was.
         """
         plan = self._plan(X, y, sample_weight, groups)
-        X, tasks, table = plan.X, plan.tasks, plan.table
+        table = plan.table
         forget_fit(self)
-        if not isinstance(X, Dataset | dict):
-            validate_data(self, X, skip_check_array=True)
+        if not isinstance(plan.X, Dataset | dict):
+            validate_data(self, plan.X, skip_check_array=True)
         self._learn_tasks(table)
-        fitted, proba = self._cross_fit(plan)
-        self.members_ = list(fitted.values())
-        self.member_names_ = np.array(list(fitted), dtype=object)
+        self.target_scaling_ = plan.scaling
+        members, fitted, predicted = self._cross_fit(plan)
+        self.members_ = fitted
+        self.member_names_ = np.array([member.name for member in members], dtype=object)
+        self.member_tasks_ = [np.flatnonzero(member.learns) for member in members]
         samples = plan.held_out
         weight = None if plan.sample_weight is None else plan.sample_weight[samples]
-        self._weigh(proba, tasks.learned.take(samples), weight, plan.scorer)
+        self._weigh(predicted, plan.tasks.learned.take(samples), weight, plan.scorer)
         self._decide_at_half(table)
         return self
 
@@ -366,19 +364,31 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             y = labels_of(X)
         X = _indexable(X)
         pos_label = pos_label_of(dict(self.members or ())) if _are_pairs(self.members) else None
-        table = check_tasks(y, pos_label=pos_label)
-        self._check_kinds(table)
-        named = self._named_members(X)
+        table = self._read_tasks(y, pos_label)
+        named = self._named_members(X, table)
         sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
         scorer = self._check_scorer(weighted=sample_weight is not None)
         split_seed, *seeds = draw_seeds(self.random_state, 1 + len(named))
         tasks = EncodedTasks.of(table, y)
-        members = self._prepare_members(named, tasks, sample_weight, groups, seeds)
+        scaling = table.target_scaling(sample_weight)
+        members = self._prepare_members(named, tasks, scaling, sample_weight, groups, seeds)
+        _check_all_learned(members, table, type(self).__name__)
         owner = type(self).__name__
         splits = held_out_splits(self.cv, table, split_seed, owner=owner, groups=groups)
         for member in members:
-            try_member(member, X, tasks)
-        return _Plan(X, table, tasks, members, splits, sample_weight, scorer)
+            try_member(member, X)
+        return _Plan(X, table, tasks, scaling, members, splits, sample_weight, scorer)
+
+    def _read_tasks(self, y: Any, pos_label: Any) -> TaskTable:
+        """The table of tasks; refuses those of kinds that are another estimator's."""
+        table = check_tasks(y, pos_label=pos_label, task_types=self.task_types)
+        if self.threshold != "tuned" and not table.has_classes.any():
+            raise ValueError(
+                f"The 'threshold' parameter of {type(self).__name__} is of binary tasks. "
+                f"{task_label(table.names, 0)} of Y, as all others, is a regression task. Got "
+                f"{self.threshold!r}: leave it as it is."
+            )
+        return table
 
     def _check_samples(
         self, X: Any, table: TaskTable, sample_weight: Any, groups: Any
@@ -393,13 +403,17 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             sample_weight = _check_sample_weight(
                 sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
             )
-            counted = table.codes[sample_weight > 0].astype(np.float64)
-            counted[counted == MISSING] = np.nan
+            counted = table.codes.astype(np.float64)
+            counted[table.codes == MISSING] = np.nan
+            if table.values is not None:
+                counted = np.where(table.has_classes, counted, table.values)
+            counted = counted[sample_weight > 0]
             single = [len(np.unique(c[c == c])) < 2 for c in counted.T] & table.learnable
             if single.any():
                 raise ValueError(
-                    "sample_weight is refused: every task needs samples of two classes whose "
-                    "weight is above 0. There is a single class, or none, of "
+                    "sample_weight is refused: every task needs samples of two classes, or with "
+                    "two numbers, whose weight is above 0. There is a single one, or no class or "
+                    "number at all, of "
                     f"{', '.join(task_label(table.names, t) for t in np.flatnonzero(single))}."
                 )
         if groups is not None:
@@ -417,7 +431,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         scorer = get_scorer(self.threshold_scoring)
         if not decides(scorer, weighted=weighted):
             raise ValueError(
-                "The 'threshold_scoring' parameter of PortfolioClassifier must be a scorer of "
+                f"The 'threshold_scoring' parameter of {type(self).__name__} must be a scorer of "
                 "predicted classes, which thresholds decide, called as scorer(estimator, X, y"
                 f"{', sample_weight=...' * weighted}), and return a number. Got "
                 f"{self.threshold_scoring!r}."
@@ -428,6 +442,7 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         self,
         named: dict[str, Any],
         tasks: EncodedTasks,
+        scaling: TargetScaling,
         sample_weight: NDArray | None,
         groups: NDArray | None,
         seeds: list[int],
@@ -450,17 +465,18 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
                 key = weight_parameter(estimator)
                 if key is None:
                     raise ValueError(
-                        f"Member {name!r} of PortfolioClassifier must take sample_weight in fit, "
-                        f"as sample_weight is given. {estimator!r} does not (in a pipeline: its "
-                        "last step)."
+                        f"{self._label(name)} must take sample_weight in fit, as sample_weight is "
+                        f"given. {estimator!r} does not (in a pipeline: its last step)."
                     )
                 params = {key: sample_weight}
-            members.append(Member.of(name, estimator, tasks, params, random_folds))
+            members.append(
+                Member.of(name, self._label(name), estimator, tasks, scaling, params, random_folds)
+            )
         return members
 
-    def _cross_fit(self, plan: _Plan) -> tuple[dict[str, Any], NDArray[np.float32]]:
-        """Fitted members by name, and their probabilities (n_members, n_held_out, n_outputs) for
-        the held-out samples of one split after the other; without those that failed."""
+    def _cross_fit(self, plan: _Plan) -> tuple[list[Member], list[Any], list[NDArray[np.float32]]]:
+        """The members that serve, without those that failed; what each has fitted, and its outputs
+        (n_held_out, n_outputs) for the held-out samples of one split after the other."""
         jobs = self._jobs(plan.members, plan.splits)
         sent: list[str] = []
         failed: dict[str, Exception] = {}
@@ -469,10 +485,10 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
             for member, split in jobs:
                 if member.name not in failed:
                     sent.append(member.name)
-                    yield delayed(_try_fit)(member, plan.X, plan.tasks, split)
+                    yield delayed(_try_fit)(member, plan.X, split)
 
         fits: dict[str, list[Any]] = {member.name: [] for member in plan.members}
-        proba: dict[str, list[NDArray]] = {member.name: [] for member in plan.members}
+        outputs: dict[str, list[NDArray]] = {member.name: [] for member in plan.members}
         with tqdm(total=len(jobs), desc="members", unit="fit", disable=not self.verbose) as bar:
             for i, (fitted, of_part) in enumerate(in_parallel(calls(), self.n_jobs)):
                 bar.update()
@@ -480,23 +496,25 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
                     failed.setdefault(sent[i], fitted)
                     continue
                 fits[sent[i]].append(fitted)
-                proba[sent[i]] += [] if of_part is None else [of_part]
+                outputs[sent[i]] += [] if of_part is None else [of_part]
         left = [member for member in plan.members if member.name not in failed]
-        if not left:
-            raise next(iter(failed.values()))
+        unserved = _unlearned(left, plan.table)
+        for member in plan.members:
+            if member.name in failed and (member.learns & unserved).any():
+                raise failed[member.name]
         if failed:
             warnings.warn(
-                "These members of PortfolioClassifier failed, and the others serve without them: "
-                f"{'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
+                f"These members of {type(self).__name__} failed, and the others serve without "
+                f"them: {'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
                 FitFailedWarning,
                 stacklevel=5,
             )
         held_out = [
-            proba[m.name][0][plan.held_out] if m.out_of_bag else np.concatenate(proba[m.name])
+            outputs[m.name][0][plan.held_out] if m.out_of_bag else np.concatenate(outputs[m.name])
             for m in left
         ]
-        serving = {m.name: fits[m.name][-1] if self.refit else fits[m.name] for m in left}
-        return serving, np.stack(held_out)
+        serving = [fits[m.name][-1] if self.refit else fits[m.name] for m in left]
+        return left, serving, held_out
 
     def _jobs(
         self, members: list[Member], splits: list[Split]
@@ -508,38 +526,61 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
 
     def _weigh(
         self,
-        proba: NDArray[np.float32],
+        predicted: list[NDArray[np.float32]],
         table: TaskTable,
         sample_weight: NDArray[np.float64] | None,
         scorer: Any,
     ) -> None:
-        """Learn maps, serving weights and thresholds from held-out probabilities of the tasks that
-        are learned, (n_members, n_samples, n_outputs)."""
-        layout, n_members = table.layout, len(proba)
-        self.share_maps_ = np.stack([learn_shares(p, table, sample_weight) for p in proba])
-        mapped = np.stack(
-            [to_shares(p, maps, layout) for p, maps in zip(proba, self.share_maps_, strict=True)]
-        )
-        true = np.stack([layout.likelihood(p, table.codes) for p in mapped], axis=2)
-        true = np.where(table.codes[:, :, None] == MISSING, np.float32(1), true).transpose(1, 0, 2)
-        prior = np.full((table.n_tasks, n_members), 1 / n_members)
-        weights = learn_serving_weights(true, prior, table, sample_weight)
-        self.thresholds_ = np.full(self.n_tasks_, np.nan)
-        learned = self.constant_codes_ == MISSING
-        self.serving_weights_ = np.zeros((self.n_tasks_, n_members))
+        """Learn maps, serving weights and thresholds from held-out outputs of each member,
+        (n_samples, n_outputs of its tasks), and the labels of the tasks that are learned."""
+        layout, learned = table.layout, self._learned
+        tasks = [self._places(of_member) for of_member in self.member_tasks_]
+        self.share_maps_ = np.tile([1.0, 0.0], (len(predicted), layout.n_outputs, 1))
+        mapped = []
+        for maps, of_member, part in zip(self.share_maps_, tasks, predicted, strict=True):
+            own = table.select(of_member)
+            columns = layout.columns_of(of_member)
+            maps[columns] = learn_shares(part, own, sample_weight)
+            mapped.append(to_shares(part, maps[columns], own.layout))
+        scaling = self.target_scaling_.select(learned)
+        weights = learn_weights(mapped, tasks, table, scaling, sample_weight)
+        self.serving_weights_ = np.zeros((self.n_tasks_, len(predicted)))
         self.serving_weights_[learned] = weights
-        binary = np.append(
-            np.flatnonzero(learned)[layout.tasks_of(BINARY)], np.flatnonzero(~learned)
-        )
-        self.thresholds_[binary] = 0.5 if self.threshold == "tuned" else float(self.threshold)
-        if self.threshold == "tuned":
-            mixed = _mix(mapped, weights, layout)
+        self._learn_thresholds(mapped, tasks, table, sample_weight, scorer)
+
+    def _learn_thresholds(
+        self,
+        mapped: list[NDArray[np.float32]],
+        tasks: list[NDArray[np.intp]],
+        table: TaskTable,
+        sample_weight: NDArray[np.float64] | None,
+        scorer: Any,
+    ) -> None:
+        learned = self._learned
+        self.thresholds_ = np.full(self.n_tasks_, np.nan)
+        binary = np.array([KINDS[name] is BINARY for name in self.task_types_])
+        tuned = self.threshold == "tuned"
+        self.thresholds_[binary] = 0.5 if tuned else float(self.threshold)
+        if tuned and binary[learned].any():
+            mixed = self._mixed(mapped, tasks, table.layout)
             self.thresholds_[learned] = tune_thresholds(mixed, table, scorer, sample_weight)
+
+    def _places(self, tasks: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where tasks stand among those that are learned; the others are left out."""
+        return np.flatnonzero(np.isin(self._learned, tasks))
+
+    def _mixed(
+        self, mapped: list[NDArray[np.float32]], tasks: list[NDArray[np.intp]], layout: OutputLayout
+    ) -> NDArray[np.float32]:
+        """The weighted outputs (n_samples, n_outputs) of members."""
+        pieces = ((m, slice(None), part) for m, part in enumerate(mapped))
+        weights = self.serving_weights_[self._learned]
+        return mix(layout, tasks, weights, pieces, len(mapped[0]))
 
     def _decide_at_half(self, table: TaskTable) -> None:
         """Thresholds are those of positive classes: tasks of which none is known get 0.5."""
         unknown = np.flatnonzero(table.positive_unknown & table.learnable)
-        if self.threshold == 0.5 or len(unknown) == 0:
+        if len(unknown) == 0 or self.threshold == 0.5:
             return
         self.thresholds_[unknown] = 0.5
         warnings.warn(
@@ -559,20 +600,33 @@ class PortfolioClassifier(TaskClassifierMixin, _BaseComposition):
         # Of a single dimension, members know a better word.
         if not isinstance(X, Dataset | dict) and getattr(X, "ndim", 2) > 1:
             validate_data(self, X, reset=False, skip_check_array=True)
-        learned = self.constant_codes_ == MISSING
-        layout = self._layout
+        layout, learned = self._layout, self._learned
+        tasks = [self._places(of_member) for of_member in self.member_tasks_]
         mapped = []
-        for name, member, maps in zip(
-            self.member_names_, self.members_, self.share_maps_, strict=True
-        ):
+        for m, (name, member) in enumerate(zip(self.member_names_, self.members_, strict=True)):
             fits = member if isinstance(member, list) else [member]
-            proba = [flat_probabilities(fit, X, learned, layout, name) for fit in fits]
-            mapped.append(to_shares(np.mean(proba, axis=0), maps, layout))
-        mixed = _mix(np.stack(mapped), self.serving_weights_[learned], layout)
+            outputs = self._outputs_of(self.member_tasks_[m])
+            parts = [outputs.read(fit, X, self._label(name)) for fit in fits]
+            maps = self.share_maps_[m, layout.columns_of(tasks[m])]
+            mapped.append(to_shares(np.mean(parts, axis=0), maps, outputs.layout))
+        mixed = self._mixed(mapped, tasks, layout)
         # Members know the positive class as code 1.
         flipped = layout.starts[self.positive_codes_[learned] == 0]
         mixed[:, flipped] = 1 - mixed[:, flipped]
         return mixed
+
+    def _outputs_of(self, tasks: NDArray[np.intp]) -> MemberOutputs:
+        """How predictions of a member that learned these tasks are read."""
+        places = self._places(tasks)
+        layout, learned = self._layout, self._learned
+        return MemberOutputs(
+            tuple(self.task_types_[t] for t in tasks),
+            np.isin(tasks, learned),
+            OutputLayout(
+                [layout.task_outputs[i] for i in places], [layout.task_types[i] for i in places]
+            ),
+            self.target_scaling_.select(learned[places]),
+        )
 
     # -- metadata ------------------------------------------------------------------------------
 
@@ -608,6 +662,7 @@ class _Plan:
     X: Any
     table: TaskTable
     tasks: EncodedTasks
+    scaling: TargetScaling
     members: list[Member]
     splits: list[Split]
     sample_weight: NDArray[np.float64] | None
@@ -619,13 +674,13 @@ class _Plan:
         return np.concatenate([test for _, test in self.splits])
 
 
-def _seconds(member: Member, X: Any, tasks: EncodedTasks, samples: NDArray[np.intp]) -> float:
+def _seconds(member: Member, X: Any, samples: NDArray[np.intp]) -> float:
     """How long a member trains on some samples."""
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            member.fit(X, tasks, samples)
+            member.fit(X, samples)
     except Exception:  # so few samples may lack a class
         return math.nan
     return time.perf_counter() - start
@@ -642,20 +697,6 @@ def _indexable(X: Any) -> Any:
     return indexable(X)[0]
 
 
-def _default_members(X: Any) -> dict[str, Any]:
-    """Few members of different kinds for tables, nets alone for what trees do not take."""
-    if X is None or (not isinstance(X, Dataset | dict) and getattr(X, "ndim", 2) == 2):
-        members: dict[str, Any] = {
-            "net": MultiTaskNet(),
-            "extra_trees": ExtraTreesClassifier(_N_TREES),
-            "random_forest": RandomForestClassifier(_N_TREES),
-        }
-        if not sparse.issparse(X):  # which boosting does not take
-            members["boosting"] = HistGradientBoostingClassifier(**_BOOSTING)
-        return members
-    return {"net": MultiTaskNet(), "groups": GroupedMTLClassifier()}
-
-
 def _dropped(member: Any) -> bool:
     return isinstance(member, str) and member == "drop"
 
@@ -667,34 +708,37 @@ def _are_pairs(members: Any) -> bool:
     )
 
 
-def _try_fit(
-    member: Member, X: Any, tasks: EncodedTasks, split: Split | None
-) -> tuple[Any, NDArray[np.float32] | None]:
-    """A fitted member and its held-out probabilities, if there are any, or the error."""
+def _unlearned(members: list[Member], table: TaskTable) -> NDArray[np.bool_]:
+    """Which tasks that there is something to learn of none of the members learns, (n_tasks,)."""
+    learned = np.zeros(table.n_tasks, dtype=bool)
+    for member in members:
+        learned |= member.learns
+    return table.learnable & ~learned
+
+
+def _check_all_learned(members: list[Member], table: TaskTable, owner: str) -> None:
+    """Refuse tasks that no member learns."""
+    unlearned = np.flatnonzero(_unlearned(members, table))
+    if len(unlearned):
+        t = unlearned[0]
+        sort = "classifier" if table.has_classes[t] else "regressor"
+        raise ValueError(
+            f"The 'members' parameter of {owner} must have a member that learns each task. "
+            f"{task_label(table.names, t)} of Y is a {table.task_types[t]} task, and none learns "
+            f"it: give a {sort}, or a net. Got {', '.join(repr(m.name) for m in members)}."
+        )
+
+
+def _try_fit(member: Member, X: Any, split: Split | None) -> tuple[Any, NDArray[np.float32] | None]:
+    """A fitted member and its outputs for held-out samples, if there are any, or the error."""
     try:
         if split is None:
-            return (
-                member.fit_out_of_bag(X, tasks)
-                if member.out_of_bag
-                else (member.fit(X, tasks), None)
-            )
-        fitted = member.fit(X, tasks, split[0])
-        held_out = take_samples(X, split[1])
-        learnable, layout = tasks.table.learnable, tasks.learned.layout
-        return fitted, flat_probabilities(fitted, held_out, learnable, layout, member.name)
+            return member.fit_out_of_bag(X) if member.out_of_bag else (member.fit(X), None)
+        fitted = member.fit(X, split[0])
+        return fitted, member.outputs.read(fitted, take_samples(X, split[1]), member.label)
     except Exception as error:  # whatever a member may raise
         try:
             pickle.loads(pickle.dumps(error))
         except Exception:  # one that cannot come back from a process
             error = RuntimeError(f"{type(error).__name__}: {error}")
         return error, None
-
-
-def _mix(
-    proba: NDArray[np.float32], weights: NDArray[np.float64], layout: OutputLayout
-) -> NDArray[np.float32]:
-    """Weighted probabilities (n_samples, n_outputs) of members (n_members, n_samples, n_outputs),
-    by weights (n_tasks, n_members)."""
-    of_outputs = weights[layout.task_of_output].astype(np.float32)
-    # Weights that sum to 1 only to rounding must not carry a probability past 1.
-    return np.clip(np.einsum("mno,om->no", proba, of_outputs), 0, 1)

@@ -1,4 +1,4 @@
-"""Mixtures of probabilities, and serving weights that are learned on held-out ones."""
+"""Mixtures of predictions, and serving weights that are learned on held-out ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.tasks import OutputLayout, TaskTable
+from skgroup.tasks import MISSING, OutputLayout, TargetScaling, TaskTable
 
 #: What the prior counts for, in samples (κ).
 _PRIOR_SAMPLES = 2.0
@@ -16,6 +16,12 @@ _MAX_ITER = 1000
 _TOL = 1e-6
 #: Least probability of a true label, so that one sample does not decide alone.
 _FLOOR = 1e-6
+#: Of Newton's method.
+_MAX_STEPS = 100
+_MAX_HALVINGS = 40
+_LEAST_DECREMENT = 1e-10
+#: How near to the bounds of the simplex a step goes at most.
+_INSIDE = 0.95
 #: How far from [0, 1] sums of float32 probabilities may be.
 _ROUNDING = 1e-3
 
@@ -71,6 +77,57 @@ def mix(
     return mixed
 
 
+def learn_weights(
+    predicted: list[NDArray[np.float32]],
+    tasks: list[NDArray[np.intp]],
+    table: TaskTable,
+    scaling: TargetScaling,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Serving weights of members from what they predict for held-out samples.
+
+    Parameters
+    ----------
+    predicted : list of ndarray of shape (n_samples, n_outputs), one a member
+        Probabilities, and standardised numbers, of its tasks.
+    tasks : list of ndarray of int, one a member
+        Its tasks.
+    table : TaskTable
+        The labels of these samples.
+    scaling : TargetScaling
+    sample_weight : ndarray of shape (n_samples,), default=None
+
+    Returns
+    -------
+    weights : ndarray of shape (n_tasks, n_members)
+        Rows sum to 1; 0 for a task that is none of a member's.
+    """
+    layout, has_classes = table.layout, table.has_classes
+    outputs = np.zeros((len(tasks), len(table.codes), layout.n_outputs), dtype=np.float32)
+    prior = np.zeros((table.n_tasks, len(tasks)))
+    for m, (of_member, part) in enumerate(zip(tasks, predicted, strict=True)):
+        outputs[m][:, layout.columns_of(of_member)] = part
+        prior[of_member, m] = 1.0
+    prior /= prior.sum(axis=1, keepdims=True)
+    weights = prior.copy()
+    if has_classes.any():
+        of_sort = table.select(has_classes)
+        proba = outputs[:, :, layout.of_classes_alone]
+        true = np.stack([of_sort.layout.likelihood(p, of_sort.codes) for p in proba], axis=2)
+        true = np.where(of_sort.codes[:, :, None] == MISSING, np.float32(1), true)
+        weights[has_classes] = learn_serving_weights(
+            true.transpose(1, 0, 2), prior[has_classes], of_sort, sample_weight
+        )
+    if table.values is not None:
+        of_sort = table.select(~has_classes)
+        truth = scaling.select(~has_classes).standardised(table.values[:, ~has_classes])
+        errors = outputs[:, :, ~layout.of_classes_alone] - truth
+        weights[~has_classes] = learn_number_weights(
+            errors.transpose(2, 0, 1), prior[~has_classes], of_sort, sample_weight
+        )
+    return weights
+
+
 def learn_serving_weights(
     true: NDArray[np.float32],
     prior: NDArray[np.float64],
@@ -104,15 +161,7 @@ def learn_serving_weights(
     """
     balance = _balance(table, sample_weight)  # (n_tasks, n_samples)
     unknown = balance.sum(axis=1) == 0
-    if unknown.any():
-        names = np.arange(table.n_tasks) if table.names is None else table.names
-        warnings.warn(
-            "The serving weights of these tasks are not learned, but those of the prior, because "
-            "the held-out samples hold fewer than two of their classes: "
-            f"{', '.join(str(name) for name in names[unknown])}.",
-            UserWarning,
-            stacklevel=2,
-        )
+    _warn_of_unknown(unknown, table, "fewer than two of their classes")
     true = np.maximum(true, np.float32(_FLOOR))
     total = balance.sum(axis=1, keepdims=True) + _PRIOR_SAMPLES
     weights = prior.astype(np.float64)
@@ -125,6 +174,111 @@ def learn_serving_weights(
         if moved < _TOL:
             break
     return np.where(unknown[:, None], prior, weights)
+
+
+def learn_number_weights(
+    errors: NDArray[np.float32],
+    prior: NDArray[np.float64],
+    table: TaskTable,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Convex weights of candidates that minimise squared errors of held-out numbers, task by task.
+
+    As `learn_serving_weights`, of numbers with normal errors: for each task t the weights minimise
+    Σ_i s_ti (Σ_c w_tc e_tic)² / 2σ_t² − κ Σ_c a_tc log w_tc over the simplex. e_tic is the error of
+    candidate c for sample i, a_t the prior, and σ_t² the mean squared error of the candidates mixed
+    by the prior, so that κ is a number of samples whatever the scale of the errors. A map to the
+    scale of the numbers, as probabilities have one, is not learned: members predict in their
+    units, and a slope that is learned from errors of a few samples is mostly noise. Found by
+    Newton's method on the Gram matrices of errors, all tasks at once.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (n_tasks, width, n_samples)
+        Of any value where the number is missing.
+    prior : ndarray of shape (n_tasks, width)
+        Rows sum to 1; a candidate of prior 0 keeps weight 0.
+    table : TaskTable
+        The numbers of the held-out samples.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Ratios alone matter.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_tasks, width)
+        Rows sum to 1. The prior for a task with no number among the held-out samples, with a
+        warning.
+    """
+    observed = (table.codes != MISSING).T
+    weight = observed * (np.ones(observed.shape[1]) if sample_weight is None else sample_weight)
+    n_counted, total = (weight > 0).sum(axis=1), weight.sum(axis=1)
+    _warn_of_unknown(n_counted == 0, table, "no number of them")
+    share = np.divide(weight, total[:, None], out=np.zeros_like(weight), where=total[:, None] > 0)
+    weighted = errors * np.sqrt(share)[:, None]
+    gram = np.matmul(
+        weighted, weighted.transpose(0, 2, 1)
+    )  # mean products, (n_tasks, width, width)
+    variance = np.einsum("tc,tcd,td->t", prior, gram, prior)
+    known = variance > 0  # else there is nothing to learn, or nothing to be better at
+    scale = n_counted[known] / variance[known]
+    weights = prior.astype(np.float64)
+    weights[known] = _nearest(scale[:, None, None] * gram[known], prior[known])
+    return weights
+
+
+def _nearest(gram: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minimise wᵀ G w / 2 − κ Σ_c a_c log w_c over the simplex, of all tasks at once.
+
+    `gram` G is of shape (n_tasks, width, width), `prior` a of shape (n_tasks, width).
+    """
+    pull = _PRIOR_SAMPLES * prior
+    absent = prior == 0
+
+    def cost(w: NDArray[np.float64]) -> NDArray[np.float64]:
+        pulled = np.where(absent, 0.0, pull * np.log(np.where(absent, 1.0, w)))
+        of_tasks: NDArray[np.float64] = np.einsum("tc,tcd,td->t", w, gram, w) / 2 - pulled.sum(
+            axis=1
+        )
+        return of_tasks
+
+    w = prior.copy()
+    least = cost(w)
+    for _ in range(_MAX_STEPS):
+        # Steps are relative to the weights, which may be of very different sizes.
+        slope = w * np.einsum("tcd,td->tc", gram, w) - pull
+        curve = w[:, :, None] * gram * w[:, None, :]
+        curve += (pull + absent)[:, :, None] * np.eye(w.shape[1])
+        to_slope, to_sum = np.moveaxis(np.linalg.solve(curve, np.stack([slope, w], axis=2)), 2, 0)
+        level = (w * to_slope).sum(axis=1) / (w * to_sum).sum(axis=1)
+        step = level[:, None] * to_sum - to_slope
+        decrement = -(slope * step).sum(axis=1)
+        if decrement.max(initial=0) < _LEAST_DECREMENT:
+            break
+        length = np.minimum(1.0, _INSIDE / np.maximum(-step, _INSIDE).max(axis=1))
+        for _ in range(_MAX_HALVINGS):
+            moved = w * (1 + length[:, None] * step)
+            reached = cost(moved)
+            worse = ~(reached <= least)
+            if not worse.any():
+                break
+            length[worse] /= 2
+        w = np.where(worse[:, None], w, moved)
+        least = np.where(worse, least, reached)
+        if worse.all():  # down to rounding
+            break
+    of_one: NDArray[np.float64] = w / w.sum(axis=1, keepdims=True)
+    return of_one
+
+
+def _warn_of_unknown(unknown: NDArray[np.bool_], table: TaskTable, why: str) -> None:
+    if unknown.any():
+        names = np.arange(table.n_tasks) if table.names is None else table.names
+        warnings.warn(
+            "The serving weights of these tasks are not learned, but those of the prior, because "
+            f"the held-out samples hold {why}: {', '.join(map(str, names[unknown]))}.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _balance(table: TaskTable, sample_weight: NDArray[np.float64] | None) -> NDArray[np.float32]:

@@ -40,7 +40,8 @@ def learn_shares(
     Returns
     -------
     maps : ndarray of shape (n_outputs, 2)
-        Slope, at least 0.1, and intercept. (1, 0) where not both sides are met.
+        Slope, at least 0.1, and intercept. (1, 0) where not both sides are met, and of regression
+        tasks, whose numbers stay what they are.
 
     Notes
     -----
@@ -117,8 +118,12 @@ def _platt(
 def to_shares(
     proba: NDArray[np.float32], maps: NDArray[np.float64], layout: OutputLayout
 ) -> NDArray[np.float32]:
-    """Probabilities (n_samples, n_outputs) after their maps, made to fit together in each task."""
-    mapped = expit(maps[:, 0] * logit(_inside(proba)) + maps[:, 1]).astype(np.float32)
+    """Probabilities (n_samples, n_outputs) after their maps, made to fit together in each task;
+    the numbers of regression tasks as they are."""
+    mapped = proba.astype(np.float32)
+    of_classes = layout.of_classes_alone
+    slope, intercept = maps[of_classes].T
+    mapped[:, of_classes] = expit(slope * logit(_inside(proba[:, of_classes])) + intercept)
     return layout.rescaled(mapped)
 
 
