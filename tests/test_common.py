@@ -1,7 +1,7 @@
 """scikit-learn's own checks of estimators, over every public estimator."""
 
 from sklearn.base import is_regressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgroup import (
@@ -10,6 +10,8 @@ from skgroup import (
     GroupedMTLRegressor,
     MultiTaskNet,
     PortfolioClassifier,
+    PortfolioEstimator,
+    PortfolioRegressor,
     TaskGrouper,
 )
 from skgroup.ensemble import AllTasks, SingleTasks
@@ -49,6 +51,16 @@ EXEMPT = {
         "check_sample_weight_equivalence_on_sparse_data": ROUNDING,
     },
     "PortfolioClassifier": {
+        "check_sample_weight_equivalence_on_dense_data": FOLDS,
+        "check_sample_weight_equivalence_on_sparse_data": FOLDS,
+    },
+    "PortfolioRegressor": {
+        "check_sample_weight_equivalence_on_dense_data": FOLDS,
+        "check_sample_weight_equivalence_on_sparse_data": FOLDS,
+    },
+    "PortfolioEstimator": {
+        "check_estimator_sparse_array": A_CLASSIFIER,
+        "check_estimator_sparse_matrix": A_CLASSIFIER,
         "check_sample_weight_equivalence_on_dense_data": FOLDS,
         "check_sample_weight_equivalence_on_sparse_data": FOLDS,
     },
@@ -104,6 +116,8 @@ def estimators():
             cv=2,
             threshold=0.5,
         ),
+        PortfolioRegressor([("net", net().set_params(max_epochs=5)), ("linear", Ridge())], cv=2),
+        PortfolioEstimator([("net", net().set_params(max_epochs=5))], cv=2, threshold=0.5),
         TaskGrouper(net()),
         TaskGrouper(net(), output="isometric", source="stl"),
         InterTaskAffinity(net()),

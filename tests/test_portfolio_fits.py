@@ -236,7 +236,7 @@ def test_a_forecast_has_every_member_and_leaves_no_trace(data, tiny_net, fits):
 )
 def test_a_forecast_counts_the_fits_that_fit_makes(data, monkeypatch, n_trees, params, expected):
     """A second each, whatever the number of samples."""
-    monkeypatch.setattr("skgroup.ensemble._portfolio._seconds", lambda *_: 1.0)
+    monkeypatch.setattr("skgroup.ensemble._plan._seconds", lambda *_: 1.0)
     members = [("forest", RandomForestClassifier(n_trees))]
     X, Y = (np.tile(part, (5, 1)) for part in data)
     assert PortfolioClassifier(members, **params).forecast(X, Y) == {"forest": expected}

@@ -203,11 +203,12 @@ class Member:
 def sorts_of(estimator: Any) -> tuple[bool, bool]:
     """Whether an estimator learns tasks with classes, and regression tasks."""
     last = innermost(estimator)
-    types = getattr(last, "task_types", None)
-    if is_of_tasks(last) and isinstance(types, str) and types == AUTO:
-        return True, True  # a classifier by its tags, as its tasks are not known
-    if is_of_tasks(last) and not is_classifier(last) and not is_regressor(last):
-        return True, True
+    if is_of_tasks(last):
+        # By its tags, a net is a classifier as long as it does not know its tasks.
+        types = getattr(last, "task_types", None)
+        is_open = types is not None and (not isinstance(types, str) or types == AUTO)
+        if is_open or not (is_classifier(last) or is_regressor(last)):
+            return True, True
     return is_classifier(estimator), is_regressor(estimator)
 
 

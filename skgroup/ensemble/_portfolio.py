@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import pickle
-import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib import delayed
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
 from skgroup._compat import (
     Interval,
@@ -48,10 +40,11 @@ from skgroup.ensemble._members import (
     try_member,
     weight_parameter,
 )
+from skgroup.ensemble._plan import Plan, check_all_learned
 from skgroup.ensemble._serving import learn_weights, mix
 from skgroup.ensemble._shares import learn_shares, to_shares
 from skgroup.ensemble._threshold import decides, tune_thresholds
-from skgroup.metrics.splits import Split, count_splits, held_out_splits
+from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.tasks import (
     AUTO,
     BINARY,
@@ -65,12 +58,7 @@ from skgroup.tasks import (
 )
 from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.costs import count_nets
-from skgroup.training.data import labels_of, n_samples_of, take_samples
-from skgroup.training.processes import in_parallel
-
-#: Parts of the samples, and how many at least, that a forecast trains on.
-_FORECAST_FROM = (16, 8)
-_FEWEST = 50
+from skgroup.training.data import labels_of, n_samples_of
 
 
 class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
@@ -275,21 +263,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         self._validate_params()
         # Seeds of its own, so that those of `fit` are what they would have been.
         plan = clone(self).set_params(random_state=0)._plan(X, y, sample_weight, groups)
-        n_samples = len(plan.table.codes)
-        order = np.random.default_rng(0).permutation(n_samples)
-        sizes = [max(n_samples // k, min(n_samples, _FEWEST)) for k in _FORECAST_FROM]
-        forecast = {}
-        for member in plan.members:
-            small, large = (_seconds(member, plan.X, order[:n]) for n in sizes)
-            steps = np.log(sizes[1] / sizes[0])
-            power = np.clip(np.log(large / small) / steps, 0, 2) if steps else 1.0
-            of_parts = [
-                n_samples if split is None else len(split[0])
-                for job, split in self._jobs(plan.members, plan.splits)
-                if job is member
-            ]
-            forecast[member.name] = float(sum(large * (n / sizes[1]) ** power for n in of_parts))
-        return forecast
+        return plan.forecast()
 
     def count_nets(self, n_tasks: int) -> float:
         """How many nets `fit` will train.
@@ -348,23 +322,25 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
             validate_data(self, plan.X, skip_check_array=True)
         self._learn_tasks(table)
         self.target_scaling_ = plan.scaling
-        members, fitted, predicted = self._cross_fit(plan)
+        members, fitted, predicted = plan.cross_fit(self.n_jobs, self.verbose)
         self.members_ = fitted
         self.member_names_ = np.array([member.name for member in members], dtype=object)
         self.member_tasks_ = [np.flatnonzero(member.learns) for member in members]
         samples = plan.held_out
         weight = None if plan.sample_weight is None else plan.sample_weight[samples]
-        self._weigh(predicted, plan.tasks.learned.take(samples), weight, plan.scorer)
+        held_out = plan.tasks.learned.take(samples)
+        self._weigh(predicted, held_out, weight, plan.scorer)
         self._decide_at_half(table)
         return self
 
-    def _plan(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> _Plan:
+    def _plan(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Plan:
         """Everything checked, and nothing trained."""
         if y is None and isinstance(X, Dataset):
             y = labels_of(X)
         X = _indexable(X)
         pos_label = pos_label_of(dict(self.members or ())) if _are_pairs(self.members) else None
-        table = self._read_tasks(y, pos_label)
+        table = check_tasks(y, pos_label=pos_label, task_types=self.task_types)
+        self._check_kinds(table)
         named = self._named_members(X, table)
         sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
         scorer = self._check_scorer(weighted=sample_weight is not None)
@@ -372,23 +348,21 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         tasks = EncodedTasks.of(table, y)
         scaling = table.target_scaling(sample_weight)
         members = self._prepare_members(named, tasks, scaling, sample_weight, groups, seeds)
-        _check_all_learned(members, table, type(self).__name__)
         owner = type(self).__name__
+        check_all_learned(members, table, owner)
         splits = held_out_splits(self.cv, table, split_seed, owner=owner, groups=groups)
         for member in members:
             try_member(member, X)
-        return _Plan(X, table, tasks, scaling, members, splits, sample_weight, scorer)
+        refit = bool(self.refit)
+        return Plan(owner, X, table, tasks, scaling, members, splits, refit, sample_weight, scorer)
 
-    def _read_tasks(self, y: Any, pos_label: Any) -> TaskTable:
-        """The table of tasks; refuses those of kinds that are another estimator's."""
-        table = check_tasks(y, pos_label=pos_label, task_types=self.task_types)
+    def _check_kinds(self, table: TaskTable) -> None:
         if self.threshold != "tuned" and not table.has_classes.any():
             raise ValueError(
                 f"The 'threshold' parameter of {type(self).__name__} is of binary tasks. "
                 f"{task_label(table.names, 0)} of Y, as all others, is a regression task. Got "
                 f"{self.threshold!r}: leave it as it is."
             )
-        return table
 
     def _check_samples(
         self, X: Any, table: TaskTable, sample_weight: Any, groups: Any
@@ -473,56 +447,6 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
                 Member.of(name, self._label(name), estimator, tasks, scaling, params, random_folds)
             )
         return members
-
-    def _cross_fit(self, plan: _Plan) -> tuple[list[Member], list[Any], list[NDArray[np.float32]]]:
-        """The members that serve, without those that failed; what each has fitted, and its outputs
-        (n_held_out, n_outputs) for the held-out samples of one split after the other."""
-        jobs = self._jobs(plan.members, plan.splits)
-        sent: list[str] = []
-        failed: dict[str, Exception] = {}
-
-        def calls() -> Iterator[Any]:
-            for member, split in jobs:
-                if member.name not in failed:
-                    sent.append(member.name)
-                    yield delayed(_try_fit)(member, plan.X, split)
-
-        fits: dict[str, list[Any]] = {member.name: [] for member in plan.members}
-        outputs: dict[str, list[NDArray]] = {member.name: [] for member in plan.members}
-        with tqdm(total=len(jobs), desc="members", unit="fit", disable=not self.verbose) as bar:
-            for i, (fitted, of_part) in enumerate(in_parallel(calls(), self.n_jobs)):
-                bar.update()
-                if isinstance(fitted, Exception):
-                    failed.setdefault(sent[i], fitted)
-                    continue
-                fits[sent[i]].append(fitted)
-                outputs[sent[i]] += [] if of_part is None else [of_part]
-        left = [member for member in plan.members if member.name not in failed]
-        unserved = _unlearned(left, plan.table)
-        for member in plan.members:
-            if member.name in failed and (member.learns & unserved).any():
-                raise failed[member.name]
-        if failed:
-            warnings.warn(
-                f"These members of {type(self).__name__} failed, and the others serve without "
-                f"them: {'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
-                FitFailedWarning,
-                stacklevel=5,
-            )
-        held_out = [
-            outputs[m.name][0][plan.held_out] if m.out_of_bag else np.concatenate(outputs[m.name])
-            for m in left
-        ]
-        serving = [fits[m.name][-1] if self.refit else fits[m.name] for m in left]
-        return left, serving, held_out
-
-    def _jobs(
-        self, members: list[Member], splits: list[Split]
-    ) -> list[tuple[Member, Split | None]]:
-        """What is fitted: each member on the training part of each split, and on all samples
-        (None); on these alone where it predicts out of the bag."""
-        every = [*splits, None] if self.refit else splits
-        return [(m, s) for s in every for m in members if s is None or not m.out_of_bag]
 
     def _weigh(
         self,
@@ -655,37 +579,6 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         return tags
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What `fit` has made of its parameters and data before anything trains."""
-
-    X: Any
-    table: TaskTable
-    tasks: EncodedTasks
-    scaling: TargetScaling
-    members: list[Member]
-    splits: list[Split]
-    sample_weight: NDArray[np.float64] | None
-    scorer: Any
-
-    @property
-    def held_out(self) -> NDArray[np.intp]:
-        """Samples in the order in which the splits hold them out."""
-        return np.concatenate([test for _, test in self.splits])
-
-
-def _seconds(member: Member, X: Any, samples: NDArray[np.intp]) -> float:
-    """How long a member trains on some samples."""
-    start = time.perf_counter()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            member.fit(X, samples)
-    except Exception:  # so few samples may lack a class
-        return math.nan
-    return time.perf_counter() - start
-
-
 def _indexable(X: Any) -> Any:
     """What samples can be taken of; all else is left to the members."""
     if X is None:
@@ -706,39 +599,3 @@ def _are_pairs(members: Any) -> bool:
         isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
         for pair in members
     )
-
-
-def _unlearned(members: list[Member], table: TaskTable) -> NDArray[np.bool_]:
-    """Which tasks that there is something to learn of none of the members learns, (n_tasks,)."""
-    learned = np.zeros(table.n_tasks, dtype=bool)
-    for member in members:
-        learned |= member.learns
-    return table.learnable & ~learned
-
-
-def _check_all_learned(members: list[Member], table: TaskTable, owner: str) -> None:
-    """Refuse tasks that no member learns."""
-    unlearned = np.flatnonzero(_unlearned(members, table))
-    if len(unlearned):
-        t = unlearned[0]
-        sort = "classifier" if table.has_classes[t] else "regressor"
-        raise ValueError(
-            f"The 'members' parameter of {owner} must have a member that learns each task. "
-            f"{task_label(table.names, t)} of Y is a {table.task_types[t]} task, and none learns "
-            f"it: give a {sort}, or a net. Got {', '.join(repr(m.name) for m in members)}."
-        )
-
-
-def _try_fit(member: Member, X: Any, split: Split | None) -> tuple[Any, NDArray[np.float32] | None]:
-    """A fitted member and its outputs for held-out samples, if there are any, or the error."""
-    try:
-        if split is None:
-            return member.fit_out_of_bag(X) if member.out_of_bag else (member.fit(X), None)
-        fitted = member.fit(X, split[0])
-        return fitted, member.outputs.read(fitted, take_samples(X, split[1]), member.label)
-    except Exception as error:  # whatever a member may raise
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # one that cannot come back from a process
-            error = RuntimeError(f"{type(error).__name__}: {error}")
-        return error, None

@@ -6,15 +6,7 @@ from typing import Any
 
 from skgroup.ensemble._grouped import GroupedMTLClassifier
 from skgroup.ensemble._portfolio import PortfolioEstimator
-from skgroup.tasks import (
-    AUTO,
-    REGRESSION,
-    TaskTable,
-    as_columns,
-    check_tasks,
-    task_label,
-    types_of_columns,
-)
+from skgroup.tasks import AUTO
 from skgroup.training.classifier import TaskClassifierMixin
 
 
@@ -125,6 +117,7 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
     """
 
     task_types = AUTO
+    _of_numbers, _of_any = "PortfolioRegressor", "PortfolioEstimator"
     _sort = "classifier"
     _sorts = True, False
     _grouped = GroupedMTLClassifier
@@ -149,16 +142,3 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def _read_tasks(self, y: Any, pos_label: Any) -> TaskTable:
-        if y is not None:
-            columns, names, _ = as_columns(y)
-            for t, kind in enumerate(types_of_columns(columns, AUTO, names)):
-                if kind == REGRESSION.name:
-                    raise ValueError(
-                        f"Unknown label type: continuous. {task_label(names, t)} of Y is a "
-                        f"regression task, and {type(self).__name__} learns tasks with classes: "
-                        "use PortfolioRegressor where all are regression tasks, "
-                        "PortfolioEstimator where some are."
-                    )
-        return check_tasks(y, pos_label=pos_label)

@@ -6,7 +6,7 @@ from typing import Any
 
 from skgroup.ensemble._grouped import GroupedMTLRegressor
 from skgroup.ensemble._portfolio import PortfolioEstimator
-from skgroup.tasks import REGRESSION, TaskTable, check_tasks
+from skgroup.tasks import REGRESSION
 from skgroup.training.classifier import TaskRegressorMixin
 
 
@@ -71,6 +71,7 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
     """
 
     task_types = REGRESSION.name
+    _of_any = "PortfolioEstimator"
     _sort = "regressor"
     _sorts = False, True
     _grouped = GroupedMTLRegressor
@@ -91,9 +92,6 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def _read_tasks(self, y: Any, pos_label: Any) -> TaskTable:
-        return check_tasks(y, pos_label=pos_label, task_types=self.task_types)
 
     def _check_scorer(self, *, weighted: bool) -> None:
         """No task has a threshold."""

@@ -1,0 +1,166 @@
+"""What a portfolio trains: each member on parts of the samples, and on all of them."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import delayed
+from numpy.typing import NDArray
+from sklearn.exceptions import FitFailedWarning
+from tqdm.auto import tqdm
+
+from skgroup.ensemble._encoded_tasks import EncodedTasks
+from skgroup.ensemble._members import Member
+from skgroup.metrics.splits import Split
+from skgroup.tasks import TargetScaling, TaskTable, task_label
+from skgroup.training.data import take_samples
+from skgroup.training.processes import in_parallel
+
+#: Parts of the samples, and how many at least, that a forecast trains on.
+_FORECAST_FROM = (16, 8)
+_FEWEST = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `fit` has made of its parameters and data before anything trains."""
+
+    owner: str
+    X: Any
+    table: TaskTable
+    tasks: EncodedTasks
+    scaling: TargetScaling
+    members: list[Member]
+    splits: list[Split]
+    refit: bool
+    sample_weight: NDArray[np.float64] | None
+    scorer: Any
+
+    @property
+    def held_out(self) -> NDArray[np.intp]:
+        """Samples in the order in which the splits hold them out."""
+        return np.concatenate([test for _, test in self.splits])
+
+    @property
+    def jobs(self) -> list[tuple[Member, Split | None]]:
+        """What is fitted: each member on the training part of each split, and on all samples
+        (None); on these alone where it predicts out of the bag."""
+        every = [*self.splits, None] if self.refit else self.splits
+        return [(m, s) for s in every for m in self.members if s is None or not m.out_of_bag]
+
+    def cross_fit(
+        self, n_jobs: int | None, verbose: int
+    ) -> tuple[list[Member], list[Any], list[NDArray[np.float32]]]:
+        """The members that serve, without those that failed; what each has fitted, and its outputs
+        (n_held_out, n_outputs) for the held-out samples of one split after the other."""
+        jobs = self.jobs
+        sent: list[str] = []
+        failed: dict[str, Exception] = {}
+
+        def calls() -> Iterator[Any]:
+            for member, split in jobs:
+                if member.name not in failed:
+                    sent.append(member.name)
+                    yield delayed(_try_fit)(member, self.X, split)
+
+        fits: dict[str, list[Any]] = {member.name: [] for member in self.members}
+        outputs: dict[str, list[NDArray]] = {member.name: [] for member in self.members}
+        with tqdm(total=len(jobs), desc="members", unit="fit", disable=not verbose) as bar:
+            for i, (fitted, of_part) in enumerate(in_parallel(calls(), n_jobs)):
+                bar.update()
+                if isinstance(fitted, Exception):
+                    failed.setdefault(sent[i], fitted)
+                    continue
+                fits[sent[i]].append(fitted)
+                outputs[sent[i]] += [] if of_part is None else [of_part]
+        left = [member for member in self.members if member.name not in failed]
+        unserved = unlearned(left, self.table)
+        for member in self.members:
+            if member.name in failed and (member.learns & unserved).any():
+                raise failed[member.name]
+        if failed:
+            warnings.warn(
+                f"These members of {self.owner} failed, and the others serve without "
+                f"them: {'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
+                FitFailedWarning,
+                stacklevel=5,
+            )
+        held_out = [
+            outputs[m.name][0][self.held_out] if m.out_of_bag else np.concatenate(outputs[m.name])
+            for m in left
+        ]
+        serving = [fits[m.name][-1] if self.refit else fits[m.name] for m in left]
+        return left, serving, held_out
+
+    def forecast(self) -> dict[str, float]:
+        """Seconds of the fits of each member, by its name."""
+        n_samples = len(self.table.codes)
+        order = np.random.default_rng(0).permutation(n_samples)
+        sizes = [max(n_samples // k, min(n_samples, _FEWEST)) for k in _FORECAST_FROM]
+        forecast = {}
+        for member in self.members:
+            small, large = (_seconds(member, self.X, order[:n]) for n in sizes)
+            steps = np.log(sizes[1] / sizes[0])
+            power = np.clip(np.log(large / small) / steps, 0, 2) if steps else 1.0
+            of_parts = [
+                n_samples if split is None else len(split[0])
+                for job, split in self.jobs
+                if job is member
+            ]
+            forecast[member.name] = float(sum(large * (n / sizes[1]) ** power for n in of_parts))
+        return forecast
+
+
+def unlearned(members: list[Member], table: TaskTable) -> NDArray[np.bool_]:
+    """Which tasks that there is something to learn of none of the members learns, (n_tasks,)."""
+    learned = np.zeros(table.n_tasks, dtype=bool)
+    for member in members:
+        learned |= member.learns
+    return table.learnable & ~learned
+
+
+def check_all_learned(members: list[Member], table: TaskTable, owner: str) -> None:
+    """Refuse tasks that no member learns."""
+    tasks = np.flatnonzero(unlearned(members, table))
+    if len(tasks):
+        t = tasks[0]
+        sort = "classifier" if table.has_classes[t] else "regressor"
+        raise ValueError(
+            f"The 'members' parameter of {owner} must have a member that learns each task. "
+            f"{task_label(table.names, t)} of Y is a {table.task_types[t]} task, and none learns "
+            f"it: give a {sort}, or a net. Got {', '.join(repr(m.name) for m in members)}."
+        )
+
+
+def _seconds(member: Member, X: Any, samples: NDArray[np.intp]) -> float:
+    """How long a member trains on some samples."""
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            member.fit(X, samples)
+    except Exception:  # so few samples may lack a class
+        return math.nan
+    return time.perf_counter() - start
+
+
+def _try_fit(member: Member, X: Any, split: Split | None) -> tuple[Any, NDArray[np.float32] | None]:
+    """A fitted member and its outputs for held-out samples, if there are any, or the error."""
+    try:
+        if split is None:
+            return member.fit_out_of_bag(X) if member.out_of_bag else (member.fit(X), None)
+        fitted = member.fit(X, split[0])
+        return fitted, member.outputs.read(fitted, take_samples(X, split[1]), member.label)
+    except Exception as error:  # whatever a member may raise
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # one that cannot come back from a process
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return error, None
