@@ -19,7 +19,7 @@ from skgroup.ensemble import (
     GroupedMTLClassifier,
     GroupedMTLEstimator,
     GroupedMTLRegressor,
-    PortfolioClassifier,
+    PortfolioEstimator,
     SingleTasks,
 )
 from skgroup.tasks import AUTO, REGRESSION, TaskTable, given_types, task_label
@@ -164,7 +164,7 @@ def kind_of(estimator: Any, n_tasks: int) -> str:
 
 def _has_default_members(estimator: Any) -> bool:
     """Whether an estimator is a portfolio of default members, which is no baseline."""
-    return isinstance(estimator, PortfolioClassifier) and estimator.members is None
+    return isinstance(estimator, PortfolioEstimator) and estimator.members is None
 
 
 def _ungrouped(clf: GroupedMTLEstimator, n_tasks: int) -> str | None:
