@@ -24,6 +24,7 @@ from skgroup import (
     GroupedMTLEstimator,
     GroupedMTLRegressor,
     MultiTaskNet,
+    PortfolioEstimator,
     compare,
 )
 from skgroup._estimators import parts_of
@@ -226,8 +227,13 @@ def test_numbers_that_are_whole_in_a_training_part_stay_numbers(net):
 def test_every_net_of_a_candidate_is_told_the_kinds(mixed):
     grouper = make_pipeline(StandardScaler(), TaskGrouper(source="stl"), FuzzyKMeans(2))
     table = check_tasks(mixed[1])
-    candidates = {"g": GroupedMTLEstimator(None, grouper), "s": make_pipeline(MultiTaskNet())}
+    candidates = {
+        "g": GroupedMTLEstimator(None, grouper),
+        "s": make_pipeline(MultiTaskNet()),
+        "p": PortfolioEstimator(),
+    }
     clones = check_candidates(candidates, table, ["s"])
+    assert clones["p"].task_types == table.task_types
     nets = [p for e in clones.values() for p in parts_of(e) if isinstance(p, MultiTaskNet)]
     assert [net.task_types for net in nets] == [table.task_types] * 3
     assert grouper[1].estimator is None
