@@ -211,7 +211,6 @@ def test_default_members_are_those_of_both_sorts(monkeypatch, data):
         ("random_forest_classifier", CLASSES),
         ("boosting_classifier", CLASSES),
         ("extra_trees_regressor", NUMBERS),
-        ("random_forest_regressor", NUMBERS),
         ("boosting_regressor", NUMBERS),
         ("ridge_regressor", NUMBERS),
     ]
@@ -221,7 +220,7 @@ def test_default_members_are_those_of_both_sorts(monkeypatch, data):
     assert found == [("net", ALL), *names]
     assert est.count_nets(4) == 2
     of_numbers = est.set_params(task_types="auto")._plan(X, Y[["price"]], None, None)
-    assert [m.name for m in of_numbers.members][1:3] == ["extra_trees", "random_forest"]
+    assert [m.name for m in of_numbers.members][1:3] == ["extra_trees", "boosting"]
     assert not is_classifier(est)
     assert not is_regressor(est)
     assert get_tags(est).input_tags.allow_nan

@@ -164,8 +164,9 @@ class Member:
             out_of_bag &= all(kind is BINARY for kind in tasks.learned.kinds)
         of_learned = scaling.select(learns & every.table.learnable)
         outputs = MemberOutputs(table.task_types, learnable, tasks.learned.layout, of_learned)
-        how = (reads_missing, params, out_of_bag)
-        return cls(name, label, estimator, learns, tasks, outputs, *how)
+        return cls(
+            name, label, estimator, learns, tasks, outputs, reads_missing, params, out_of_bag
+        )
 
     def fit(
         self,
@@ -230,10 +231,10 @@ def tell_types(estimator: Any, table: TaskTable, learns: NDArray[np.bool_], labe
     last = innermost(estimator)
     if not is_of_tasks(last):
         return
-    types = table.select(learns)
+    own = table.select(learns)
     told: Any = AUTO
-    if not types.has_classes.all():
-        told = list(types.task_types) if types.has_classes.any() else REGRESSION.name
+    if not own.has_classes.all():
+        told = list(own.task_types) if own.has_classes.any() else REGRESSION.name
         if "estimator" in last.get_params(deep=False) and last.estimator is None:
             last.set_params(estimator=MultiTaskNet())
     keys = [key for key in estimator.get_params() if key.rpartition("__")[2] == "task_types"]

@@ -25,10 +25,10 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
         regressor of scikit-learn, pipelines and searches of these; "drop" in place of one leaves
         it out. Estimators of this package learn all tasks and read missing numbers; others learn
         all tasks at once where they can and no number is missing, else a clone of them learns each
-        task on the samples that have a number of it. None is `MultiTaskNet()`, extra trees and a
-        random forest of 300 trees each, histogram boosting, where X is not sparse, and ridge
-        regression on standardised features; for images, Datasets and dicts of arrays
-        `MultiTaskNet()` and `GroupedMTLRegressor()`.
+        task on the samples that have a number of it. None is `MultiTaskNet()`, 300 extra
+        trees, histogram boosting, where X is not sparse, and ridge regression on standardised
+        features; for images, Datasets and dicts of arrays `MultiTaskNet()` and
+        `GroupedMTLRegressor()`.
     cv, refit, n_jobs, random_state, verbose
         See `PortfolioClassifier`.
 
@@ -50,8 +50,8 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
     -----
     Members see numbers in their units, and `X` as it is, so that a pipeline may fill in missing
     values. The weights of members for task t minimise the squared error of the held-out numbers,
-    in units of the mean squared error of the equal mixture, pulled towards equal weights by as
-    much as two samples would (their logarithms, a share of a sample each, are added).
+    in units of that of the best member, pulled towards equal weights by as much as two samples
+    would (less their logarithms, each times its share of two samples).
 
     Examples
     --------

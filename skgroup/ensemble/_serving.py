@@ -20,6 +20,8 @@ _FLOOR = 1e-6
 _MAX_STEPS = 100
 _MAX_HALVINGS = 40
 _LEAST_DECREMENT = 1e-10
+#: Least mean squared error of the best candidate, in those of the worst.
+_TINY = 1e-20
 #: How near to the bounds of the simplex a step goes at most.
 _INSIDE = 0.95
 #: How far from [0, 1] sums of float32 probabilities may be.
@@ -186,8 +188,8 @@ def learn_number_weights(
 
     As `learn_serving_weights`, of numbers with normal errors: for each task t the weights minimise
     Σ_i s_ti (Σ_c w_tc e_tic)² / 2σ_t² − κ Σ_c a_tc log w_tc over the simplex. e_tic is the error of
-    candidate c for sample i, a_t the prior, and σ_t² the mean squared error of the candidates mixed
-    by the prior, so that κ is a number of samples whatever the scale of the errors. A map to the
+    candidate c for sample i, a_t the prior, and σ_t² the mean squared error of the best candidate,
+    so that κ is a number of samples whatever the scale of the errors. A map to the
     scale of the numbers, as probabilities have one, is not learned: members predict in their
     units, and a slope that is learned from errors of a few samples is mostly noise. Found by
     Newton's method on the Gram matrices of errors, all tasks at once.
@@ -218,7 +220,10 @@ def learn_number_weights(
     gram = np.matmul(
         weighted, weighted.transpose(0, 2, 1)
     )  # mean products, (n_tasks, width, width)
-    variance = np.einsum("tc,tcd,td->t", prior, gram, prior)
+    of_each = np.diagonal(gram, axis1=1, axis2=2)
+    there = prior > 0
+    variance = np.min(of_each, axis=1, where=there, initial=np.inf)
+    variance = np.maximum(variance, _TINY * np.max(of_each, axis=1, where=there, initial=0))
     known = variance > 0  # else there is nothing to learn, or nothing to be better at
     scale = n_counted[known] / variance[known]
     weights = prior.astype(np.float64)
