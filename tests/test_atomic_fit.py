@@ -13,7 +13,16 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 import skgroup
-from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioClassifier, TaskGrouper
+from skgroup import (
+    GroupedMTLClassifier,
+    GroupedMTLEstimator,
+    GroupedMTLRegressor,
+    MultiTaskNet,
+    PortfolioClassifier,
+    PortfolioEstimator,
+    PortfolioRegressor,
+    TaskGrouper,
+)
 from skgroup.cluster import FuzzyKMeans, PointKMeans
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.nn import MLP
@@ -51,7 +60,11 @@ GROUPS = (MASKS, GAINS), (np.ones((2, 4)), np.full((2, 4), np.nan))
 # An estimator, what it can be fitted on, and what it refuses.
 ESTIMATORS = [
     (GroupedMTLClassifier(net(), n_groups=2), *TABLES),
+    (GroupedMTLEstimator(net(), n_groups=2), *TABLES),
+    (GroupedMTLRegressor(net(), n_groups=2), *TABLES),
     (PortfolioClassifier([("net", net())], cv=2), *TABLES),
+    (PortfolioEstimator([("net", net())], cv=2), *TABLES),
+    (PortfolioRegressor([("net", net())], cv=2), *TABLES),
     (TaskGrouper(net()), *TABLES),
     (InterTaskAffinity(net()), *TABLES),
     (GradientCosineAffinity(net()), *TABLES),

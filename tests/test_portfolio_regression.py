@@ -241,8 +241,9 @@ def test_a_regressor_has_no_classes_and_no_thresholds(data):
         with pytest.raises(TypeError, match=name):
             PortfolioRegressor(**{name: 0.5})
     for fitted in (reg, reg.fit(X, Y)):
-        for name in ("predict_proba", "classes_", "thresholds_"):
+        for name in ("predict_proba", "classes_"):
             assert not hasattr(fitted, name)
+    assert np.isnan(reg.thresholds_).all()
     assert reg.task_types_ == ("regression",) * 3
 
 

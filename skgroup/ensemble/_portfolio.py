@@ -470,6 +470,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         weights = learn_weights(mapped, tasks, table, scaling, sample_weight)
         self.serving_weights_ = np.zeros((self.n_tasks_, len(predicted)))
         self.serving_weights_[learned] = weights
+        self.thresholds_ = np.full(self.n_tasks_, np.nan)
         self._learn_thresholds(mapped, tasks, table, sample_weight, scorer)
 
     def _learn_thresholds(
@@ -481,7 +482,6 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         scorer: Any,
     ) -> None:
         learned = self._learned
-        self.thresholds_ = np.full(self.n_tasks_, np.nan)
         binary = np.array([KINDS[name] is BINARY for name in self.task_types_])
         tuned = self.threshold == "tuned"
         self.thresholds_[binary] = 0.5 if tuned else float(self.threshold)

@@ -39,6 +39,8 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
     members_, member_names_, member_tasks_, serving_weights_, n_tasks_, task_names_in_, \
             n_features_in_
         See `PortfolioClassifier`.
+    share_maps_, thresholds_ : ndarray
+        (1, 0) and NaN, as numbers have neither.
 
     See Also
     --------
