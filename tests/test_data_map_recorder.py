@@ -87,7 +87,13 @@ def _probability(logits, task_codes, n_logits):
     return p[task_codes] if task_codes >= 0 else (p**2).sum()
 
 
-def _history(net, codes):
+def _confidence(prediction, number):
+    """Of a regression task, both in standard deviations from the mean; NaN where it is missing."""
+    ours, theirs = (1 / (1 + np.exp(-2 * np.pi / np.sqrt(3) * z)) for z in (prediction, number))
+    return (1 - abs(ours - theirs)) ** 3
+
+
+def _history(net, codes, values=None):
     """p[epoch][sample] = probabilities of the tasks, of the samples that the epoch visited."""
     passes, starts = iter(net.module_.passes), np.cumsum([0, *net.task_outputs_])
     history = []
@@ -96,10 +102,14 @@ def _history(net, codes):
         for batch in batches:
             for i, z in zip(batch, next(passes), strict=True):
                 seen[i] = [
-                    _probability(z[starts[t] : starts[t + 1]], codes[i, t], k)
+                    _confidence(z[starts[t]], values[i, t])
+                    if net.task_types_[t] == "regression"
+                    else _probability(z[starts[t] : starts[t + 1]], codes[i, t], k)
                     for t, k in enumerate(net.task_outputs_)
                 ]
-        history.append(seen)
+        # What is left is NaN of regression tasks: the mean of the epoch stands in.
+        mean = np.nanmean(list(seen.values()), axis=0)
+        history.append({i: np.where(np.isnan(p), mean, p) for i, p in seen.items()})
     assert next(passes, None) is None
     return history
 
@@ -115,9 +125,9 @@ def _literal_maps(history, n_samples, n_tasks, epoch):
     return mean, std
 
 
-def assert_literal_maps(maps, net, codes):
+def assert_literal_maps(maps, net, codes, values=None):
     """Every snapshot equals the transcription of the definition."""
-    history = _history(net, codes)
+    history = _history(net, codes, values)
     for epoch, (mean, std) in maps.items():
         expected_mean, expected_std = _literal_maps(history, *codes.shape, epoch)
         np.testing.assert_allclose(mean, expected_mean, atol=1e-6)
@@ -157,6 +167,22 @@ def test_expected_probability_stands_in_for_missing_labels(kind, request):
     hidden = np.random.default_rng(0).random(Y.shape) < 0.3
     maps, net = _record(_net(Whose()), X, np.where(hidden, np.nan, Y), [1, 4, 5])
     assert_literal_maps(maps, net, np.where(hidden, -1, Y).astype(int))
+
+
+@pytest.mark.parametrize("numbers", [[1, 3], [0, 1, 2, 3]], ids=["mixed", "numbers"])
+@pytest.mark.parametrize("hidden", [0.0, 0.3])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_maps_of_numbers_equal_the_definition(mixed, numbers, hidden, drop_last):
+    rng = np.random.default_rng(0)
+    X, Y = mixed
+    Y = np.column_stack([Y, X[:, 20]])
+    Y[:, numbers] = 1e4 + 50 * (Y[:, numbers] + rng.normal(size=(130, len(numbers))))
+    Y[rng.random(Y.shape) < hidden] = np.nan
+    net = _net(Whose(), iterator_train__drop_last=drop_last)  # 100 of the 130 an epoch
+    maps, net = _record(net, X, Y, [1, 4, 5])
+    assert [t for t, kind in enumerate(net.task_types_) if kind == "regression"] == numbers
+    standardised = (Y - np.nanmean(Y, axis=0)) / np.nanstd(Y, axis=0)
+    assert_literal_maps(maps, net, np.nan_to_num(Y, nan=-1).astype(int), standardised)
 
 
 def test_maps_are_those_of_train_mode_before_the_update(binary):

@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 import torch
 from affinities import NARROW, Literal, Normed, Unbatchable, net_of
+from scipy.spatial.distance import pdist
+from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import make_pipeline
+from skorch.dataset import ValidSplit
 from torch import nn
 
+from skgroup import FuzzyKMeans, GroupedMTLEstimator, MultiTaskNet, TaskGrouper
+from skgroup.inspection import DataMapDisplay
 from skgroup.nn import MLP, AdaTT, TabM
 from skgroup.relations import (
     GradientCosineAffinity,
     InterTaskAffinity,
     LabelCorrelationAffinity,
 )
+from skgroup.tasks import Regression
 
 pd = pytest.importorskip("pandas")
 
@@ -146,3 +154,126 @@ def test_numbers_that_are_one_number_where_both_are_known_have_no_correlation():
     by_class = np.corrcoef(x, y)[0, 1]
     expected = [[1, 0, by_class, 0], [0, 1, r, -1], [by_class, r, 1, -1], [0, -1, -1, 1]]
     np.testing.assert_allclose(affinity, expected, atol=1e-12)
+
+
+# -- data maps ------------------------------------------------------------------------------------
+
+
+def test_confidence_in_a_number_is_1_where_it_is_right_and_falls_with_the_error():
+    number = torch.linspace(-3, 3, 25)[:, None]
+    error = torch.linspace(0, 2, 50)
+    for sign in (-1, 1):
+        confidence = Regression().confidence(number + sign * error, number)
+        assert (confidence[:, 0] == 1).all()
+        assert (confidence.diff(dim=1) <= 0).all()
+        assert (confidence[number[:, 0].abs() < 1].diff(dim=1) < 0).all()
+    far = torch.tensor([-1e30, 1e30])
+    assert (Regression().confidence(far, -far) > 0).all()
+    # Near a half on average where nothing is known, as of two classes.
+    normal = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+    assert 0.3 < Regression().confidence(0 * normal, normal).mean() < 0.5
+
+
+def net_of_maps(**params):
+    params = {"max_epochs": 8, "lr": 0.01, "batch_size": 64, **params}
+    return MultiTaskNet.stg_mtl(module__hidden_units=(16,), **params)
+
+
+@pytest.mark.parametrize("source", ["mtl", "stl"])
+def test_units_change_no_map_and_maps_of_numbers_alone_are_the_rows(partly_measured, source):
+    X, Y = partly_measured
+    Y = Y[:, [1, 3]]
+    grouper = TaskGrouper(net_of_maps(), source=source, random_state=0)
+    rows = grouper.fit_transform(X, Y)
+    np.testing.assert_array_equal(rows, grouper.data_map_.reshape(2, -1))
+    assert (grouper.data_map_[..., 0] > 0).all()
+    assert (grouper.data_map_[..., 0] <= 1).all()
+    again = clone(grouper).fit_transform(X, 1e-9 * Y - 5e-3)
+    np.testing.assert_allclose(again, rows, atol=1e-4)
+
+
+@pytest.mark.parametrize("source", ["mtl", "stl"])
+def test_rows_of_numbers_are_as_sure_and_as_spread_as_those_of_classes(partly_measured, source):
+    X, Y = partly_measured
+    Y = np.column_stack([Y, np.full(300, 2.5), np.ones(300)])  # two of a single number and class
+    net = net_of_maps(train_split=ValidSplit(4))
+    grouper = TaskGrouper(net, source=source, snapshot_epochs=3, random_state=0)
+    with pytest.warns(UserWarning, match="task 5: 2.5, task 6: 1.0"):
+        rows = grouper.fit_transform(X, Y).reshape(7, 3, 300, 2)
+    maps = grouper.data_map_
+    trained = (maps[0, -1] != 0).any(axis=1)
+    assert 0 < trained.sum() < 300
+    numbers, classes = [1, 3], [0, 2, 4]
+    np.testing.assert_array_equal(np.delete(rows, numbers, axis=0), np.delete(maps, numbers, 0))
+    assert (rows[:, :, ~trained] == 0).all()
+    for k in range(3):
+        for s in range(2):
+            of_classes, recorded, found = (
+                of[:, k][:, trained, s].astype(float)
+                for of in (maps[classes], maps[numbers], rows[numbers])
+            )
+            expected = (recorded - recorded.mean()) / recorded.std() * of_classes.std()
+            np.testing.assert_allclose(found, expected + of_classes.mean(), atol=1e-5)
+    isometric = clone(grouper).set_params(output="isometric")
+    with pytest.warns(UserWarning, match="task 5: 2.5, task 6: 1.0"):
+        short = isometric.fit_transform(X, Y)
+    long = rows.reshape(7, -1).astype(float)
+    np.testing.assert_allclose(pdist(short), pdist(long), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(isometric.data_map_, maps[:, -1:])
+
+
+def smooth(rng, X):
+    """A random function of some features."""
+    weights, bias = rng.normal(size=(X.shape[1], 8)), rng.normal(size=8)
+    y = np.tanh(X @ weights + bias) @ rng.normal(size=8)
+    return y / y.std()
+
+
+def planted(seed):
+    """Three groups of four tasks, each of five features, as numbers and cut into classes."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(400, 15)).astype(np.float32)
+    tasks = []
+    for group in range(3):
+        own = X[:, 5 * group : 5 * group + 5]
+        common = smooth(rng, own)
+        for _ in range(4):
+            y = common + smooth(rng, own) / 2
+            tasks.append(rng.choice([-1, 1]) * (y / y.std() + 0.5 * rng.normal(size=400)))
+    numbers = np.column_stack(tasks)
+    return X, numbers, (numbers > np.median(numbers, axis=0)).astype(float)
+
+
+@pytest.mark.parametrize("table", ["classes", "numbers", "mixed"])
+@pytest.mark.parametrize("seed", range(2))
+def test_planted_groups_are_found_whatever_the_kind(table, seed):
+    X, numbers, classes = planted(seed)
+    is_number = {"classes": [False], "numbers": [True], "mixed": [True, False]}[table]
+    Y = np.where(np.resize(is_number, 12), numbers * np.geomspace(1e-3, 1e3, 12) + 7, classes)
+    rows = TaskGrouper(MultiTaskNet.stg_mtl(), random_state=seed).fit_transform(X, Y)
+    labels = FuzzyKMeans(3, random_state=0).fit(rows).labels_
+    assert adjusted_rand_score(np.repeat(range(3), 4), labels) == 1
+
+
+def test_groups_of_numbers_and_classes_in_one_estimator(partly_measured):
+    X, Y = partly_measured
+    grouper = make_pipeline(TaskGrouper(net_of_maps()), FuzzyKMeans(2))
+    fitted = GroupedMTLEstimator(net_of_maps(), grouper, random_state=0).fit(X, Y)
+    assert fitted.membership_.shape == (5, 2)
+    np.testing.assert_array_equal(fitted.membership_, fitted.grouper_[-1].membership_)
+
+
+@pytest.mark.usefixtures("closed_figures")
+def test_data_maps_of_numbers_are_drawn(partly_measured):
+    pytest.importorskip("matplotlib").use("Agg")
+    X, Y = partly_measured
+    names = ["above", "level", "bin", "size", "high"]
+    grouper = TaskGrouper(net_of_maps(), random_state=0).fit(X, pd.DataFrame(Y, columns=names))
+    display = DataMapDisplay.from_estimator(
+        grouper, ["size", "high"], y=pd.DataFrame(Y, columns=names)
+    )
+    assert [ax.get_title() for ax in display.axes_] == ["size", "high"]
+    assert display.axes_[0].get_ylabel() == "confidence μ"
+    known = ~np.isnan(Y[:, 3])
+    np.testing.assert_array_equal(display.confidence[0][known], grouper.data_map_[3, -1, known, 0])
+    assert np.isnan(display.confidence[0][~known]).all()

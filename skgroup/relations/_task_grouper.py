@@ -20,6 +20,7 @@ from skgroup._compat import (
 )
 from skgroup._random import draw_seeds
 from skgroup.cluster.gram import centered_gram, embed_gram
+from skgroup.relations._comparable import comparable_maps
 from skgroup.relations.relation import RelationMixin
 from skgroup.training import MultiTaskNet
 from skgroup.training.data_map import DataMapRecorder
@@ -45,9 +46,10 @@ class TaskGrouper(RelationMixin):
         `max_epochs` of them); or after these epochs, counted from 1; or after every epoch. Where
         a callback ends the training early, the last epoch takes the place of those not reached.
     output : {"raw", "isometric"}, default="raw"
-        "raw" rows are the flattened maps. "isometric" rows are at most n_tasks coordinates with
-        the same distances between tasks; the flattened maps are then never held (but for the
-        nets of `source="stl"` that do not train as a stack: theirs, until all are trained).
+        "raw" rows are the flattened maps (of regression tasks beside others, see Notes).
+        "isometric" rows are at most n_tasks coordinates with the same distances between tasks;
+        the flattened maps are then never held (but for the nets of `source="stl"` that do not
+        train as a stack: theirs, until all are trained).
     random_state : int, RandomState or None, default=None
         Determines the nets. If None, the `random_state` of the estimator does.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
@@ -87,6 +89,17 @@ class TaskGrouper(RelationMixin):
 
     A sample on which the net did not train (`train_split` of the estimator) is zero in every
     task's map and so counts in no distance.
+
+    Of a regression task, the confidence in a number y that was predicted as ŷ is
+    (1 − |F(ŷ) − F(y)|)³, F being the distribution function of the logistic distribution with the
+    mean of the task and half its standard deviation: 1 where the prediction is right, and the less
+    the farther it is off. It is the chance that three thresholds drawn from F all have ŷ and y on
+    the same side. Where a number is missing, the mean of the epoch stands in.
+
+    A confidence in numbers and a probability of classes have no common scale. In a table of both,
+    the rows hold μ and σ of the regression tasks shifted and scaled, at each snapshot, to the mean
+    and standard deviation that those of the tasks with classes have. `data_map_` holds what was
+    recorded.
 
     References
     ----------
@@ -172,7 +185,8 @@ class TaskGrouper(RelationMixin):
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(data.all_tasks)
-        learnable = data.all_tasks.learnable
+        learnable, has_classes = data.all_tasks.learnable, data.all_tasks.has_classes
+        self._numbers, self._classes = learnable & ~has_classes, learnable & has_classes
 
         single, isometric = self.source == "stl", self.output == "isometric"
         if single:
@@ -182,7 +196,8 @@ class TaskGrouper(RelationMixin):
             nets, of_nets = [net], [data]
 
         def make_recorder(joint: bool) -> DataMapRecorder:
-            collector = _Embedded(learnable) if isometric and joint else _Raw(len(epochs))
+            embed = isometric and joint
+            collector = _Embedded(self._numbers, self._classes) if embed else _Raw(len(epochs))
             return DataMapRecorder(frozenset(epochs), collector)
 
         nets, recorders = fit_many(
@@ -234,7 +249,8 @@ class TaskGrouper(RelationMixin):
         return sorted(int(e) for e in epochs)
 
     def _flat_maps(self) -> NDArray[np.float32]:
-        return self.data_map_.reshape(self.n_tasks_, -1)
+        maps = comparable_maps(self.data_map_, self._numbers, self._classes)
+        return maps.reshape(self.n_tasks_, -1)
 
     def example_rows(
         self, n_tasks: int, n_samples: int, most: int, rng: np.random.RandomState
@@ -326,8 +342,8 @@ class _Raw:
 class _Embedded:
     """Adds each snapshot to the Gram matrix and keeps the last."""
 
-    def __init__(self, learnable: NDArray[np.bool_]) -> None:
-        self.learnable = learnable
+    def __init__(self, numbers: NDArray[np.bool_], classes: NDArray[np.bool_]) -> None:
+        self.numbers, self.classes = numbers, classes
         self.epochs: list[int] = []
         self.gram: Any = 0.0
         self.last: Any = None
@@ -337,8 +353,9 @@ class _Embedded:
         if self.last is None or len(self.last) > n_tasks:
             self.last = np.empty((n_tasks, n_samples, 2), dtype=np.float32)
         _write_map(self.last, mean, std)
-        self.last = _with_constant(self.last, self.learnable)
-        self.gram = self.gram + centered_gram(self.last.reshape(len(self.last), -1))
+        self.last = _with_constant(self.last, self.numbers | self.classes)
+        rows = comparable_maps(self.last[:, None], self.numbers, self.classes)
+        self.gram = self.gram + centered_gram(rows.reshape(len(rows), -1))
         self.epochs.append(epoch)
 
 
