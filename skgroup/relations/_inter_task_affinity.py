@@ -76,10 +76,11 @@ class InterTaskAffinity(NetAffinityMixin):
     Losses are of logits: a `predict_nonlinearity` of the net changes no affinity.
 
     The loss of a task is the net's: class weights, sample weights, the mean over the observed
-    labels of the batch; but without `task_weight`. Forward passes before and after the step have
-    the same dropout masks (those of the training step, where torch draws the same numbers for a
-    batched module: on the CPU, but for dropout inside of attention) and, like the training step,
-    the batch's own statistics in batch normalisation, whose running statistics they leave alone.
+    labels of the batch, of numbers in standard deviations; but without `task_weight`. Forward
+    passes before and after the step have the same dropout masks (those of the training step, where
+    torch draws the same numbers for a batched module: on the CPU, but for dropout inside of
+    attention) and, like the training step, the batch's own statistics in batch normalisation, whose
+    running statistics they leave alone.
 
     Shared parameters are those that the module gives as `shared_parameters` (method or
     attribute); else all outside of its `skgroup.nn.LinearHeads`.

@@ -31,9 +31,10 @@ class TaskGrouper(RelationMixin):
     """Describe each task by its data map; it groups none, a clusterer behind it does.
 
     The data map of a task holds, for each training sample, the mean μ (confidence) and the
-    standard deviation σ (variability) of the probability of its true label over the epochs so
-    far [2]_, as the training steps themselves computed it. Tasks with similar maps find the same
-    samples easy and hard; clustering the maps groups the tasks [1]_.
+    standard deviation σ (variability) of the probability of its true label (or of a confidence in
+    its number, see Notes) over the epochs so far [2]_, as the training steps themselves computed
+    it. Tasks with similar maps find the same samples easy and hard; clustering the maps groups the
+    tasks [1]_.
 
     Parameters
     ----------

@@ -68,8 +68,9 @@ class RelationMixin(TransformerMixin, TaskEstimatorMixin):
         Returns
         -------
         rows : ndarray of shape (n_tasks, d)
-            The flattened data maps (read-only) or their embedding (`TaskGrouper`), or the rows of
-            `affinity_`. A DataFrame after `set_output(transform="pandas")`.
+            The flattened data maps (read-only; those of regression tasks beside others on the scale
+            of these) or their embedding (`TaskGrouper`), or the rows of `affinity_`. A
+            DataFrame after `set_output(transform="pandas")`.
 
         Raises
         ------
