@@ -11,7 +11,13 @@ from sklearn.pipeline import make_pipeline
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from skgroup import FuzzyKMeans, GroupedMTLEstimator, MultiTaskNet, TaskGrouper
+from skgroup import (
+    FuzzyKMeans,
+    GroupedMTLEstimator,
+    GroupedMTLRegressor,
+    MultiTaskNet,
+    TaskGrouper,
+)
 from skgroup.inspection import DataMapDisplay
 from skgroup.nn import MLP, AdaTT, TabM
 from skgroup.relations import (
@@ -277,3 +283,16 @@ def test_data_maps_of_numbers_are_drawn(partly_measured):
     known = ~np.isnan(Y[:, 3])
     np.testing.assert_array_equal(display.confidence[0][known], grouper.data_map_[3, -1, known, 0])
     assert np.isnan(display.confidence[0][~known]).all()
+
+
+def test_relations_keep_the_kinds_that_an_estimator_has_decided(partly_measured):
+    X, _ = partly_measured
+    counts = np.round(5 * np.column_stack([X[:, 0], X[:, 0] + X[:, 1], X[:, 2]])).astype(int)
+    grouper = make_pipeline(LabelCorrelationAffinity(), FuzzyKMeans(2))
+    fitted = GroupedMTLRegressor(net_of_maps(), grouper, random_state=0).fit(X, counts)
+    np.testing.assert_allclose(fitted.grouper_[0].affinity_, np.corrcoef(counts.T), atol=1e-12)
+    alone = LabelCorrelationAffinity(task_types="regression").fit(X, counts)
+    np.testing.assert_array_equal(alone.affinity_, fitted.grouper_[0].affinity_)
+    assert LabelCorrelationAffinity().fit(X, counts).affinity_[0, 2] > 0.2  # V of many classes
+    with pytest.raises(ValueError, match=r"'task_types' parameter must be.*'number'"):
+        LabelCorrelationAffinity(task_types="number").fit(X, counts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skgroup._compat import _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
-from skgroup.tasks import BINARY, TaskTable
+from skgroup.tasks import AUTO, BINARY, TaskTable
 from skgroup.training.training_data import check_training_data
 
 #: Samples that are counted at a time, few enough that their indicators take little memory.
@@ -27,6 +27,12 @@ class LabelCorrelationAffinity(AffinityMixin):
     1, whose square is the share of the variance that lies between the classes k [2]_. |φ| is V
     of two binary tasks, and |r| is η of a binary one. Each pair is taken over the samples that
     both tasks have labels for, with the classes that these have.
+
+    Parameters
+    ----------
+    task_types : str, sequence of str or dict, default="auto"
+        The kinds of the tasks, as `MultiTaskNet` takes them. In another estimator, as a grouper,
+        its kinds count.
 
     Attributes
     ----------
@@ -62,7 +68,10 @@ class LabelCorrelationAffinity(AffinityMixin):
            [-1.  , -0.58,  1.  ]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {"task_types": "no_validation"}
+
+    def __init__(self, *, task_types: Any = AUTO) -> None:
+        self.task_types = task_types
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: none."""
@@ -88,9 +97,9 @@ class LabelCorrelationAffinity(AffinityMixin):
         Raises
         ------
         ValueError
-            If the data are not right.
+            If the data are not right, or `task_types` does not fit them.
         """
-        data = check_training_data(self, X, y, sample_weight)
+        data = check_training_data(self, X, y, sample_weight, task_types=self.task_types)
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(data.table)
