@@ -165,6 +165,16 @@ def test_weights_of_samples_count_as_repeats_do_and_by_their_ratios():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_a_member_that_is_far_off_hides_no_difference_between_others():
+    errors = np.random.RandomState(0).normal(size=(1, 3, 300)) * [[[1.0], [0.1], [1e4]]]
+    table = check_tasks(np.arange(300) / 7)
+    ((near, nearest, far),) = learn_number_weights(errors, np.full((1, 3), 1 / 3), table)
+    assert nearest > 0.95
+    assert far * 1e4 < 0.1
+    two = learn_number_weights(errors[:, :2], np.full((1, 2), 0.5), table)
+    assert near == pytest.approx(two[0, 0], abs=0.01)
+
+
 def test_members_without_errors_share_alike_and_unknown_tasks_are_named():
     X = np.random.RandomState(0).normal(size=(40, 2)).astype(np.float32)
     Y = pd.DataFrame({"known": X[:, 0], "rare": np.where(np.arange(40) < 20, X[:, 1], np.nan)})
