@@ -61,6 +61,10 @@ def multitask_r2_score(
 def _r2(true: NDArray, predicted: NDArray, sample_weight: NDArray | None) -> float:
     if true.min() == true.max():
         return np.nan
+    # Squares of very large numbers are beyond floats, and those of very small ones 0; of powers of
+    # two, no digit changes.
+    _, exponent = np.frexp(np.abs(true - true.mean()).max())
+    true, predicted = np.ldexp(true, -exponent), np.ldexp(predicted, -exponent)
     return float(r2_score(true, predicted, sample_weight=sample_weight))
 
 

@@ -430,11 +430,19 @@ def _averaged(
 ) -> float | NDArray[np.float64]:
     if average not in ("macro", None):
         raise ValueError(f"The 'average' parameter must be 'macro' or None. Got {average!r}.")
-    counted = true.has_classes != numbers
     if average is None:
         return scores
+    counted = true.has_classes != numbers
     scores = np.where(counted, scores, np.nan)
-    undefined = np.flatnonzero(np.isnan(scores) & counted)
+    warn_undefined(scores, true, name, numbers=numbers)
+    return float("nan") if np.isnan(scores).all() else float(np.nanmean(scores))
+
+
+def warn_undefined(
+    scores: NDArray[np.float64], true: TaskTable, name: str, *, numbers: bool
+) -> None:
+    """Say of which tasks, of numbers or of classes, a score is NaN."""
+    undefined = np.flatnonzero(np.isnan(scores) & (true.has_classes != numbers))
     if len(undefined):
         warnings.warn(
             f"{name} is not defined, and left out of the mean, for "
@@ -445,6 +453,5 @@ def _averaged(
                 else "classes that it needs are not met."
             ),
             UndefinedMetricWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return float(np.nanmean(scores)) if len(undefined) < counted.sum() else float("nan")

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.metrics._errors import multitask_r2_score
+from skgroup.metrics._scores import multitask_f1_score, warn_undefined
 from skgroup.tasks import CLASSES, REGRESSION, TaskTable, task_label
 
-__all__ = ["SCORED", "scoring_by_kind", "tasks_scored"]
+__all__ = ["SCORED", "mean_score", "scoring_by_kind", "tasks_scored"]
 
 #: The kinds of tasks that a score can be of.
 SCORED = (CLASSES, REGRESSION.name)
@@ -68,3 +70,19 @@ def scoring_by_kind(
             f"{scoring!r}."
         )
     return {there[0]: scoring}
+
+
+def mean_score(true: TaskTable, predicted: Any, sample_weight: Any = None) -> float:
+    """The mean over tasks of F1, or R² of numbers; those of which it is not defined are left out,
+    with an UndefinedMetricWarning."""
+    scores = np.full(true.n_tasks, np.nan)
+    for kind, name, metric in (
+        (CLASSES, "F1", multitask_f1_score),
+        (REGRESSION.name, "R²", multitask_r2_score),
+    ):
+        tasks = tasks_scored(kind, true)
+        if tasks.any():
+            of_tasks = metric(true, predicted, average=None, sample_weight=sample_weight)
+            scores[tasks] = np.asarray(of_tasks)[tasks]
+            warn_undefined(scores, true, name, numbers=kind != CLASSES)
+    return float("nan") if np.isnan(scores).all() else float(np.nanmean(scores))

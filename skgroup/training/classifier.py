@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skgroup._estimators import there_if
-from skgroup.metrics import multitask_f1_score, multitask_r2_score
+from skgroup.metrics.scoring import mean_score
 from skgroup.tasks import (
     BINARY,
     CLASSES,
@@ -236,20 +236,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             task is the positive one (`pos_label`).
         """
         predicted = self.predict(X)
-        table = self._table_to_score(y)
-        scores = []
-        for of_kind, score in (
-            (table.has_classes, multitask_f1_score),
-            (~table.has_classes, multitask_r2_score),
-        ):
-            if of_kind.any():
-                part = table if of_kind.all() else table.select(of_kind)
-                given = predicted if of_kind.all() else predicted[:, of_kind]
-                mean = float(score(part, given, sample_weight=sample_weight))
-                scores.append((int(of_kind.sum()), mean))
-        if len(scores) == 1:
-            return scores[0][1]
-        return float(np.average([mean for _, mean in scores], weights=[n for n, _ in scores]))
+        return mean_score(self._table_to_score(y), predicted, sample_weight)
 
     def _table_to_score(self, y: Any) -> TaskTable:
         """True labels, with classes that `fit` has not met."""
