@@ -3,9 +3,10 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from skgroup import MultiTaskNet
+from skgroup import GroupedMTLEstimator, GroupedMTLRegressor, MultiTaskNet
 from skgroup.metrics import multitask_r2_score
 
 
@@ -20,6 +21,120 @@ def table():
 def small_net(**params):
     params = {"max_epochs": 3, "random_state": 0, "device": "cpu"} | params
     return MultiTaskNet(**params)
+
+
+# -- what the kinds are told by ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_type", [list, tuple, np.array, pd.Series])
+def test_task_types_may_be_any_sequence(table, of_type):
+    X, Y = table
+    net = small_net(task_types=of_type(["regression", "multiclass"])).fit(X, Y)
+    assert net.task_types_ == ("regression", "multiclass")
+
+
+def test_a_series_of_task_types_is_matched_by_the_names_of_the_tasks(table):
+    X, Y = table
+    Y = pd.DataFrame(np.c_[np.full(40, 2.5), Y], columns=["constant", "number", "label"])
+    types = pd.Series({"label": "multiclass", "constant": "regression", "number": "regression"})
+    with pytest.warns(UserWarning, match="single observed class or number"):
+        est = GroupedMTLEstimator(small_net(task_types=types), n_groups=1).fit(X, Y)
+    assert est.task_types_ == ("regression", "regression", "multiclass")
+    types = types.rename({"label": "other"})
+    with pytest.raises(ValueError, match=r"The index of 'task_types'.*Missing: label"):
+        small_net(task_types=types).fit(X, Y)
+
+
+def test_class_weights_of_a_table_of_numbers_alone_are_refused(table):
+    X, Y = table
+    with pytest.raises(ValueError, match=r"'class_weight' .* task 0 of Y, .* is a regression task"):
+        small_net(class_weight={0: 1, 1: 3}).fit(X, Y[:, :1])
+
+
+def test_an_int_that_no_float_can_hold_is_refused_by_name(table):
+    X, _ = table
+    y = np.array([10**400 + i for i in range(len(X))], dtype=object)
+    with pytest.raises(ValueError, match=r"task 0 of Y is a regression task, .* infinity"):
+        small_net(task_types="regression").fit(X, y)
+
+
+def test_a_constant_number_alone_is_refused_as_a_number(table):
+    X, _ = table
+    with pytest.raises(ValueError, match=r"single class or number in it, .* two different numbers"):
+        GroupedMTLRegressor(small_net(), n_groups=1).fit(X, np.full(len(X), 2.5))
+
+
+# -- weights of samples ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [1e30, -1e300])
+def test_a_sample_without_weight_may_hold_any_number(table, number):
+    X, Y = table
+    weight, other = np.ones(len(X)), Y.copy()
+    weight[:3], other[:3, 0] = 0, number
+    net = small_net().fit(X, Y, sample_weight=weight)
+    of_other = small_net().fit(X, other, sample_weight=weight)
+    np.testing.assert_array_equal(net.predict(X), of_other.predict(X))
+
+
+def test_samples_with_weight_must_hold_two_numbers(table):
+    X, Y = table
+    weight = np.ones(len(X))
+    weight[:3], Y[3:, 0] = 0, 1e-6
+    with pytest.raises(ValueError, match=r"weight is above 0.*There are none of task 0"):
+        small_net().fit(X, Y, sample_weight=weight)
+
+
+# -- further training --------------------------------------------------------------------------
+
+
+def test_a_second_number_of_a_constant_task_is_refused_in_further_training(table):
+    X, Y = table
+    constant = np.c_[np.full(len(X), 2.5), Y]
+    with pytest.warns(UserWarning, match="task 0: 2.5"):
+        net = small_net().fit(X, constant)
+    net.partial_fit(X, constant)
+    with pytest.raises(ValueError, match="task 0 of Y holds a second number"):
+        net.partial_fit(X, np.c_[Y[:, 0], Y])
+
+
+def test_the_classes_of_a_first_partial_fit_say_what_is_a_number(table):
+    X, Y = table
+    whole = np.c_[np.round(3 * Y[:, 0]), Y[:, 1]]
+    net = small_net().partial_fit(X, whole, classes=[None, [0, 1]])
+    assert net.task_types_ == ("regression", "binary")
+    assert net.partial_fit(X, Y).score(X, Y) > 0
+    with pytest.raises(ValueError, match=r"task 0 of Y holds .*, which is no class label"):
+        small_net().partial_fit(X, Y, classes=[[0, 1], [0, 1]])
+    with pytest.raises(ValueError, match="must be None of task 0, which is a regression task"):
+        small_net(task_types={0: "regression"}).partial_fit(X, Y, classes=[[0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize("number", [2.5, np.nan])
+def test_mean_and_deviation_are_those_of_the_first_samples_that_tell(table, number):
+    X, Y = table
+    first, Y = Y.copy(), Y * [1e-3, 1]
+    first[:, 0] = number
+    net = small_net().partial_fit(X, first, classes=[None, [0, 1]])
+    net.partial_fit(X, Y).partial_fit(X, Y * [2, 1])
+    scaling = net.target_scaling_
+    np.testing.assert_allclose(
+        [scaling.location[0], scaling.scale[0]], [Y[:, 0].mean(), Y[:, 0].std()]
+    )
+    assert np.abs(net.predict(X)[:, 0]).max() < 0.1
+
+
+def test_numbers_of_another_size_are_refused_in_further_training(table):
+    X, Y = table
+    other = Y * [1e12, 1]
+    net = small_net().fit(X, Y)
+    before = net.predict(X)
+    message = "task 0 of Y is a regression task, .* like those of the earlier fit"
+    with pytest.raises(ValueError, match=message):
+        net.partial_fit(X, other)
+    with pytest.raises(ValueError, match=message):
+        net.set_params(warm_start=True).fit(X, other)
+    np.testing.assert_array_equal(net.predict(X), before)
 
 
 # -- scores ------------------------------------------------------------------------------------

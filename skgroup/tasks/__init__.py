@@ -12,7 +12,7 @@ from skgroup.tasks._names import (
     task_label,
 )
 from skgroup.tasks._positive import classes_met, positive_codes
-from skgroup.tasks._regression import REGRESSION, Regression, TargetScaling
+from skgroup.tasks._regression import FARTHEST, REGRESSION, Regression, TargetScaling
 from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable
 from skgroup.tasks._types import AUTO, CLASSES, given_types, types_of_columns
 
@@ -20,6 +20,7 @@ __all__ = [
     "AUTO",
     "BINARY",
     "CLASSES",
+    "FARTHEST",
     "KINDS",
     "MISSING",
     "NO_POSITIVE",

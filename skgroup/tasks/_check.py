@@ -168,9 +168,14 @@ def _find_constant(
     sentence = _say_single(names, single, only)
     if len(single) == len(classes):
         raise ValueError(
-            f"Y has a single class (1 class) in {'it' if is_1d else 'every task'}, so that there "
-            "is nothing to learn: a classifier needs at least two classes. Got only "
-            f"{sentence}."
+            f"Y has a single {'class or number' if of_numbers.any() else 'class (1 class)'} in "
+            f"{'it' if is_1d else 'every task'}, so that there is nothing to learn: "
+            + (
+                "a task needs at least two classes, or two different numbers"
+                if of_numbers.any()
+                else "a classifier needs at least two classes"
+            )
+            + f". Got only {sentence}."
         )
     for t, value in zip(single, only, strict=True):
         if not of_numbers[t] and value.dtype.kind in "biuf" and value in (0, 1):

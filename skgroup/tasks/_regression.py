@@ -25,6 +25,9 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 
 
 _STEEPNESS = 2 * math.pi / math.sqrt(3)
+#: Numbers farther from the mean, in standard deviations, are not learned.
+FARTHEST = 1e9
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 class Regression(Kind):
@@ -122,19 +125,22 @@ class TargetScaling:
     ----------
     location, scale : ndarray of shape (n_tasks,)
         0 and 1 of tasks with classes.
+    known : ndarray of shape (n_tasks,) of bool
+        Where two different numbers were there to tell.
     """
 
     location: NDArray[np.float64]
     scale: NDArray[np.float64]
+    known: NDArray[np.bool_]
 
     @classmethod
     def of(
         cls, values: NDArray[np.float64] | None, n_tasks: int, sample_weight: Any = None
     ) -> TargetScaling:
         """Of numbers (n_samples, n_tasks), NaN where there is none; those with weight count."""
-        location, scale = np.zeros(n_tasks), np.ones(n_tasks)
+        location, scale, known = np.zeros(n_tasks), np.ones(n_tasks), np.zeros(n_tasks, dtype=bool)
         if values is None:
-            return cls(location, scale)
+            return cls(location, scale, known)
         weight = np.ones(len(values)) if sample_weight is None else sample_weight
         counted = ~np.isnan(values) & (weight > 0)[:, None]
         there = counted.any(axis=0)
@@ -148,18 +154,29 @@ class TargetScaling:
         spread = np.where(counted[:, there], numbers / largest - mean, 0.0)
         sd = np.sqrt((share * spread**2).sum(axis=0)) * largest
         location[there] = mean * largest
-        scale[there] = np.where(sd > np.finfo(float).eps * largest, sd, 1.0)
-        return cls(location, scale)
+        known[there] = sd > np.finfo(float).eps * largest
+        scale[there] = np.where(known[there], sd, 1.0)
+        return cls(location, scale, known)
 
     def select(self, tasks: NDArray) -> TargetScaling:
         """That of some tasks only."""
-        return TargetScaling(self.location[tasks], self.scale[tasks])
+        return TargetScaling(self.location[tasks], self.scale[tasks], self.known[tasks])
+
+    def completed(self, other: TargetScaling) -> TargetScaling:
+        """With that of other samples, where too few numbers were there to tell."""
+        return TargetScaling(
+            np.where(self.known, self.location, other.location),
+            np.where(self.known, self.scale, other.scale),
+            self.known | other.known,
+        )
 
     def standardised(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Numbers in standard deviations from the mean; 0 where there is none."""
-        of_training: NDArray[np.float32] = np.nan_to_num(
-            (values - self.location) / self.scale, nan=0.0
-        ).astype(np.float32)
+        """Numbers in standard deviations from the mean, at most `FARTHEST`; 0 where there is
+        none."""
+        with np.errstate(over="ignore"):
+            distance = np.nan_to_num((values - self.location) / self.scale, nan=0.0)
+        # A sample without weight may be anywhere, and its loss must stay a number.
+        of_training: NDArray[np.float32] = np.clip(distance, -FARTHEST, FARTHEST).astype(np.float32)
         return of_training
 
     def numbers(self, standardised: NDArray) -> NDArray[np.float64]:
@@ -210,5 +227,8 @@ def reals_of(observed: NDArray) -> NDArray[np.float64] | None:
     if observed.dtype.kind == "O" and all(
         issubclass(of, Real | np.bool_) for of in set(map(type, observed))
     ):
-        return observed.astype(np.float64)
+        try:
+            return observed.astype(np.float64)
+        except OverflowError:  # ints that no float can hold
+            return np.array([np.inf if abs(v) > _LARGEST else float(v) for v in observed])
     return observed.astype(np.float64) if observed.dtype.kind in "biuf" else None

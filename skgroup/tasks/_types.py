@@ -13,7 +13,7 @@ from skgroup.tasks._containers import column_to_array
 from skgroup.tasks._encoding import where_missing
 from skgroup.tasks._layout import KINDS
 from skgroup.tasks._multiclass import MULTICLASS
-from skgroup.tasks._names import by_task_key, task_label
+from skgroup.tasks._names import by_task_key, by_task_names, task_label
 from skgroup.tasks._regression import REGRESSION, looks_continuous
 
 AUTO = "auto"
@@ -46,7 +46,7 @@ def given_types(
             raise ValueError(f"{_RULE}. It names {unknown[0]!r}, which is no task: {keys}.")
         of_tasks = [by_task.get(key, AUTO) for key in keys]
     elif isinstance(task_types, Sequence) or np.ndim(task_types) == 1:
-        of_tasks = list(task_types)
+        of_tasks = list(by_task_names(task_types, names, "The index of 'task_types'"))
         if len(of_tasks) != n_tasks:
             raise ValueError(f"{_RULE}. Got {len(of_tasks)} for {n_tasks} tasks.")
     else:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skgroup.tasks import MISSING, task_label
+from skgroup.tasks import FARTHEST, MISSING, TargetScaling, task_label
 from skgroup.training._arguments import same_value
 
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
+    from skgroup.training.training_data import TrainingData
 
 
 def go_on(net: MultiTaskNet) -> None:
@@ -104,3 +105,22 @@ def check_same_tasks(net: MultiTaskNet, before: dict[str, Any]) -> None:
                 f"{rule} tasks that the earlier fit learned: those with a single observed class "
                 f"must be the same. Got another {task_label(names, t)}."
             )
+
+
+def check_same_scale(data: TrainingData, scaling: TargetScaling) -> None:
+    """Refuse numbers that are of another size than those that the net was first trained on."""
+    table = data.table
+    if table.values is None:
+        return
+    with np.errstate(over="ignore"):
+        far = np.abs(table.values - scaling.location) / scaling.scale > FARTHEST
+    if data.sample_weight is not None:
+        far &= (data.sample_weight > 0)[:, None]
+    if far.any():
+        sample, t = np.argwhere(far)[0]
+        raise ValueError(
+            f"{task_label(table.names, t)} of Y is a regression task, which must hold numbers like "
+            f"those of the earlier fit, of mean {scaling.location[t]:.3g} and standard deviation "
+            f"{scaling.scale[t]:.3g}. Got {table.values[sample, t]:.3g}; call fit, without "
+            "warm_start, to learn others."
+        )

@@ -29,11 +29,13 @@ from skgroup._random import draw_seeds, local_seed
 from skgroup.nn import MLP, Dropout, TabM
 from skgroup.tasks import (
     AUTO,
+    CLASSES,
     MISSING,
     REGRESSION,
     OutputLayout,
     TargetScaling,
     by_task_key,
+    by_task_names,
     join_outputs,
     positive_codes,
     task_label,
@@ -55,6 +57,7 @@ from skgroup.training._callbacks import (
 )
 from skgroup.training._going_on import (
     building_parameters,
+    check_same_scale,
     check_same_tasks,
     go_on,
 )
@@ -63,6 +66,7 @@ from skgroup.training._module_trial import try_module
 from skgroup.training._nonlinearity import try_nonlinearity
 from skgroup.training._parameters import (
     CONSTRAINTS,
+    check_classes_given,
     check_constant,
     check_net,
     check_task_weight,
@@ -159,8 +163,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         categorical, and 1 or True. `classes_` stays sorted.
     task_types : str, sequence of str or dict, default="auto"
         The kind of all tasks, of each, or by task (column name, or position if `Y` has no names;
-        the others are "auto"): "binary", "multiclass", "regression" or "auto". "auto" takes floats
-        that are not all whole numbers for a regression task, all else for classes.
+        the others are "auto"): "binary", "multiclass", "regression" or "auto"; a Series is matched
+        by the names of the tasks. "auto" takes floats that are not all whole numbers for a
+        regression task, all else for classes.
     input_scaling : {"robust"} or None, default="robust"
         "robust" brings features to median 0 and quartiles 1 apart and clips them smoothly, by
         statistics of the training samples that are a part of the net; missing values (NaN) are
@@ -476,6 +481,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     ) -> TrainingData:
         """Check parameters and data; nothing is trained or changed but what `X` looks like."""
         self._validate_params()
+        types = self.task_types if reset else self.task_types_
+        if reset and classes is not None and isinstance(types, str) and types == AUTO:
+            types = [CLASSES if len(of_task) else REGRESSION.name for of_task in classes]
         # Further training knows the tasks; names decide which column is which.
         data = check_training_data(
             self,
@@ -487,13 +495,18 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             names=getattr(self, "task_names_in_", None) if self._goes_on(not reset) else None,
             pos_label=self.pos_label,
             constant=None if reset else self.constant_codes_,
-            task_types=self.task_types if reset else self.task_types_,
+            task_types=types,
         )
         if not reset:
             data = replace(data, table=replace(data.table, positive=self.positive_codes_))
             check_constant(self, data.table)
-        elif not data.table.learnable.any():
-            raise ValueError(f"The 'classes' of some task must be at least two. Got {classes!r}.")
+        else:
+            if classes is not None:
+                check_classes_given(classes, data.table)
+            if not data.table.learnable.any():
+                raise ValueError(
+                    f"The 'classes' of some task must be at least two. Got {classes!r}."
+                )
         return weigh_classes(self, data).learnable()
 
     def _take_data(self, data: TrainingData, *, weighted: bool) -> TrainingData:
@@ -537,7 +550,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             given = by_task_key(self.task_types, task_names)
             self.task_types = {keys[t]: value for t, value in given.items() if t in keys}
         elif not isinstance(self.task_types, str):
-            self.task_types = [self.task_types[t] for t in tasks]
+            types = by_task_names(self.task_types, task_names, "The index of 'task_types'")
+            self.task_types = [list(types)[t] for t in tasks]
         by_task = isinstance(self.class_weight, Mapping) and any(
             isinstance(of_task, Mapping) for of_task in self.class_weight.values()
         )
@@ -593,11 +607,16 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             self._learn_tasks(data.all_tasks)
             self.selected_ = data.selected
             if not self._goes_on(resume):
-                self.target_scaling_ = data.all_tasks.target_scaling(data.sample_weight)
                 self.scaling_ = data.scaling() if self.input_scaling == "robust" else None
             self.learned_ = self._learned_arguments(data.X)
             if self._goes_on(resume):
                 check_same_tasks(self, before)
+        scaling = data.all_tasks.target_scaling(data.sample_weight)
+        if self._goes_on(resume):
+            # The first samples may have held a single number of a task.
+            scaling = self.target_scaling_.completed(scaling)
+            check_same_scale(data, scaling.select(self._learned))
+        self.target_scaling_ = scaling
         if not resume or not isinstance(self.batch_size, str):
             self.batch_size_ = batch_size_for(self.batch_size, len(data.table.codes))
         class_weight = data.class_weight
@@ -891,9 +910,11 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     def __sklearn_tags__(self) -> Any:
         """A classifier, a regressor if `task_types` says so for all tasks, neither for a mix."""
         tags = super().__sklearn_tags__()
+        if not isinstance(self.task_types, str):
+            return tags
         if self.task_types == REGRESSION.name:
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
-        elif isinstance(self.task_types, str):
+        else:
             tags.estimator_type = "classifier"
             tags.classifier_tags = ClassifierTags(multi_label=True)
         return tags

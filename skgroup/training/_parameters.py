@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -206,13 +207,28 @@ def check_constant(net: MultiTaskNet, table: TaskTable) -> None:
     """Refuse labels of another class for tasks that no head was built for."""
     known = table.constant != MISSING
     other = known & ((table.codes != table.constant) & (table.codes != MISSING)).any(axis=0)
+    for t in np.flatnonzero(known & ~table.has_classes).tolist():
+        numbers = table.values[:, t]  # type: ignore[index]
+        other[t] = (~np.isnan(numbers) & (numbers != table.classes[t][0])).any()
     if other.any():
         t = int(np.flatnonzero(other)[0])
+        what = "class" if table.has_classes[t] else "number"
         raise ValueError(
-            f"{task_label(table.names, t)} of Y holds a second class, but a single one was "
-            "met in fit, so that the net has no head for it. Call fit, or give all classes in "
-            "the first call of partial_fit."
+            f"{task_label(table.names, t)} of Y holds a second {what}, but a single one was "
+            "met in fit, so that the net has no head for it. Call fit"
+            + (", or give all classes in the first call of partial_fit." * (what == "class") or ".")
         )
+
+
+def check_classes_given(classes: Sequence[Any], table: TaskTable) -> None:
+    """Refuse classes of a task of numbers, and none of another."""
+    for t, (given, has_classes) in enumerate(zip(classes, table.has_classes, strict=True)):
+        if bool(len(given)) != bool(has_classes):
+            raise ValueError(
+                f"The 'classes' of partial_fit must be {'None' if len(given) else 'labels'} of "
+                f"{task_label(table.names, t)}, which is a {table.task_types[t]} task. Got "
+                f"{given.tolist() or None}."
+            )
 
 
 def task_parameters(net: MultiTaskNet) -> dict[str, Any]:

@@ -238,10 +238,16 @@ def class_weight_table(
     weights = np.ones((table.n_tasks, width), dtype=np.float32)
     nested = any(isinstance(v, Mapping) for v in class_weight.values())
     if not nested:
+        if not table.has_classes.any():
+            raise ValueError(
+                "The 'class_weight' parameter must be 'balanced' or None where no task has "
+                f"classes. {task_label(table.names, 0)} of Y, as all others, is a regression "
+                f"task. Got {class_weight!r}: 'task_weight' weighs it."
+            )
         known: set[Any] = set()
         for t, classes in enumerate(table.classes):
             known |= _fill(weights[t], classes, class_weight)
-        if table.has_classes.any() and table.learnable.all():  # else it may be an unobserved class
+        if table.learnable.all():  # else it may be a class that was not observed
             _refuse_unknown(class_weight, known, "class of any task")
         return weights
     names = range(table.n_tasks) if table.names is None else table.names

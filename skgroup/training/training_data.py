@@ -207,4 +207,13 @@ def _check_weights(sample_weight: Any, table: TaskTable, *, all_tasks: bool) -> 
             "sample_weight is refused: every task needs labels of samples whose weight is above 0 "
             f"to learn its classes. Those of {empty} have none."
         )
+    alike = ~TargetScaling.of(table.values, table.n_tasks, weight).known & ~table.has_classes
+    if all_tasks and (alike & table.learnable).any():
+        empty = ", ".join(
+            task_label(table.names, t) for t in np.flatnonzero(alike & table.learnable)
+        )
+        raise ValueError(
+            "sample_weight is refused: every regression task needs two different numbers of "
+            f"samples whose weight is above 0. There are none of {empty}."
+        )
     return weight
