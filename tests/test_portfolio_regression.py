@@ -190,7 +190,7 @@ def test_members_without_errors_share_alike_and_unknown_tasks_are_named():
 
 def test_each_task_is_served_by_the_member_that_knows_it(data):
     X, Y = data
-    ridge, trees = Ridge(), GradientBoostingRegressor(n_estimators=50)
+    ridge, trees = Ridge(), GradientBoostingRegressor(n_estimators=50, random_state=0)
     reg = PortfolioRegressor([("linear", ridge), ("trees", trees)], random_state=0).fit(X, Y)
     assert reg.serving_weights_[0, 0] > 0.7
     assert reg.serving_weights_[1, 1] > 0.9
