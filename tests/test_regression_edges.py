@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.pipeline import make_pipeline
 
-from skgroup import GroupedMTLEstimator, GroupedMTLRegressor, MultiTaskNet
+from skgroup import FuzzyKMeans, GroupedMTLEstimator, GroupedMTLRegressor, MultiTaskNet, TaskGrouper
 from skgroup.metrics import multitask_r2_score
 
 
@@ -43,6 +44,18 @@ def test_a_series_of_task_types_is_matched_by_the_names_of_the_tasks(table):
     types = types.rename({"label": "other"})
     with pytest.raises(ValueError, match=r"The index of 'task_types'.*Missing: label"):
         small_net(task_types=types).fit(X, Y)
+
+
+def test_nets_of_a_grouper_must_agree_about_the_kinds(table):
+    X, Y = table
+    for types, message in (
+        ("binary", "task 0 of Y is a regression task, but a binary one by 'binary'"),
+        ({5: "regression"}, "names 5, which is no task"),
+    ):
+        relation = TaskGrouper(small_net(task_types=types))
+        est = GroupedMTLEstimator(small_net(), make_pipeline(relation, FuzzyKMeans(2)))
+        with pytest.raises(ValueError, match=message):
+            est.fit(X, Y)
 
 
 def test_class_weights_of_a_table_of_numbers_alone_are_refused(table):

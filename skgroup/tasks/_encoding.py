@@ -42,7 +42,8 @@ def encode(
     if observed.dtype.kind == "f" and not np.all(observed == np.floor(observed)):
         value = observed[observed != np.floor(observed)][0]
         raise ValueError(
-            f"Unknown label type: continuous. {label} of Y holds {value}, which is no class label."
+            f"Unknown label type: continuous. {label} of Y holds {value}, which is no class label; "
+            "the 'task_types' parameter of MultiTaskNet says what is a regression task."
         )
     if observed.dtype.kind == "f" and np.isinf(observed).any():
         raise ValueError(f"{label} of Y holds infinity, which is no class label.")

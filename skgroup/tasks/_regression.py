@@ -25,7 +25,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 
 
 _STEEPNESS = 2 * math.pi / math.sqrt(3)
-#: Numbers farther from the mean, in standard deviations, are not learned.
+#: Numbers farther from the mean, in standard deviations, are not learned: squares stay finite.
 FARTHEST = 1e9
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -171,12 +171,11 @@ class TargetScaling:
         )
 
     def standardised(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Numbers in standard deviations from the mean, at most `FARTHEST`; 0 where there is
-        none."""
+        """Numbers in standard deviations from the mean; 0 where there is none."""
         with np.errstate(over="ignore"):
-            distance = np.nan_to_num((values - self.location) / self.scale, nan=0.0)
-        # A sample without weight may be anywhere, and its loss must stay a number.
-        of_training: NDArray[np.float32] = np.clip(distance, -FARTHEST, FARTHEST).astype(np.float32)
+            of_training: NDArray[np.float32] = np.nan_to_num(
+                (values - self.location) / self.scale, nan=0.0
+            ).astype(np.float32)
         return of_training
 
     def numbers(self, standardised: NDArray) -> NDArray[np.float64]:

@@ -69,6 +69,7 @@ from skgroup.training._parameters import (
     check_classes_given,
     check_constant,
     check_net,
+    check_same_types,
     check_task_weight,
     task_parameters,
     task_weights,
@@ -513,6 +514,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         """Data that another estimator has checked, by this one's parameters."""
         self._validate_params()
         table = data.table
+        check_same_types(self, table)
         positive = positive_codes(
             table.classes,
             table.names,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from skgroup._compat import _check_sample_weight
-from skgroup.tasks import MISSING, TargetScaling, TaskTable, check_tasks, task_label
+from skgroup.tasks import FARTHEST, MISSING, TargetScaling, TaskTable, check_tasks, task_label
 from skgroup.training._scaling import RobustScaling, robust_scaling
 from skgroup.training.data import (
     TaskDataset,
@@ -119,7 +119,9 @@ class TrainingData:
         }
         if self.table.values is not None:
             scaling = scaling or self.table.target_scaling(self.sample_weight)
-            target["values"] = torch.from_numpy(scaling.standardised(self.table.values))
+            values = scaling.standardised(self.table.values)
+            # A sample without weight may hold any number, and its loss must stay finite.
+            target["values"] = torch.from_numpy(np.clip(values, -FARTHEST, FARTHEST))
         if self.sample_weight is not None:
             # Ratios alone matter; of a size far from 1, float32 would leave nothing of them.
             weight = self.sample_weight
