@@ -511,3 +511,13 @@ def test_learning_curves_of_a_mixed_table_are_of_one_kind(mixed, net):
         assert curves.scores["MultiTaskNet"][0, -1] == pytest.approx(by_kind[tasks].mean())
     with pytest.raises(ValueError, match="must be of one kind of task, as scores of several have"):
         LearningCurvesDisplay.from_estimator(net, X, Y)
+
+
+def test_the_verdict_says_that_nothing_was_learned(data):
+    X, Y = data
+    options = {"module__hidden_units": (4,), "max_epochs": 2, "lr": 3.0, "random_state": 0}
+    grouped = GroupedMTLRegressor(MultiTaskNet.stg_mtl(**options), n_groups=2)
+    for scale, nothing in ((1e3, True), (1.0, False)):
+        options = {} if nothing else {"estimator__lr": 0.01, "estimator__max_epochs": 20}
+        found = compare(scale * X, Y, grouped.set_params(**options), seeds=2)
+        assert ("worse than predicting the mean (R² below 0)" in found.verdict) == nothing

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import f1_score, r2_score
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from skorch.callbacks import EpochScoring
 from skorch.dataset import ValidSplit
 from torch.utils.data import Dataset
@@ -219,6 +220,25 @@ def test_infinite_numbers_are_refused_by_name(table):
     Y.loc[3, "price"] = np.inf
     with pytest.raises(ValueError, match=r"'price'\).*regression task.*infinity"):
         small().fit(X, Y)
+
+
+def test_scorers_of_scikit_learn_score_numbers(table):
+    X, Y = table
+    y = X[:, 0] - X[:, 1]
+    assert cross_val_score(small(), X, y, scoring="r2", cv=2).min() > 0.8
+    assert is_regressor(small().fit(X, y))
+    assert is_classifier(small())
+
+
+def test_many_whole_numbers_are_said_to_look_like_a_regression_target():
+    _, y = load_diabetes(return_X_y=True)
+    with pytest.warns(UserWarning, match="214 classes for 442 labels.*'task_types'"):
+        check_tasks(y)
+    prices = [f"{value:,.2f}" for value in np.arange(60) * 1000 / 7]
+    with pytest.warns(UserWarning, match="60 classes for 60 labels.*written as strings"):
+        check_tasks(prices)
+    check_tasks(np.arange(1000) % 100)  # as many labels a class as a data set of images has
+    check_tasks(y, task_types="regression")
 
 
 def test_there_are_no_probabilities_of_numbers(table):

@@ -114,7 +114,7 @@ def test_columns_of_different_kinds_stay_apart():
 
 
 def test_more_classes_than_a_byte_holds():
-    table = check_tasks(np.tile(np.arange(300) * 2, 2))
+    table = check_tasks(np.tile(np.arange(300) * 2, 10))
     np.testing.assert_array_equal(table.codes[:300, 0], np.arange(300))
     assert table.task_outputs == (300,)
 

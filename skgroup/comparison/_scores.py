@@ -24,6 +24,7 @@ from skgroup.metrics import (
 from skgroup.tasks import BINARY, CLASSES, MISSING, REGRESSION, TaskTable, check_tasks
 
 Proba = list[NDArray[np.float64]]
+R2 = "R²"
 
 
 class Score(ABC):
@@ -81,7 +82,7 @@ _METRICS = {
         "roc_auc": _Metric("ROC AUC", multitask_roc_auc_score, of_probabilities=True),
         "normalized_entropy": _NE,
     },
-    REGRESSION.name: {"r2": _Metric("R²", multitask_r2_score)},
+    REGRESSION.name: {"r2": _Metric(R2, multitask_r2_score)},
 }
 
 

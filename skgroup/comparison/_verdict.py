@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skgroup.comparison._figures import Figures, mean_of_known
+from skgroup.comparison._scores import R2
 from skgroup.comparison._show import write_nets
 
 #: With fewer splits, intervals are so wide that nearly nothing can be told apart.
@@ -20,6 +21,7 @@ def write_verdict(figures: Figures) -> str:
     """
     means, n_units = _means_of_finished(figures)
     sentence = _if_nothing_can_be_said(figures, means, n_units) or _advise(figures, means, n_units)
+    sentence += _if_nothing_is_learned(figures)
     if not figures.interrupted:
         return sentence
     return f"After {figures.n_finished} of {figures.seconds.size} fits: {sentence}"
@@ -61,6 +63,18 @@ def _if_nothing_can_be_said(figures: Figures, means: dict[str, float], n_units: 
         f"“{top}” has {_highest(figures)}{score}, but one {_unit(figures)} cannot tell merit from "
         f"chance: {more}."
     )
+
+
+def _if_nothing_is_learned(figures: Figures) -> str:
+    """A warning where no candidate is better than the mean of the numbers."""
+    for name, tasks in figures.tasks_by_score:
+        scores = figures.mean_over(tasks)
+        if name == R2 and np.isfinite(scores).any() and (np.nanmean(scores, axis=1) < 0).all():
+            return (
+                " Every candidate is worse than predicting the mean (R² below 0): look at their "
+                "training, and at the scale of X, before comparing them."
+            )
+    return ""
 
 
 def _advise(figures: Figures, means: dict[str, float], n_units: int) -> str:

@@ -281,7 +281,8 @@ def _probabilities(true: TaskTable, Y_score: Any) -> list[NDArray[np.float64]]:
         if lacking:
             raise ValueError(
                 f"Y_score must hold probabilities of every task with classes. Got none of "
-                f"{lacking[0]!r}, but of {list(by_task)}."
+                f"{lacking[0]!r}, but of {list(by_task)}; 'task_types' says what is a regression "
+                "task."
             )
         nothing = np.empty((len(true.codes), 0))
         Y_score = [by_task.get(key, nothing) for key in keys]

@@ -50,11 +50,18 @@ def encode(
     labels, inverse = np.unique(observed, return_inverse=True)
     if classes is None:
         classes = labels
-        if labels.dtype.kind in "iuf" and len(labels) > max(20, round(len(observed) / 2)):
+        of_numbers = labels.dtype.kind in "iuf"
+        if len(labels) > (
+            max(15, len(observed) / 10) if of_numbers else max(20, len(observed) / 2)
+        ):
             warnings.warn(
-                f"{label} of Y has {len(labels)} classes, more than half of its {len(observed)} "
-                "labels. It could be a regression target instead of classes, which the "
-                "'task_types' parameter of MultiTaskNet says.",
+                f"{label} of Y has {len(labels)} classes for {len(observed)} labels. It could be "
+                "a regression target instead of classes"
+                + (
+                    ": then the 'task_types' parameter of MultiTaskNet should say so."
+                    if of_numbers
+                    else ", of numbers that are written as strings."
+                ),
                 UserWarning,
                 stacklevel=2,
             )

@@ -910,11 +910,12 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         return self.module_.expert_names(None if names is None else list(names[self._learned]))
 
     def __sklearn_tags__(self) -> Any:
-        """A classifier, a regressor if `task_types` says so for all tasks, neither for a mix."""
+        """A classifier, a regressor if `task_types` or `fit` says so for all tasks, neither for a
+        mix that is given."""
         tags = super().__sklearn_tags__()
         if not isinstance(self.task_types, str):
             return tags
-        if self.task_types == REGRESSION.name:
+        if {self.task_types, *getattr(self, "task_types_", ())} - {AUTO} == {REGRESSION.name}:
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
         else:
             tags.estimator_type = "classifier"

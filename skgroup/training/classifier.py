@@ -39,7 +39,7 @@ class _TaskClasses(list):
         return (len(self),)
 
 
-def _need_classes(estimator: Any) -> None:
+def _need_classes(estimator: Any, what: str = "predict_proba") -> None:
     """Refuse where no task has classes, as far as that is known."""
     types = getattr(estimator, "task_types_", None)
     if types is None:
@@ -48,8 +48,8 @@ def _need_classes(estimator: Any) -> None:
     if len(types) and all(of_task == REGRESSION.name for of_task in types):
         names = getattr(estimator, "task_names_in_", None)
         raise AttributeError(
-            f"{type(estimator).__name__} has no 'predict_proba': {task_label(names, 0)}, as all "
-            "others, is a regression task."
+            f"{type(estimator).__name__} has no {what!r}: {task_label(names, 0)}, as all others, "
+            "is a regression task."
         )
 
 
@@ -91,7 +91,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
     def classes_(self) -> Any:
         """Labels: ndarray of shape (n_classes,) if `y` was 1-D, else a list of one a task, None
         of a regression task."""
-        _need_classes(self)
+        _need_classes(self, "classes_")
         try:
             if self.single_output_:
                 return self.task_classes_[0]
