@@ -223,7 +223,7 @@ def test_infinite_numbers_are_refused_by_name(table):
 
 
 def test_scorers_of_scikit_learn_score_numbers(table):
-    X, Y = table
+    X, _ = table
     y = X[:, 0] - X[:, 1]
     assert cross_val_score(small(), X, y, scoring="r2", cv=2).min() > 0.8
     assert is_regressor(small().fit(X, y))
