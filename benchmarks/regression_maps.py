@@ -181,17 +181,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--net", choices=["stg_mtl", "default"], default="stg_mtl")
     parser.add_argument("--n-seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 1.0])
     parser.add_argument("--skewed", action="store_true", help="the numbers' exponentials")
     parser.add_argument("--affinities", action="store_true")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    seeds = range(args.first_seed, args.first_seed + args.n_seeds)
     make_net = MultiTaskNet if args.net == "default" else MultiTaskNet.stg_mtl
 
     for how in ("features", "samples"):
         for noise in args.noise:
             options = {"skewed": args.skewed, "affinities": args.affinities}
-            runs = [measure(make_net, how, noise, s, **options) for s in range(args.n_seeds)]
+            runs = [measure(make_net, how, noise, seed, **options) for seed in seeds]
             of = {key: np.array([run[key] for run in runs]) for key in runs[0]}
 
             def cell(*key, kinds=True, of=of):
