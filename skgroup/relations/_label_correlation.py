@@ -31,8 +31,8 @@ class LabelCorrelationAffinity(AffinityMixin):
     Parameters
     ----------
     task_types : str, sequence of str or dict, default="auto"
-        The kinds of the tasks, as `MultiTaskNet` takes them. In another estimator, as a grouper,
-        its kinds count.
+        The kinds of the tasks, as `MultiTaskNet` takes them. In a grouper, those that the
+        estimator around it has read, which it must not contradict.
 
     Attributes
     ----------

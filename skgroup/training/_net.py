@@ -69,7 +69,6 @@ from skgroup.training._parameters import (
     check_classes_given,
     check_constant,
     check_net,
-    check_same_types,
     check_task_weight,
     task_parameters,
     task_weights,
@@ -95,7 +94,7 @@ from skgroup.training.loss import (
     fold_members,
     near_one,
 )
-from skgroup.training.training_data import TrainingData, check_training_data
+from skgroup.training.training_data import TrainingData, check_same_types, check_training_data
 
 
 def _module_has(method: str) -> Any:

@@ -21,11 +21,9 @@ from skgroup._compat import (
     validate_parameter_constraints,
 )
 from skgroup.tasks import (
-    AUTO,
     MISSING,
     TaskTable,
     by_task_names,
-    given_types,
     task_label,
 )
 from skgroup.training.data import TaskDataset, refuse_missing
@@ -220,18 +218,6 @@ def check_constant(net: MultiTaskNet, table: TaskTable) -> None:
             "met in fit, so that the net has no head for it. Call fit"
             + (", or give all classes in the first call of partial_fit." * (what == "class") or ".")
         )
-
-
-def check_same_types(net: MultiTaskNet, table: TaskTable) -> None:
-    """Refuse `task_types` that contradict the kinds that an estimator around it has read."""
-    given = given_types(net.task_types, table.n_tasks, table.names)
-    for t, (said, kind) in enumerate(zip(given, table.task_types, strict=True)):
-        if said not in (AUTO, kind):
-            raise ValueError(
-                "The 'task_types' parameter of nets in an estimator must agree about each task. "
-                f"{task_label(table.names, t)} of Y is a {kind} task, but a {said} one by "
-                f"{net.task_types!r}."
-            )
 
 
 def check_classes_given(classes: Sequence[Any], table: TaskTable) -> None:

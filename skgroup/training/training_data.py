@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from skgroup._compat import _check_sample_weight
-from skgroup.tasks import FARTHEST, MISSING, TargetScaling, TaskTable, check_tasks, task_label
+from skgroup.tasks import (
+    AUTO,
+    FARTHEST,
+    MISSING,
+    TargetScaling,
+    TaskTable,
+    check_tasks,
+    given_types,
+    task_label,
+)
 from skgroup.training._scaling import RobustScaling, robust_scaling
 from skgroup.training.data import (
     TaskDataset,
@@ -24,7 +33,7 @@ from skgroup.training.data import (
 )
 from skgroup.training.loss import class_weight_table
 
-__all__ = ["TrainingData", "check_training_data", "takes_checked_data"]
+__all__ = ["TrainingData", "check_same_types", "check_training_data", "takes_checked_data"]
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,8 @@ def check_training_data(
         If something is not right with them.
     """
     if isinstance(X, TrainingData):
+        if "task_types" in known:
+            check_same_types(estimator, X.table)
         return X if sample_weight is not None else replace(X, sample_weight=None)
     if y is None and isinstance(X, Dataset):
         y = labels_of(X)
@@ -192,6 +203,18 @@ def check_training_data(
         if hasattr(estimator, name)
     }
     return TrainingData(X, table, inputs, sample_weight, largest=largest_sample(X))
+
+
+def check_same_types(estimator: Any, table: TaskTable) -> None:
+    """Refuse `task_types` that contradict the kinds that an estimator around it has read."""
+    given = given_types(estimator.task_types, table.n_tasks, table.names)
+    for t, (said, kind) in enumerate(zip(given, table.task_types, strict=True)):
+        if said not in (AUTO, kind):
+            raise ValueError(
+                "The 'task_types' parameter of what is in an estimator must agree about each task. "
+                f"{task_label(table.names, t)} of Y is a {kind} task, but a {said} one by "
+                f"{estimator.task_types!r}."
+            )
 
 
 def _check_weights(sample_weight: Any, table: TaskTable, *, all_tasks: bool) -> NDArray[np.float64]:
