@@ -73,7 +73,7 @@ def test_an_int_that_no_float_can_hold_is_refused_by_name(table):
 
 def test_a_constant_number_alone_is_refused_as_a_number(table):
     X, _ = table
-    with pytest.raises(ValueError, match=r"single class or number in it, .* two different numbers"):
+    with pytest.raises(ValueError, match=r"class\) or number in it, .* two different numbers"):
         GroupedMTLRegressor(small_net(), n_groups=1).fit(X, np.full(len(X), 2.5))
 
 

@@ -168,7 +168,7 @@ def _find_constant(
     sentence = _say_single(names, single, only)
     if len(single) == len(classes):
         raise ValueError(
-            f"Y has a single {'class or number' if of_numbers.any() else 'class (1 class)'} in "
+            f"Y has a single class (1 class){' or number' if of_numbers.any() else ''} in "
             f"{'it' if is_1d else 'every task'}, so that there is nothing to learn: "
             + (
                 "a task needs at least two classes, or two different numbers"
