@@ -5,7 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import EpochScoring
 
 from skgroup import FuzzyKMeans, GroupedMTLEstimator, GroupedMTLRegressor, MultiTaskNet, TaskGrouper
 from skgroup.metrics import multitask_r2_score
@@ -177,3 +181,15 @@ def test_r2_knows_no_units(unit):
     true, predicted = np.array([0.5, 1.5, 2.0, 4.0]), np.array([1.0, 1.0, 2.5, 3.0])
     expected = multitask_r2_score(true, predicted)
     np.testing.assert_allclose(multitask_r2_score(true * unit, predicted * unit), expected)
+
+
+def test_scorers_of_scikit_learn_score_a_net_that_has_met_numbers_alone(table):
+    X, Y = table
+    y = Y[:, 0]
+    scores = EpochScoring("r2", name="r2", on_train=True, lower_is_better=False)
+    net = small_net(callbacks=[scores]).fit(X, y)
+    assert net.history[-1, "r2"] == pytest.approx(net.score(X, y), abs=0.5)
+    assert get_scorer("r2")(net, X, y) == pytest.approx(net.score(X, y))
+    errors = cross_val_score(small_net(), X, y, scoring="neg_mean_squared_error", cv=2)
+    assert np.isfinite(errors).all()
+    assert is_classifier(clone(net))
