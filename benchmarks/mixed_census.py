@@ -5,7 +5,7 @@
 FOLDER holds `census-income.data` (or .xz, .gz) of the UCI repository. Income, marital state and
 education are binary tasks; the weeks worked in the year, 0 to 52, are a regression task and no
 feature. `compare` sets groups of default nets beside one net, single-task nets and as many nets, on
-6,000 rows that are drawn once; the table and the verdict are what it prints. A run that was
+1,500 rows that are drawn once; the table and the verdict are what it prints. A run that was
 interrupted goes on where it was.
 """
 
@@ -20,7 +20,7 @@ from skgroup import GroupedMTLEstimator, MultiTaskNet, compare
 from skgroup.datasets import census_income_encoder, fetch_census_income
 
 WEEKS = "weeks worked in year"
-N_ROWS = 6000
+N_ROWS = 1500
 
 
 def load(folder):
