@@ -149,7 +149,7 @@ def test_probabilities_of_tasks_without_names_are_by_position(mixed):
     assert multitask_roc_auc_score(true.to_numpy(), by_position) == pytest.approx(
         multitask_roc_auc_score(true, proba)
     )
-    with pytest.raises(ValueError, match=r"Got none of 'plan', but of \['churn'\]\."):
+    with pytest.raises(ValueError, match=r"Got none of 'plan', but of \['churn'\];"):
         multitask_roc_auc_score(true, {"churn": proba["churn"]})
 
 

@@ -197,7 +197,7 @@ def to_numbers(column: NDArray, missing: NDArray[np.bool_], label: str) -> NDArr
     if found is None:
         value = next(v for v in observed.tolist() if not isinstance(v, Real))
         raise ValueError(
-            f"{label} of Y is a regression task by 'task_types', which must hold numbers. Got "
+            f"{label} of Y is a regression task, which must hold numbers. Got "
             f"{value!r}, a {type(value).__name__}."
         )
     if not np.isfinite(found).all():
