@@ -98,38 +98,8 @@ def check_tasks(
         codes = fast
         types = (BINARY.name,) * len(columns)
     else:
-        labels = [task_label(task_names, t) for t in range(len(columns))]
-        numbers = [
-            is_regression(column, of_task, label)
-            for column, of_task, label in zip(columns, given, labels, strict=True)
-        ]
-        encoded = [
-            _encode_numbers(column, labels[t])
-            if numbers[t]
-            else encode(column, labels[t], None if classes is None else classes[t], add_classes)
-            for t, column in enumerate(columns)
-        ]
-        known = [c for _, c in encoded]
-        empty = [labels[t] for t, (code, _) in enumerate(encoded) if (code == MISSING).all()]
-        if empty and classes is None:
-            have = "has" if len(empty) == 1 else "have"
-            raise ValueError(
-                f"{', '.join(empty)} of Y {have} no label at all; every task needs labels of its "
-                "classes to learn."
-            )
-        codes = np.column_stack([code for code, _ in encoded])
-        width = max(map(len, known))
-        codes = codes.astype(np.int8 if width <= np.iinfo(np.int8).max else np.int64)
-        if any(numbers):
-            values = np.full(codes.shape, np.nan)
-            for t in np.flatnonzero(numbers).tolist():
-                values[:, t] = to_numbers(columns[t], codes[:, t] == MISSING, labels[t])
-                known[t] = np.unique(values[codes[:, t] != MISSING, t])[:2]
-                if classes is not None:
-                    known[t] = np.asarray(classes[t])
-        types = tuple(
-            REGRESSION.name if numbers[t] else type_of(given[t], len(known[t]), task_names, t)
-            for t in range(len(known))
+        codes, known, types, values = _encode_columns(
+            columns, given, classes, task_names, add_classes
         )
     if classes is None:
         known, constant = _find_constant(codes, known, types, task_names, is_1d)
@@ -141,10 +111,45 @@ def check_tasks(
     )
 
 
-def _encode_numbers(column: NDArray, label: str) -> tuple[NDArray, NDArray]:
-    """Codes of a regression task, 0 where there is a number, and its classes: none."""
-    codes = np.where(where_missing(column, label), MISSING, 0)
-    return codes, np.array([])
+def _encode_columns(
+    columns: Any,
+    given: Sequence[str],
+    classes: Sequence[Any] | None,
+    names: NDArray[np.object_] | None,
+    add_classes: bool,
+) -> tuple[NDArray[np.integer], list[NDArray], tuple[str, ...], NDArray[np.float64] | None]:
+    """Codes, classes, kinds and numbers of a table, column by column. The classes of a regression
+    task are those that are known, else its first two numbers, which tell whether it has two."""
+    codes, known, types, empty = [], [], [], []
+    numbers: dict[int, NDArray[np.float64]] = {}
+    for t, column in enumerate(columns):
+        label = task_label(names, t)
+        if is_regression(column, given[t], label):
+            numbers[t] = to_numbers(column, where_missing(column, label), label)
+            code: NDArray = np.where(np.isnan(numbers[t]), MISSING, 0)
+            met = np.unique(numbers[t][code == 0])[:2] if classes is None else classes[t]
+            types.append(REGRESSION.name)
+        else:
+            code, met = encode(column, label, None if classes is None else classes[t], add_classes)
+            types.append(type_of(given[t], len(met), names, t))
+        codes.append(code)
+        known.append(np.asarray(met))
+        if classes is None and (code == MISSING).all():
+            empty.append(label)
+    if empty:
+        have = "has" if len(empty) == 1 else "have"
+        raise ValueError(
+            f"{', '.join(empty)} of Y {have} no label at all; every task needs labels of its "
+            "classes to learn."
+        )
+    small = max(map(len, known)) <= np.iinfo(np.int8).max
+    stacked: NDArray[np.integer] = np.column_stack(codes).astype(np.int8 if small else np.int64)
+    if not numbers:
+        return stacked, known, tuple(types), None
+    values: NDArray[np.float64] = np.full(stacked.shape, np.nan)
+    for t, of_task in numbers.items():
+        values[:, t] = of_task
+    return stacked, known, tuple(types), values
 
 
 def _find_constant(

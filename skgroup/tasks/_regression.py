@@ -197,8 +197,9 @@ def to_numbers(column: NDArray, missing: NDArray[np.bool_], label: str) -> NDArr
     if found is None:
         value = next(v for v in observed.tolist() if not isinstance(v, Real))
         raise ValueError(
-            f"{label} of Y is a regression task, which must hold numbers. Got "
-            f"{value!r}, a {type(value).__name__}."
+            f"{label} of Y is a regression task, which must hold numbers. Got {value!r}, a "
+            f"{type(value).__name__}. That it is one is said by 'task_types', or by an estimator "
+            "of regression tasks alone (…Regressor)."
         )
     if not np.isfinite(found).all():
         raise ValueError(

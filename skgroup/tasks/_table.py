@@ -89,6 +89,11 @@ class TaskTable:
         return [kind.scored_classes(len(c), positive) for kind, c, positive in tasks]
 
     @property
+    def width(self) -> int:
+        """Columns of a table of class weights: the most classes of a task, one at least."""
+        return max(1, *(len(c) for c in self.classes))
+
+    @property
     def n_tasks(self) -> int:
         return self.codes.shape[1]
 

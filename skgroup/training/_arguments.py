@@ -50,8 +50,8 @@ def named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterator
     except Exception as error:  # whatever a class of the user's may raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"The '{name}' parameter cannot be built. Got {factory!r} with {kwargs}: "
-            f"{type(error).__name__}: {error}"
+            f"The '{name}' parameter cannot be built: {type(error).__name__}: {error} Got "
+            f"{factory!r} with {kwargs}."
         ) from error
 
 

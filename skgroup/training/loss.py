@@ -228,7 +228,7 @@ def class_weight_table(
     """
     if class_weight is None:
         return None
-    width = max(1, *(len(c) for c in table.classes))
+    width = table.width
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(_CLASS_WEIGHT_RULE.format(class_weight))

@@ -92,7 +92,7 @@ class TrainingData:
         table = self.table.select(tasks)
         class_weight = self.class_weight
         if class_weight is not None:
-            class_weight = class_weight[tasks][:, : max(1, *(len(c) for c in table.classes))]
+            class_weight = class_weight[tasks][:, : table.width]
         return replace(
             self, table=table, class_weight=class_weight, selected=self.tasks[tasks], whole=None
         )
