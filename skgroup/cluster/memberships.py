@@ -38,6 +38,7 @@ def check_membership(
     *,
     name: str = "membership",
     all_tasks: bool | NDArray[np.bool_] = True,
+    all_groups: bool = True,
     task_names: NDArray[np.object_] | None = None,
 ) -> NDArray[np.float64]:
     """Memberships or serving weights as a float array, or an error.
@@ -51,6 +52,8 @@ def check_membership(
         What to call it in messages.
     all_tasks : bool or ndarray of shape (n_tasks,) of bool, default=True
         Whether every task must be in some group, or which ones must.
+    all_groups : bool, default=True
+        Whether every group must have a task.
     task_names : ndarray of shape (n_tasks,) of str, default=None
         Names of the tasks: the rows of a DataFrame are brought into their order.
 
@@ -85,7 +88,10 @@ def check_membership(
             f"{name} must be non-negative. Got {checked[task, group]} for task {task} in group "
             f"{group}."
         )
-    rules = [(1, "row", "a task in no group", all_tasks), (0, "column", "an empty group", True)]
+    rules = [
+        (1, "row", "a task in no group", all_tasks),
+        (0, "column", "an empty group", all_groups),
+    ]
     for axis, part, rule, required in rules:
         empty = np.flatnonzero(~(checked > 0).any(axis=axis) & required)
         if len(empty):

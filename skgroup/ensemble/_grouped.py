@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -36,10 +37,15 @@ from skgroup.ensemble._groupers import (
     number_of_groups,
     of_learnable,
     read_groups,
-    rows_of_one,
     set_random_state,
 )
-from skgroup.ensemble._serving import mix
+from skgroup.ensemble._serving import (
+    check_mixing,
+    check_serving,
+    given_serving,
+    mix,
+    serving_weights,
+)
 from skgroup.ensemble._specialists import plan_specialists, train_specialists
 from skgroup.ensemble._trial import (
     known_groups,
@@ -50,7 +56,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import AUTO, REGRESSION, TaskTable, take_tasks
+from skgroup.tasks import AUTO, MISSING, REGRESSION, TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import (
     TaskClassifierMixin,
@@ -84,7 +90,7 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
     Parameters
     ----------
     estimator, grouper, n_groups, min_membership, specialist_init, specialist_epochs, strategy, \
-            pos_label, n_jobs, random_state, verbose
+            serving, mixing, pos_label, n_jobs, random_state, verbose
         See `GroupedMTLClassifier`.
 
     Attributes
@@ -139,6 +145,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         "specialist_init": [StrOptions({"fresh", "relation"})],
         "specialist_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "strategy": [StrOptions(set(STRATEGIES))],
+        "serving": [StrOptions({"membership", "uniform", "hard"}), "array-like"],
+        "mixing": [StrOptions({"probability", "logit"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -154,6 +162,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         specialist_init: str = "fresh",
         specialist_epochs: int | None = None,
         strategy: str = "auto",
+        serving: Any = "membership",
+        mixing: str = "probability",
         pos_label: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -166,6 +176,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         self.specialist_init = specialist_init
         self.specialist_epochs = specialist_epochs
         self.strategy = strategy
+        self.serving = serving
+        self.mixing = mixing
         self.pos_label = pos_label
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -267,11 +279,13 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
             Before any training, if a parameter or the data are not right; if there are more
             groups than tasks, or the grouper leaves none (what follows a relation of this package
             is tried on a made-up one); if specialists may leave tasks out and the module cannot be
-            built for some of the tasks; if `strategy="stacked"` cannot be.
+            built for some of the tasks; if `strategy="stacked"` cannot be; if weights given as
+            `serving` do not fit the tasks, or the groups, as far as these are known. Before the
+            specialists train, if they do not fit the groups that are found.
         KeyboardInterrupt
             If interrupted. After any error an earlier fit stays as it was.
         """
-        net, grouper, data, y = self._check(X, y, sample_weight)
+        net, grouper, data, y, serving = self._check(X, y, sample_weight)
         state = net.random_state if self.random_state is None else self.random_state
         grouper_seed, specialists_seed = draw_seeds(state, 2)
         self._try(net, grouper, data, y)
@@ -292,6 +306,7 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
                 del steps_of(self.grouper_)[0].data_map_
         grouped = grouper if self.grouper_ is None else steps_of(self.grouper_)[-1]
         groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
+        weights = serving_weights(serving, groups, data.table.names)
         planned = plan_specialists(groups, task_weights(net, data), specialists_seed)
         relation = self.specialist_init == "relation"
         self.specialists_ = train_specialists(
@@ -303,25 +318,25 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        self._serve_all(groups, [one.tasks for one in planned], data)
+        # Rows of all tasks of Y: no group holds those that are not learned.
+        learned = self._learned
+        self.membership_ = self._rows_of_all(groups.membership)
+        self.serving_weights_ = self._rows_of_all(weights)
+        self.specialist_tasks_ = [learned[one.tasks] for one in planned]
+        self._mixes_logits = self.mixing == "logit"
+        self._learn_shares(data.table, learned)
         return self
 
-    def _serve_all(self, groups: Groups, tasks: list[NDArray[np.intp]], data: TrainingData) -> None:
-        """Groups of the tasks that are learned, as rows of all tasks of `Y`: no group holds the
-        others."""
-        learned = np.flatnonzero(data.all_tasks.learnable)
-        shape = (data.all_tasks.n_tasks, groups.membership.shape[1])
-        self.membership_, self.serving_weights_ = np.zeros(shape), np.zeros(shape)
-        self.membership_[learned] = groups.membership
-        self.serving_weights_[learned] = rows_of_one(groups.serving)
-        self.specialist_tasks_ = [learned[of_net] for of_net in tasks]
-        self._learn_shares(data.table, learned)
+    def _rows_of_all(self, of_learned: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = np.zeros((self.n_tasks_, of_learned.shape[1]))
+        rows[self._learned] = of_learned
+        return rows
 
     def _check(
         self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[MultiTaskNet, Any, TrainingData, Any]:
-        """The net, the grouper, the checked data and, for the grouper, the labels of the tasks that
-        are learned."""
+    ) -> tuple[MultiTaskNet, Any, TrainingData, Any, Any]:
+        """The net, the grouper, the checked data, for the grouper the labels of the tasks that are
+        learned, and the rule of the serving weights, or weights of these tasks."""
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         if self.pos_label is not None:
             net.set_params(pos_label=self.pos_label)
@@ -333,10 +348,12 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         grouper = self._check_grouper(net, table.n_tasks, table.names, table.learnable)
         if self.specialist_init == "relation":
             check_relation(grouper, net)
+        check_mixing(self.mixing, table.has_classes & table.learnable, type(self).__name__)
+        serving = given_serving(self.serving, grouper, table, self.min_membership)
         if data.whole is not None:
             grouper = of_learnable(grouper, table)
             y = take_tasks(labels_of(X) if y is None else y, table.learnable)
-        return net, grouper, data, y
+        return net, grouper, data, y, serving
 
     def _try(self, net: MultiTaskNet, grouper: Any, data: TrainingData, y: Any) -> None:
         """Refuse what cannot be built, or leaves no groups, before the grouper trains."""
@@ -382,7 +399,7 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
                 "of their classes in Y (of a regression task its mean), the same for every sample: "
                 f"{', '.join(map(str, names))}.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
 
     def _check_grouper(
@@ -454,12 +471,55 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         )
         learned = self._learned
         tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
-        pieces = predict_in_pieces(self.specialists_, dataset)
+        logits = self._mixes_logits
+        pieces = predict_in_pieces(self.specialists_, dataset, logits=logits)
         weights = self.serving_weights_[learned]
-        proba = mix(self._layout, tasks, weights, pieces, len(dataset))
+        proba = mix(self._layout, tasks, weights, pieces, len(dataset), logits=logits)
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba
+
+    def with_serving(self, serving: Any = "membership", mixing: str = "probability") -> Self:
+        """The same specialists, combined in another way: nothing is trained.
+
+        Parameters
+        ----------
+        serving, mixing
+            As in the constructor.
+
+        Returns
+        -------
+        combined : fitted estimator
+            A copy that shares the specialists and predicts as if `fit` had been given these
+            parameters.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If a parameter is not right, or does not fit the groups.
+        """
+        check_is_fitted(self, "specialists_")
+        combined = copy.copy(self)
+        combined.serving, combined.mixing = serving, mixing
+        combined._validate_params()
+        learned = self._learned
+        has_classes = np.array([self.task_types_[t] != REGRESSION.name for t in learned])
+        check_mixing(mixing, has_classes, type(self).__name__)
+        names = getattr(self, "task_names_in_", None)
+        if not isinstance(serving, str):
+            serving = check_serving(serving, names, self.constant_codes_ == MISSING)[learned]
+        grouped = self.membership_[learned]
+        if self.grouper_ is not None:
+            grouped = steps_of(self.grouper_)[-1]
+        groups = read_groups(grouped, len(learned), 0.0)
+        kept = np.stack([np.isin(learned, of_net) for of_net in self.specialist_tasks_], axis=1)
+        groups = Groups(groups.membership, kept, np.where(kept, groups.serving, 0.0))
+        names = None if names is None else names[learned]
+        combined.serving_weights_ = self._rows_of_all(serving_weights(serving, groups, names))
+        combined._mixes_logits = mixing == "logit"
+        return combined
 
     # -- metadata ------------------------------------------------------------------------------
 
@@ -508,6 +568,17 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the specialists train: all at once with stacked parameters, one after another, or
         whichever is faster. What they learn is the same to rounding.
+    serving : {"membership", "uniform", "hard"} or array-like of shape (n_tasks, n_groups), \
+            default="membership"
+        What the specialists count in a task's prediction: its memberships (or what the grouper
+        sets as its `serving_weights_`), equally much, the strongest of these alone, or weights that
+        are given, rows of a DataFrame matched by the names of tasks. Specialists that leave the
+        task out do not count, and rows are scaled to sum to 1. Changes no training:
+        `with_serving` has a fitted classifier predict in another way.
+    mixing : {"probability", "logit"}, default="probability"
+        What is averaged with these weights. The authors' code mixes logits (those of the
+        probabilities, where the net has members or a `predict_nonlinearity`); numbers are averaged
+        either way.
     pos_label : label, dict of label by task, or None, default=None
         The positive class of binary tasks, which F1 and class weights speak of; see
         `MultiTaskNet`. None is what the estimator has.
@@ -529,8 +600,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
         learned: it is predicted by that class, and no group holds it; a group of such tasks
         alone is left out.
     serving_weights_ : ndarray of shape (n_tasks, n_groups)
-        How much each specialist counts in a task's prediction: its membership, or what the grouper
-        sets as its `serving_weights_`, scaled to rows that sum to 1.
+        How much each specialist counts in a task's prediction, see `serving`. Rows sum to 1.
     specialists_ : list of MultiTaskNet, one a group
     specialist_tasks_ : list of ndarray of int, one a group
         The tasks that each specialist has a head for.
@@ -592,7 +662,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
     Parameters
     ----------
     estimator, grouper, n_groups, min_membership, specialist_init, specialist_epochs, strategy, \
-            n_jobs, random_state, verbose
+            serving, n_jobs, random_state, verbose
         See `GroupedMTLClassifier`.
 
     Attributes
@@ -623,6 +693,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
 
     _of_any = "GroupedMTLEstimator"
     _reads = REGRESSION.name
+    mixing = "probability"  # numbers have no logits
     pos_label = None
 
     def __init__(
@@ -635,6 +706,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
         specialist_init: str = "fresh",
         specialist_epochs: int | None = None,
         strategy: str = "auto",
+        serving: Any = "membership",
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -646,6 +718,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
         self.specialist_init = specialist_init
         self.specialist_epochs = specialist_epochs
         self.strategy = strategy
+        self.serving = serving
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

@@ -1,14 +1,19 @@
-"""Mixtures of predictions, and serving weights that are learned on held-out ones."""
+"""Serving weights of groups, mixtures of predictions, and weights learned on held-out ones."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from skgroup.tasks import MISSING, OutputLayout, TargetScaling, TaskTable
+from skgroup._estimators import steps_of
+from skgroup.cluster.memberships import check_membership
+from skgroup.ensemble._groupers import Groups, number_of_groups, read_groups, rows_of_one
+from skgroup.tasks import MISSING, OutputLayout, TargetScaling, TaskTable, task_label
 
 #: What the prior counts for, in samples (κ).
 _PRIOR_SAMPLES = 2.0
@@ -28,12 +33,112 @@ _INSIDE = 0.95
 _ROUNDING = 1e-3
 
 
+def check_mixing(mixing: str, has_classes: NDArray[np.bool_], owner: str) -> None:
+    """Refuse to mix logits where no task that is learned has any."""
+    if mixing == "logit" and not has_classes.any():
+        raise ValueError(
+            f"The 'mixing' parameter of {owner} can be 'logit' only where some task has classes. "
+            "Got 'logit', and all tasks are regression tasks."
+        )
+
+
+def check_serving(
+    serving: Any, names: NDArray[np.object_] | None, learnable: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Given weights (n_tasks, n_groups) that have some weight for each task that is learned."""
+    return check_membership(
+        serving,
+        len(learnable),
+        name="The 'serving' parameter",
+        all_tasks=learnable,
+        all_groups=False,
+        task_names=names,
+    )
+
+
+def given_serving(
+    serving: Any, grouper: Any, table: TaskTable, min_membership: float
+) -> str | NDArray[np.float64]:
+    """A rule, or the given weights of the tasks that are learned, checked against the memberships,
+    or the number of groups that an unfitted grouper will find."""
+    if isinstance(serving, str):
+        return serving
+    learned = np.flatnonzero(table.learnable)
+    weights = check_serving(serving, table.names, table.learnable)[learned]
+    n_learned, n_columns = weights.shape
+    if not hasattr(grouper, "fit"):
+        membership = grouper[learned]
+        names = None if table.names is None else table.names[learned]
+        serving_weights(weights, read_groups(membership, n_learned, min_membership), names)
+        return weights[:, (membership > 0).any(axis=0)]
+    last = steps_of(grouper)[-1]
+    if number := number_of_groups(last, table.n_tasks):
+        name, n_groups = number[0], min(number[1], n_learned)
+        if n_columns > n_groups or (name == "n_clusters" and n_columns < n_groups):
+            raise ValueError(
+                "The 'serving' parameter, where it holds weights, must have a column a group, "
+                f"{n_groups} by {name} of {type(last).__name__}. Got {n_columns}."
+            )
+    return weights
+
+
+def serving_weights(
+    serving: str | NDArray[np.float64], groups: Groups, names: NDArray[np.object_] | None
+) -> NDArray[np.float64]:
+    """How much each specialist counts in each task's prediction.
+
+    Parameters
+    ----------
+    serving : {"membership", "uniform", "hard"} or ndarray of shape (n_tasks, n_groups)
+        As the groups say, equally, by the strongest group alone, or as given: by specialists that
+        have a head for the task. A task that no group serves stays so.
+    groups : Groups
+    names : ndarray of shape (n_tasks,) of str, or None
+        Of the tasks, for messages.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_tasks, n_groups)
+        Rows sum to 1, or are zero.
+
+    Raises
+    ------
+    ValueError
+        If given weights have another number of groups, or serve a task by none that holds it.
+    """
+    held: NDArray[np.bool_] = np.asarray((groups.serving > 0).any(axis=1))
+    if isinstance(serving, str):
+        every = {
+            "membership": groups.serving,
+            "uniform": groups.kept.astype(float),
+            "hard": np.eye(groups.serving.shape[1])[groups.serving.argmax(axis=1)],
+        }
+        return rows_of_one(every[serving] * held[:, None])
+    if serving.shape != groups.serving.shape:
+        raise ValueError(
+            "The 'serving' parameter, where it holds weights, must have a column a group, "
+            f"{groups.serving.shape[1]}. Got {serving.shape[1]}."
+        )
+    weights = np.where(groups.kept & held[:, None], serving, 0.0)
+    unserved = np.flatnonzero(held & ~(weights > 0).any(axis=1))
+    if len(unserved):
+        raise ValueError(
+            "The 'serving' parameter, where it holds weights, must serve each task by a group that "
+            f"holds it. Got no such weight for {task_label(names, unserved[0])}: "
+            f"{serving[unserved[0]].tolist()}, of groups "
+            f"{np.flatnonzero(groups.kept[unserved[0]]).tolist()}."
+        )
+    return rows_of_one(weights)
+
+
 def mix(
     layout: OutputLayout,
     tasks: list[NDArray[np.intp]],
     weights: NDArray[np.float64],
     pieces: Iterable[tuple[int, slice, NDArray[np.float32]]],
     n_samples: int,
+    *,
+    logits: bool = False,
 ) -> NDArray[np.float32]:
     """Weighted probabilities of nets, each of some of the tasks.
 
@@ -45,8 +150,10 @@ def mix(
         The tasks that each net predicts.
     weights : ndarray of shape (n_tasks, n_nets)
     pieces : iterable of (net, rows, proba)
-        Probabilities of each net for its own tasks, some rows at a time.
+        Probabilities of each net for its own tasks, some rows at a time; logits, if these are
+        what is mixed.
     n_samples : int
+    logits : bool, default=False
 
     Returns
     -------
@@ -66,6 +173,9 @@ def mix(
     ]
     for c, rows, of_net in pieces:
         mixed[rows, columns[c]] += factors[c] * of_net
+    if logits:
+        proba = layout.probability(torch.from_numpy(mixed)).numpy()
+        return proba
     of_classes = slice(None) if layout.of_classes_alone.all() else layout.of_classes_alone
     proba = mixed[:, of_classes]
     if proba.size and (proba.min() < -_ROUNDING or proba.max() > 1 + _ROUNDING):

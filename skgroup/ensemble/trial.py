@@ -20,7 +20,8 @@ def try_classifier(estimator: Any, X: Any, y: Any, sample_weight: Any = None) ->
         net = clone(estimator)
         build_net(net, check_data(net, X, y, sample_weight), seed=0)
     elif isinstance(estimator, GroupedMTLEstimator):
-        estimator._try(*estimator._check(X, y, sample_weight))
+        *checked, _ = estimator._check(X, y, sample_weight)
+        estimator._try(*checked)
 
 
 def try_grouper_of(estimator: GroupedMTLEstimator, table: TaskTable) -> None:

@@ -222,6 +222,12 @@ class OutputLayout:
         probability = self.probability(logits)
         return probability if logits.dim() == batch_dims + 1 else probability.mean(-2)
 
+    def mean_logits(self, logits: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """Logits of `mean_probability`: those of a net without members as they are."""
+        if logits.dim() == batch_dims + 1:
+            return logits
+        return self.logits(self.mean_probability(logits, batch_dims=batch_dims))
+
     def logits(self, probability: Tensor) -> Tensor:
         """Logits (..., n_outputs) that have these probabilities, those of `probability`."""
         if self.only is not None:

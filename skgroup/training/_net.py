@@ -938,14 +938,15 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         return np.concatenate([proba.numpy(force=True) for proba in self._iter_proba(X)])
 
-    def _iter_proba(self, X: Any) -> Iterator[Tensor]:
-        """Probabilities (batch, n_outputs), batch by batch."""
+    def _iter_proba(self, X: Any, *, logits: bool = False) -> Iterator[Tensor]:
+        """Probabilities, or their logits, (batch, n_outputs), batch by batch."""
         self.check_is_fitted()
         layout = self._layout
+        read = self._logits if logits else self._probability
         with threads_for(self.module_, self.batch_size_, self.learned_.get("input_shape")):
             # Scores of training batches are given logits that still know their gradient.
-            for logits in self.forward_iter(X):
-                yield self._probability(layout, logits)
+            for output in self.forward_iter(X):
+                yield read(layout, output)
 
     def _probability(self, layout: OutputLayout, output: Tensor) -> Tensor:
         """Probabilities (batch, n_outputs) of the module's output, by `predict_nonlinearity`; the
@@ -954,6 +955,12 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             return layout.mean_probability(output)
         proba = try_nonlinearity(self, output)
         return proba.mean(1) if proba.dim() == 3 else proba
+
+    def _logits(self, layout: OutputLayout, output: Tensor) -> Tensor:
+        """Logits (batch, n_outputs) of the probabilities."""
+        if self.predict_nonlinearity == "auto":
+            return layout.mean_logits(output)
+        return layout.logits(self._probability(layout, output))
 
 
 def _classes_given(classes: Any, y: Any) -> list[NDArray]:

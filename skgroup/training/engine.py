@@ -179,9 +179,11 @@ def fit_many(
 
 
 def predict_in_pieces(
-    nets: Sequence[MultiTaskNet], dataset: TaskDataset
+    nets: Sequence[MultiTaskNet], dataset: TaskDataset, *, logits: bool = False
 ) -> Iterator[tuple[int, slice, NDArray[np.float32]]]:
     """Probabilities of each net, some rows at a time, so that they need never be held together.
+
+    With `logits`, those that give these probabilities; numbers are the same either way.
 
     Yields
     ------
@@ -202,11 +204,12 @@ def predict_in_pieces(
         if len(groups) > 1:
             stack = prediction_stack(of_members, dataset)
         if stack is not None:
-            for rows, parts in _pieces(predict_stacked(stack, of_members, dataset)):
+            for rows, parts in _pieces(predict_stacked(stack, of_members, dataset, logits=logits)):
                 yield from zip(members, [rows] * len(members), parts, strict=True)
             continue
         for i in members:
-            for rows, parts in _pieces([proba] for proba in nets[i]._iter_proba(dataset)):
+            batches = nets[i]._iter_proba(dataset, logits=logits)
+            for rows, parts in _pieces([of_batch] for of_batch in batches):
                 yield i, rows, parts[0]
 
 

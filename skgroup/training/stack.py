@@ -371,18 +371,20 @@ def prediction_stack(nets: Sequence[MultiTaskNet], dataset: TaskDataset) -> Stac
 
 
 def predict_stacked(
-    stack: Stack, nets: Sequence[MultiTaskNet], dataset: TaskDataset
+    stack: Stack, nets: Sequence[MultiTaskNet], dataset: TaskDataset, *, logits: bool = False
 ) -> Iterator[list[Tensor]]:
-    """Probabilities (batch, n_outputs) of each net, batch by batch, by one pass for all nets."""
+    """Probabilities, or logits, (batch, n_outputs) of each net, batch by batch, by one pass for all
+    nets."""
     first = nets[0]
     layouts = [net._layout for net in nets]
+    read = [layout.mean_logits if logits else layout.mean_probability for layout in layouts]
     with _few_threads(stack, nets, len(dataset)):
         for x, _ in BatchLoader(dataset, first.prediction_batch_size):
             with torch.no_grad(), first._autocast():
-                logits = stack(first._inputs_of(x), shared=True).float().cpu()
+                of_nets = stack(first._inputs_of(x), shared=True).float().cpu()
             yield [
-                layout.mean_probability(outputs[..., : layout.n_outputs])
-                for layout, outputs in zip(layouts, logits, strict=True)
+                of_net(outputs[..., : layout.n_outputs])
+                for of_net, layout, outputs in zip(read, layouts, of_nets, strict=True)
             ]
 
 
@@ -503,13 +505,12 @@ class _StackedTasks:
         return self.of_all, together(self.codes), values
 
     def logits_side_by_side(self, logits: Tensor) -> Tensor:
-        if logits.dim() == 4:  # of members, whose mean probability counts
-            logits = self.layout.logits(self.layout.mean_probability(logits.detach(), batch_dims=2))
+        logits = self.layout.mean_logits(logits.detach(), batch_dims=2)
         if logits.shape[-1] == 1:
-            return logits.detach()[..., 0].T
+            return logits[..., 0].T
         if self.layout.only is None:  # all of the same tasks
-            return torch.cat(list(logits.detach()), dim=1)
-        kept = zip(logits.detach(), self.n_tasks, strict=True)
+            return torch.cat(list(logits), dim=1)
+        kept = zip(logits, self.n_tasks, strict=True)
         return torch.cat([of_net[:, :n] for of_net, n in kept], dim=1)
 
 
