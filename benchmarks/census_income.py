@@ -29,6 +29,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.evidence import interval
+from benchmarks.learning_rates import LEARNING_RATES, chosen, missing
 from benchmarks.result_file import ResultFile
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import census_income_encoder, fetch_census_income
@@ -36,7 +37,7 @@ from skgroup.metrics import multitask_roc_auc_score
 from skgroup.nn import PLE, AdaTT, AdaTTSp, CrossStitch, MMoE, MultiLevelMMoE, SharedBottom
 
 TASKS = ("income", "marital", "education")
-LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+WEEKS = "weeks worked in year"
 SIZES = {6: (128, 64), 9: (96, 48)}
 
 
@@ -92,31 +93,39 @@ def ways(n_experts, units):
     return found
 
 
-def load(folder):
-    """Training part, validation half and test half, each a pair of arrays X, Y."""
-    X, Y = fetch_census_income(path=folder, return_X_y=True)
-    X_rest, Y_rest = fetch_census_income(subset="test", path=folder, return_X_y=True)
+def with_weeks(X, Y):
+    """The weeks worked in the year, 0 to 52, as a regression task instead of a feature."""
+    return X.drop(columns=WEEKS), Y.assign(weeks=X[WEEKS])
+
+
+def load(folder, *, weeks=False):
+    """Training part, validation half and test half, each a pair of arrays X, Y.
+
+    With `weeks`, the weeks worked are a fourth task.
+    """
+    parts = [fetch_census_income(subset=s, path=folder, return_X_y=True) for s in ("train", "test")]
+    if weeks:
+        parts = [with_weeks(*part) for part in parts]
+    (X, Y), (X_rest, Y_rest) = parts
     encoder = census_income_encoder().fit(X)
     halves = np.array_split(np.random.default_rng(0).permutation(len(X_rest)), 2)
     parts = [(X, Y), *((X_rest.iloc[half], Y_rest.iloc[half]) for half in halves)]
-    return [(encoder.transform(A).astype(np.float32), B[list(TASKS)].to_numpy()) for A, B in parts]
+    return [(encoder.transform(A).astype(np.float32), B.to_numpy()) for A, B in parts]
 
 
 def run(name, n_experts, make, data, n_seeds, lines, results):
     """All fits of one way that the results file lacks."""
     warnings.simplefilter("ignore")
-    done = {(line["lr"], line["seed"]): line for line in lines}
-
-    def fit(lr, seed):
-        if (lr, seed) not in done:
+    (X, Y), *halves = data
+    while todo := missing(lines, n_seeds):
+        for lr, seed in todo:
             start = time.perf_counter()
-            (X, Y), *halves = data
             clf = make(lr, seed).fit(X, Y)
             scores = [
                 multitask_roc_auc_score(B, clf.predict_proba(A), average=None) for A, B in halves
             ]
             nets = getattr(clf, "specialists_", [clf])
-            done[lr, seed] = {
+            line = {
                 "way": name,
                 "experts": n_experts,
                 "lr": lr,
@@ -126,28 +135,8 @@ def run(name, n_experts, make, data, n_seeds, lines, results):
                 "test": scores[1].tolist(),
                 "seconds": time.perf_counter() - start,
             }
-            results.append(done[lr, seed])
-        return done[lr, seed]
-
-    tried = [fit(lr, 0) for lr in LEARNING_RATES]
-    while (further := beyond(tried)) is not None:
-        tried.append(fit(further, 0))
-    for seed in range(1, n_seeds):
-        fit(chosen(tried), seed)
-
-
-def chosen(lines):
-    """The learning rate of the best mean AUC on the validation half by seed 0."""
-    first = [line for line in lines if line["seed"] == 0]
-    return max(first, key=lambda line: np.mean(line["validation"]))["lr"]
-
-
-def beyond(tried):
-    """The next learning rate, where the best of those tried is the least or the greatest."""
-    rates = sorted(line["lr"] for line in tried)
-    if chosen(tried) == rates[-1]:
-        return round(rates[-1] * 10 / 3, 2)
-    return round(rates[0] * 0.3, 6) if chosen(tried) == rates[0] else None
+            results.append(line)
+            lines = [*lines, line]
 
 
 def table(lines):

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.census_income import with_weeks
 from skgroup import GroupedMTLEstimator, MultiTaskNet, compare
 from skgroup.datasets import census_income_encoder, fetch_census_income
 
-WEEKS = "weeks worked in year"
 N_ROWS = 1500
 
 
@@ -28,8 +28,7 @@ def load(folder):
     file = next(folder.rglob("census-income.data*"))
     X, Y = fetch_census_income(path=file, return_X_y=True)
     rows = np.random.default_rng(0).permutation(len(X))[:N_ROWS]
-    X, Y = X.iloc[rows].reset_index(drop=True), Y.iloc[rows].reset_index(drop=True)
-    Y["weeks"] = X.pop(WEEKS)
+    X, Y = with_weeks(X.iloc[rows].reset_index(drop=True), Y.iloc[rows].reset_index(drop=True))
     return census_income_encoder().fit_transform(X).astype(np.float32), Y
 
 

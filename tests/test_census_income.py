@@ -7,29 +7,17 @@ import re
 
 import numpy as np
 import pytest
+from census import N_COLUMNS, row
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from benchmarks import census_income
+from benchmarks.learning_rates import LEARNING_RATES, beyond, missing
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import _census_income, census_income_encoder, fetch_census_income
 from skgroup.exceptions import ChecksumError
 
 pytest.importorskip("pandas")
-
-N_COLUMNS = 42
-
-
-def row(**values):
-    """A line of the file; columns by position, as c7="Divorced"."""
-    cells = ["Not in universe"] * N_COLUMNS
-    for number in (0, 5, 16, 17, 18, 24, 30, 39):
-        cells[number] = "0"
-    cells[4], cells[7], cells[40], cells[41] = "10th grade", "Divorced", "95", "- 50000."
-    for name, value in values.items():
-        cells[int(name[1:])] = str(value)
-    return ", ".join(cells)
-
 
 TRAIN = [
     row(c0=73, c24=1700.09, c32="?"),
@@ -203,8 +191,20 @@ def test_every_way_of_the_benchmark_trains(n_experts):
 
 
 def test_learning_rates_go_on_where_the_best_is_at_an_end():
-    rates = [{"lr": lr, "seed": 0, "validation": [lr]} for lr in census_income.LEARNING_RATES]
-    assert census_income.beyond(rates) == 0.01
-    assert census_income.beyond([*rates, {"lr": 0.01, "seed": 0, "validation": [0]}]) is None
+    rates = [{"lr": lr, "seed": 0, "validation": [lr]} for lr in LEARNING_RATES]
+    assert beyond(rates) == 0.01
+    assert beyond([*rates, {"lr": 0.01, "seed": 0, "validation": [0]}]) is None
     falling = [{**line, "validation": [-line["lr"]]} for line in rates]
-    assert census_income.beyond(falling) == 9e-5
+    assert beyond(falling) == 9e-5
+
+
+def test_seeds_follow_once_their_learning_rate_is_chosen():
+    best = {3e-4: 0, 1e-3: 2, 3e-3: 1, 0.01: 0}
+    lines = [{"lr": lr, "seed": 0, "validation": [best[lr]]} for lr in LEARNING_RATES]
+    assert missing([], 3) == [(lr, 0) for lr in LEARNING_RATES]
+    assert missing(lines[1:], 3) == [(3e-4, 0)]
+    assert missing(lines, 3) == [(1e-3, 1), (1e-3, 2)]
+    # Of a score of which less is better, another rate is the best.
+    assert missing(lines, 3, lambda line: -line["validation"][0]) == [(9e-5, 0)]
+    done = [*lines, *({**lines[1], "seed": seed} for seed in (1, 2))]
+    assert missing(done, 3) == []
