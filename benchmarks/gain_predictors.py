@@ -5,7 +5,9 @@
 FOLDER holds the ETTm1 tables of MTG-Net's authors: 7 tasks, 127 groups; `ETTm1_x.csv` the groups,
 `ETTm1_val_y.csv` and `ETTm1_y.csv` the gains on validation and test samples, `ETTm1_TAG_HOA.csv`
 what TAG predicts. Every predictor learns from validation gains and is judged by test gains.
-MTG-Net is given the 7 single tasks and the group of all, and then more groups: chosen by
+MTG-Net is this package's `MTGNet()`, of five nets or of one; and the published one, as the paper
+says, 128 wide as in its authors' code, as a mean of five, and its network alone, trained as ours.
+It is given the 7 single tasks and the group of all, and then more groups: chosen by
 `MTGNet.suggest`, 7 at a time (each task has its turn), or at random. HOA is given the 28 groups of
 one task and of two.
 
@@ -32,12 +34,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skgroup.selection import HigherOrderApproximation, MTGNet
+from skgroup.selection import HigherOrderApproximation, MTGNet, read_gain_tables
 
-
-def read(path):
-    lines = path.read_text().splitlines()
-    return np.array([[float(v) for v in line.replace(",", " ").split()] for line in lines])
+NETS = {
+    "MTGNet(n_nets=1)": MTGNet(n_nets=1),
+    "MTGNet()": MTGNet(),
+    "MTGNet.published()": MTGNet.published(),
+    "MTGNet.published(128)": MTGNet.published(128),
+    "MTGNet.published(n_nets=5)": MTGNet.published(n_nets=5),
+    'MTGNet(network="published")': MTGNet(network="published"),
+}
 
 
 def correlation(predicted, truth, present):
@@ -124,19 +130,20 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder with the tables")
     parser.add_argument("--n-seeds", type=int, default=5)
     parser.add_argument("--n-measured", type=int, nargs="*", default=[20, 30, 40])
-    parser.add_argument("--n-nets", type=int, nargs="*", default=[1, MTGNet().n_nets])
     parser.add_argument("--validation", action="store_true", help="judge by validation gains")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    masks = read(args.data / "ETTm1_x.csv").astype(bool)
-    known = read(args.data / "ETTm1_val_y.csv")
-    truth = known if args.validation else read(args.data / "ETTm1_y.csv")
+    tables = {"validation": "ETTm1_val_y.csv", "test": "ETTm1_y.csv", "tag": "ETTm1_TAG_HOA.csv"}
+    tables = {name: args.data / file for name, file in tables.items()}
+    published = read_gain_tables(args.data / "ETTm1_x.csv", **tables)
+    masks = published.masks
+    known, test, tag = (np.nan_to_num(published[name]) for name in tables)
+    truth = known if args.validation else test
     small = masks.sum(axis=1) <= 2
     nothing = np.zeros(len(masks), dtype=bool)
 
     hoa = HigherOrderApproximation().fit(masks[small], known[small]).predict(masks)
-    tag = read(args.data / "ETTm1_TAG_HOA.csv")
     rows = {
         "HOA, singles and pairs": (small.sum(), [judge(hoa, masks, known, truth, small)]),
         "TAG, as published": (0, [judge(tag, masks, known, truth, nothing)]),
@@ -148,13 +155,13 @@ def main():
             scores = judge(predicted, masks, known, truth, given)
             name = f"mean of each task, {n} groups at random"
             rows.setdefault(name, (n, []))[1].append(scores)
-    for n_nets in args.n_nets:
+    for kind, net in NETS.items():
         for how in ("chosen actively", "at random"):
             for seed in range(args.n_seeds):
-                net = MTGNet(n_nets=n_nets, random_state=seed)
+                net.set_params(random_state=seed)
                 for n, measured in grow(net, masks, known, sorted(args.n_measured), how, seed):
                     predicted = net.fit(masks[measured], known[measured]).predict(masks)
-                    name = f"MTG-Net of {n_nets}, {n} groups {how}"
+                    name = f"{kind}, {n} groups {how}"
                     given = np.isin(np.arange(len(masks)), measured)
                     scores = judge(predicted, masks, known, truth, given)
                     rows.setdefault(name, (n, []))[1].append(scores)
@@ -189,30 +196,29 @@ def main():
     for k, column in enumerate(columns):
         worse = {"HOA": [], "the mean of each task": []}
         for name, (n, scores) in rows.items():
-            if not name.startswith("MTG-Net"):
+            if not name.startswith(tuple(NETS)):
                 continue
             of_means = rows[f"mean of each task, {n} groups at random"][1]
             ours = np.mean([s[k] for s in scores])
             rivals = {"HOA": of_hoa[k], "the mean of each task": np.mean([s[k] for s in of_means])}
             for rival, score in rivals.items():
                 if ours <= score:
-                    what = name.removeprefix("MTG-Net ")
-                    worse[rival].append(f"{what} ({ours:.3f}, not {score:.3f})")
+                    worse[rival].append(f"{name} ({ours:.3f}, not {score:.3f})")
         if column == "correlation within tasks":
             del worse["the mean of each task"]  # it says nothing there
         for rival, lost in worse.items():
             print(f"MTG-Net does not beat {rival} in {column}: {'; '.join(lost) or 'none'}.")
-    for n_nets in args.n_nets:
+    for kind in NETS:
         for k, column in enumerate(columns):
             gaps = [
-                np.mean([s[k] for s in rows[f"MTG-Net of {n_nets}, {n} groups chosen actively"][1]])
-                - np.mean([s[k] for s in rows[f"MTG-Net of {n_nets}, {n} groups at random"][1]])
+                np.mean([s[k] for s in rows[f"{kind}, {n} groups chosen actively"][1]])
+                - np.mean([s[k] for s in rows[f"{kind}, {n} groups at random"][1]])
                 for n in sorted(args.n_measured)
             ]
             said = ", ".join(f"{gap:+.3f}" for gap in gaps)
-            print(f"MTG-Net of {n_nets}, {column}, chosen actively less at random: {said}.")
+            print(f"{kind}, {column}, chosen actively less at random: {said}.")
     for name, (_, scores) in rows.items():
-        if name.startswith("MTG-Net"):
+        if name.startswith(tuple(NETS)):
             gap = np.mean([s[4] - s[5] for s in scores])
             print(f"{name}: predictions add {gap:+.3f} to the choice among measured groups.")
 

@@ -6,7 +6,12 @@ from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._hoa_grouping import HOAGrouping
 from skgroup.selection._mtg_net_grouping import MTGNetGrouping
 from skgroup.selection._tag_grouping import TAGGrouping
-from skgroup.selection.gains import GroupGains, HigherOrderApproximation, MTGNet
+from skgroup.selection.gains import (
+    GroupGains,
+    HigherOrderApproximation,
+    MTGNet,
+    read_gain_tables,
+)
 
 __all__ = [
     "ExhaustiveGrouping",
@@ -18,4 +23,5 @@ __all__ = [
     "MTGNetGrouping",
     "TAGGrouping",
     "describe_cost",
+    "read_gain_tables",
 ]

@@ -23,7 +23,7 @@ _LISTED = 14
 
 
 class MTGNetGrouping(GainGrouping):
-    """Groups from predicted gains, of a few measured ones (MTG-Net [1]_).
+    """Groups from predicted gains, of a few measured ones (the way of MTG-Net [1]_).
 
     Measures single tasks, the group of all, and groups that `MTGNet.suggest` chooses in rounds.
     Then chooses by what was measured, and by what is predicted of other groups: of all up to 14
@@ -36,7 +36,8 @@ class MTGNetGrouping(GainGrouping):
         Measured groups are so many times the number of tasks, as far as there are groups, and
         one more; the first n_tasks + 1 are the single tasks and all together.
     predictor : MTGNet, default=None
-        `MTGNet()` if None.
+        `MTGNet()` if None: this package's network, which predicted closer and steadier than that
+        of the source, `MTGNet.published()`.
     estimator, n_groups, cv, selector, random_state, verbose
         As in `ExhaustiveGrouping`.
 

@@ -6,6 +6,7 @@ from skgroup.selection.gains._hoa import HigherOrderApproximation
 from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 from skgroup.selection.gains._mtg_net import MTGNet
 from skgroup.selection.gains._plan import groups_to_measure
+from skgroup.selection.gains._tables import read_gain_tables
 
 __all__ = [
     "GainPredictor",
@@ -16,4 +17,5 @@ __all__ = [
     "check_gains",
     "check_masks",
     "groups_to_measure",
+    "read_gain_tables",
 ]
