@@ -169,6 +169,27 @@ def test_membership_rows_are_ordered_by_group_and_strength():
     assert line.get_ydata()[0] == 1.5
 
 
+def test_membership_may_have_tasks_in_its_columns(tasks, small_net):
+    membership = np.array([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9], [0.7, 0.3]])
+    display = MembershipDisplay.from_membership(
+        membership, task_names=list("abcd"), transpose=True, values=True
+    )
+    assert display.order_.tolist() == [3, 1, 2, 0]
+    assert names_of(display.ax_.xaxis) == ["d", "b", "c", "a"]
+    assert names_of(display.ax_.yaxis) == ["0", "1"]
+    assert (display.ax_.get_ylabel(), display.ax_.get_xlabel()) == ("group", "")
+    np.testing.assert_array_equal(display.ax_.images[0].get_array(), membership[[3, 1, 2, 0]].T)
+    texts = [t.get_text() for t in display.ax_.texts]
+    assert texts == ["0.70", "0.60", "0.10", "0.20", "0.30", "0.40", "0.90", "0.80"]
+    (line,) = display.ax_.lines
+    assert line.get_xdata()[0] == 1.5
+    grouped = GroupedMTLClassifier(small_net, np.ones((4, 3)), random_state=0).fit(*tasks)
+    display = MembershipDisplay.from_estimator(grouped, transpose=True)
+    assert sorted(names_of(display.ax_.xaxis)) == sorted(tasks[1].columns)
+    with pytest.raises(ValueError, match=r"transpose must be a bool\. Got 'yes'"):
+        MembershipDisplay.from_membership(membership, transpose="yes")
+
+
 def test_membership_of_estimators(tasks, small_net):
     X, Y = tasks
     grouping = make_pipeline(TaskGrouper(small_net), FuzzyKMeans(2, random_state=0)).fit(X, Y)

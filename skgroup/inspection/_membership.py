@@ -17,9 +17,9 @@ from skgroup.inspection._writing import short
 
 
 class MembershipDisplay:
-    """Heat map of memberships: a row a task, a column a group.
+    """Heat map of memberships: a row a task, a column a group; or the other way round.
 
-    Rows are ordered by the strongest group and the membership in it, so that groups show; lines
+    Tasks are ordered by the strongest group and the membership in it, so that groups show; lines
     part the tasks of different strongest groups.
 
     Parameters
@@ -31,7 +31,7 @@ class MembershipDisplay:
     Attributes
     ----------
     order_ : ndarray of shape (n_tasks,)
-        The tasks from top to bottom.
+        The tasks from top to bottom, or from left to right.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -65,6 +65,7 @@ class MembershipDisplay:
         *,
         task_names: Sequence[str] | None = None,
         values: bool | None = None,
+        transpose: bool = False,
         ax: Any = None,
     ) -> MembershipDisplay:
         """Plot the memberships of a fitted classifier or grouper.
@@ -77,6 +78,8 @@ class MembershipDisplay:
             If None, `task_names_in_` of the estimator, or of a step of it, where it has them.
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
+        transpose : bool, default=False
+            Whether tasks are columns, and groups rows.
         ax : matplotlib Axes, default=None
             As in `plot`.
 
@@ -103,7 +106,9 @@ class MembershipDisplay:
             membership = one_hot(membership)
         if task_names is None:
             task_names = task_names_of(estimator)
-        return cls.from_membership(membership, task_names=task_names, values=values, ax=ax)
+        return cls.from_membership(
+            membership, task_names=task_names, values=values, transpose=transpose, ax=ax
+        )
 
     @classmethod
     def from_membership(
@@ -112,6 +117,7 @@ class MembershipDisplay:
         *,
         task_names: Sequence[str] | None = None,
         values: bool | None = None,
+        transpose: bool = False,
         ax: Any = None,
     ) -> MembershipDisplay:
         """Plot given memberships.
@@ -123,6 +129,8 @@ class MembershipDisplay:
             If None, the rows of a DataFrame that are named, else "task 0", ...
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
+        transpose : bool, default=False
+            Whether tasks are columns, and groups rows.
         ax : matplotlib Axes, default=None
             As in `plot`.
 
@@ -143,9 +151,11 @@ class MembershipDisplay:
             raise ValueError("membership must be finite and non-negative.")
         if task_names is not None:
             task_names = check_names(task_names, len(checked))
-        return cls(checked, task_names=task_names).plot(ax, values=values)
+        return cls(checked, task_names=task_names).plot(ax, values=values, transpose=transpose)
 
-    def plot(self, ax: Any = None, *, values: bool | None = None) -> MembershipDisplay:
+    def plot(
+        self, ax: Any = None, *, values: bool | None = None, transpose: bool = False
+    ) -> MembershipDisplay:
         """Draw the heat map.
 
         Parameters
@@ -154,6 +164,8 @@ class MembershipDisplay:
             A new figure if None.
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
+        transpose : bool, default=False
+            Whether tasks are columns, and groups rows.
 
         Returns
         -------
@@ -163,7 +175,11 @@ class MembershipDisplay:
         ------
         ImportError
             If matplotlib is missing.
+        ValueError
+            If an option is no bool.
         """
+        if not isinstance(transpose, bool | np.bool_):
+            raise ValueError(f"transpose must be a bool. Got {transpose!r}.")
         n_tasks, n_groups = self.membership.shape
         tasks = check_names(self.task_names, n_tasks)
         group = self.membership.argmax(axis=1)
@@ -171,7 +187,10 @@ class MembershipDisplay:
         shown, group = self.membership[self.order_], group[self.order_]
         rows = [short(tasks[t]) for t in self.order_]
         columns = [str(j) for j in range(n_groups)]
-        size = figure_size(n_tasks, n_groups, rows, columns, cell=(0.5, 0.24))
+        cell = (0.5, 0.24)
+        if transpose:
+            shown, rows, columns, cell = shown.T, columns, rows, (0.34, 0.34)
+        size = figure_size(len(rows), len(columns), rows, columns, cell=cell)
         (ax,) = make_panels("MembershipDisplay", ax, 1, 1, size)
         heat_map = HeatMap(
             ax,
@@ -182,9 +201,10 @@ class MembershipDisplay:
             (0.0, max(1.0, shown.max())),
             labels=np.char.mod("%.2f", shown),
         )
+        draw = ax.axvline if transpose else ax.axhline
         for bound in np.flatnonzero(np.diff(group)):
-            ax.axhline(bound + 0.5, color="0.35", linewidth=0.8)
-        ax.set_xlabel("group")
+            draw(bound + 0.5, color="0.35", linewidth=0.8)
+        (ax.set_ylabel if transpose else ax.set_xlabel)("group")
         write_heat_maps([heat_map], bar_label="membership", values=values)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -115,6 +115,68 @@ def multitask_f1_score(
     return _averaged(scores, average, true, "F1")
 
 
+def multitask_balanced_accuracy_score(
+    Y_true: Any,
+    Y_pred: Any,
+    *,
+    classes: Sequence[NDArray] | None = None,
+    average: str | None = "macro",
+    sample_weight: Any = None,
+    task_types: Any = AUTO,
+) -> float | NDArray[np.float64]:
+    """Balanced accuracy of every task, or its mean over the tasks.
+
+    That of a task is the mean recall of the classes met in `Y_true`, so that a rare class counts
+    as much as a frequent one and guessing is worth 1 / n_classes.
+
+    Parameters
+    ----------
+    Y_true : array-like of shape (n_samples, n_tasks) or (n_samples,)
+        True labels; NaN or None where a label is missing, which does not count.
+    Y_pred : array-like of the same shape
+        Predicted labels. Columns of two DataFrames are matched by their names.
+    classes : sequence of ndarray, one a task, default=None
+        Classes of each task. If None, those met in `Y_true` and `Y_pred`.
+    average : {"macro", None}, default="macro"
+        The mean over tasks with classes, or all of them.
+    sample_weight : array-like of shape (n_samples,), default=None
+    task_types : str, sequence of str or dict, default="auto"
+        The kinds of the tasks, as in `multitask_f1_score`.
+
+    Returns
+    -------
+    score : float, or ndarray of shape (n_tasks,)
+        NaN for a regression task and for one where `Y_true` holds a single class. The mean leaves
+        these out, the latter with an UndefinedMetricWarning.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or names differ, a label is not among `classes`, a prediction is missing, a
+        weight is negative, or no task has classes.
+
+    Examples
+    --------
+    >>> from skgroup.metrics import multitask_balanced_accuracy_score
+    >>> Y_true, Y_pred = [[1, 0], [0, 1], [0, None]], [[1, 1], [0, 1], [1, 0]]
+    >>> multitask_balanced_accuracy_score(Y_true, Y_pred, average=None)
+    array([0.75, 0.5 ])
+    """
+    true, predicted = _check_pair(Y_true, Y_pred, classes, None, task_types)
+    _need_classes(true, "Balanced accuracy")
+    weight = _weight(sample_weight, true)
+    weight = np.ones(len(true.codes)) if weight is None else weight
+    total, n_met = np.zeros(true.n_tasks), np.zeros(true.n_tasks)
+    for k in range(max(len(of_task) for of_task in true.classes)):  # of all tasks at once
+        is_k = true.codes == k
+        n_k, hits = weight @ is_k, weight @ (is_k & (predicted.codes == k))
+        total += np.divide(hits, n_k, out=np.zeros(true.n_tasks), where=n_k > 0)
+        n_met += n_k > 0
+    defined = true.has_classes & (n_met > 1)
+    scores = np.divide(total, n_met, out=np.full(true.n_tasks, np.nan), where=defined)
+    return _averaged(scores, average, true, "Balanced accuracy")
+
+
 def multitask_roc_auc_score(
     Y_true: Any,
     Y_score: Any,
