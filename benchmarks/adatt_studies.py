@@ -358,11 +358,11 @@ def main():
     parser.add_argument("--results", type=Path, default=Path("adatt_studies.jsonl"))
     parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES))
     parser.add_argument(
-        "--rows", type=int, default=20_000, help="of each part; all, if there are no more"
+        "--rows", type=int, default=10_000, help="of each part; all, if there are no more"
     )
     parser.add_argument("--widths", type=int, nargs=2, default=(64, 32), help="of two levels")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--n-seeds", type=int, default=5)
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--device", default="auto", help="as MultiTaskNet takes it")
