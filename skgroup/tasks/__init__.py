@@ -3,6 +3,7 @@
 from skgroup.tasks._binary import BINARY
 from skgroup.tasks._check import check_tasks, single_classes_said
 from skgroup.tasks._containers import as_columns, take_tasks
+from skgroup.tasks._groups import all_groups, check_masks, groups_to_measure
 from skgroup.tasks._layout import KINDS, OutputLayout, join_outputs
 from skgroup.tasks._names import (
     by_task_columns,
@@ -30,13 +31,16 @@ __all__ = [
     "Regression",
     "TargetScaling",
     "TaskTable",
+    "all_groups",
     "as_columns",
     "by_task_columns",
     "by_task_key",
     "by_task_names",
+    "check_masks",
     "check_tasks",
     "classes_met",
     "given_types",
+    "groups_to_measure",
     "join_outputs",
     "match_names",
     "positive_codes",

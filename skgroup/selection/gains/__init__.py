@@ -5,8 +5,8 @@ from skgroup.selection.gains._group_gains import GroupGains
 from skgroup.selection.gains._hoa import HigherOrderApproximation
 from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 from skgroup.selection.gains._mtg_net import MTGNet
-from skgroup.selection.gains._plan import groups_to_measure
 from skgroup.selection.gains._tables import read_gain_tables
+from skgroup.tasks import groups_to_measure
 
 __all__ = [
     "GainPredictor",

@@ -20,7 +20,6 @@ from skgroup.selection.gains._file import read_gains, write_gains
 from skgroup.selection.gains._plan import (
     HeldOutPart,
     batches_of_groups,
-    groups_to_measure,
     held_out_parts,
 )
 from skgroup.selection.gains._scoring import (
@@ -31,7 +30,7 @@ from skgroup.selection.gains._scoring import (
     which_can_be_scored,
 )
 from skgroup.store import path_of
-from skgroup.tasks import task_label
+from skgroup.tasks import groups_to_measure, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, n_samples_of
 from skgroup.training.engine import STRATEGIES, build_net, check_data, fit_many, predict_many

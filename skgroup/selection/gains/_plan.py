@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from skgroup._random import draw_seeds
 from skgroup.metrics.splits import held_out_splits
-from skgroup.selection.gains._masks import all_groups, check_masks
-from skgroup.tasks import OutputLayout, TaskTable, by_task_columns
+from skgroup.tasks import OutputLayout, TaskTable
 
-#: Tasks up to which all groups are trained: 2^10 - 1 nets.
-_MOST_TASKS = 10
 #: Nets that train together: as many as fit into so many bytes (weights, gradients, two moments
 #: and labels), and no more than a Ctrl-C may lose.
 _BYTES, _MOST_NETS = 2**28, 32
@@ -26,40 +23,6 @@ class HeldOutPart(NamedTuple):
     train: NDArray[np.intp]
     test: NDArray[np.intp]
     seed: int
-
-
-def groups_to_measure(masks: Any, table: TaskTable) -> NDArray[np.bool_]:
-    """The groups that `masks` asks for, (n_groups, n_tasks), without tasks of a single class."""
-    if not isinstance(masks, str):
-        return _given_groups(masks, table)
-    n_learnable = int(table.learnable.sum())
-    if masks == "pairs":
-        one = np.eye(n_learnable, dtype=bool)
-        i, j = np.triu_indices(n_learnable, k=1)
-        groups = np.vstack([one, one[i] | one[j]])
-    elif n_learnable > _MOST_TASKS:
-        raise ValueError(
-            f"The 'masks' parameter of GroupGains can be 'all' for at most {_MOST_TASKS} tasks "
-            f"({2**_MOST_TASKS - 1} nets); pass 'pairs' or the masks of some groups. "
-            f"Got 'all' for {n_learnable} tasks."
-        )
-    else:
-        groups = all_groups(n_learnable)
-    of_all = np.zeros((len(groups), table.n_tasks), dtype=bool)
-    of_all[:, table.learnable] = groups
-    return of_all
-
-
-def _given_groups(masks: Any, table: TaskTable) -> NDArray[np.bool_]:
-    name = "The 'masks' parameter of GroupGains"
-    given = by_task_columns(masks, table.names, f"The columns of {name[4:]}")
-    groups = check_masks(given, table.n_tasks, name=name)
-    if len(np.unique(groups, axis=0)) < len(groups):
-        raise ValueError(f"{name} must hold each group once.")
-    if table.learnable.all():
-        return groups
-    groups = groups & table.learnable
-    return np.unique(groups[groups.any(axis=1)], axis=0)
 
 
 def held_out_parts(cv: Any, table: TaskTable, seed: int) -> list[HeldOutPart]:
