@@ -118,13 +118,14 @@ def balanced(Y):
 
 
 class Literal(Callback):
-    """The definitions, a deep copy of the module for every task."""
+    """The definitions, a deep copy of the module for every task, then for every set of tasks."""
 
     found: dict = {}  # noqa: RUF012 - one dict, found again after the estimator was cloned
     class_weight: list = []  # noqa: RUF012
 
-    def __init__(self, every, momentum=0.0, scale_by_lr=False):
+    def __init__(self, every, momentum=0.0, scale_by_lr=False, sets=(), weights_only=False):
         self.every, self.momentum, self.scale_by_lr = every, momentum, scale_by_lr
+        self.sets, self.weights_only = sets, weights_only
 
     def on_train_begin(self, net, **kwargs):
         self.step, self.buffer = 0, {}
@@ -146,16 +147,18 @@ class Literal(Callback):
             id(p): group["lr"] for group in net.optimizer_.param_groups for p in group["params"]
         }
         rates = {k: rate_of[id(p)] for k, p in shared_of(net.module_).items()}
-        lookahead, first_order = np.full((n, n), np.nan), np.full((n, n), np.nan)
+        steps = [*([i] for i in range(n)), *self.sets]
+        lookahead, first_order, cosine = np.full((3, len(steps), n), np.nan)
         gradients = {}
-        for i in range(n):
+        for i, members in enumerate(steps):
             module = copy.deepcopy(net.module_).train()
             torch.set_rng_state(state)
             before = literal_losses(net, module, x, target, self.class_weight)
-            if before[i] is None:
+            losses = [before[k] for k in members if before[k] is not None]
+            if not losses:
                 continue
             shared = shared_of(module)
-            gradient = torch.autograd.grad(before[i], list(shared.values()))
+            gradient = torch.autograd.grad(sum(losses), list(shared.values()))
             gradients[i] = dict(zip(shared, gradient, strict=True))
             with torch.no_grad():
                 for name, p in shared.items():
@@ -169,9 +172,10 @@ class Literal(Callback):
             for j in range(n):
                 if before[j] is not None:
                     lookahead[i, j] = 1 - after[j].item() / before[j].item()
-        cosine = np.full((n, n), np.nan)
         for i, own in gradients.items():
             for j, other in gradients.items():
+                if j >= n:
+                    continue
                 first_order[i, j] = (
                     sum(
                         rates[k]
@@ -180,7 +184,12 @@ class Literal(Callback):
                     )
                     / before[j].item()
                 )
-                flat = [torch.cat([g.flatten() for g in of.values()]) for of in (own, other)]
+                flat = [
+                    torch.cat(
+                        [g.flatten() for g in of.values() if g.dim() > 1 or not self.weights_only]
+                    )
+                    for of in (own, other)
+                ]
                 cosine[i, j] = F.cosine_similarity(*flat, dim=0)
         scale = max(rates.values()) if self.scale_by_lr else 1.0
         Literal.found["lookahead"].append(lookahead / scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from skgroup._compat import forget_fit
 from skgroup._random import draw_seeds
 from skgroup.nn import TaskHeads
 from skgroup.relations.relation import RelationMixin
+from skgroup.tasks import groups_to_measure
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net, training_batch
 from skgroup.training.loss import MultiTaskLoss, counted_shares
@@ -70,11 +72,14 @@ class AffinityMixin(RelationMixin):
 class NetAffinityMixin(AffinityMixin):
     """An affinity that is measured while a net trains on all tasks.
 
-    A subclass has the parameters `estimator`, `every`, `random_state` and `verbose`.
+    A subclass has the parameters `estimator`, `masks`, `every`, `max_memory`, `random_state` and
+    `verbose`.
     """
 
     estimator: MultiTaskNet | None
+    masks: Any
     every: int
+    max_memory: int
     random_state: Any
     verbose: int
 
@@ -82,26 +87,81 @@ class NetAffinityMixin(AffinityMixin):
         """Nets that `fit` trains: one, whatever the number of tasks."""
         return 1
 
+    def of_epochs(self, first: int = 1, last: int | None = None) -> Any:
+        """The affinity as it was in some epochs alone; nothing is trained.
+
+        Parameters
+        ----------
+        first, last : int, default=1 and None
+            The first and the last of the epochs, counted from 1. None is the last of all.
+
+        Returns
+        -------
+        relation : object
+            A fitted relation as this one is, of what was recorded in these epochs. Its
+            `estimator_` is the net of this one, trained to the end.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If these are not epochs of the training.
+        """
+        check_is_fitted(self)
+        n_epochs = len(self.epoch_affinity_)
+        end = n_epochs if last is None else last
+        for name, epoch in (("first", first), ("last", end)):
+            if not isinstance(epoch, Integral) or not 1 <= epoch <= n_epochs:
+                raise ValueError(
+                    f"{name} must be an epoch of the training, an int in [1, {n_epochs}]. Got "
+                    f"{epoch!r}."
+                )
+        if end < first:
+            raise ValueError(f"last must not be before first. Got {first} and {end}.")
+        part = clone(self)
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        for name in ("epoch_affinity_", "epoch_n_steps_"):
+            fitted[name] = fitted[name][first - 1 : end]
+        arrays = {k: v.copy() for k, v in fitted.items() if isinstance(v, np.ndarray)}
+        part.__dict__.update(fitted | arrays)
+        part._summarise(self.epoch_n_steps_.any(axis=0), stacklevel=3)
+        return part
+
     def _fit_net(
         self,
         X: Any,
         y: Any,
         sample_weight: Any,
         measure: Callable[[TaskProbe], Tensor],
-        *,
-        momentum: float = 0.0,
-        max_memory: int = MAX_MEMORY,
+        **options: Any,
     ) -> None:
-        """Train, and set `affinity_` to the mean of what was measured at every `every`-th step."""
+        """Train, and set what was measured at every `every`-th step.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        measure : callable
+            As `AffinityRecorder` takes it.
+        **options
+            Of `TaskProbe`.
+        """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = check_data(net, X, y, sample_weight)
+        learnable, owner = data.all_tasks.learnable, type(self).__name__
+        sets = np.empty((0, len(learnable)), dtype=bool)
+        if self.masks is not None:
+            sets = groups_to_measure(self.masks, data.all_tasks, owner=owner, each="sets")
         state = net.random_state if self.random_state is None else self.random_state
         seed = draw_seeds(state, 1)[0]
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(data.all_tasks)
         build_net(net, data, seed)
-        probe = TaskProbe(net, momentum=momentum, max_memory=max_memory)
+        steps, rows = distinct(np.vstack([np.eye(learnable.sum(), dtype=bool), sets[:, learnable]]))
+        options |= {"steps": steps if len(sets) else None, "max_memory": int(self.max_memory)}
+        probe = TaskProbe(net, **options)
         recorder = AffinityRecorder(probe, measure, self.every)
         with tqdm(
             total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
@@ -109,9 +169,45 @@ class NetAffinityMixin(AffinityMixin):
             progress = [EpochProgress(bar)] if self.verbose else []
             train_net(net, data, [recorder, *progress])
         self.estimator_ = net
-        self.n_steps_ = recorder.count_
-        affinity = mean_or_zero(recorder.total_, recorder.count_, type(self).__name__)
-        self.affinity_ = with_constant(affinity, data.all_tasks.learnable)
+        if self.masks is not None:
+            self.masks_ = sets
+        # Tasks of a single class do nothing to others, and none to them.
+        expected = np.concatenate([learnable, np.ones(len(sets), dtype=bool)])[:, None] & learnable
+        counts, totals = np.stack(recorder.counts_), np.stack(recorder.totals_)
+        with np.errstate(invalid="ignore"):
+            means = totals / counts
+        self.epoch_n_steps_ = np.zeros((len(counts), *expected.shape), dtype=np.int32)
+        self.epoch_n_steps_[:, expected] = counts[:, rows].reshape(len(counts), -1)
+        self.epoch_affinity_ = np.full(self.epoch_n_steps_.shape, np.nan)
+        self.epoch_affinity_[:, expected] = means[:, rows].reshape(len(counts), -1)
+        self._summarise(expected, stacklevel=6)
+
+    def _summarise(self, expected: NDArray[np.bool_], *, stacklevel: int) -> None:
+        """Set the means over all epochs; 0 where there is none, with a warning if expected."""
+        count = self.epoch_n_steps_.sum(axis=0)
+        total = np.nansum(self.epoch_affinity_ * self.epoch_n_steps_, axis=0)
+        affinity, n_tasks = total / np.maximum(count, 1), self.n_tasks_
+        self.affinity_, self.n_steps_ = affinity[:n_tasks], count[:n_tasks]
+        if hasattr(self, "masks_"):
+            self.set_affinity_ = affinity[n_tasks:]
+        never = expected & (count == 0)
+        if never.any():
+            pairs, sets = (int(part.sum()) for part in np.split(never, [n_tasks]))
+            of_sets = f", and {sets} of {expected[n_tasks:].sum()} of sets and tasks" * (sets > 0)
+            warnings.warn(
+                f"{type(self).__name__} could not measure {pairs} of {expected[:n_tasks].sum()} "
+                f"pairs of tasks{of_sets}: no recorded batch held labels of both that gave a "
+                "finite loss above 0. Their affinity is 0.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
+
+
+def distinct(masks: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Each of the rows once, and where among them each of the rows is."""
+    _, first, which = np.unique(masks, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return masks[first[order]], np.argsort(order)[which.ravel()]
 
 
 def with_constant(
@@ -123,21 +219,6 @@ def with_constant(
     return whole
 
 
-def mean_or_zero(
-    total: NDArray[np.float64], count: NDArray[np.integer], owner: str
-) -> NDArray[np.float64]:
-    """The mean of each pair, 0 with a warning where it was never measured."""
-    never = int((count == 0).sum())
-    if never:
-        warnings.warn(
-            f"{owner} could not measure {never} of {count.size} pairs of tasks: no recorded batch "
-            "held labels of both that gave a finite loss above 0. Their affinity is 0.",
-            UserWarning,
-            stacklevel=6,
-        )
-    return total / np.maximum(count, 1)
-
-
 class AffinityRecorder(Callback):
     """Measures at every `every`-th training step, the first included, before its update.
 
@@ -145,9 +226,14 @@ class AffinityRecorder(Callback):
     ----------
     probe : TaskProbe
     measure : callable
-        Called with the probe, which looks at the batch; returns a tensor (n_tasks, n_tasks).
+        Called with the probe, which looks at the batch; returns a tensor (n_steps, n_tasks).
         Entries that are not finite do not count.
     every : int
+
+    Attributes
+    ----------
+    totals_, counts_ : list of ndarray of shape (n_steps, n_tasks), one an epoch
+        Sums of what was measured, and how often it was.
     """
 
     def __init__(
@@ -156,9 +242,14 @@ class AffinityRecorder(Callback):
         self.probe, self.measure, self.every = probe, measure, every
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        shape = (len(net.task_outputs_),) * 2
-        self.total_, self.count_ = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        self.totals_: list[NDArray[np.float64]] = []
+        self.counts_: list[NDArray[np.int64]] = []
         self.step_ = 0
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        shape = self.probe.steps.shape
+        self.totals_.append(np.zeros(shape))
+        self.counts_.append(np.zeros(shape, dtype=np.int64))
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -169,8 +260,8 @@ class AffinityRecorder(Callback):
             with self.probe.looking_at(batch):
                 values = self.measure(self.probe).double().numpy(force=True)
             finite = np.isfinite(values)
-            self.total_ += np.where(finite, values, 0.0)
-            self.count_ += finite
+            self.totals_[-1] += np.where(finite, values, 0.0)
+            self.counts_[-1] += finite
         self.step_ += 1
 
     def on_batch_end(
@@ -215,11 +306,15 @@ class TaskProbe:
     ----------
     net : MultiTaskNet
         A prepared net.
+    steps : ndarray of shape (n_steps, n_tasks) of bool, default=None
+        The tasks whose losses are summed for each step; a step for each task if None.
     momentum : float, default=0.0
         Decay of the running sum of the training loss's gradients, as torch's SGD keeps it.
     max_memory : int
         Bytes, about, that gradients, moved parameters and activations of the tasks that are
         worked on at a time may take. At least one task is.
+    weights_only : bool, default=False
+        Leave out shared parameters that are biases or of a single dimension.
 
     Raises
     ------
@@ -228,7 +323,13 @@ class TaskProbe:
     """
 
     def __init__(
-        self, net: MultiTaskNet, *, momentum: float = 0.0, max_memory: int = MAX_MEMORY
+        self,
+        net: MultiTaskNet,
+        *,
+        steps: NDArray[np.bool_] | None = None,
+        momentum: float = 0.0,
+        max_memory: int = MAX_MEMORY,
+        weights_only: bool = False,
     ) -> None:
         self.net, self.momentum, self.max_memory = net, momentum, max_memory
         if type(_uncompiled(net.criterion_)) is not MultiTaskLoss:
@@ -238,6 +339,8 @@ class TaskProbe:
             )
         self.logits = _Logits(net)
         self.shared = _shared_of(self.logits, net)
+        if weights_only:
+            self.shared = _weights_of(self.shared, self.logits.module)
         device = next(iter(self.shared.values())).device
         options = {**net.loss_weights_, **net.get_params_for("criterion"), "task_weight": None}
         criterion = MultiTaskLoss(**options).to(device)
@@ -245,6 +348,11 @@ class TaskProbe:
         owner = torch.from_numpy(self.layout.task_of_output)
         tasks = torch.arange(self.layout.n_tasks)[:, None]
         self.columns_of_task = (owner == tasks).to(device)
+        self.steps = torch.eye(self.layout.n_tasks, dtype=torch.bool, device=device)
+        self.columns_of_step = self.columns_of_task
+        if steps is not None:
+            self.steps = torch.from_numpy(steps).to(device)
+            self.columns_of_step = self.steps[:, owner.to(device)]
         self.buffer = {k: torch.zeros_like(p) for k, p in self.shared.items() if momentum}
         self.batched: bool | None = None
         self.n_at_a_time = 1
@@ -300,9 +408,16 @@ class TaskProbe:
         return max(self.rates.values())
 
     def defined(self, values: Tensor) -> Tensor:
-        """Values (n_tasks, n_tasks), NaN where one of the two tasks has no label in the batch."""
-        both = self.present[:, None] & self.present
+        """Values (n_steps, n_tasks), NaN where no task of a step, or not the other task, has a
+        label in the batch."""
+        both = (self.steps & self.present).any(1)[:, None] & self.present
         return values.masked_fill(~both, torch.nan)
+
+    def of_steps(self, of_tasks: Tensor) -> Tensor:
+        """Sums over the tasks of each step, (n_steps, n), of what is linear in losses."""
+        if self.columns_of_step is self.columns_of_task:
+            return of_tasks
+        return self.steps.to(of_tasks.dtype) @ of_tasks
 
     def gains_at(self, params: dict[str, Tensor]) -> Tensor:
         """1 − L_j(θ'_i) / L_j(θ), (n_params, n_tasks), of stacked shared parameters θ'_i."""
@@ -314,15 +429,25 @@ class TaskProbe:
             # Differences a sample, then their sum: two sums would cancel.
             return (self.share * (after - self.before)).sum(-2) / self.losses
 
-    def gradients(self) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-        """Gradients of the tasks' losses, as many tasks at a time as fit: tensors (tasks, ...)."""
-        for start in range(0, self.layout.n_tasks, self.n_at_a_time):
-            tasks = slice(start, min(start + self.n_at_a_time, self.layout.n_tasks))
-            yield tasks, self.gradients_of(tasks)
+    def gradients(self, columns: Tensor | None = None) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+        """Gradients of losses, as many at a time as fit: rows, and tensors (rows, ...).
 
-    def gradients_of(self, tasks: slice) -> dict[str, Tensor]:
-        """Gradients of the losses of some tasks, tensors (tasks, ...)."""
-        slopes = self.slope * self.columns_of_task[tasks, None]
+        Parameters
+        ----------
+        columns : tensor of shape (n, n_outputs) of bool, default=None
+            The outputs whose losses are summed: `columns_of_task` if None, or `columns_of_step`.
+        """
+        columns = self.columns_of_task if columns is None else columns
+        for start in range(0, len(columns), self.n_at_a_time):
+            rows = slice(start, min(start + self.n_at_a_time, len(columns)))
+            yield rows, self.gradients_of(columns[rows])
+
+    def gradients_of(self, columns: Tensor) -> dict[str, Tensor]:
+        """Gradients of sums of losses, tensors (n, ...), of the outputs `columns` (n, n_outputs).
+
+        The gradient of a sum is one backward pass, whatever the number of tasks in it.
+        """
+        slopes = self.slope * columns[:, None]
         leaves = list(self.start.values())
         options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
         if self.batched:
@@ -359,7 +484,8 @@ class TaskProbe:
         for rows, of_step in self.gradients():
             for start in range(0, rows.stop, self.n_at_a_time):
                 columns = slice(start, min(start + self.n_at_a_time, self.layout.n_tasks))
-                other = of_step if columns == rows else self.gradients_of(columns)
+                of_columns = self.columns_of_task[columns]
+                other = of_step if columns == rows else self.gradients_of(of_columns)
                 block = torch.zeros_like(out[rows, columns])
                 for name, grad in of_step.items():
                     weight = 1.0 if weights is None else weights[name]
@@ -409,7 +535,7 @@ class TaskProbe:
         # keeps; logits, their slopes and losses.
         of_task = 2 * of_params + sum(saved) + 4 * outputs.numel() * outputs.element_size()
         n_fit = self.max_memory // of_task
-        self.n_at_a_time = int(min(max(n_fit, 1), self.layout.n_tasks))
+        self.n_at_a_time = int(min(max(n_fit, 1), len(self.steps)))
         # Grouped convolutions are slower than one after another.
         if any(isinstance(part, nn.modules.conv._ConvNd) for part in self.logits.modules()):
             return
@@ -424,7 +550,7 @@ class TaskProbe:
                 }
                 self.outputs = self.forward(self.start)[0]
                 self.slope = torch.ones_like(self.outputs)
-                self.gradients_of(slice(0, 2))
+                self.gradients_of(self.columns_of_task[:2])
                 with torch.no_grad():  # torch may choose other operations
                     self.forward(self.start)
         except (
@@ -463,6 +589,22 @@ def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:
     if not shared:
         raise ValueError(rule + f"{owner} has no shared parameter that is trained.")
     return shared
+
+
+def _weights_of(shared: dict[str, nn.Parameter], module: nn.Module) -> dict[str, nn.Parameter]:
+    """Those of more than one dimension that are no biases."""
+    # Units that are batched have a bias of two dimensions.
+    weights = {
+        name: p
+        for name, p in shared.items()
+        if p.dim() > 1 and "bias" not in name.rpartition(".")[2]
+    }
+    if not weights:
+        raise ValueError(
+            "The 'weights_only' parameter leaves no shared parameter of the module "
+            f"{type(module).__name__}: it has biases and vectors alone."
+        )
+    return weights
 
 
 def _learning_rates(net: MultiTaskNet, params: dict[str, nn.Parameter]) -> dict[str, float]:

@@ -6,9 +6,10 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from skgroup._compat import Interval, _fit_context
+from skgroup._compat import Interval, StrOptions, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
 from skgroup.training import MultiTaskNet
 
@@ -22,11 +23,19 @@ class GradientCosineAffinity(NetAffinityMixin):
 
     of the gradients of the tasks' losses for the shared parameters. The affinity is its mean over
     the recorded steps. Other than `InterTaskAffinity` it does not know how large gradients are.
+    With `masks`, so are the cosines of the gradient of the summed loss of a set of tasks to that of
+    each task.
 
     Parameters
     ----------
     estimator : MultiTaskNet, default=None
         The net to train; `MultiTaskNet()` if None.
+    masks : {"all", "pairs"} or array-like of shape (n_sets, n_tasks), default=None
+        Sets of tasks beside single tasks: all 2^n_tasks − 1 of at most 10 tasks; single tasks and
+        pairs; or these, one row of 0 and 1 a set.
+    weights_only : bool, default=False
+        Leave out biases and shared parameters of a single dimension (scales and shifts of
+        normalisation), as the authors' code does and the paper does not say.
     every : int, default=10
         Record at the first training step and at each `every`-th after it.
     max_memory : int, default=2**30
@@ -44,6 +53,15 @@ class GradientCosineAffinity(NetAffinityMixin):
         any recorded batch in which both tasks have labels and a gradient.
     n_steps_ : ndarray of shape (n_tasks, n_tasks) of int
         Recorded steps that each pair is the mean of.
+    masks_ : ndarray of bool, of shape (n_sets, n_tasks)
+        The sets, where `masks` was given; without tasks of a single class.
+    set_affinity_ : ndarray of shape (n_sets, n_tasks)
+        [s, j]: mean cosine of the gradients of all tasks of set s together and of task j, a member
+        or not. Where some of them have no label in a batch, the gradient there is of the others.
+    epoch_affinity_ : ndarray of shape (n_epochs, n_tasks + n_sets, n_tasks)
+        The mean in each epoch, of single tasks and then of sets; NaN where nothing was recorded.
+        `of_epochs` makes a relation of some of them.
+    epoch_n_steps_ : ndarray of shape (n_epochs, n_tasks + n_sets, n_tasks) of int
     estimator_ : MultiTaskNet
         The trained net.
     n_tasks_ : int
@@ -53,7 +71,7 @@ class GradientCosineAffinity(NetAffinityMixin):
 
     Notes
     -----
-    Losses and shared parameters are those of `InterTaskAffinity`.
+    Losses and shared parameters are those of `InterTaskAffinity`. The authors record every step.
 
     References
     ----------
@@ -74,6 +92,8 @@ class GradientCosineAffinity(NetAffinityMixin):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
+        "masks": [StrOptions({"all", "pairs"}), "array-like", None],
+        "weights_only": ["boolean"],
         "every": [Interval(Integral, 1, None, closed="left")],
         "max_memory": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -84,12 +104,16 @@ class GradientCosineAffinity(NetAffinityMixin):
         self,
         estimator: MultiTaskNet | None = None,
         *,
+        masks: Any = None,
+        weights_only: bool = False,
         every: int = 10,
         max_memory: int = MAX_MEMORY,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
         self.estimator = estimator
+        self.masks = masks
+        self.weights_only = weights_only
         self.every = every
         self.max_memory = max_memory
         self.random_state = random_state
@@ -114,16 +138,20 @@ class GradientCosineAffinity(NetAffinityMixin):
         ------
         ValueError
             Before any training, if a parameter or the data are not right, or if the module does
-            not say which of its parameters are shared.
+            not say which of its parameters are shared, or `weights_only` leaves none.
         """
-        self._fit_net(X, y, sample_weight, cosines, max_memory=int(self.max_memory))
-        np.clip(self.affinity_, -1, 1, out=self.affinity_)
-        np.fill_diagonal(self.affinity_, 1.0)
+        self._fit_net(X, y, sample_weight, cosines, weights_only=self.weights_only)
         return self
+
+    def _summarise(self, expected: NDArray[np.bool_], *, stacklevel: int) -> None:
+        np.clip(self.epoch_affinity_, -1, 1, out=self.epoch_affinity_)
+        super()._summarise(expected, stacklevel=stacklevel + 1)
+        np.fill_diagonal(self.affinity_, 1.0)
 
 
 def cosines(probe: TaskProbe) -> Tensor:
-    """Cosines of the tasks' gradients on the batch, (n_tasks, n_tasks); NaN where undefined."""
+    """Cosines of steps' and tasks' gradients, (n_steps, n_tasks); NaN where undefined."""
     gram = probe.gram()
-    norm = gram.diagonal().sqrt()
-    return probe.defined(gram / (norm[:, None] * norm))
+    inner = probe.of_steps(gram)
+    of_step = (inner * probe.steps).sum(1).sqrt()
+    return probe.defined(inner / (of_step[:, None] * gram.diagonal().sqrt()))

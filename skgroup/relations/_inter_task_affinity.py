@@ -23,12 +23,17 @@ class InterTaskAffinity(NetAffinityMixin):
         Z[i, j] = 1 − L_j(θ'_i) / L_j(θ)
 
     is recorded for every task j ([1]_, eq. 1-2). The affinity is the mean of Z over the recorded
-    steps; positive where training on i helps j. Training itself goes on as without.
+    steps; positive where training on i helps j. Training itself goes on as without. With `masks`,
+    so is what a step for the summed loss of a set of tasks does to each task.
 
     Parameters
     ----------
     estimator : MultiTaskNet, default=None
         The net to train; `MultiTaskNet()` if None.
+    masks : {"all", "pairs"} or array-like of shape (n_sets, n_tasks), default=None
+        Sets of tasks whose effect is measured beside that of single tasks: all 2^n_tasks − 1 of at
+        most 10 tasks; single tasks and pairs; or these, one row of 0 and 1 a set. A set takes one
+        step, for the sum of the losses of its tasks, as the authors' code does of orders above 1.
     every : int, default=10
         Record at the first training step and at each `every`-th after it.
     method : {"lookahead", "gradient"}, default="lookahead"
@@ -44,9 +49,9 @@ class InterTaskAffinity(NetAffinityMixin):
         learning rate changes while the net trains.
     max_memory : int, default=2**30
         Bytes, about, that the work on one batch may take: two copies of the shared parameters
-        and one of the activations for each task that is worked on at a time. Where all do not
-        fit, they are worked on in turns, at least one at a time. With `method="gradient"`, turns
-        cost further backward passes.
+        and one of the activations for each task or set that is worked on at a time. Where all do
+        not fit, they are worked on in turns, at least one at a time. With `method="gradient"`,
+        turns cost further backward passes.
     random_state : int, RandomState or None, default=None
         Determines the net. If None, the `random_state` of the estimator does.
     verbose : int, default=0
@@ -60,6 +65,15 @@ class InterTaskAffinity(NetAffinityMixin):
         batch in which both tasks have labels.
     n_steps_ : ndarray of shape (n_tasks, n_tasks) of int
         Recorded steps that each pair is the mean of.
+    masks_ : ndarray of bool, of shape (n_sets, n_tasks)
+        The sets, where `masks` was given; without tasks of a single class.
+    set_affinity_ : ndarray of shape (n_sets, n_tasks)
+        [s, j]: effect of a step for all tasks of set s upon the loss of task j, a member or not.
+        Where some of its tasks have no label in a batch, the step there is for the others.
+    epoch_affinity_ : ndarray of shape (n_epochs, n_tasks + n_sets, n_tasks)
+        The mean in each epoch, of single tasks and then of sets; NaN where nothing was recorded.
+        `of_epochs` makes a relation of some of them.
+    epoch_n_steps_ : ndarray of shape (n_epochs, n_tasks + n_sets, n_tasks) of int
     estimator_ : MultiTaskNet
         The trained net.
     n_tasks_ : int
@@ -89,6 +103,11 @@ class InterTaskAffinity(NetAffinityMixin):
     convolutions, which that would slow down, and modules that cannot be batched take them one
     after another, with the same result to rounding.
 
+    A gain table of groups: `GroupSelector().fit(affinity.set_affinity_, masks=affinity.masks_)`
+    scores each member of a group by the effect of the whole group's step, its own part included
+    (as the effects that the paper compares), where `GroupSelector().fit(affinity.affinity_)` takes
+    the mean effect of the others.
+
     References
     ----------
     .. [1] C. Fifty, E. Amid, Z. Zhao, T. Yu, R. Anil, C. Finn, "Efficiently identifying task
@@ -106,10 +125,21 @@ class InterTaskAffinity(NetAffinityMixin):
     (3, 3)
     >>> bool(affinity.affinity_[0, 1] > affinity.affinity_[0, 2])
     True
+
+    The first five epochs alone:
+
+    >>> affinity.of_epochs(last=5).affinity_.shape
+    (3, 3)
+
+    What a step for tasks 0 and 1 together does, and one for tasks 1 and 2:
+
+    >>> affinity.set_params(masks=[[1, 1, 0], [0, 1, 1]]).fit(X, Y).set_affinity_.shape
+    (2, 3)
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
+        "masks": [StrOptions({"all", "pairs"}), "array-like", None],
         "every": [Interval(Integral, 1, None, closed="left")],
         "method": [StrOptions({"lookahead", "gradient"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
@@ -123,6 +153,7 @@ class InterTaskAffinity(NetAffinityMixin):
         self,
         estimator: MultiTaskNet | None = None,
         *,
+        masks: Any = None,
         every: int = 10,
         method: str = "lookahead",
         momentum: float = 0.0,
@@ -132,6 +163,7 @@ class InterTaskAffinity(NetAffinityMixin):
         verbose: int = 0,
     ) -> None:
         self.estimator = estimator
+        self.masks = masks
         self.every = every
         self.method = method
         self.momentum = momentum
@@ -168,21 +200,14 @@ class InterTaskAffinity(NetAffinityMixin):
             # A learning rate of 0 (warm-up) tells nothing: 0 / 0 does not count.
             return gains / probe.learning_rate if self.scale_by_lr else gains
 
-        self._fit_net(
-            X,
-            y,
-            sample_weight,
-            measure,
-            momentum=float(self.momentum),
-            max_memory=int(self.max_memory),
-        )
+        self._fit_net(X, y, sample_weight, measure, momentum=float(self.momentum))
         return self
 
 
 def lookahead_gains(probe: TaskProbe) -> Tensor:
-    """Z[i, j] = 1 − L_j(θ'_i) / L_j(θ) of the batch, (n_tasks, n_tasks); NaN where undefined."""
+    """Z[s, j] = 1 − L_j(θ'_s) / L_j(θ) of the batch, (n_steps, n_tasks); NaN where undefined."""
     gains = []
-    for _, gradients in probe.gradients():
+    for _, gradients in probe.gradients(probe.columns_of_step):
         moved = {}
         for name, gradient in gradients.items():
             rate = probe.rates[name]
@@ -194,8 +219,8 @@ def lookahead_gains(probe: TaskProbe) -> Tensor:
 
 
 def first_order_gains(probe: TaskProbe) -> Tensor:
-    """η (m b + g_i) · g_j / L_j of the batch, (n_tasks, n_tasks); NaN where undefined."""
-    gains = probe.gram(probe.rates)
+    """η (m b + g_s) · g_j / L_j of the batch, (n_steps, n_tasks); NaN where undefined."""
+    gains = probe.of_steps(probe.gram(probe.rates))
     if probe.buffer:
         along = torch.zeros_like(probe.losses)
         for tasks, gradients in probe.gradients():
