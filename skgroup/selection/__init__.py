@@ -7,6 +7,7 @@ from skgroup.selection._hoa_grouping import HOAGrouping
 from skgroup.selection._mtg_net_grouping import MTGNetGrouping
 from skgroup.selection._tag_grouping import TAGGrouping
 from skgroup.selection.gains import (
+    ETAP,
     GroupGains,
     HigherOrderApproximation,
     MTGNet,
@@ -14,6 +15,7 @@ from skgroup.selection.gains import (
 )
 
 __all__ = [
+    "ETAP",
     "ExhaustiveGrouping",
     "GroupGains",
     "GroupSelector",

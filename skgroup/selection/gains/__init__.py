@@ -1,5 +1,6 @@
 """Gains of groups: measured ones, and predictors of those that were not measured."""
 
+from skgroup.selection.gains._etap import ETAP
 from skgroup.selection.gains._gain_predictor import GainPredictor
 from skgroup.selection.gains._group_gains import GroupGains
 from skgroup.selection.gains._hoa import HigherOrderApproximation
@@ -9,6 +10,7 @@ from skgroup.selection.gains._tables import read_gain_tables
 from skgroup.tasks import groups_to_measure
 
 __all__ = [
+    "ETAP",
     "GainPredictor",
     "GroupGains",
     "HigherOrderApproximation",

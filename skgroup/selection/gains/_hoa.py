@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skgroup._compat import _fit_context
 from skgroup.selection.gains._gain_predictor import GainPredictor
+from skgroup.selection.gains._masks import mean_of_others
 
 
 class HigherOrderApproximation(GainPredictor):
@@ -91,7 +92,6 @@ class HigherOrderApproximation(GainPredictor):
         return {"pair_gains_": mean}
 
     def _predict(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        alone = np.diag(self.pair_gains_)
-        of_pairs = masks.astype(np.float64) @ (self.pair_gains_ - np.diag(alone))
-        n_others = masks.sum(axis=1, keepdims=True) - 1
-        return np.where(n_others > 0, of_pairs / np.maximum(n_others, 1), alone)
+        several = masks.sum(axis=1, keepdims=True) > 1
+        of_pairs = mean_of_others(masks, self.pair_gains_)
+        return np.where(several, of_pairs, np.diag(self.pair_gains_))

@@ -35,3 +35,14 @@ def check_gains(gains: Any, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
             f"{values[group, task]} for task {task} in row {group}."
         )
     return values
+
+
+def mean_of_others(masks: NDArray[np.bool_], effects: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean effect of the other members of each group onto each task, (n_groups, n_tasks).
+
+    Entry [i, t] of `effects` is that of task i on task t; what a task does to itself does not
+    count. 0 for groups of one.
+    """
+    others = effects - np.diag(np.diag(effects))
+    n_others = masks.sum(axis=1, keepdims=True) - 1
+    return (masks.astype(np.float64) @ others) / np.maximum(n_others, 1)
