@@ -286,3 +286,21 @@ def test_verbose_shows_progress(digits, small_net, capsys):
     assert "data maps" in capsys.readouterr().err
     TaskGrouper(small_net).fit(*digits)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("source", ["mtl", "stl"])
+def test_spread_may_be_that_of_a_sample_of_epochs(digits, small_net, source):
+    X, Y = digits[0][:100], digits[1][:100, :4]
+    options = {"source": source, "snapshot_epochs": "all", "random_state": 0}
+    of_all = TaskGrouper(small_net, **options).fit(X, Y).data_map_
+    of_sample = TaskGrouper(small_net, ddof=1, **options).fit(X, Y)
+    np.testing.assert_array_equal(of_sample.data_map_[..., 0], of_all[..., 0])
+    confidence = np.diff(of_all[..., 0] * np.arange(1, 5)[:, None], axis=1, prepend=0)
+    for e in (2, 3, 4):
+        expected = confidence[:, :e].std(axis=1, ddof=1)
+        np.testing.assert_allclose(of_sample.data_map_[:, e - 1, :, 1], expected, atol=1e-4)
+    assert (of_sample.data_map_[:, 0, :, 1] == 0).all()
+    rows = clone(of_sample).set_params(output="isometric").fit_transform(X, Y)
+    np.testing.assert_allclose(pdist(rows), pdist(of_sample.transform(X)), rtol=1e-3)
+    with pytest.raises(ValueError, match="'ddof' parameter"):
+        TaskGrouper(small_net, ddof=2).fit(X, Y)

@@ -51,6 +51,9 @@ class TaskGrouper(RelationMixin):
         "isometric" rows are at most n_tasks coordinates with the same distances between tasks;
         the flattened maps are then never held (but for the nets of `source="stl"` that do not
         train as a stack: theirs, until all are trained).
+    ddof : {0, 1}, default=0
+        σ is the root of the squared deviations over e - ddof epochs: 1 is the sample standard
+        deviation, which the authors' code takes. It is 0 after a single epoch.
     random_state : int, RandomState or None, default=None
         Determines the nets. If None, the `random_state` of the estimator does.
     strategy : {"auto", "stacked", "sequential"}, default="auto"
@@ -64,9 +67,8 @@ class TaskGrouper(RelationMixin):
     Attributes
     ----------
     data_map_ : ndarray of shape (n_tasks, n_snapshots, n_samples, 2)
-        μ and σ of each sample, cumulative since the first epoch; σ is the population standard
-        deviation. With `output="isometric"` of the last snapshot only. 1 and 0 for a task of a
-        single class, of which no net learns anything.
+        μ and σ of each sample, cumulative since the first epoch. With `output="isometric"` of the
+        last snapshot only. 1 and 0 for a task of a single class, of which no net learns anything.
     snapshot_epochs_ : list of int
         The epochs of the snapshots.
     estimator_ : MultiTaskNet
@@ -131,6 +133,7 @@ class TaskGrouper(RelationMixin):
             "array-like",
         ],
         "output": [StrOptions({"raw", "isometric"})],
+        "ddof": [Options(Integral, {0, 1})],
         "random_state": ["random_state"],
         "strategy": [StrOptions(set(STRATEGIES))],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
@@ -144,6 +147,7 @@ class TaskGrouper(RelationMixin):
         source: str = "mtl",
         snapshot_epochs: Any = 5,
         output: str = "raw",
+        ddof: int = 0,
         random_state: Any = None,
         strategy: str = "auto",
         n_jobs: int | None = None,
@@ -153,6 +157,7 @@ class TaskGrouper(RelationMixin):
         self.source = source
         self.snapshot_epochs = snapshot_epochs
         self.output = output
+        self.ddof = ddof
         self.random_state = random_state
         self.strategy = strategy
         self.n_jobs = n_jobs
@@ -199,7 +204,7 @@ class TaskGrouper(RelationMixin):
         def make_recorder(joint: bool) -> DataMapRecorder:
             embed = isometric and joint
             collector = _Embedded(self._numbers, self._classes) if embed else _Raw(len(epochs))
-            return DataMapRecorder(frozenset(epochs), collector)
+            return DataMapRecorder(frozenset(epochs), collector, ddof=int(self.ddof))
 
         nets, recorders = fit_many(
             nets,

@@ -37,13 +37,20 @@ class DataMapRecorder(Callback):
     on_snapshot : callable
         Called as `on_snapshot(epoch, mean, std)`, tensors of shape (n_samples, n_tasks) that
         training goes on to overwrite.
+    ddof : int, default=0
+        Taken off the number of epochs that squared deviations are divided by.
     """
 
     def __init__(
-        self, snapshot_epochs: Collection[int], on_snapshot: Callable[[int, Tensor, Tensor], None]
+        self,
+        snapshot_epochs: Collection[int],
+        on_snapshot: Callable[[int, Tensor, Tensor], None],
+        *,
+        ddof: int = 0,
     ) -> None:
         self.snapshot_epochs = snapshot_epochs
         self.on_snapshot = on_snapshot
+        self.ddof = ddof
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         device = next(net.module_.parameters()).device
@@ -151,5 +158,5 @@ class DataMapRecorder(Callback):
         # Into the logits, which the next epoch writes anew: fresh memory would cost more than
         # the arithmetic.
         std = self.logits_[:, : self.mean_.shape[1]]
-        torch.div(self.square_, self.visits_.clamp(min=1)[:, None], out=std)
+        torch.div(self.square_, (self.visits_ - self.ddof).clamp(min=1)[:, None], out=std)
         self.on_snapshot(self.epoch_, self.mean_, std.sqrt_())
