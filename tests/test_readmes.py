@@ -12,7 +12,12 @@ import pytest
 from skgroup import MultiTaskNet
 
 ROOT = Path(__file__).parents[1]
-READMES = ["README.md", "examples/README.md", "benchmarks/README.md"]
+READMES = [
+    "README.md",
+    "examples/README.md",
+    "examples/from_the_papers.md",
+    "benchmarks/README.md",
+]
 # In a block of commands or within backticks, up to the quote or comment that ends it.
 COMMAND = re.compile(r"(?:^|[\s`=\"/])python (-m benchmarks[\w.]*|examples/\w+\.py)([^`\"#\n]*)")
 
