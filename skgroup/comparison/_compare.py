@@ -56,14 +56,14 @@ def compare(
         Dataset that yields labels.
     candidates : dict of str to estimator, or an estimator, default=None
         Estimators by name: `GroupedMTLClassifier` (of regression tasks `GroupedMTLRegressor`, of
-        tasks of several kinds `GroupedMTLEstimator`), `MultiTaskNet` with any architecture,
-        scikit-learn's multi-output classifiers or regressors, pipelines of these. Where none of
-        them is a baseline, baselines are made of the first that groups (also as the last step of
-        a pipeline), with its net, thresholds and preprocessing: "MTL", "STL" and the MTL ensemble
-        of as many nets (left out if their number is known only after fit). One estimator alone
-        is the candidate "grouped" (or has the name of its class, if it does not group), a
-        `MultiTaskNet` alone stands for the grouping of this net, and None for that of a net of
-        defaults.
+        tasks of several kinds `GroupedMTLEstimator`), `MultiTaskNet` with any architecture and
+        `balancing` (`{"PCGrad": MultiTaskNet(balancing="pcgrad"), ...}`), scikit-learn's
+        multi-output classifiers or regressors, pipelines of these. Where none of them is a
+        baseline, baselines are made of the first that groups (also as the last step of a pipeline),
+        with its net, thresholds and preprocessing: "MTL", "STL" and the MTL ensemble of as many
+        nets (left out if their number is known only after fit). One estimator alone is the
+        candidate "grouped" (or has the name of its class, if it does not group), a `MultiTaskNet`
+        alone stands for the grouping of this net, and None for that of a net of defaults.
 
         They decide once, for all samples, what kinds the tasks of `Y` are: by the first
         `task_types` that one of them has; all tasks are regression tasks if all candidates (nets

@@ -20,13 +20,13 @@ from tqdm.auto import tqdm
 
 from skgroup._compat import forget_fit
 from skgroup._random import draw_seeds
-from skgroup.nn import TaskHeads
 from skgroup.relations.relation import RelationMixin
 from skgroup.tasks import groups_to_measure
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net, training_batch
 from skgroup.training.loss import MultiTaskLoss, counted_shares
 from skgroup.training.progress import EpochProgress
+from skgroup.training.shared import RULE, shared_parameters
 
 #: Bytes that the work on one batch may take, by default.
 MAX_MEMORY = 2**30
@@ -561,33 +561,13 @@ class TaskProbe:
 
 def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:
     """The trained shared parameters by name."""
-    module = logits.module
-    owner = type(module).__name__
+    parameters = shared_parameters(logits.module).values()
     names = {p: name for name, p in logits.named_parameters()}
-    rule = (
-        f"The module {owner} must name the parameters that all tasks share: as an attribute or "
-        "method 'shared_parameters' that gives some of its parameters, or by having its heads in "
-        "a skgroup.nn.LinearHeads, everything outside of which is then shared. "
-    )
-    named = getattr(module, "shared_parameters", None)
-    if named is not None:
-        parameters = list(named() if callable(named) else named)
-        if not parameters or any(p not in names for p in parameters if isinstance(p, Tensor)):
-            raise ValueError(
-                rule + f"Got {len(parameters)} that are not all parameters of {owner}."
-            )
-        if not all(isinstance(p, nn.Parameter) for p in parameters):
-            raise ValueError(rule + f"Got {parameters!r}.")
-    else:
-        heads = [part for part in module.modules() if isinstance(part, TaskHeads)]
-        if not heads:
-            raise ValueError(rule + f"{owner} has neither.")
-        of_heads = {p for part in heads for p in part.parameters()}
-        parameters = [p for p in names if p not in of_heads]
     trained = _learning_rates(net, {names[p]: p for p in parameters})
     shared = {names[p]: p for p in parameters if p.requires_grad and names[p] in trained}
     if not shared:
-        raise ValueError(rule + f"{owner} has no shared parameter that is trained.")
+        owner = type(logits.module).__name__
+        raise ValueError(RULE.format(owner) + f"{owner} has no shared parameter that is trained.")
     return shared
 
 

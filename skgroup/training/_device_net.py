@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from skorch import NeuralNet
@@ -24,6 +24,7 @@ class DeviceNet(NeuralNet):
     """A skorch net that finds its device, names what it cannot build, and changes nothing of an
     earlier fit while it is built."""
 
+    prefixes_: ClassVar[list[str]] = [*NeuralNet.prefixes_, "balancing"]
     device: Any
     batch_size: Any
     #: Samples of a training batch, -1 for all; learned in `fit` where `batch_size` is "auto".
@@ -53,7 +54,7 @@ class DeviceNet(NeuralNet):
     def set_params(self, **params: Any) -> Any:
         """Set parameters, those of a fitted net too; see `skorch.NeuralNet.set_params`.
 
-        `callbacks` and the module are built by the next `fit`.
+        `callbacks`, the module and the balancing are built by the next `fit`.
         """
         if "callbacks" in params:  # skorch would build those from before
             self.callbacks = params.pop("callbacks")
@@ -66,12 +67,12 @@ class DeviceNet(NeuralNet):
         # module stays: a new one, untrained, would predict at random. The next `fit` builds it.
         prefixes: tuple[str, ...] = ("iterator_train__", "iterator_valid__")
         if self.initialized_:
-            prefixes += ("module__", "compile__", "train_split__", "dataset__")
+            prefixes += ("module__", "balancing__", "compile__", "train_split__", "dataset__")
         stored = {
             key: value
             for key, value in params.items()
             if key.startswith(prefixes)
-            or (key in ("module", "optimizer", "compile") and self.initialized_)
+            or (key in ("module", "balancing", "optimizer", "compile") and self.initialized_)
         }
         with local_seed(0):  # what is rebuilt must not draw from the caller's state
             super().set_params(**{k: v for k, v in params.items() if k not in stored})
@@ -92,6 +93,19 @@ class DeviceNet(NeuralNet):
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
         with nullcontext() if self.device is None else self._device_resolved():
             return super()._initialize_module(*args, **kwargs)
+
+    def _register_balancing(self, balancing: nn.Module | None) -> None:
+        """Have the parameters of a balancing trained and kept as those of the module are."""
+        if balancing is not None:
+            if "balancing" not in self._modules:
+                self._register_attribute("balancing_", balancing, prefixes=False)
+            self.balancing_ = balancing
+        elif "balancing" in self._modules:
+            self._unregister_attribute("balancing_", prefixes=False)
+            del self.__dict__["balancing_"]
+
+    def torch_compile(self, module: Any, name: str) -> Any:
+        return module if name == "balancing" else super().torch_compile(module, name)
 
     def _initialize_criterion(self, *args: Any, **kwargs: Any) -> Any:
         with self._device_resolved():

@@ -42,8 +42,8 @@ def go_on(net: MultiTaskNet) -> None:
 
 def building_parameters(net: MultiTaskNet) -> dict[str, Any]:
     """The parameters that module and optimizer are built with."""
-    names = ("lr", "module", "compile", "optimizer", "input_scaling")
-    prefixes = ("module__", "compile__", "optimizer__")
+    names = ("lr", "module", "compile", "optimizer", "input_scaling", "balancing")
+    prefixes = ("module__", "compile__", "optimizer__", "balancing__")
     return {
         key: value
         for key, value in vars(net).items()

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback, EpochScoring, PrintLog
-from skorch.dataset import get_len
+from skorch.dataset import get_len, unpack_data
+from skorch.utils import to_tensor
 from torch import Tensor
 
 from skgroup.tasks import TargetScaling
+from skgroup.training._balanced_step import BalancedStep
 from skgroup.training._device_net import DeviceNet
 from skgroup.training.classifier import decode
 from skgroup.training.data import BatchLoader, TaskDataset
@@ -31,6 +33,7 @@ class TrainingLoop(DeviceNet):
     """A skorch net whose epochs cost little more than a loop written by hand."""
 
     plain_step_ = False
+    balancing: Any
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Tell the callbacks; see `skorch.NeuralNet.notify`."""
@@ -136,6 +139,19 @@ class TrainingLoop(DeviceNet):
         step = self.train_step_single(batch, **fit_params)
         self.optimizer_.step()
         return step
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        """Loss and gradients of a batch; see `skorch.NeuralNet.train_step_single`."""
+        if self.balancing is None:
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        x, target = unpack_data(batch)
+        y_pred = self.infer(x, **fit_params)
+        net: Any = self
+        step = self.__dict__.get("balanced_step_") or BalancedStep.of_net(net)
+        loss = step.backward(y_pred, to_tensor(target, self._device()))
+        # Detached, as several passes went back: the graph still holds what they need.
+        return {"loss": loss, "y_pred": y_pred.detach()}
 
     def _set_training(self, training: bool = True) -> None:
         parts = (self.module_, self.criterion_)

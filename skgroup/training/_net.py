@@ -41,6 +41,7 @@ from skgroup.tasks import (
     task_label,
 )
 from skgroup.training._arguments import named_in_errors, wanted_arguments
+from skgroup.training._balanced_step import BalancedStep, check_balanced, make_balancing
 from skgroup.training._batching import (
     base_of,
     batch_size_for,
@@ -166,6 +167,15 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         the others are "auto"): "binary", "multiclass", "regression" or "auto"; a Series is matched
         by the names of the tasks. "auto" takes floats that are not all whole numbers for a
         regression task, all else for classes.
+    balancing : {"uncertainty", "gradnorm", "pcgrad"}, Balancing, torch.nn.Module or None, \
+            default=None
+        How each training step weighs the tasks, beside `task_weight`, which multiplies what comes
+        out: `skgroup.training.balancing.UncertaintyWeighting`, `GradNorm` or `PCGrad`, parameters
+        by prefix (`balancing__alpha=0.5`); or a `Balancing` of the user's, a class or an instance;
+        or any torch module that turns the inner products (n_tasks, n_tasks) of the tasks' gradients
+        into weights, as those of the package torchjd (`torchjd.aggregation.UPGradWeighting()`).
+        All but "uncertainty" cost a backward pass a task, and ask which parameters the tasks share,
+        as `InterTaskAffinity` does. Losses in `history_` are those without balancing.
     input_scaling : {"robust"} or None, default="robust"
         "robust" brings features to median 0 and quartiles 1 apart and clips them smoothly, by
         statistics of the training samples that are a part of the net; missing values (NaN) are
@@ -203,6 +213,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     ----------
     module_ : torch.nn.Module
         The trained network.
+    balancing_ : skgroup.training.balancing.Balancing
+        With what it has learned; only where there is a `balancing`.
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
         The labels of each task; None for a regression task.
     n_tasks_ : int
@@ -291,6 +303,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         class_weight: Any = "balanced",
         pos_label: Any = None,
         task_types: Any = AUTO,
+        balancing: Any = None,
         input_scaling: str | None = "robust",
         train_split: Any = None,
         device: Any = "auto",
@@ -312,6 +325,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         self.class_weight = class_weight
         self.pos_label = pos_label
         self.task_types = task_types
+        self.balancing = balancing
         self.input_scaling = input_scaling
         self.precision = precision
         self.random_state = random_state
@@ -453,7 +467,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         After an error, module, optimizer and history, which may be those of an earlier fit
         (`partial_fit`, `warm_start`) and are trained in place, are as they were before.
         """
-        parts = [self.module_, self.criterion_, self.optimizer_] if len(self.history_) else []
+        names = ("module_", "criterion_", "balancing_", "optimizer_") if len(self.history_) else ()
+        parts: list[Any] = [getattr(self, name, None) for name in names]
         parts = [part for part in parts if hasattr(part, "state_dict")]
         before = [copy.deepcopy(part.state_dict()) for part in parts]
         n_epochs = len(self.history_)
@@ -570,6 +585,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             local_seed(self.seed_ + 1 + len(self.history_)),
             threads_for(self.module_, self.batch_size_, self.learned_.get("input_shape")),
         ):
+            if self.balancing is not None:
+                self.balanced_step_ = BalancedStep.of_net(self)
             callbacks = self.callbacks_
             self.callbacks_ = [*callbacks, *((type(cb).__name__, cb) for cb in extra_callbacks)]
             try:
@@ -590,6 +607,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
                 self.callbacks_ = callbacks
                 _cut_graphs(self.module_)
                 self.__dict__.pop("valid_weight_", None)
+                self.__dict__.pop("balanced_step_", None)
 
     def _prepare(
         self,
@@ -638,6 +656,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             else:
                 self.initialize()
             try_module(self, data, fit_params)
+            if self.balancing is not None:
+                own_loss = type(self).get_loss is MultiTaskNet.get_loss
+                check_balanced(self, own_loss=own_loss)
             self._rehearse(data, fit_params)
         _cut_graphs(self.module_)  # of the trial
 
@@ -724,27 +745,31 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     # -- what skorch builds --------------------------------------------------------------------
 
     def initialize_module(self) -> Any:
-        """Build the module with the sizes that it asks for."""
+        """Build the module with the sizes that it asks for, and what weighs its tasks."""
+        self.module_ = self._build_module()
+        self._register_balancing(make_balancing(self))
+        return self
+
+    def _build_module(self) -> nn.Module:
         given = self.get_params_for("module")
         if self.selected_ is not None:  # a net of some tasks takes the entries that are theirs
             for name, value in task_parameters(self).items():
                 given[name] = [value[t] for t in self.selected_]
         if isinstance(self.module, nn.Module) and not given:
-            self.module_ = copy.deepcopy(self.module)
-            return self
+            return copy.deepcopy(self.module)
         kwargs = {**wanted_arguments(self.module, getattr(self, "learned_", {})), **given}
         try:
-            self.module_ = self.initialized_instance(self.module, kwargs)
+            module = self.initialized_instance(self.module, kwargs)
         except (TypeError, ValueError) as error:
             name = getattr(self.module, "__name__", type(self.module).__name__)
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"The module {name} cannot be built with {kwargs}: {error}") from error
-        if not isinstance(self.module_, nn.Module):
+        if not isinstance(module, nn.Module):
             raise ValueError(
                 "The 'module' parameter must be a class of torch.nn.Module, an instance or a "
-                f"callable that builds one. Got {self.module!r}, which gives {self.module_!r}."
+                f"callable that builds one. Got {self.module!r}, which gives {module!r}."
             )
-        return self
+        return module
 
     def initialize_criterion(self) -> Any:
         """Build the criterion with the weights that it asks for."""

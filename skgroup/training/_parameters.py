@@ -26,6 +26,7 @@ from skgroup.tasks import (
     by_task_names,
     task_label,
 )
+from skgroup.training.balancing import BALANCINGS
 from skgroup.training.data import TaskDataset, refuse_missing
 from skgroup.training.loss import (
     class_weight_table,
@@ -50,6 +51,7 @@ CONSTRAINTS: dict[str, Any] = {
     "module": [nn.Module, callable],
     "criterion": [nn.Module, callable],
     "optimizer": [callable],
+    "balancing": [StrOptions(set(BALANCINGS)), nn.Module, callable, None],
     "input_scaling": [StrOptions({"robust"}), None],
     "train_split": [callable, None],
     "callbacks": [list, tuple, StrOptions({"disable"}), None],
@@ -78,6 +80,11 @@ def check_net(net: MultiTaskNet) -> None:
         raise ValueError(
             "The 'compile' parameter must be True where options 'compile__...' are given. Got "
             f"compile={net.compile!r} with {net.get_params_for('compile')}."
+        )
+    if net.balancing is None and net.get_params_for("balancing"):
+        raise ValueError(
+            "The 'balancing' parameter must be given where options 'balancing__...' are. Got "
+            f"balancing=None with {net.get_params_for('balancing')}."
         )
     if net.dataset is not TaskDataset or net.get_params_for("dataset"):
         raise ValueError(

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from skorch import NeuralNet
+from skorch.utils import to_tensor
 from torch import Tensor
 from torch.utils.data import Subset
 
+from skgroup.training._balanced_step import try_balancing
+from skgroup.training._loop import TrainingLoop
 from skgroup.training._nonlinearity import try_nonlinearity
 from skgroup.training.data import BatchLoader
 
@@ -38,7 +40,7 @@ def try_step(net: MultiTaskNet, dataset: Any, batch: Any, **fit_params: Any) -> 
     output = net.infer(batch[0], **fit_params)
     _check_finite(net, batch[0], output)
     try_nonlinearity(net, output.detach())
-    if type(net).train_step_single is not NeuralNet.train_step_single:
+    if type(net).train_step_single is not TrainingLoop.train_step_single:
         return  # of a subclass, which may take its loss from elsewhere
     try:
         _try_loss(net, batch, output)
@@ -48,6 +50,9 @@ def try_step(net: MultiTaskNet, dataset: Any, batch: Any, **fit_params: Any) -> 
             raise
         batch = trial_batch(dataset, n_samples=size)
         _try_loss(net, batch, net.infer(batch[0], **fit_params))
+    if net.balancing is not None:
+        output = net.infer(batch[0], **fit_params)
+        try_balancing(net, output, to_tensor(batch[1], net._device()))
 
 
 def _check_finite(net: MultiTaskNet, x: Any, output: Tensor) -> None:

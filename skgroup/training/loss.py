@@ -65,10 +65,13 @@ class MultiTaskLoss(nn.Module):
         weight = torch.ones(self.layout.n_tasks, width)
         if class_weight is not None:
             weight *= torch.as_tensor(class_weight, dtype=torch.float32)
+        of_task = torch.ones(self.layout.n_tasks)
         if task_weight is not None:
-            weight *= torch.as_tensor(task_weight, dtype=torch.float32)[:, None]
+            of_task *= torch.as_tensor(task_weight, dtype=torch.float32)
         self.weight: Tensor
-        self.register_buffer("weight", weight)
+        self.task_weight: Tensor
+        self.register_buffer("weight", weight * of_task[:, None])
+        self.register_buffer("task_weight", of_task)
 
     def _apply(self, fn: Any, recurse: bool = True) -> MultiTaskLoss:
         super()._apply(fn, recurse)
@@ -118,16 +121,32 @@ class MultiTaskLoss(nn.Module):
         Tensor of shape (...)
         """
         codes = target["codes"]
-        counted = counted_shares(None if complete else codes >= 0, target.get("weight"))
-        if weight.shape[-1] == 2:
-            of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
-        else:
-            of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
-            of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
-        if counted is not None:
-            of_label = of_label * counted
+        counted, of_label = _weights_of_labels(target, weight, complete)
         loss = self.of_labels(logits, codes, of_label, layout, target.get("values"))
         return loss / codes.shape[-2] if counted is None else loss
+
+    def of_tasks(
+        self,
+        logits: Tensor,
+        target: Mapping[str, Tensor],
+        weight: Tensor,
+        layout: OutputLayout,
+        complete: bool,
+    ) -> Tensor:
+        """The parts of `of_batch`, which takes the same, (..., n_tasks); a task without any label
+        in the batch has a loss of exactly 0."""
+        codes, values = target["codes"], target.get("values")
+        counted, of_label = _weights_of_labels(target, weight, complete)
+        if counted is None:
+            of_label = of_label / codes.shape[-2]
+        if type(self).of_labels is MultiTaskLoss.of_labels:
+            return -(of_label * layout.true_log_probability(logits, codes, values)).sum(-2)
+        # What another loss sums up, it is asked for with the weights of one task after another.
+        masks = torch.eye(layout.n_tasks, device=codes.device)
+        masks = masks.reshape(-1, *[1] * (codes.dim() - 1), layout.n_tasks)
+        logits, codes = (x.expand(len(masks), *x.shape) for x in (logits, codes))
+        values = None if values is None else values.expand(codes.shape)
+        return self.of_labels(logits, codes, of_label * masks, layout, values).movedim(0, -1)
 
     def of_labels(
         self,
@@ -152,6 +171,20 @@ class MultiTaskLoss(nn.Module):
             Standardised numbers of regression tasks, where there are any.
         """
         return layout.loss(logits, codes, weight, values)
+
+
+def _weights_of_labels(
+    target: Mapping[str, Tensor], weight: Tensor, complete: bool
+) -> tuple[Tensor | None, Tensor]:
+    """What samples count for (see `counted_shares`), and with that the weight of each label."""
+    codes = target["codes"]
+    counted = counted_shares(None if complete else codes >= 0, target.get("weight"))
+    if weight.shape[-1] == 2:
+        of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
+    else:
+        of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
+        of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
+    return counted, of_label if counted is None else of_label * counted
 
 
 def has_parts_a_task(criterion: Any) -> bool:

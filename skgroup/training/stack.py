@@ -17,8 +17,10 @@ from torch.nn import functional as F
 from skgroup._random import local_seed
 from skgroup.nn import Dropout, LinearHeads, TaskHeads
 from skgroup.tasks import OutputLayout, join_outputs
+from skgroup.training._balanced_step import BalancedStep
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._threads import one_thread
+from skgroup.training.balancing import BALANCINGS, Balancing
 from skgroup.training.data import BatchLoader, TaskDataset
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.loss import fold_members, has_parts_a_task
@@ -135,21 +137,47 @@ class Stack:
 
     def unstack(self, optimizer: Any, optimizers: Sequence[Any]) -> None:
         """Give every module its own parameters back, and its optimizer their state."""
-        with torch.no_grad():
-            for j, (module, of_module) in enumerate(zip(self.modules, optimizers, strict=True)):
-                tensors = dict[str, Any]([*module.named_parameters(), *module.named_buffers()])
-                for name, stacked in (self.params | self.buffers).items():
-                    kept = tuple(slice(n) for n in tensors[name].shape)
-                    tensors[name].copy_(stacked[j][kept])
-                    if name in self.params:
-                        of_module.state[tensors[name]] = {
-                            key: value[j][kept].clone()
-                            if getattr(value, "shape", None) == stacked.shape
-                            else value.clone()
-                            if isinstance(value, Tensor)
-                            else copy.copy(value)
-                            for key, value in optimizer.state[stacked].items()
-                        }
+        _unstack(self.modules, self.params | self.buffers, optimizer, optimizers)
+
+
+def _stacked_balancing(of_nets: Sequence[Balancing]) -> Balancing:
+    """The balancings of all nets as one, whose tensors have a first dimension of the nets."""
+    stacked = copy.deepcopy(of_nets[0])
+    tensors = [_tensors_of(balancing) for balancing in of_nets]
+    for name, tensor in tensors[0].items():
+        of_all = _pad_and_stack([of_net[name] for of_net in tensors])
+        is_parameter = isinstance(tensor, nn.Parameter)
+        setattr(stacked, name, nn.Parameter(of_all) if is_parameter else of_all)
+    return stacked
+
+
+def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    return dict([*module.named_parameters(), *module.named_buffers()])
+
+
+def _unstack(
+    modules: Sequence[nn.Module],
+    tensors: dict[str, Tensor],
+    optimizer: Any,
+    optimizers: Sequence[Any],
+) -> None:
+    """Give every module its own of the stacked tensors, and its optimizer the state of those that
+    are parameters."""
+    with torch.no_grad():
+        for j, (module, of_module) in enumerate(zip(modules, optimizers, strict=True)):
+            of_net = _tensors_of(module)
+            for name, stacked in tensors.items():
+                kept = tuple(slice(n) for n in of_net[name].shape)
+                of_net[name].copy_(stacked[j][kept])
+                if isinstance(stacked, nn.Parameter):
+                    of_module.state[of_net[name]] = {
+                        key: value[j][kept].clone()
+                        if getattr(value, "shape", None) == stacked.shape
+                        else value.clone()
+                        if isinstance(value, Tensor)
+                        else copy.copy(value)
+                        for key, value in optimizer.state[stacked].items()
+                    }
 
 
 def _pad_and_stack(tensors: Sequence[Tensor]) -> Tensor:
@@ -185,6 +213,8 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
         return "the net has an iterator of its own"
     if not has_parts_a_task(first.criterion_) or first.optimizer not in _ELEMENTWISE:
         return "the net has a loss or an optimizer that may not treat each net alone"
+    if first.balancing is not None and type(first.balancing_) not in BALANCINGS.values():
+        return "the balancing is not one of skgroup's"
     if len(first._optimizers) > 1 or len(first.optimizer_.param_groups) > 1:
         return "the net has several optimizers or groups of parameters"
     modules = [net.module_ for net in nets]
@@ -290,7 +320,15 @@ def train_stacked(
     datasets = [net.dataset_of(d) for net, d in zip(nets, data, strict=True)]
     device = next(first.module_.parameters()).device
     stack.base.train()
-    args, kwargs = first.get_params_for_optimizer("optimizer", stack.params.items())
+    balancing: Balancing | None = None
+    balanced: BalancedStep | None = None
+    params = dict(stack.params)
+    if first.balancing is not None:
+        of_nets: list[Any] = [net.balancing_ for net in nets]
+        balancing = _stacked_balancing(of_nets)
+        balanced = BalancedStep.of_stack(balancing, first, stack.params)
+        params |= balancing.named_parameters()
+    args, kwargs = first.get_params_for_optimizer("optimizer", params.items())
     optimizer = first.optimizer(*args, **kwargs)
     shared = len({net.seed_ for net in nets}) == 1
     tasks = _StackedTasks(nets, datasets, device)
@@ -316,11 +354,12 @@ def train_stacked(
                 optimizer.zero_grad()
                 with first._autocast():
                     logits = stack(x, shared=shared).float()
-                folded = fold_members(logits, target)
-                loss = first.criterion_.of_batch(
-                    *folded, tasks.weight, tasks.layout, tasks.complete
-                )
-                loss.sum().backward()
+                of_loss = (tasks.weight, tasks.layout, tasks.complete)
+                if balanced is None:
+                    loss = first.criterion_.of_batch(*fold_members(logits, target), *of_loss)
+                    loss.sum().backward()
+                else:
+                    loss = balanced.backward(logits, target, *of_loss, tasks.task_weight)
                 optimizer.step()
                 if recorder is not None:
                     recorder.record(index, tasks.logits_side_by_side(logits))
@@ -334,7 +373,12 @@ def train_stacked(
                 net.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
                 for callback in progress:
                     callback.on_epoch_end(net)
-        stack.unstack(optimizer, [net.optimizer_ for net in nets])
+        optimizers = [net.optimizer_ for net in nets]
+        stack.unstack(optimizer, optimizers)
+        if balancing is not None:
+            _unstack(
+                [net.balancing_ for net in nets], _tensors_of(balancing), optimizer, optimizers
+            )
         for net, dataset in zip(nets, datasets, strict=True):
             net.notify("on_train_end", X=dataset, y=None)
         if recorder is not None:
@@ -461,6 +505,7 @@ class _StackedTasks:
         for j, net in enumerate(nets):
             w = net.criterion_.weight
             self.weight[j, : w.shape[0], : w.shape[1]] = w
+        self.task_weight = _pad_and_stack([net.criterion_.task_weight for net in nets]).to(device)
         # A padded task has a label (of the first class) and no weight.
         codes = [d.target["codes"] for d in datasets]
         same = all(c is codes[0] for c in codes)
