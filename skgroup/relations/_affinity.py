@@ -26,7 +26,7 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net, training_batch
 from skgroup.training.loss import MultiTaskLoss, counted_shares
 from skgroup.training.progress import EpochProgress
-from skgroup.training.shared import RULE, shared_parameters
+from skgroup.training.shared import RULE, shared_parameters, uncompiled
 
 #: Bytes that the work on one batch may take, by default.
 MAX_MEMORY = 2**30
@@ -278,7 +278,7 @@ class _Logits(nn.Module):
         super().__init__()
         self.net = net
         # Compiled code would be compiled anew for exchanged tensors.
-        self.module = _uncompiled(net.module_)
+        self.module = uncompiled(net.module_)
 
     def forward(self, x: Any) -> Tensor:
         """Logits (batch, n_outputs); of a net of members, (batch * n_members, n_outputs)."""
@@ -288,10 +288,6 @@ class _Logits(nn.Module):
             return logits.flatten(0, 1) if logits.dim() == 3 else logits
         finally:
             self.net.module_ = of_net
-
-
-def _uncompiled(module: Any) -> Any:
-    return getattr(module, "_orig_mod", module)
 
 
 class TaskProbe:
@@ -332,7 +328,7 @@ class TaskProbe:
         weights_only: bool = False,
     ) -> None:
         self.net, self.momentum, self.max_memory = net, momentum, max_memory
-        if type(_uncompiled(net.criterion_)) is not MultiTaskLoss:
+        if type(uncompiled(net.criterion_)) is not MultiTaskLoss:
             raise ValueError(
                 "The 'criterion' parameter of the estimator must be MultiTaskLoss, whose loss has "
                 f"a part for each task. Got {net.criterion!r}."

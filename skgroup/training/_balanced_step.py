@@ -14,7 +14,7 @@ from skgroup.tasks import OutputLayout
 from skgroup.training._arguments import named_in_errors, wanted_arguments
 from skgroup.training.balancing import BALANCINGS, Balancing, OfGramian
 from skgroup.training.loss import MultiTaskLoss, fold_members, has_parts_a_task
-from skgroup.training.shared import shared_parameters
+from skgroup.training.shared import shared_parameters, uncompiled
 
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
@@ -211,10 +211,6 @@ def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     if gradient.stride() != parameter.stride():  # fused optimizers go through memory in order
         gradient = torch.empty_like(parameter).copy_(gradient)
     parameter.grad = gradient
-
-
-def uncompiled(module: Any) -> Any:
-    return getattr(module, "_orig_mod", module)
 
 
 _RULE = (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skgroup.nn import TaskHeads
 
-__all__ = ["shared_parameters"]
+__all__ = ["RULE", "shared_parameters", "uncompiled"]
 
 #: What a module has to say, and how; `{}` is its class.
 RULE = (
@@ -45,3 +45,8 @@ def shared_parameters(module: Any) -> dict[str, nn.Parameter]:
     if not all(isinstance(p, nn.Parameter) for p in parameters):
         raise ValueError(rule + f"Got {parameters!r}.")
     return {names[p]: p for p in parameters}
+
+
+def uncompiled(module: Any) -> Any:
+    """A module as it was before torch compiled it."""
+    return getattr(module, "_orig_mod", module)
