@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.metrics import balanced_accuracy_score
 
 from skgroup import MultiTaskNet
 from skgroup.metrics import multitask_f1_score
@@ -87,10 +88,13 @@ def test_rates_warm_up_and_fall_like_half_a_cosine(ran):
 def test_fixed_parts_are_scored_after_every_epoch(ran):
     X, Y, net = ran["X"], ran["Y"], ran["watched"]
     last = net.history_[-1]
-    for part in ("train", "valid"):
-        assert len(net.history_[:, f"{part}_f1"]) == 6
+    for name in ("train_f1", "valid_f1", "valid_balanced", "valid_loss"):
+        assert len(net.history_[:, name]) == 6
     index = ran["valid"]
     assert last["valid_f1"] == pytest.approx(multitask_f1_score(Y[index], net.predict(X[index])))
+    pairs = zip(Y[index].T, net.predict(X[index]).T, strict=True)
+    recalls = [balanced_accuracy_score(*of_task) for of_task in pairs]
+    assert last["valid_balanced"] == pytest.approx(np.mean(recalls))
     alone = clone(net).set_params(train_split=None, callbacks=None).fit(X[:400], Y[:400])
     np.testing.assert_allclose(net.history_[:, "train_loss"], alone.history_[:, "train_loss"])
 
