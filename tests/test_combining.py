@@ -20,6 +20,8 @@ from skgroup import (
     PortfolioClassifier,
 )
 from skgroup.nn import TabM
+from skgroup.training.data import TaskDataset
+from skgroup.training.stack import prediction_stack
 
 MEMBERSHIP = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.0, 0.4, 0.6], [0.1, 0.0, 0.9]])
 GIVEN = np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 2.0], [0.0, 1.0, 1.0], [9.0, 0.0, 1.0]])
@@ -83,12 +85,13 @@ def combined_by_loops(of_nets, weights, kinds, mixing):
 # -- what counts, and what is averaged -------------------------------------------------------------
 
 
+@pytest.mark.parametrize("batch_size", [64, 20])  # small batches are predicted as a stack
 @pytest.mark.parametrize("mixing", ["probability", "logit"])
 @pytest.mark.parametrize("serving", WEIGHTS)
-def test_predictions_are_combined_as_said(mixed, small_net, serving, mixing):
+def test_predictions_are_combined_as_said(mixed, small_net, serving, mixing, batch_size):
     X, Y = mixed
     clf = GroupedMTLClassifier(
-        small_net,
+        small_net.set_params(batch_size=batch_size),
         MEMBERSHIP,
         serving=serving_of(serving),
         mixing=mixing,
@@ -97,6 +100,8 @@ def test_predictions_are_combined_as_said(mixed, small_net, serving, mixing):
     ).fit(X, Y)
     np.testing.assert_allclose(clf.serving_weights_, WEIGHTS[serving])
     np.testing.assert_array_equal(clf.membership_, MEMBERSHIP)
+    stack = prediction_stack(clf.specialists_[:2], TaskDataset(torch.from_numpy(X).float()))
+    assert (stack is None) == (batch_size == 64)
     kinds = ["binary", "multiclass", "binary", "multiclass"]
     outputs = raw_outputs(clf, X, [1, 3, 1, 5])
     expected = combined_by_loops(outputs, WEIGHTS[serving], kinds, mixing)
@@ -145,8 +150,9 @@ def test_logits_are_those_of_the_probabilities_that_nets_give(digits):
     X, Y = digits[0][:100], digits[1][:100, 10:13]
     membership = [[0.6, 0.4], [0.5, 0.5], [0.2, 0.8]]
     members = MultiTaskNet(TabM, module__n_members=3, module__hidden_units=(8,), max_epochs=2)
+    stacked = clone(members).set_params(batch_size=10)
     flat = MultiTaskNet.stg_mtl(max_epochs=2, predict_nonlinearity=lambda z: torch.sigmoid(z / 3))
-    for net in (members, flat):
+    for net in (members, stacked, flat):
         clf = GroupedMTLClassifier(net, membership, mixing="logit", random_state=0).fit(X, Y)
         of_nets = [logit(one.predict_proba(X).astype(float)) for one in clf.specialists_]
         expected = expit(np.einsum("tj,jnt->nt", membership, of_nets))
