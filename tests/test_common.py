@@ -17,6 +17,7 @@ from skgroup import (
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.relations import (
     GradientCosineAffinity,
+    GradTAG,
     InterTaskAffinity,
     LabelCorrelationAffinity,
 )
@@ -26,6 +27,7 @@ NO_SAMPLES = "transform describes the tasks seen in fit and looks at no sample o
 FOLDS = "the repeats of a sample may be in several folds, a sample of weight k is in one"
 A_CLASSIFIER = "the check takes everything with predict_proba for a classifier"
 NUMBERS = "a target of numbers is a regression task"
+OF_GROUPS = "predict takes groups of tasks, not samples"
 ROW_A_TASK = "transform returns a row a task, not a row a sample"
 
 # Why a check of scikit-learn's must fail; strict, so that none stays here without need.
@@ -64,6 +66,17 @@ EXEMPT = {
         "check_sample_weight_equivalence_on_dense_data": FOLDS,
         "check_sample_weight_equivalence_on_sparse_data": FOLDS,
     },
+    "GradTAG": {
+        "check_dict_unchanged": OF_GROUPS,
+        "check_dtype_object": OF_GROUPS,
+        "check_estimators_dtypes": OF_GROUPS,
+        "check_estimators_pickle": OF_GROUPS,
+        "check_f_contiguous_array_estimator": OF_GROUPS,
+        "check_fit_idempotent": OF_GROUPS,
+        "check_n_features_in_after_fitting": OF_GROUPS,
+        "check_sample_weight_equivalence_on_dense_data": FOLDS,
+        "check_sample_weight_equivalence_on_sparse_data": FOLDS,
+    },
     "InterTaskAffinity": {
         "check_sample_weight_equivalence_on_dense_data": ROUNDING,
         "check_sample_weight_equivalence_on_sparse_data": ROUNDING,
@@ -82,6 +95,7 @@ RELATIONS = (
     InterTaskAffinity,
     GradientCosineAffinity,
     LabelCorrelationAffinity,
+    GradTAG,
 )
 COLUMN_A_SAMPLE = {
     "check_sample_weight_equivalence_on_dense_data": "a data map has a column a sample",
@@ -122,6 +136,7 @@ def estimators():
         TaskGrouper(net(), output="isometric", source="stl"),
         InterTaskAffinity(net()),
         GradientCosineAffinity(net()),
+        GradTAG(net(), projection_dim=5),
         LabelCorrelationAffinity(),
         AllTasks(),
         SingleTasks(),

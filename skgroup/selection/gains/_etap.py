@@ -55,6 +55,10 @@ class ETAP(GainPredictor):
     n_features_in_ : int
         Number of tasks.
 
+    See Also
+    --------
+    skgroup.relations.GradTAG : Needs one net, and no measured group.
+
     Notes
     -----
     The authors' code chooses the same settings, from a finer grid of penalties, by 10 folds of the
