@@ -13,9 +13,11 @@ from PIL import Image
 from sklearn.base import clone
 from torch.utils.data import DataLoader
 
+from benchmarks.stg_mtl_claims import result_file
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import ImageFiles, fetch_celeba_tasks, fetch_cifar10_tasks, make_label_tasks
 from skgroup.nn import SmallCNN
+from tests.reproducing import run
 
 pd = pytest.importorskip("pandas")
 torchvision = pytest.importorskip("torchvision")
@@ -345,3 +347,17 @@ def test_own_image_classes_as_tasks(celeba):
         ImageFiles(files, image_size=12), tasks.target
     )
     assert net.task_names_in_.tolist() == ["blue", "green", "red", "random"]
+
+
+def test_the_benchmark_runs_on_a_folder_of_celeba(celeba, tmp_path, monkeypatch, capsys):
+    results = tmp_path / "r.jsonl"
+    options = ["--task-set", "G4", "--data", celeba[0], "--results", results, "--device", "cpu"]
+    options += ["--image-size", 32, "--n-train", 16, "--n-scored", 8, "--n-test", 4, "--seeds", 0]
+    options += ["--epochs", 2, "--n-clusters", 3, "--ways", "grouped", "ensemble"]
+    run(monkeypatch, *options)
+    assert "| grouped, 3 |" in capsys.readouterr().out
+    lines = result_file(results).read()
+    assert [line["nets"] for line in lines if line["kind"] == "scores"] == [1, 4, 4, 4, 4, 4]
+    (groups,) = [line for line in lines if line["kind"] == "groups"]
+    assert groups["names"] == ATTRIBUTES
+    assert np.shape(groups["membership"]) == (40, 3)

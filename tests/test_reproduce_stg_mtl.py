@@ -3,22 +3,23 @@
 import itertools
 import json
 import re
-import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import adjusted_mutual_info_score, f1_score
 
 pytest.importorskip("pandas")
 
 from benchmarks import reproduce_stg_mtl as stg
+from benchmarks import stg_mtl_claims as said
 from benchmarks.result_file import ResultFile
 from skgroup.exceptions import FileFormatError
+from tests.reproducing import CIFAR10, noise_images, run
 
-CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
 ANIMALS = [0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
 SETTING = {
     "task_set": "G1",
@@ -52,7 +53,7 @@ def scores(way, k, *tests, **other):
 
 def claimed(lines):
     """{claim: (held, figures)}."""
-    rows = [row[2:-2].split(" | ") for row in stg.claims(lines).splitlines()[2:]]
+    rows = [row[2:-2].split(" | ") for row in said.claims(lines).splitlines()[2:]]
     return {claim: (held, figures) for claim, held, figures in (r for r in rows if len(r) == 3)}
 
 
@@ -62,11 +63,11 @@ def claimed(lines):
 def test_gap_rank_counts_the_pairs_that_are_nearer():
     rows = [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.75, 0.25]]
     line = groups([0, 0, 0, 1], names="abcd", membership=rows)
-    assert stg.gap_rank(line, "a", "c") == (0, 0)  # no pair is nearer than two rows that are one
-    assert stg.gap_rank(line, "a", "d") == (0.5, 0.25)  # nor are the pairs that are as near
+    assert said.gap_rank(line, "a", "c") == (0, 0)  # no pair is nearer than two rows that are one
+    assert said.gap_rank(line, "a", "d") == (0.5, 0.25)  # nor are the pairs that are as near
     # 0.3 - 0.2 and 0.2 - 0.1 are not the same floats.
     line = groups([0, 0, 0], names="abc", membership=[[0.1], [0.2], [0.3]])
-    assert stg.gap_rank(line, "a", "b") == stg.gap_rank(line, "b", "c") == (0, 0.1)
+    assert said.gap_rank(line, "a", "b") == said.gap_rank(line, "b", "c") == (0, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,22 @@ def test_animals_from_vehicles(held, wrong_seeds):
 def test_animals_mixed_with_vehicles():
     lines = [groups([0, 1] * 5, seed) for seed in range(3)]
     assert claimed(lines)["2 clusters: animals from vehicles"][0] == "no (0 of 3 seeds)"
+
+
+def test_kinds_that_no_cluster_mixes():
+    kinds = [0, 0, 1, 2, 1, 2, 1, 2, 0, 0]  # vehicles; bird, deer, frog; cat, dog, horse
+    mixed = [0, 0, 1, 2, 1, 2, 0, 1, 0, 0]  # frog with the vehicles, horse with bird and deer
+    found = claimed([groups(kinds), groups(mixed, 1)])
+    assert found["3 clusters: no animal with a vehicle"] == (
+        "in part (1 of 2 seeds)",
+        "mixed: none; frog, airplane, automobile, ship, truck",
+    )
+    assert found["3 clusters: cat, dog, horse apart from bird, deer, frog"] == (
+        "in part (1 of 2 seeds)",
+        "mixed: none; horse, bird, deer",
+    )
+    claim = "2 clusters: no animal with a vehicle among the ten classes"
+    assert claimed([g2([*ANIMALS, 1, 0, 0, 1, 0])])[claim][0] == "yes (1 of 1 seeds)"
 
 
 def g2(labels, membership=None, seed=0):
@@ -123,10 +140,12 @@ def test_living_and_not_living(spacing, apart, held, figures):
 
 def g3(labels, seed=0, **other):
     """25 superclasses of 4 tasks, the ones that are claimed about first."""
-    superclass = [*stg.TOGETHER, "vehicles_1", "vehicles_2", *(f"s{i}" for i in range(18))]
+    superclass = [*said.TOGETHER, "vehicles_1", "vehicles_2", *(f"s{i}" for i in range(18))]
     other = {"superclass": np.repeat(superclass, 4).tolist(), "n_clusters": 20, **other}
     other = {"data": "cifar100.npz", "task_set": "G3", **other}
-    return groups(labels, seed, names=[f"c{i}" for i in range(100)], **other)
+    names = [f"c{i}" for i in range(100)]
+    names[8:12], names[99] = said.FLOWERS, "sunflower"
+    return groups(labels, seed, names=names, **other)
 
 
 def test_superclasses_together():
@@ -137,7 +156,7 @@ def test_superclasses_together():
     one[-1] = 19
     lines = [g3(labels.tolist(), seed) for seed, labels in enumerate([together, spread, one])]
     found = [claimed(lines[:1]), claimed(lines[1:]), claimed(lines)]
-    names = [f"20 clusters: {name} mostly together" for name in stg.TOGETHER]
+    names = [f"20 clusters: {name} mostly together" for name in said.TOGETHER]
     for claim in [*names, "20 clusters: vehicles 1 and 2 merge"]:
         assert found[0][claim][0] == "yes (1 of 1 seeds)"
         assert found[1][claim][0] == "no (0 of 2 seeds)"
@@ -146,16 +165,41 @@ def test_superclasses_together():
         assert re.search(r": 100% \(0\.00\), \d+% \([01]\.\d\d\), 100% \([01]\.\d\d\)$", figures)
 
 
+def test_superclasses_that_merge_in_ten_clusters():
+    superclass = [name for names in said.MERGED for name in names]
+    superclass = [*superclass, *(f"s{i}" for i in range(19))]
+    labels = np.arange(100) % 9
+    labels[4:12] = 9  # devices and furniture
+    other = {"superclass": np.repeat(superclass, 4).tolist()}
+    found = claimed([g3(labels.tolist(), n_clusters=10, **other)])
+    held = [found[f"10 clusters: {', '.join(names)} together"][0] for names in said.MERGED]
+    assert held == ["no (0 of 1 seeds)", "yes (1 of 1 seeds)", "no (0 of 1 seeds)"]
+
+
+def test_sunflower_apart_from_the_flowers_and_next_to_them():
+    labels = np.arange(100) % 20
+    labels[8:12], labels[99] = 5, 7
+    membership = np.full((100, 20), 0.01)
+    membership[np.arange(100), labels] = 0.6
+    membership[8:11, 7] = 0.3
+    claim = "20 clusters: sunflower apart from the other flowers, and next to them"
+    found = claimed([g3(labels.tolist(), membership=membership)])[claim]
+    assert found == ("yes (1 of 1 seeds)", "apart, next to 75%")
+    membership[8:10, 7], membership[8:10, 0] = 0.01, 0.3
+    found = claimed([g3(labels.tolist(), membership=membership)])[claim]
+    assert found == ("no (0 of 1 seeds)", "apart, next to 25%")
+
+
 def test_beside_chance_is_the_exact_share_of_the_ways_to_deal_out():
     line = {"labels": [0, 0, 0, 1, 2], "superclass": ["a", "a", "a", "b", "b"], "seed": 0}
 
     def share(line):
-        return stg.share_of(line, "a")
+        return said.share_of(line, "a")
 
     ways = [share({**line, "labels": way}) for way in itertools.permutations(line["labels"])]
     for labels in ([0, 0, 0, 1, 2], [0, 0, 1, 0, 2], [1, 0, 2, 0, 0]):
         exact = np.mean([way >= share({**line, "labels": labels}) for way in ways])
-        found, p = stg.beside_chance({**line, "labels": labels}, share, n_draws=4000)
+        found, p = said.beside_chance({**line, "labels": labels}, share, n_draws=4000)
         assert found == share({**line, "labels": labels})
         assert p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000) + 1e-3)
 
@@ -195,14 +239,14 @@ def test_superclass_table_has_the_mutual_information_of_sklearn():
     labels, by_labels = rng.integers(20, size=(2, 100)).tolist()
     labels[:40] = np.repeat(np.arange(10), 4).tolist()
     line = g3(labels, by_correlation=by_labels)
-    out = stg.superclass_table([line, groups(ANIMALS)], n_draws=20)
+    out = said.superclass_table([line, groups(ANIMALS)], n_draws=20)
     cells = out.splitlines()[-1].strip("| ").split(" | ")
     assert cells[0] == "20 (mtl maps)"
     assert cells[1] == f"{adjusted_mutual_info_score(line['superclass'], labels):.3f}"
     assert cells[2] == f"≤ {1 / 21:.3f}"
     assert cells[3] == f"{adjusted_mutual_info_score(line['superclass'], by_labels):.3f}"
     assert [abs(float(cell)) < 0.1 for cell in cells[4:]] == [True, True]
-    assert stg.superclass_table([groups(ANIMALS)]) == ""
+    assert said.superclass_table([groups(ANIMALS)]) == ""
 
 
 # -- F1 ----------------------------------------------------------------------------------------
@@ -220,7 +264,7 @@ def test_verdicts():
         *scores("random", 2, 0.6, 0.61, 0.62),
     ]
     nothing = "adds nothing that these seeds can show to"
-    assert stg.verdicts(lines).splitlines() == [
+    assert said.verdicts(lines).splitlines() == [
         SOFT.format("adds to", "an ensemble of as many MTL nets", "+0.110 ± 0.025"),
         SOFT.format("is worse than", "random groups", "-0.100 ± 0.000"),
         HARD.format(nothing, "+0.010 ± 0.286"),
@@ -235,7 +279,7 @@ def test_verdicts():
     assert "2 clusters: grouped above STL" not in found
     # Hard groups alone, without soft ones, are judged too.
     only_hard = [line for line in lines if line["way"] in ("hard", "ensemble")]
-    assert stg.verdicts(only_hard) == HARD.format(nothing, "+0.010 ± 0.286")
+    assert said.verdicts(only_hard) == HARD.format(nothing, "+0.010 ± 0.286")
 
 
 def test_score_is_a_loop_over_tasks_and_nets(tmp_path):
@@ -243,13 +287,14 @@ def test_score_is_a_loop_over_tasks_and_nets(tmp_path):
     n_nets, n_epochs, n_scored, n_test, n_tasks = 3, 2, 12, 20, 4
     truth = [rng.integers(2, size=(n, n_tasks)) for n in (n_scored, n_test)]
     truth[1][:, 2] = 0  # has no F1 of test images
-    kept = rng.random((n_nets, n_epochs, n_scored + n_test, n_tasks)).astype(np.float16)
+    kept = rng.normal(size=(n_nets, n_epochs, n_scored + n_test, n_tasks)).astype(np.float16)
     soft, labels = rng.dirichlet(np.ones(n_nets), n_tasks), np.array([0, 2, 1, 2])
     hard = np.eye(n_nets)[labels]
     of_hard, of_soft = kept.copy(), kept.copy()
     of_hard[np.broadcast_to(hard.T[:, None, None] == 0, kept.shape)] = np.nan
     of_soft[1, :, :, 0] = np.nan  # a task that a specialist has left out
-    for way, found, weights in (("hard", of_hard, hard), ("grouped", of_soft, soft)):
+    ways = [("hard", of_hard, hard), ("grouped", of_soft, soft), ("grouped, logits", kept, soft)]
+    for way, found, weights in ways:
         own = stg.Reproduction.__new__(stg.Reproduction)
         own.setting, own.seed, own.done, own.truth = SETTING, 0, set(), truth
         own.names = ["a", "b", "c", "random"]  # of which the last does not count in the mean
@@ -257,7 +302,7 @@ def test_score_is_a_loop_over_tasks_and_nets(tmp_path):
         before = found.copy()
         own.score(way, 3, found, weights, 4, 1.5)
         np.testing.assert_array_equal(found, before)
-        (line,) = stg.result_file(own.args.results).read()
+        (line,) = said.result_file(own.args.results).read()
         assert (line["nets"], line["seconds"], line["way"]) == (4, 1.5, way)
         for part, start, Y in (("train", 0, truth[0]), ("test", n_scored, truth[1])):
             for epoch in range(n_epochs):
@@ -267,7 +312,10 @@ def test_score_is_a_loop_over_tasks_and_nets(tmp_path):
                     for j in range(n_nets):
                         for i in range(len(Y)):
                             value = float(found[j, epoch, start + i, t])
-                            proba[i] += 0 if np.isnan(value) else weights[t, j] * value
+                            if not np.isnan(value):
+                                value = value if way == "grouped, logits" else expit(value)
+                                proba[i] += weights[t, j] * value
+                    proba = expit(proba) if way == "grouped, logits" else proba
                     of_tasks.append(f1_score(Y[:, t], proba > 0.5) if Y[:, t].any() else None)
                 mean = np.mean([f1 for f1 in of_tasks[:3] if f1 is not None])
                 assert line[part][epoch] == pytest.approx(mean, abs=5.1e-5)
@@ -280,20 +328,22 @@ def test_score_is_a_loop_over_tasks_and_nets(tmp_path):
 
 def test_lines_without_a_device_are_of_the_cpu():
     old = groups(ANIMALS)
-    assert stg.key_of(old) == stg.key_of({**old, "device": "cpu"})
-    assert stg.key_of(old) != stg.key_of({**old, "device": "cuda"})
-    found = [*stg.by_setting([old, {**old, "device": "cuda"}, {**old, "seed": 1, "device": "cpu"}])]
+    assert said.key_of(old) == said.key_of({**old, "device": "cpu"})
+    assert said.key_of(old) != said.key_of({**old, "device": "cuda"})
+    found = [
+        *said.by_setting([old, {**old, "device": "cuda"}, {**old, "seed": 1, "device": "cpu"}])
+    ]
     assert [(setting["device"], len(lines)) for setting, lines in found] == [
         ("cpu", 2),
         ("cuda", 1),
     ]
-    titles = [stg.title(setting) for setting, _ in found]
+    titles = [said.title(setting) for setting, _ in found]
     assert titles[1] == f"{titles[0]}, cuda"
 
 
 def test_nets_share_the_images():
     images = np.zeros((4, 3, 32, 32), dtype=np.uint8)
-    callback = stg.Probabilities([images, images[:2]])
+    callback = stg.Logits([images, images[:2]])
     callback.on_train_begin(None)
     net = stg.MultiTaskNet(callbacks=[("kept", callback)])
     copied = dict(clone(clone(net)).callbacks)["kept"]
@@ -305,12 +355,12 @@ def test_nets_share_the_images():
 def test_pictures_of_two_settings_have_two_names(tmp_path):
     pytest.importorskip("matplotlib")
     lines = [groups(ANIMALS)]
-    stg.draw(lines, tmp_path / "one")
+    said.draw(lines, tmp_path / "one")
     assert [file.name for file in (tmp_path / "one").iterdir()] == [
         "g1_small-cnn_100_2_2_groups_2.png"
     ]
     lines += [groups(ANIMALS, n_test=70), groups(ANIMALS, n_test=70, device="cuda")]
-    stg.draw([*lines, groups(ANIMALS, epochs=3)], tmp_path / "all")
+    said.draw([*lines, groups(ANIMALS, epochs=3)], tmp_path / "all")
     assert sorted(file.name for file in (tmp_path / "all").iterdir()) == [
         "g1_small-cnn_100_2_2_50_cpu_groups_2.png",
         "g1_small-cnn_100_2_2_70_cpu_groups_2.png",
@@ -322,18 +372,6 @@ def test_pictures_of_two_settings_have_two_names(tmp_path):
 # -- all of it ---------------------------------------------------------------------------------
 
 
-def run(monkeypatch, *options):
-    monkeypatch.setattr(sys, "argv", ["reproduce_stg_mtl", *map(str, options)])
-    stg.main()
-
-
-def test_more_scored_than_trained(monkeypatch, capsys):
-    with pytest.raises(SystemExit):
-        run(monkeypatch, "--n-train", 60, "--n-scored", 61)
-    message = "--n-scored must not be above --n-train. Got --n-scored 61 and --n-train 60."
-    assert message in capsys.readouterr().err
-
-
 def test_results_that_are_not_there(monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit):
         run(monkeypatch, "--print", "--results", tmp_path / "none.jsonl")
@@ -341,26 +379,21 @@ def test_results_that_are_not_there(monkeypatch, capsys, tmp_path):
 
 
 def test_a_run_that_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
-    rng = np.random.default_rng(0)
-    arrays = {"class_names": CIFAR10}
-    for part, n in (("train", 60), ("test", 40)):
-        arrays[f"x_{part}"] = rng.integers(256, size=(n, 32, 32, 3), dtype=np.uint8)
-        arrays[f"y_{part}"] = rng.permutation(np.arange(n) % 10).astype(np.uint8)
-    np.savez(tmp_path / "c.npz", **arrays)
+    noise_images(tmp_path / "c.npz")
     results = tmp_path / "r.jsonl"
     options = ["--data", tmp_path / "c.npz", "--results", results, "--device", "cpu"]
     options += ["--n-train", 60, "--n-test", 40, "--n-scored", 20, "--epochs", 2, "--seeds", 0]
     options += ["--n-clusters", 2, "--ways", "grouped", "ensemble", "stl"]
     run(monkeypatch, *options)
     printed, text = capsys.readouterr().out, results.read_text()
-    lines = stg.result_file(results).read()
+    lines = said.result_file(results).read()
     assert [line.get("way", line.get("source")) for line in lines] == [
-        *["MTL", "STL", "mtl", "stl", "grouped", "ensemble"]
+        *["MTL", "STL", "mtl", "stl", "grouped", *said.COMBINED, "ensemble"]
     ]
-    assert [line["nets"] for line in lines if line["kind"] == "scores"] == [1, 10, 3, 3]
+    assert [x["nets"] for x in lines if x["kind"] == "scores"] == [1, 10, 3, 3, 3, 3, 3]
     assert {line["device"] for line in lines} == {"cpu"}
-    said = "- G1, 2 clusters: grouping cannot be told by one seed from an ensemble of as many"
-    assert said in printed
+    verdict = "- G1, 2 clusters: grouping cannot be told by one seed from an ensemble of as many"
+    assert verdict in printed
     assert "nan" not in printed
 
     # All columns of the single-task nets are in one array.
@@ -386,20 +419,17 @@ def test_a_run_that_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     assert results.read_text() == text
     results.write_text(text[:-20])  # a line that was cut off
     run(monkeypatch, *options)
-    assert stg.result_file(results).read() == lines
+    assert said.result_file(results).read() == lines
     assert capsys.readouterr().out == printed * 2
 
-    # Files and lines from before: an array for each single-task net, and no device.
-    apart = np.full((10, 2, 60, 10), np.nan, dtype=np.float16)
-    for t in range(10):
-        apart[t, ..., t] = of_stl["kept"][0, ..., t]
-    np.savez(work / "maps_stl.npz", **{**of_stl, "kept": apart})
+    # Lines from before say neither the device nor what is now an option.
     old = [line for line in lines if line.get("way") != "STL"]
     for line in old:
-        del line["device"]
+        for name in said.UNSAID:
+            del line[name]
     results.write_text(rows[0] + "".join(f"{json.dumps(line)}\n" for line in old))
     run(monkeypatch, *options)
-    after = stg.result_file(results).read()
+    after = said.result_file(results).read()
     assert (after[-1], len(after)) == (lines[1], len(lines))
 
 
@@ -412,7 +442,7 @@ def test_a_file_of_something_else_stays_as_it_is(tmp_path, monkeypatch):
 
 
 def test_scores_that_are_not_defined_are_kept_as_none(tmp_path):
-    file = stg.result_file(tmp_path / "r.jsonl")
+    file = said.result_file(tmp_path / "r.jsonl")
     file.append({"f1": [0.5, float("nan")], "k": 2})
     assert file.read() == [{"f1": [0.5, None], "k": 2}]
 
