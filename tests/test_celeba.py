@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reproducing import run
 from sklearn.base import clone
 from torch.utils.data import DataLoader
 
@@ -17,7 +18,6 @@ from benchmarks.stg_mtl_claims import result_file
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.datasets import ImageFiles, fetch_celeba_tasks, fetch_cifar10_tasks, make_label_tasks
 from skgroup.nn import SmallCNN
-from tests.reproducing import run
 
 pd = pytest.importorskip("pandas")
 torchvision = pytest.importorskip("torchvision")

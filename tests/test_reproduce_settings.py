@@ -6,9 +6,10 @@ import torch
 
 pytest.importorskip("pandas")
 
+from reproducing import CIFAR10, noise_images, run
+
 from benchmarks import reproduce_stg_mtl as stg
 from benchmarks import stg_mtl_claims as said
-from tests.reproducing import CIFAR10, noise_images, run
 
 
 @pytest.mark.parametrize(

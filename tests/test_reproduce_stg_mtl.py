@@ -14,11 +14,12 @@ from sklearn.metrics import adjusted_mutual_info_score, f1_score
 
 pytest.importorskip("pandas")
 
+from reproducing import CIFAR10, noise_images, run
+
 from benchmarks import reproduce_stg_mtl as stg
 from benchmarks import stg_mtl_claims as said
 from benchmarks.result_file import ResultFile
 from skgroup.exceptions import FileFormatError
-from tests.reproducing import CIFAR10, noise_images, run
 
 ANIMALS = [0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
 SETTING = {
