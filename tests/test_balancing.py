@@ -110,9 +110,10 @@ def uncertainty_slowly(module, X, Y):
     return torch.stack(s)
 
 
-def gradnorm_slowly(module, X, Y, alpha=1.5):
-    """Chen et al. 2018, algorithm 1, on all shared parameters."""
-    parameters, shared = list(module.parameters()), list(shared_parameters(module).values())
+def gradnorm_slowly(module, X, Y, part, alpha=1.5):
+    """Chen et al. 2018, algorithm 1, on the shared parameters whose names begin with `part`."""
+    parameters = list(module.parameters())
+    shared = [p for name, p in shared_parameters(module).items() if name.startswith(part)]
     w = torch.ones(3, requires_grad=True)
     first = None
     for _ in range(N_STEPS):
@@ -171,11 +172,16 @@ def test_uncertainty_weighting_is_the_paper_s(mixed, make):
     torch.testing.assert_close(net.balancing_.log_variance, log_variance, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", MODULES)
-def test_gradnorm_is_the_paper_s(mixed, make):
+LAST = ["trunk.3", "trunk.3", "bottom.2", "levels.0.experts.2"]
+LAST += ["levels.1.experts.0", *["levels.1.experts.mlp.0"] * 3]
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+@pytest.mark.parametrize(("make", "last"), list(zip(MODULES, LAST, strict=True)))
+def test_gradnorm_is_the_paper_s(mixed, make, last, layers):
     module = make_module(make)
-    net = plain_net(module, "gradnorm").fit(*mixed)
-    weight = gradnorm_slowly(module, *mixed)
+    net = plain_net(module, "gradnorm", balancing__layers=layers).fit(*mixed)
+    weight = gradnorm_slowly(module, *mixed, last if layers == "last" else "")
     assert_like(net, module)
     learned = net.balancing_.task_weight / net.balancing_.task_weight.sum() * 3
     torch.testing.assert_close(learned, weight, rtol=1e-3, atol=1e-4)
@@ -369,6 +375,7 @@ class OwnLoss(MultiTaskNet):
         (plain_net(MLP, Infinite()), "it gives weights that are not finite"),
         (plain_net(MLP, GradNorm(2)), "The 'balancing' parameter must be None, one of"),
         (plain_net(MLP, "gradnorm", balancing__alpha=-1), "alpha must be a number >= 0. Got -1."),
+        (plain_net(MLP, "gradnorm", balancing__layers=1), "layers must be 'last' or 'all'. Got 1."),
         (plain_net(MLP, None, balancing__alpha=1), "must be given where options 'balancing__...'"),
         (plain_net(MLP, dict), "The 'balancing' parameter cannot be built"),
         (plain_net(MLP, lambda: {}), "which gives {}."),

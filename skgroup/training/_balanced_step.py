@@ -14,7 +14,7 @@ from skgroup.tasks import OutputLayout
 from skgroup.training._arguments import named_in_errors, wanted_arguments
 from skgroup.training.balancing import BALANCINGS, Balancing, OfGramian
 from skgroup.training.loss import MultiTaskLoss, fold_members, has_parts_a_task
-from skgroup.training.shared import shared_parameters, uncompiled
+from skgroup.training.shared import last_layer, shared_parameters, uncompiled
 
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
@@ -32,7 +32,7 @@ class BalancedStep:
         Of a stack, its tensors have a first dimension of the nets.
     criterion : MultiTaskLoss
     shared, own : sequence of Parameter
-        Those that tasks share, and those that belong to one each; of a stack, with a first
+        Those for which each task's gradient is computed, and all others; of a stack, with a first
         dimension of the nets.
     convolves : bool
         Whether the module has convolutions, whose gradients for several tasks at once are slower
@@ -52,7 +52,7 @@ class BalancedStep:
         n_dims: int = 0,
     ) -> None:
         self.balancing, self.criterion, self.n_dims = balancing, criterion, n_dims
-        self.shared = [p for p in shared if p.requires_grad]
+        self.shared = shared
         self.own = [p for p in own if p.requires_grad]
         # Whether torch can compute gradients for several tasks at once: to be found out.
         self.batched: bool | None = False if convolves else None
@@ -75,7 +75,11 @@ class BalancedStep:
         cls, balancing: Any, net: MultiTaskNet, params: Mapping[str, Tensor], n_dims: int = 0
     ) -> BalancedStep:
         module: Any = uncompiled(net.module_)
-        names = shared_parameters(module) if balancing.needs_gradients else {}
+        names: Mapping[str, Tensor] = {}
+        if balancing.needs_gradients:
+            names = {k: p for k, p in shared_parameters(module).items() if p.requires_grad}
+            # Others then learn as heads do, which are weighed alike.
+            names = last_layer(names) if balancing.layers == "last" else names
         shared = [p for name, p in params.items() if name in names]
         own = [p for name, p in params.items() if name not in names]
         convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())

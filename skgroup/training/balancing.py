@@ -29,13 +29,17 @@ class Balancing(nn.Module):
     ----------
     needs_gradients : bool, default=False
         Whether `forward` is given the inner products of the tasks' gradients, which cost a
-        backward pass through the shared parameters for each task.
+        backward pass for each task.
+    layers : {"all", "last"}, default="all"
+        Which shared parameters these gradients are of: "last" is the last shared layer, which
+        costs less and is for balancings that weigh heads, too.
     weighs_heads : bool, default=True
         Whether the weights are also those of the losses that the tasks' own parameters (heads)
         learn by; else these learn by the loss of their task as it is.
     """
 
     needs_gradients: ClassVar[bool] = False
+    layers: str = "all"
     weighs_heads: ClassVar[bool] = True
 
     def forward(self, losses: Tensor, gram: Tensor | None = None) -> Tensor:
@@ -137,6 +141,9 @@ class GradNorm(Balancing):
     alpha : float, default=1.5
         How strongly tasks that learn more slowly than others are pushed; 0 makes all gradients
         equally large. The paper has 1.5 and .12.
+    layers : {"last", "all"}, default="last"
+        Whose gradients are measured: those of the last shared layer, as in the paper, which saves
+        time, or of all shared parameters.
 
     Attributes
     ----------
@@ -147,8 +154,9 @@ class GradNorm(Balancing):
 
     Notes
     -----
-    Gradients are those of all shared parameters; the paper takes those of the last shared layer, to
-    save time. The weights are trained by the net's optimizer, at its learning rate.
+    The last shared layer is the last part of the module, in the order in which it was built, with a
+    matrix of weights that all tasks share. The weights of the tasks are trained by the net's
+    optimizer, at its learning rate but where `optimizer__param_groups` says otherwise.
 
     References
     ----------
@@ -161,10 +169,13 @@ class GradNorm(Balancing):
     total: Tensor
     first_losses: Tensor
 
-    def __init__(self, n_tasks: int, alpha: float = 1.5) -> None:
+    def __init__(self, n_tasks: int, alpha: float = 1.5, layers: str = "last") -> None:
         super().__init__()
         if not alpha >= 0:
             raise ValueError(f"alpha must be a number >= 0. Got {alpha!r}.")
+        if layers not in ("last", "all"):
+            raise ValueError(f"layers must be 'last' or 'all'. Got {layers!r}.")
+        self.layers = layers
         self.alpha = float(alpha)
         self.task_weight = nn.Parameter(torch.ones(n_tasks))
         self.register_buffer("total", torch.tensor(float(n_tasks)))

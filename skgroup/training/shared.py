@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from skgroup.nn import TaskHeads
 
-__all__ = ["RULE", "shared_parameters", "uncompiled"]
+__all__ = ["RULE", "last_layer", "shared_parameters", "uncompiled"]
 
 #: What a module has to say, and how; `{}` is its class.
 RULE = (
@@ -45,6 +46,17 @@ def shared_parameters(module: Any) -> dict[str, nn.Parameter]:
     if not all(isinstance(p, nn.Parameter) for p in parameters):
         raise ValueError(rule + f"Got {parameters!r}.")
     return {names[p]: p for p in parameters}
+
+
+def last_layer(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of parameters by name, in the order of the module, those of the last part that has a matrix
+    of weights (or more than a matrix: a convolution); all, if none has."""
+    owners = [name.rpartition(".")[0] for name, p in parameters.items() if p.dim() > 1]
+    return {
+        name: p
+        for name, p in parameters.items()
+        if not owners or name.rpartition(".")[0] == owners[-1]
+    }
 
 
 def uncompiled(module: Any) -> Any:
