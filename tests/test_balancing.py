@@ -296,6 +296,14 @@ def test_specialists_of_some_tasks_stack(binary, balancing):
 
 
 @pytest.mark.parametrize("balancing", STRINGS)
+def test_a_single_task_is_learned_as_without_balancing(binary, balancing):
+    X, Y = binary
+    y = np.nan_to_num(Y[:, 0])
+    net, plain = (plain_net(MLP, b, max_epochs=1).fit(X, y) for b in (balancing, None))
+    assert_same_parameters(net, plain, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("balancing", STRINGS)
 def test_going_on_keeps_what_was_learned(binary, balancing):
     X, Y = binary
     net = plain_net(MLP, balancing, max_epochs=4).fit(X, Y)
@@ -362,6 +370,13 @@ class Unnamed(nn.Module):
         return self.layers(x)
 
 
+class Frozen(MLP):
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_features=n_features, n_outputs=n_outputs)
+        for p in shared_parameters(self).values():
+            p.requires_grad_(False)
+
+
 class OwnLoss(MultiTaskNet):
     def get_loss(self, *args, **kwargs):
         return super().get_loss(*args, **kwargs)
@@ -380,6 +395,7 @@ class OwnLoss(MultiTaskNet):
         (plain_net(MLP, dict), "The 'balancing' parameter cannot be built"),
         (plain_net(MLP, lambda: {}), "which gives {}."),
         (plain_net(Unnamed, "pcgrad"), "Unnamed has neither."),
+        (plain_net(Frozen, "pcgrad"), "must have shared parameters that are trained"),
         (plain_net(MLP, "pcgrad", compile=True), "The 'compile' parameter must be False where"),
         (
             plain_net(MLP, "uncertainty", criterion=lambda: lambda logits, target: logits.sum()),

@@ -78,6 +78,11 @@ class BalancedStep:
         names: Mapping[str, Tensor] = {}
         if balancing.needs_gradients:
             names = {k: p for k, p in shared_parameters(module).items() if p.requires_grad}
+            if not names:
+                raise ValueError(
+                    f"The module {type(module).__name__} must have shared parameters that are "
+                    f"trained, which the balancing {net.balancing!r} weighs tasks by. Got none."
+                )
             # Others then learn as heads do, which are weighed alike.
             names = last_layer(names) if balancing.layers == "last" else names
         shared = [p for name, p in params.items() if name in names]
