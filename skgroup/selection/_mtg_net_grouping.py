@@ -36,8 +36,8 @@ class MTGNetGrouping(GainGrouping):
         Measured groups are so many times the number of tasks, as far as there are groups, and
         one more; the first n_tasks + 1 are the single tasks and all together.
     predictor : MTGNet, default=None
-        `MTGNet()` if None: this package's network, which predicted closer and steadier than that
-        of the source, `MTGNet.published()`.
+        `MTGNet()` if None, which predicted closer and steadier than `MTGNet.published()`, the
+        network and training of the source.
     estimator, n_groups, cv, selector, random_state, verbose
         As in `ExhaustiveGrouping`.
 
