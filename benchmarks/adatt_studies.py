@@ -35,6 +35,7 @@ the same test rows.
 """
 
 import argparse
+import re
 import time
 import warnings
 from pathlib import Path
@@ -231,15 +232,21 @@ def table(study, found):
         ]
         beside = ""
         if first in found and way != first:
-            beside = _mean_change(changes(found[first], found[way]), 2)
+            *_, beside = _mean_change(changes(found[first], found[way]))
         cells += [beside, f"{one['lr']:g}", f"{one['parameters']:,}"]
         rows.append(f"| {way}{' (chosen)' * (way in chosen_ways)} | {' | '.join(cells)} |")
     return rows
 
 
-def _mean_change(change, digits):
-    mean, width = interval({s: c.mean() for s, c in change.items()}, dict.fromkeys(change, 0.0))
-    return f"{mean:+.{digits}f} ± {width:.{digits}f}"
+def over_seeds(values):
+    """Mean over seeds and half width of its 95 % interval."""
+    return interval(values, dict.fromkeys(values, 0.0))
+
+
+def _mean_change(change):
+    """Of the mean over tasks."""
+    mean, width = over_seeds({seed: of_tasks.mean() for seed, of_tasks in change.items()})
+    return mean, width, f"{mean:+.2f} ± {width:.2f}"
 
 
 def _verdict(mean, width):
@@ -270,9 +277,9 @@ def directions(found):
             continue
         change = changes(found[better], found[worse])
         of_tasks = np.mean([*change.values()], axis=0)
-        mean, width = interval({s: c.mean() for s, c in change.items()}, dict.fromkeys(change, 0.0))
-        cells = [f"{c:+.2f}" for c in of_tasks]
-        cells += [f"{mean:+.2f} ± {width:.2f}", f"{(of_tasks > 0).sum()} of {len(NAMES)}"]
+        mean, width, shown = _mean_change(change)
+        cells = [*(f"{c:+.2f}" for c in of_tasks), shown]
+        cells.append(f"{(of_tasks > 0).sum()} of {len(NAMES)}")
         rows.append(f"| {claim} | {' | '.join(cells)} | {_verdict(mean, width)} |")
     return rows
 
@@ -296,9 +303,8 @@ def figure_3(found):
     if not drawn:
         return []
     level_0, level_1 = ({s: of[k] for s, (of, _) in drawn.items()} for k in (0, 1))
-    zero = dict.fromkeys(drawn, 0.0)
     more, width = interval(level_1, level_0)
-    parted, width_of_it = interval({s: p for s, (_, p) in drawn.items()}, zero)
+    parted, width_of_it = over_seeds({s: p for s, (_, p) in drawn.items()})
     shares = [np.mean([*level.values()]) for level in (level_0, level_1)]
     return [
         f"- Gate weight on the experts of other tasks (figure 3): {shares[0]:.3f} at level 0 and "
@@ -315,16 +321,17 @@ def show(lines):
     for size in sizes(lines):
         of_size = [line for line in lines if size_of(line) == size]
         found = of_ways(of_size)
-        seeds = sorted({len(own) for own in found.values()})
+        n_seeds = sorted({len(own) for own in found.values()})
+        seeds = f"{n_seeds[0]} seeds" if len(n_seeds) == 1 else f"seeds: {n_seeds}"
         out += [
             f"**{size['rows']:,} rows, widths {size['widths']}, {size['epochs']} epochs, batches "
             f"of {size['batch_size']}** ({', '.join(sorted({x['device'] for x in of_size}))}; "
-            f"seeds: {seeds})",
+            f"{seeds})",
             "",
         ]
         for rows in (directions(found), figure_3(found), *(table(s, found) for s in STUDIES)):
             out += [*rows, ""] if rows else []
-    return "\n".join(out)
+    return re.sub(r"(?<![\d.])0\.(?=\d)", ".", "\n".join(out)).strip()
 
 
 def sizes(lines):

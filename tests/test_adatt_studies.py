@@ -83,7 +83,7 @@ def test_a_run_goes_on_where_it_was_and_prints_what_it_holds(
     assert picture.stat().st_size > 1000
     printed = capsys.readouterr().out
     assert "| experts |" not in printed  # a single way is nothing to compare
-    assert "**40 rows, widths [4, 2], 1 epochs, batches of 16** (cpu; seeds: [2])" in printed
+    assert "**40 rows, widths [4, 2], 1 epochs, batches of 16** (cpu; 2 seeds)" in printed
     assert "| one-expert AdaTT-sp beats cross-stitch |" in printed
     assert "figure 3" in printed
 

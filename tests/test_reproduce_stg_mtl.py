@@ -448,7 +448,9 @@ def test_scores_that_are_not_defined_are_kept_as_none(tmp_path):
     assert file.read() == [{"f1": [0.5, None], "k": 2}]
 
 
-@pytest.mark.parametrize("name", ["evidence", "census_income", "reproduce_stg_mtl"])
+@pytest.mark.parametrize(
+    "name", ["evidence", "census_income", "reproduce_stg_mtl", "adatt_studies"]
+)
 def test_results_that_are_checked_in_can_be_read(name):
     path = Path(stg.__file__).parent / "results" / f"{name.replace('reproduce_', '')}.jsonl"
     assert len(ResultFile(path, name).read()) > 100
