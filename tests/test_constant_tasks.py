@@ -27,6 +27,7 @@ from skgroup.relations import (
 )
 from skgroup.selection import (
     ExhaustiveGrouping,
+    GradTAGGrouping,
     GroupGains,
     GroupSelector,
     HOAGrouping,
@@ -295,7 +296,9 @@ def test_data_maps_of_single_task_nets_can_be_shown(net, data):
     assert len(display.axes_) == 2
 
 
-@pytest.mark.parametrize("grouping", [TAGGrouping, ExhaustiveGrouping, HOAGrouping, MTGNetGrouping])
+@pytest.mark.parametrize(
+    "grouping", [TAGGrouping, GradTAGGrouping, ExhaustiveGrouping, HOAGrouping, MTGNetGrouping]
+)
 def test_groupings_leave_them_out(net, data, grouping):
     X, Y = data
     found = fit(grouping(net, n_groups=2, random_state=0), X, Y)

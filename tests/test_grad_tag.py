@@ -18,7 +18,7 @@ from skgroup.nn import MLP, LinearHeads, SmallCNN, TabM
 from skgroup.relations import GradTAG
 from skgroup.relations._linearised import linearise
 from skgroup.relations._subset_fits import SubsetFits
-from skgroup.selection import GroupSelector
+from skgroup.selection import GradTAGGrouping, GroupSelector
 from skgroup.training.engine import build_net, check_data, train_net
 
 SEEDS = list(range(10, 17))
@@ -299,3 +299,16 @@ def test_masks_are_checked(planted):
         grad_tag.predict([[1, 1]])
     with pytest.raises(ValueError, match="masks must have no empty group"):
         grad_tag.predict(np.zeros((1, 6)))
+
+
+@pytest.mark.parametrize("listed", [14, 5])
+def test_groups_are_chosen_by_the_estimated_gains(planted, listed, monkeypatch):
+    monkeypatch.setattr("skgroup.selection._predicted_gains.LISTED", listed)
+    options = {"projection_dim": 30, "random_state": 0}
+    net, selector = small().estimator, GroupSelector(overlap=False, min_size=2)
+    grouping = GradTAGGrouping(net, 2, selector=selector, **options).fit(*planted)
+    assert sorted(group.tolist() for group in grouping.groups_) == [[0, 1, 2], [3, 4, 5]]
+    gains = grouping.predictor_.predict(grouping.membership_.T)
+    assert grouping.objective_ == pytest.approx(np.nanmean(gains), abs=1e-4)
+    alone = GradTAG(net, **options).fit(*planted)
+    np.testing.assert_array_equal(grouping.affinity_, alone.affinity_)

@@ -13,6 +13,7 @@ from skgroup.cluster import FuzzyKMeans
 from skgroup.relations import InterTaskAffinity, LabelCorrelationAffinity
 from skgroup.selection import (
     ExhaustiveGrouping,
+    GradTAGGrouping,
     GroupGains,
     GroupSelector,
     HigherOrderApproximation,
@@ -67,6 +68,7 @@ def trained(monkeypatch):
     "make",
     [
         lambda net: TAGGrouping(net, 2, every=2),
+        lambda net: GradTAGGrouping(net, 2, projection_dim=10, cv=2),
         lambda net: ExhaustiveGrouping(net, 2),
         lambda net: HOAGrouping(net, 2, cv=2),
         lambda net: MTGNetGrouping(net, 2, groups_per_task=2, predictor=MTGNet(max_epochs=5)),
@@ -94,6 +96,7 @@ def test_cost_is_foretold_and_every_task_served_once(data, net, trained, make):
     "make",
     [
         lambda net: TAGGrouping(net, 2, every=2),
+        lambda net: GradTAGGrouping(net, 2, projection_dim=10),
         lambda net: ExhaustiveGrouping(net, 2),
         lambda net: HOAGrouping(net, 2),
         lambda net: MTGNetGrouping(net, 2, predictor=MTGNet(max_epochs=3)),
@@ -126,7 +129,8 @@ def test_splits_that_are_given_are_counted(data, net, trained):
 
 def test_one_task_is_its_own_group(data, net):
     X, Y = data
-    for grouping in (TAGGrouping(net, 1), HOAGrouping(net, 1), MTGNetGrouping(net, 1)):
+    for make in (TAGGrouping, GradTAGGrouping, HOAGrouping, MTGNetGrouping):
+        grouping = make(net, 1)
         np.testing.assert_array_equal(grouping.fit(X, Y[:, 0]).membership_, [[1]])
 
 

@@ -62,9 +62,9 @@ class GradTAG(AffinityMixin):
         Samples that the net is not trained on and losses are of: a share, drawn once; a number of
         folds; or the splits. Gains are means over the splits, each of which trains a net.
     max_memory : int, default=2**28
-        Bytes, about, that projected gradients may take, and as many for the work on them: 4 times
-        `projection_dim` times the number of logits for a sample (and member of a net of members).
-        Of more samples than fit, some are drawn at random.
+        Bytes, about, that projected gradients may take, in training as afterwards, and as many for
+        the work on them: 4 times `projection_dim` times the number of logits for a sample (and
+        member of a net of members). Of more samples than fit, some are drawn at random.
     random_state : int, RandomState or None, default=None
         Determines splits, nets, projections, subsets and samples. If None, the `random_state` of
         the estimator does.

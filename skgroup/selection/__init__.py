@@ -2,6 +2,7 @@
 
 from skgroup.selection._describe_cost import describe_cost
 from skgroup.selection._exhaustive_grouping import ExhaustiveGrouping
+from skgroup.selection._grad_tag_grouping import GradTAGGrouping
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._hoa_grouping import HOAGrouping
 from skgroup.selection._mtg_net_grouping import MTGNetGrouping
@@ -17,6 +18,7 @@ from skgroup.selection.gains import (
 __all__ = [
     "ETAP",
     "ExhaustiveGrouping",
+    "GradTAGGrouping",
     "GroupGains",
     "GroupSelector",
     "HOAGrouping",

@@ -14,8 +14,9 @@ def describe_cost(groupings: dict[str, Any], n_tasks: int) -> list[dict[str, Any
     """What finding the groups will cost, before anything is trained.
 
     With n tasks an exhaustive search trains 2^n − 1 nets, HOA n (n + 1) / 2, MTG-Net a multiple of
-    n; TAG and data maps train one, in which TAG computes n² losses beside every measured step
-    (those of n lookahead steps), which is not counted here.
+    n; TAG, Grad-TAG and data maps train one, beside which TAG computes n² losses at every measured
+    step (those of n lookahead steps) and Grad-TAG some hundred passes through the data, which is
+    not counted here.
 
     Parameters
     ----------

@@ -13,13 +13,11 @@ from skgroup._compat import Interval
 from skgroup._estimators import check_parameters
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import GainGrouping
-from skgroup.selection.gains import MTGNet, all_groups
+from skgroup.selection._predicted_gains import LISTED, groups_to_choose_from
+from skgroup.selection.gains import MTGNet
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
-
-#: Tasks up to which predicted gains are listed for all groups, so that measured ones replace them.
-_LISTED = 14
 
 
 class MTGNetGrouping(GainGrouping):
@@ -90,7 +88,7 @@ class MTGNetGrouping(GainGrouping):
         measured = self._measure(data, start[: self._n_groups_measured(n_tasks)])
         while (left := self._n_groups_measured(n_tasks) - len(measured.masks_)) > 0:
             pool: Any = n_tasks
-            if n_tasks > _LISTED:
+            if n_tasks > LISTED:
                 pool = selector.neighbours(measured.masks_, names)
             suggested = predictor.suggest(
                 pool, measured.masks_, measured.gains_, min(left, n_tasks)
@@ -101,8 +99,7 @@ class MTGNetGrouping(GainGrouping):
             measured = self._measure(data, masks, measured)
         self.gains_ = measured
         self.predictor_ = predictor.fit(measured.masks_, measured.gains_)
-        few = n_tasks <= _LISTED
-        masks = all_groups(n_tasks) if few else self._near_the_best(selector, names)
+        masks = groups_to_choose_from(self._gains_of, measured.masks_, selector, names)
         self._select(selector, self._gains_of(masks), masks=masks)
 
     def _check(self, selector: GroupSelector, table: TaskTable) -> None:
@@ -122,19 +119,6 @@ class MTGNetGrouping(GainGrouping):
         rows = np.array([row_of.get(mask.tobytes(), -1) for mask in masks])
         gains[rows >= 0] = self.gains_.gains_[rows[rows >= 0]]
         return gains
-
-    def _near_the_best(self, selector: GroupSelector, names: Any) -> NDArray[np.bool_]:
-        """Groups to choose from where there are too many: neighbours of those measured, and then
-        of those that would be chosen, until that changes nothing."""
-        masks = selector.neighbours(self.gains_.masks_, names)
-        quick, best = clone(selector).set_params(solver="search"), -np.inf
-        while True:
-            chosen = quick.fit(self._gains_of(masks), masks=masks, task_names=names)
-            if chosen.objective_ <= best:
-                return masks
-            best = chosen.objective_
-            near = selector.neighbours(chosen.membership_.T.astype(bool), names)
-            masks = np.unique(np.vstack([masks, near]), axis=0)
 
     def _n_groups_measured(self, n_tasks: int) -> int:
         return min(2**n_tasks - 1, self.groups_per_task * n_tasks + 1)
