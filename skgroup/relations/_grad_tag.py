@@ -102,6 +102,10 @@ class GradTAG(AffinityMixin):
     The source moves the net by P w_S and measures it; here its logits are those of the linear
     function, so that a group costs no pass through the net.
 
+    Beside measured gains, those that `predict` gives were far closer than means of `affinity_` over
+    the members of a group, which lose how larger groups differ (`benchmarks/gradient_gains.py`):
+    let a selector choose by the former, as `skgroup.selection.GradTAGGrouping` does.
+
     No gradient is ever computed: a dimension of all projected gradients is a directional
     derivative of the logits, one pass through the net for all tasks.
 
