@@ -14,18 +14,19 @@ from skgroup.nn import SmallCNN
 from skgroup.relations import InterTaskAffinity
 from skgroup.relations._affinity import TaskProbe
 from skgroup.relations._inter_task_affinity import first_order_gains, lookahead_gains
+from skgroup.tasks import all_groups
 
 
-def literal_loop(net, x, codes):
-    """The equation as it stands: for each task copy the net, take its step, look at all losses."""
+def literal_loop(net, x, codes, steps):
+    """The equation as it stands: for each step copy the net, take it, look at all losses."""
     weight = torch.as_tensor(net.loss_weights_["class_weight"][:, 1])
     criterion = torch.nn.BCEWithLogitsLoss(pos_weight=weight, reduction="none")
     target, rows = codes.float(), []
-    for i in range(codes.shape[1]):
+    for members in torch.from_numpy(steps):
         module = copy.deepcopy(net.module_)
         optimizer = torch.optim.SGD(module.trunk.parameters(), lr=net.lr)
         before = criterion(module(x), target).mean(0)
-        before[i].backward()
+        before[members].sum().backward()
         optimizer.step()
         with torch.no_grad():
             rows.append(1 - criterion(module(x), target).mean(0) / before)
@@ -46,6 +47,9 @@ def one_batch(size, repeats):
         X, Y = make_tasks(1_000, 40, (64,))
         small = MultiTaskNet.stg_mtl(module__hidden_units=(64, 64), device="cpu")
         yield from batch_rows("40 tasks, MLP 64-64, batch 128", small, X, Y, 4 * repeats, (3, 10))
+        X, Y = make_tasks(1_000, 7, (64,))
+        name, sets = "all 127 sets of 7 tasks, MLP 64-64, batch 128", all_groups(7)
+        yield from batch_rows(name, small, X, Y, 2 * repeats, (3, 10), sets)
         X, Y = make_tasks(256, 10, (3, 32, 32))
         convolutions = MultiTaskNet.stg_mtl(
             SmallCNN, module__dropout=0.0, batch_size=32, device="cpu"
@@ -53,16 +57,16 @@ def one_batch(size, repeats):
         yield from batch_rows("10 tasks, small CNN, batch 32", convolutions, X, Y, repeats, (0, 0))
 
 
-def batch_rows(name, net, X, Y, repeats, at_least):
-    net, batch = prepared(net, X, Y)
-    probe = TaskProbe(net)
+def batch_rows(name, net, X, Y, repeats, at_least, sets=None):
+    net, batch = prepared(clone(net), X, Y)
+    probe = TaskProbe(net, steps=sets)
 
     def measure(gains):
         with probe.looking_at(batch):
             return gains(probe)
 
     def literal():
-        return literal_loop(net, *(batch[0], batch[1]["codes"]))
+        return literal_loop(net, batch[0], batch[1]["codes"], probe.steps.numpy())
 
     torch.testing.assert_close(measure(lookahead_gains), literal(), atol=1e-5, rtol=0)
     for form, gains, least in zip(

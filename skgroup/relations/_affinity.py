@@ -569,7 +569,7 @@ def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:
 
 def _weights_of(shared: dict[str, nn.Parameter], module: nn.Module) -> dict[str, nn.Parameter]:
     """Those of more than one dimension that are no biases."""
-    # Units that are batched have a bias of two dimensions.
+    # The biases of a net's members are a matrix.
     weights = {
         name: p
         for name, p in shared.items()

@@ -99,7 +99,10 @@ class InterTaskAffinity(NetAffinityMixin):
     Shared parameters are those that the module gives as `shared_parameters` (method or
     attribute); else all outside of its `skgroup.nn.LinearHeads`.
 
-    The steps of all tasks are one batched computation (`torch.func.vmap`). Modules with
+    The authors' code drops what it recorded after the epoch of the best validation loss, b:
+    `of_epochs(last=b)`.
+
+    The steps of all tasks and sets are one batched computation (`torch.func.vmap`). Modules with
     convolutions, which that would slow down, and modules that cannot be batched take them one
     after another, with the same result to rounding.
 
