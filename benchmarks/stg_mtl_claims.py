@@ -458,7 +458,8 @@ def by_superclass(line, plt):
         ax.axis("off")
     for kind, ax in zip(kinds, axes.flat[: len(kinds)], strict=True):
         own = superclasses == kind
-        shown = ax.imshow(rows[own][:, columns], vmin=0, vmax=rows.max(), aspect="auto", cmap="Blues")
+        scale = {"vmin": 0, "vmax": rows.max(), "cmap": "Blues"}
+        shown = ax.imshow(rows[own][:, columns], aspect="auto", **scale)
         ax.set_title(kind.replace("_", " "), fontsize=8)
         ax.set_yticks(range(own.sum()), names[own], fontsize=7)
         ax.set_xticks([])
