@@ -312,3 +312,33 @@ def test_groups_are_chosen_by_the_estimated_gains(planted, listed, monkeypatch):
     assert grouping.objective_ == pytest.approx(np.nanmean(gains), abs=1e-4)
     alone = GradTAG(net, **options).fit(*planted)
     np.testing.assert_array_equal(grouping.affinity_, alone.affinity_)
+
+
+def test_splits_that_hold_out_no_label_of_a_task_do_not_count_for_it(planted):
+    X, Y = planted
+    Y = Y.astype(float)
+    Y[200:, 0] = np.nan
+    first, second = np.arange(200), np.arange(200, 400)
+    both = small(cv=[(second, first), (first, second)]).fit(X, Y)
+    np.testing.assert_array_equal(np.isnan(both.losses_alone_[0]), [False, True])
+    assert np.isfinite(both.losses_alone_[1:]).all()
+    one = small(cv=[(second, first)]).fit(X, Y)
+    masks = np.array([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
+    gains = one.predict(masks)[:, 0]
+    assert np.abs(gains).min() > 1e-3
+    np.testing.assert_allclose(both.predict(masks)[:, 0], gains, rtol=1e-4)
+
+
+def test_samples_are_drawn_with_a_label_of_each_task(planted):
+    X, Y = planted
+    Y = Y.astype(float)
+    Y[:, :3] = np.nan
+    Y[[3, 70], [0, 0]] = Y[[7, 90], [1, 1]] = Y[[5, 399], [2, 2]] = 0, 1
+    net, dataset = trained(MLP, X, Y, np.arange(400.0), module__hidden_units=(8,), max_epochs=1)
+    memory = 4 * len(SEEDS) * 6  # of a sample
+    for seed in range(3):
+        tasks = linearise(net, dataset, SEEDS, max_memory=20 * memory, sample_seed=seed)
+        assert len(tasks.logits) == 20
+        assert (tasks.share > 0).any(0).all()
+    fewest = linearise(net, dataset, SEEDS, max_memory=1)
+    assert (fewest.share > 0).any(0).all()

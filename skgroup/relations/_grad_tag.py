@@ -219,9 +219,12 @@ class GradTAG(AffinityMixin):
             [self._linearise(*of_split) for of_split in zip(nets, parts, of_splits, strict=True)],
         )
         one = torch.eye(data.table.n_tasks, dtype=torch.bool)
-        losses = [fits.losses(one).diagonal().double().numpy() for fits in self.fits_]
+        losses = [
+            fits.losses(one).diagonal().where((fits.held_out.share > 0).any(0), torch.nan)
+            for fits in self.fits_
+        ]
         self.losses_alone_ = np.full((table.n_tasks, len(splits)), np.nan)
-        self.losses_alone_[table.learnable] = np.column_stack(losses)
+        self.losses_alone_[table.learnable] = torch.stack(losses, 1).double().numpy()
         self.subsets_ = np.zeros((len(subsets), table.n_tasks), dtype=bool)
         self.subsets_[:, table.learnable] = subsets
         self.affinity_ = with_constant(self._mean_gains(subsets), table.learnable)

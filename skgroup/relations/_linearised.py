@@ -128,8 +128,7 @@ def linearise(
         n_members = len(probe.logits(first))
     n_fit = max(1, max_memory // (4 * len(seeds) * probe.layout.n_outputs * n_members))
     if n_fit < len(dataset):
-        drawn = np.random.RandomState(sample_seed).permutation(len(dataset))[:n_fit]
-        dataset = _take(dataset, np.sort(drawn))
+        dataset = _take(dataset, _drawn(dataset, n_fit, sample_seed))
     directions = _Directions(probe.shared, seeds, max_memory // 2)
     logits, gradients, targets = [], [], []
     for x, target in net.get_iterator(dataset, training=False):
@@ -149,6 +148,15 @@ def linearise(
     return LinearisedTasks(
         torch.cat(logits), torch.cat(gradients, 1), codes, values, share, probe.layout.to("cpu")
     )
+
+
+def _drawn(dataset: TaskDataset, n_fit: int, seed: int) -> NDArray[np.intp]:
+    """Random samples, first of all one with a label that counts of each task."""
+    order = np.random.RandomState(seed).permutation(len(dataset))
+    counted: Any = counted_shares(dataset.target["codes"] >= 0, dataset.target.get("weight"))
+    first = np.unique(order[(counted.numpy()[order] > 0).argmax(axis=0)])
+    others = order[~np.isin(order, first)]
+    return np.sort(np.concatenate([first, others[: max(0, n_fit - len(first))]]))
 
 
 def _take(dataset: TaskDataset, samples: NDArray[np.intp]) -> TaskDataset:
