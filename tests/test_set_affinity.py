@@ -137,13 +137,14 @@ def test_sets_by_name_and_without_tasks_of_a_single_class(partly_labelled, net):
     np.testing.assert_array_equal(named.set_affinity_, by_place.set_affinity_)
 
     with_constant = np.insert(Y, 2, 1, axis=1)
-    masks = [[1, 0, 1, 0, 0, 1], [0, 0, 1, 0, 0, 0]]
+    masks = [[1, 0, 1, 0, 0, 1], [0, 0, 1, 0, 0, 0], [0, 1, 0, 1, 0, 0], [1, 0, 0, 0, 0, 1]]
     with pytest.warns(UserWarning, match="single observed class"):
         found = InterTaskAffinity(net, masks=masks).fit(X, with_constant)
-    np.testing.assert_array_equal(found.masks_, [[True, False, False, False, False, True]])
+    # In the order in which they were given.
+    np.testing.assert_array_equal(found.masks_, np.array([masks[3], masks[2]], dtype=bool))
     assert (found.set_affinity_[:, 2] == 0).all()
     assert np.isnan(found.epoch_affinity_[:, :, 2]).all()
-    learned = InterTaskAffinity(net, masks=[[1, 0, 0, 0, 1]]).fit(X, Y)
+    learned = InterTaskAffinity(net, masks=[[1, 0, 0, 0, 1], [0, 1, 1, 0, 0]]).fit(X, Y)
     np.testing.assert_allclose(
         np.delete(found.set_affinity_, 2, axis=1), learned.set_affinity_, atol=1e-6
     )
@@ -156,6 +157,11 @@ def test_sets_by_name_and_without_tasks_of_a_single_class(partly_labelled, net):
         ([[1, 0, 0]], "The 'masks' parameter of InterTaskAffinity must be of shape (n_groups, n_"),
         ([[0] * 5], "The 'masks' parameter of InterTaskAffinity must have no empty group"),
         ([[1] * 5] * 2, "The 'masks' parameter of InterTaskAffinity must hold each group once"),
+        (
+            pd.DataFrame([[1] * 5], columns=list("abcdf")),
+            "The columns of the 'masks' parameter of InterTaskAffinity must be the tasks that were "
+            "seen in fit. Missing: e. New: f.",
+        ),
     ],
 )
 def test_wrong_sets_are_named_before_training(partly_labelled, net, masks, message):
@@ -164,8 +170,9 @@ def test_wrong_sets_are_named_before_training(partly_labelled, net, masks, messa
             raise AssertionError("training began")
 
     net.set_params(callbacks=[Unreached()])
+    X, Y = partly_labelled
     with pytest.raises(ValueError, match=re.escape(message)):
-        InterTaskAffinity(net, masks=masks).fit(*partly_labelled)
+        InterTaskAffinity(net, masks=masks).fit(X, pd.DataFrame(Y, columns=list("abcde")))
 
 
 def test_all_sets_of_many_tasks_are_refused(digits):

@@ -116,11 +116,13 @@ def groups_to_measure(
 
 
 def _given_groups(masks: Any, table: TaskTable, name: str) -> NDArray[np.bool_]:
-    given = by_task_columns(masks, table.names, f"The columns of {name[4:]}")
+    given = by_task_columns(masks, table.names, f"The columns of t{name[1:]}")
     groups = check_masks(given, table.n_tasks, name=name)
     if len(np.unique(groups, axis=0)) < len(groups):
         raise ValueError(f"{name} must hold each group once.")
     if table.learnable.all():
         return groups
     groups = groups & table.learnable
-    return np.unique(groups[groups.any(axis=1)], axis=0)
+    groups = groups[groups.any(axis=1)]
+    _, first = np.unique(groups, axis=0, return_index=True)
+    return groups[np.sort(first)]
