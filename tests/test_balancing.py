@@ -390,6 +390,7 @@ class OwnLoss(MultiTaskNet):
         (plain_net(MLP, Infinite()), "it gives weights that are not finite"),
         (plain_net(MLP, GradNorm(2)), "The 'balancing' parameter must be None, one of"),
         (plain_net(MLP, "gradnorm", balancing__alpha=-1), "alpha must be a number >= 0. Got -1."),
+        (plain_net(MLP, "gradnorm", balancing__alpha="a"), "alpha must be a number >= 0. Got 'a'."),
         (plain_net(MLP, "gradnorm", balancing__layers=1), "layers must be 'last' or 'all'. Got 1."),
         (plain_net(MLP, None, balancing__alpha=1), "must be given where options 'balancing__...'"),
         (plain_net(MLP, dict), "The 'balancing' parameter cannot be built"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -132,7 +133,7 @@ class GradNorm(Balancing):
         Σ_t | G_t − mean(G) · (L̃_t / mean(L̃))^α |,
 
     the second part of each difference taken as constant. They start at 1 and are brought back to
-    the sum n_tasks after each step.
+    the sum n_tasks before each step.
 
     Parameters
     ----------
@@ -166,12 +167,14 @@ class GradNorm(Balancing):
     """
 
     needs_gradients = True
+    alpha: float
+    task_weight: nn.Parameter
     total: Tensor
     first_losses: Tensor
 
     def __init__(self, n_tasks: int, alpha: float = 1.5, layers: str = "last") -> None:
         super().__init__()
-        if not alpha >= 0:
+        if not isinstance(alpha, Real) or not alpha >= 0:
             raise ValueError(f"alpha must be a number >= 0. Got {alpha!r}.")
         if layers not in ("last", "all"):
             raise ValueError(f"layers must be 'last' or 'all'. Got {layers!r}.")
