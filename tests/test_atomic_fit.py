@@ -28,11 +28,14 @@ from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.nn import MLP
 from skgroup.relations import (
     GradientCosineAffinity,
+    GradTAG,
     InterTaskAffinity,
     LabelCorrelationAffinity,
 )
 from skgroup.selection import (
+    ETAP,
     ExhaustiveGrouping,
+    GradTAGGrouping,
     GroupGains,
     GroupSelector,
     HigherOrderApproximation,
@@ -69,8 +72,10 @@ ESTIMATORS = [
     (InterTaskAffinity(net()), *TABLES),
     (GradientCosineAffinity(net()), *TABLES),
     (LabelCorrelationAffinity(), *TABLES),
+    (GradTAG(net(), projection_dim=5), *TABLES),
     (GroupGains(net()), *TABLES),
     (TAGGrouping(net(), 2), *TABLES),
+    (GradTAGGrouping(net(), 2, projection_dim=5), *TABLES),
     (HOAGrouping(net(), 2), *TABLES),
     (ExhaustiveGrouping(net(), 2), *TABLES),
     (MTGNetGrouping(net(), 2, predictor=MTGNet(max_epochs=1)), *TABLES),
@@ -79,6 +84,7 @@ ESTIMATORS = [
     (FuzzyKMeans(2), *ROWS),
     (PointKMeans(2), *ROWS),
     (MTGNet(max_epochs=1), *GROUPS),
+    (ETAP(np.eye(3)[::-1]), *GROUPS),
     (HigherOrderApproximation(), *GROUPS),
     (GroupSelector(2), (np.eye(3),), (np.eye(4)[:3],)),
 ]

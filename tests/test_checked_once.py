@@ -7,8 +7,8 @@ from sklearn.pipeline import make_pipeline
 
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.ensemble import AllTasks, SingleTasks
-from skgroup.relations import InterTaskAffinity, LabelCorrelationAffinity
-from skgroup.selection import HOAGrouping, TAGGrouping
+from skgroup.relations import GradTAG, InterTaskAffinity, LabelCorrelationAffinity
+from skgroup.selection import GradTAGGrouping, HOAGrouping, TAGGrouping
 from skgroup.training import data as inputs
 from skgroup.training import training_data
 
@@ -51,6 +51,8 @@ def checks(monkeypatch):
         lambda net: make_pipeline(InterTaskAffinity(net), FuzzyKMeans(2)),
         lambda net: make_pipeline(LabelCorrelationAffinity(), FuzzyKMeans(2)),
         lambda net: TAGGrouping(net, n_groups=2),
+        lambda net: GradTAGGrouping(net, n_groups=2, projection_dim=5),
+        lambda net: make_pipeline(GradTAG(net, projection_dim=5), FuzzyKMeans(2)),
         lambda net: HOAGrouping(net, n_groups=2),
         lambda net: AllTasks(2),
         lambda net: SingleTasks(),
