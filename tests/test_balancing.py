@@ -10,6 +10,7 @@ import torch
 from netting import assert_same_parameters
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Checkpoint, LoadInitState
 from torch import nn
 from torch.nn import functional as F
 
@@ -319,6 +320,19 @@ def test_going_on_keeps_what_was_learned(binary, balancing):
         warm.set_params(balancing=None).fit(X, Y)
     assert not hasattr(warm.set_params(warm_start=False).fit(X, Y), "balancing_")
     assert isinstance(warm.set_params(balancing=GradNorm(3)).fit(X, Y).balancing_, GradNorm)
+
+
+@pytest.mark.parametrize("balancing", STRINGS)
+def test_a_checkpoint_that_is_told_to_keeps_what_was_learned(binary, balancing, tmp_path):
+    files = Checkpoint(dirname=tmp_path, monitor=None, f_balancing="balancing.pt")
+    net = plain_net(MLP, balancing, max_epochs=4).fit(*binary)
+    half = clone(net).set_params(max_epochs=2)
+    clone(half).set_params(callbacks=[files]).fit(*binary)
+    half.set_params(callbacks=[LoadInitState(files)]).fit(*binary)
+    assert_same_parameters(net, half)
+    of_half = half.balancing_.state_dict()
+    for name, value in net.balancing_.state_dict().items():
+        torch.testing.assert_close(value, of_half[name])
 
 
 def test_parameters_come_by_prefix_and_can_be_searched(binary):

@@ -214,7 +214,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     module_ : torch.nn.Module
         The trained network.
     balancing_ : skgroup.training.balancing.Balancing
-        With what it has learned; only where there is a `balancing`.
+        With what it has learned; only where there is a `balancing`. skorch's `Checkpoint`, and
+        `save_params`, keep it where `f_balancing` names a file.
     classes_ : list of ndarray of shape (n_classes,), or one ndarray if `y` was 1-D
         The labels of each task; None for a regression task.
     n_tasks_ : int
