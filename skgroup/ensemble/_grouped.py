@@ -485,7 +485,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         Parameters
         ----------
         serving, mixing
-            As in the constructor.
+            As in the constructor. What is left out is the constructor's default, not what this
+            one has.
 
         Returns
         -------

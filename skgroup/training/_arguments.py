@@ -49,8 +49,9 @@ def named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterator
         yield
     except Exception as error:  # whatever a class of the user's may raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
+        said = str(error).rstrip(".")
         raise kind(
-            f"The '{name}' parameter cannot be built: {type(error).__name__}: {error} Got "
+            f"The '{name}' parameter cannot be built: {type(error).__name__}: {said}. Got "
             f"{factory!r} with {kwargs}."
         ) from error
 
