@@ -137,7 +137,7 @@ def test_numbers_are_averaged_either_way(partly_measured):
     proba = est.predict_proba(X)
     for t in (0, 2, 4):
         np.testing.assert_allclose(proba[t], expected[t], atol=1e-5)
-    averaged = est.with_serving()
+    averaged = est.with_serving("membership", "probability")
     assert not np.allclose(averaged.predict_proba(X)[0], proba[0], atol=1e-4)
     for t in (1, 3):
         scale, location = est.target_scaling_.scale[t], est.target_scaling_.location[t]
@@ -186,7 +186,11 @@ def test_fitted_specialists_are_combined_anew(digits, small_net, serving, mixing
     # The first is as it was, and what was combined can be combined again.
     np.testing.assert_array_equal(clf.predict_proba(X), before)
     assert (clf.serving, clf.mixing) == ("membership", "probability")
-    np.testing.assert_array_equal(combined.with_serving().predict_proba(X), before)
+    np.testing.assert_array_equal(
+        combined.with_serving("membership", "probability").predict_proba(X), before
+    )
+    kept = combined.with_serving()  # what is left out stays
+    np.testing.assert_array_equal(kept.predict_proba(X), combined.predict_proba(X))
     again = pickle.loads(pickle.dumps(combined))
     np.testing.assert_array_equal(again.predict_proba(X), combined.predict_proba(X))
 
@@ -250,7 +254,7 @@ def test_given_weights_match_tasks_by_name(tasks, small_net):
     given = pd.DataFrame(GIVEN, index=Y.columns)
     clf = GroupedMTLClassifier(small_net, MEMBERSHIP, serving=given[::-1], random_state=0)
     np.testing.assert_allclose(clf.fit(X, Y).serving_weights_, WEIGHTS["given"])
-    again = clf.with_serving().with_serving(given.iloc[[2, 0, 3, 1]])
+    again = clf.with_serving("membership").with_serving(given.iloc[[2, 0, 3, 1]])
     np.testing.assert_allclose(again.serving_weights_, WEIGHTS["given"])
     with pytest.raises(ValueError, match=r"rows of the 'serving' parameter.*prime"):
         clf.with_serving(given.rename(index={"prime": "primes"}))

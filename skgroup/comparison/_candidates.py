@@ -11,7 +11,13 @@ from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 
 from skgroup._estimators import check_parameters, parts_of, steps_of
 from skgroup._random import draw_seeds
-from skgroup.comparison._kinds import grouped_class, kind_of, make_baselines, of_kinds
+from skgroup.comparison._kinds import (
+    NO_BASELINE,
+    grouped_class,
+    kind_of,
+    make_baselines,
+    of_kinds,
+)
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLEstimator
 from skgroup.ensemble.trial import try_classifier, try_grouper_of
@@ -40,7 +46,7 @@ def check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[
             f"or None. Got {baselines!r}."
         )
     complete = names is not None and set(names) <= set(clones)
-    if complete or any(kind_of(e, table.n_tasks) != "grouped" for e in clones.values()):
+    if complete or any(kind_of(e, table.n_tasks) not in NO_BASELINE for e in clones.values()):
         return clones
     made = make_baselines(clones, table)
     taken = [name for name in made if name in clones]
@@ -63,6 +69,8 @@ def _by_name(candidates: Any, table: TaskTable) -> Mapping[Any, Any]:
     if candidates is None:
         candidates = MultiTaskNet()
     if isinstance(candidates, MultiTaskNet):
+        if candidates.balancing is not None:
+            return {"balanced": candidates}
         candidates = grouped_class(table)(candidates)
     groups = hasattr(candidates, "get_params") and kind_of(candidates, table.n_tasks) == "grouped"
     return {"grouped" if groups else type(candidates).__name__: candidates}

@@ -22,7 +22,7 @@ from skgroup.comparison._candidates import (
 from skgroup.comparison._comparison import Comparison
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
-from skgroup.comparison._kinds import kind_of, task_types_of
+from skgroup.comparison._kinds import NO_BASELINE, kind_of, task_types_of
 from skgroup.comparison._splits import check_seeds, draw_splits, number_splits
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.comparison.intervals import INTERVALS
@@ -59,18 +59,19 @@ def compare(
         tasks of several kinds `GroupedMTLEstimator`), `MultiTaskNet` with any architecture and
         `balancing` (`{"PCGrad": MultiTaskNet(balancing="pcgrad"), ...}`), scikit-learn's
         multi-output classifiers or regressors, pipelines of these. Where none of them is a
-        baseline, baselines are made of the first that groups (also as the last step of a pipeline),
-        with its net, thresholds and preprocessing: "MTL", "STL" and the MTL ensemble of as many
-        nets (left out if their number is known only after fit). One estimator alone is the
-        candidate "grouped" (or has the name of its class, if it does not group), a `MultiTaskNet`
-        alone stands for the grouping of this net, and None for that of a net of defaults.
+        baseline, baselines are made of the first that groups (also as the last step of a pipeline)
+        or is a `MultiTaskNet`, with its net (without `balancing`), thresholds and preprocessing:
+        "MTL", "STL" and the MTL ensemble of as many nets (left out if their number is known only
+        after fit). One estimator alone is the candidate "grouped" (or has the name of its class, if
+        it does not group), a `MultiTaskNet` alone stands for the grouping of this net, or with
+        `balancing` for itself, as "balanced", and None for the grouping of a net of defaults.
 
         They decide once, for all samples, what kinds the tasks of `Y` are: by the first
         `task_types` that one of them has; all tasks are regression tasks if all candidates (nets
         aside) are regressors; else floats that are not all whole numbers are.
     baselines : str or sequence of str, default=None
         Names of the candidates that the others are measured by, of those made here too. None is
-        all that do not group the tasks: single nets of any architecture,
+        all that neither group nor balance the tasks: single nets of any architecture,
         `GroupedMTLClassifier.mtl`, `.stl` and `.mtl_ensemble`, others of scikit-learn.
     cv : float, int, splitter or iterable of (train, test), default=0.25
         A share of samples to test on, drawn anew for each seed; or a number of folds, shuffled
@@ -191,7 +192,7 @@ def compare(
     names = list(estimators)
     kinds = [kind_of(estimator, table.n_tasks) for estimator in estimators.values()]
     if baselines is None:
-        baselines = [n for n, kind in zip(names, kinds, strict=True) if kind != "grouped"]
+        baselines = [n for n, kind in zip(names, kinds, strict=True) if kind not in NO_BASELINE]
     baselines = check_baselines(baselines, names)
     scores = TaskScores(scoring, table)
     splits = draw_splits(cv, table, seed_list, "compare")

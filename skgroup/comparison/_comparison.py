@@ -26,7 +26,7 @@ class Comparison(Figures):
         Those of the candidates that the others are measured by.
     kinds : list of str
         What each candidate is: "grouped" (the tasks), "STL" (single-task nets), "MTL" (one or more
-        multi-task nets) or "other".
+        multi-task nets), "balanced" (the same with a `balancing`) or "other".
     tasks : list of str
     scoring : str or dict of str to str
         What the scores are; by "classes" and "regression" where some tasks have classes and others

@@ -106,9 +106,11 @@ class Figures:
 
     @property
     def lacking(self) -> list[str]:
-        """What a grouping should be set beside and is not, or has not finished a fit: single-task
-        nets, an ensemble of as many multi-task nets (within a tenth)."""
-        if len(self.tasks) == 1 or not self.grouped:
+        """What a grouping or balancing should be set beside and is not, or has not finished a fit:
+        single-task nets; an ensemble of as many multi-task nets (within a tenth), or such nets
+        without balancing."""
+        balanced = "balanced" in self.kinds
+        if len(self.tasks) == 1 or not (self.grouped or balanced):
             return []
         nets: defaultdict[str, list[float]] = defaultdict(list)
         for i, kind in enumerate(self.kinds):
@@ -119,8 +121,12 @@ class Figures:
         name = of_one[kinds.pop()] if len(kinds) == 1 else "GroupedMTLEstimator"
         lacking = [] if nets["STL"] else [f"single-task nets ({name}.stl)"]
         known = [n for n in nets["grouped"] if np.isfinite(n)]
+        if balanced and not nets["MTL"]:
+            lacking.append(f"multi-task nets without balancing ({name}.mtl)")
         # Where the number of nets of an ensemble is not known, it may be as many.
-        if not any(np.isnan(n) or n >= 0.9 * max(known, default=2) for n in nets["MTL"]):
+        elif self.grouped and not any(
+            np.isnan(n) or n >= 0.9 * max(known, default=2) for n in nets["MTL"]
+        ):
             lacking.append(f"an ensemble of as many multi-task nets ({name}.mtl_ensemble)")
         return lacking
 

@@ -26,6 +26,9 @@ from skgroup.tasks import AUTO, REGRESSION, TaskTable, given_types, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.costs import count_nets
 
+#: What is no baseline: tasks that are grouped, or weighed anew in each step.
+NO_BASELINE = ("grouped", "balanced")
+
 
 def task_types_of(candidates: Any) -> Any:
     """What a dict of estimators, or one, says of the kinds of all tasks, before any is looked at.
@@ -106,9 +109,13 @@ def grouped_class(table: TaskTable) -> type[GroupedMTLEstimator]:
 
 
 def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, Any]:
-    """MTL, STL and the MTL ensemble that are like the first candidate but for the groups."""
+    """MTL, STL and the MTL ensemble that are like the first candidate but for its groups and the
+    balancing of its nets."""
     for template in candidates.values():
         if isinstance(steps_of(template)[-1], GroupedMTLEstimator):
+            break
+        if isinstance(template, MultiTaskNet):
+            template = grouped_class(table)(template, n_groups=1)
             break
         if _has_default_members(template):  # whose nets are those of defaults
             template = of_kinds("MTL", grouped_class(table)(MultiTaskNet()), table, "compare")
@@ -121,7 +128,7 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
         )
 
     def like(grouper: Any) -> Any:
-        copied = clone(template)
+        copied = _unbalanced(clone(template))
         steps_of(copied)[-1].set_params(
             grouper=grouper,
             n_groups=None,
@@ -140,6 +147,15 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
     return made
 
 
+def _unbalanced(estimator: Any) -> Any:
+    for part in parts_of(estimator):
+        if isinstance(part, MultiTaskNet) and part.balancing is not None:
+            part.balancing = None
+            for name in [name for name in vars(part) if name.startswith("balancing__")]:
+                delattr(part, name)
+    return estimator
+
+
 def nets_of(estimator: Any, n_tasks: int) -> float:
     """Nets that `fit` trains, or has trained; NaN if it is not known."""
     try:
@@ -149,7 +165,15 @@ def nets_of(estimator: Any, n_tasks: int) -> float:
 
 
 def kind_of(estimator: Any, n_tasks: int) -> str:
-    """What a candidate is: "grouped", "STL", "MTL", the `baseline` of its grouper, or "other"."""
+    """What a candidate is: "grouped", "balanced" (nets of all tasks), "STL", "MTL", the `baseline`
+    of its grouper, or "other"."""
+    kind = _kind_by_groups(estimator, n_tasks)
+    nets = [part for part in parts_of(estimator) if isinstance(part, MultiTaskNet)]
+    balanced = any(net.balancing is not None for net in nets)
+    return "balanced" if kind == "MTL" and n_tasks > 1 and balanced else kind
+
+
+def _kind_by_groups(estimator: Any, n_tasks: int) -> str:
     parts = parts_of(estimator)
     kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLEstimator)]
     if None in kinds or (n_tasks > 1 and any(map(_has_default_members, parts))):

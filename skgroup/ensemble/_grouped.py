@@ -479,14 +479,13 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
             proba[:, columns] = shares
         return proba
 
-    def with_serving(self, serving: Any = "membership", mixing: str = "probability") -> Self:
+    def with_serving(self, serving: Any = None, mixing: str | None = None) -> Self:
         """The same specialists, combined in another way: nothing is trained.
 
         Parameters
         ----------
         serving, mixing
-            As in the constructor. What is left out is the constructor's default, not what this
-            one has.
+            As in the constructor. What is left out stays as it is.
 
         Returns
         -------
@@ -503,6 +502,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         """
         check_is_fitted(self, "specialists_")
         combined = copy.copy(self)
+        serving = self.serving if serving is None else serving
+        mixing = self.mixing if mixing is None else mixing
         combined.serving, combined.mixing = serving, mixing
         combined._validate_params()
         learned = self._learned
