@@ -141,6 +141,11 @@ CASES = [
 ]
 
 
+def named(case):
+    """As a name that is the same in every process, which a function's is not."""
+    return ", ".join(f"{k} {'of size' if callable(v) else v}" for k, v in case.items())
+
+
 def by_trying(R, case):
     case = dict(case)
     masks = all_masks(len(R))
@@ -159,7 +164,7 @@ def by_trying(R, case):
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_exact_is_as_good_as_the_best_of_all_choices(case):
     for seed in range(3):
         R = random_affinity(5, seed)
@@ -170,7 +175,7 @@ def test_exact_is_as_good_as_the_best_of_all_choices(case):
         assert selector.solver_ == "exact"
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_search_lies_below_the_best_of_all_choices_and_its_bound_above(case):
     R = random_affinity(5, 7)
     selector = GroupSelector(solver="search", random_state=0, **case).fit(R)
@@ -184,7 +189,7 @@ def test_search_lies_below_the_best_of_all_choices_and_its_bound_above(case):
 
 @pytest.mark.parametrize("solver", ["exact", "search"])
 @pytest.mark.parametrize("scale", [1e5, 5e-5, 1e-9])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_the_size_of_affinities_changes_nothing(case, scale, solver):
     """Affinities of TAG are small, and its score of a task alone is not."""
     R = random_affinity(5, 7) + 0.2
