@@ -55,6 +55,7 @@ from skorch.callbacks import Callback, LRScheduler
 from benchmarks.stg_mtl_claims import (
     COMBINED,
     SETTING,
+    agreement,
     claims,
     draw,
     key_of,
@@ -212,23 +213,22 @@ class Reproduction:
             return dict(found)
 
     def maps(self, source):
-        """Data maps, as rows that are as far apart, and the logits of their nets."""
+        """Data maps, as an isometric embedding, and the logits of their nets."""
+        of_sample = self.args.spread == "sample"
 
         def make():
-            grouper = TaskGrouper(clone(self.net), source=source, random_state=self.seed)
-            grouper.fit(self.X, self.Y)
+            grouper = TaskGrouper(
+                clone(self.net),
+                source=source,
+                output="isometric",
+                ddof=int(of_sample),
+                random_state=self.seed,
+            ).fit(self.X, self.Y)
             nets = [grouper.estimator_] if source == "mtl" else grouper.estimators_
             kept = np.concatenate([kept_by(net) for net in nets], axis=2)
-            maps = grouper.data_map_.astype(float)
-            found = {"kept": kept[None], "population": as_far_apart(maps)}
-            n_epochs = np.array(grouper.snapshot_epochs_)[:, None]
-            if n_epochs.min() > 1:  # one value has no spread of a sample
-                maps[..., 1] *= np.sqrt(n_epochs / (n_epochs - 1))
-                found["sample"] = as_far_apart(maps)
-            return found
+            return {"rows": grouper.embedding_, "kept": kept[None]}
 
-        found = self.trained(f"maps {source}", make)
-        return {**found, "rows": found[self.args.spread]}
+        return self.trained(f"maps {source}" + " sample" * of_sample, make)
 
     def more_mtl_nets(self, number):
         """Another MTL net, told apart by its number."""
@@ -344,11 +344,6 @@ class Reproduction:
                 self.score("ensemble", k, kept, even.repeat(k + 1, 1) / (k + 1), k + 1, seconds)
 
 
-def as_far_apart(maps):
-    """Rows, (n_tasks, n_tasks) at most, whose distances are those of the flattened maps."""
-    return np.linalg.qr(maps.reshape(len(maps), -1).T, mode="r").T
-
-
 def setting_of(args):
     """All that results depend on but the seed; what does not matter to a task set is left out."""
     setting = {name: getattr(args, name) for name in SETTING}
@@ -404,11 +399,6 @@ def main():
         parser.error(f"--weights authors are known of {', '.join(AUTHORS)}. Got {args.task_set}.")
     if args.recipe == "strong" and args.net not in STRONG:
         parser.error(f"--recipe strong is of {', '.join(STRONG)}. Got --net {args.net}.")
-    if args.spread == "sample" and args.epochs < 10:
-        parser.error(
-            "--spread sample needs 10 epochs or more, as one value has no spread of a sample. "
-            f"Got --epochs {args.epochs}."
-        )
     args.work = args.work or args.results.with_suffix(".work")
 
     results = result_file(args.results)
@@ -418,7 +408,8 @@ def main():
         done = {key_of(line) for line in results.read()}
         Parallel(n_jobs=args.n_jobs)(delayed(run)(args, seed, done) for seed in args.seeds)
     lines = results.read()
-    print(table(lines), verdicts(lines), superclass_table(lines), claims(lines), sep="\n\n")
+    parts = [table, verdicts, superclass_table, agreement, claims]
+    print(*(part(lines) for part in parts), sep="\n\n")
     if args.pictures:
         draw(lines, args.pictures)
 

@@ -401,6 +401,36 @@ def superclass_table(lines, n_draws=1000):
     return "\n".join(out)
 
 
+def agreement(lines):
+    """Markdown: how alike the groups are that one and the same seeds give with other options."""
+    options = ("recipe", "weights", "flips", "fuzziness", "spread")
+    found = [
+        (setting, {(x["n_clusters"], x["seed"]): x for x in own if x.get("source") == "mtl"})
+        for setting, own in by_setting(lines)
+    ]
+    usual = {**UNSAID, "fuzziness": 2.0}
+    out = []
+    for setting, own in found:
+        plain = {**setting, **{x: usual[x] for x in options}}
+        theirs = next((groups for other, groups in found if other == plain), {})
+        shared = sorted(set(own) & set(theirs))
+        if setting == plain or not shared:
+            continue
+        cells = [
+            f"{k}: "
+            + ", ".join(
+                f"{adjusted_rand_score(own[key]['labels'], theirs[key]['labels']):.2f}"
+                for key in pairs
+            )
+            for k, pairs in groupby(shared, key=lambda key: key[0])
+        ]
+        out.append(f"| {title(setting)} | {'; '.join(cells)} |")
+    if not out:
+        return ""
+    head = "| setting | adjusted Rand index to the groups without its options, by clusters |"
+    return "\n".join([head, "|---|---|", *out])
+
+
 def stem_of(setting):
     return "{task_set}_{net}_{n_train}_{epochs}_{fuzziness:g}".format(**setting).lower()
 

@@ -31,6 +31,14 @@ def test_a_balanced_net_is_judged_by_the_net_without(named):
     assert not (found.values[2] == plain.values[0]).all()
 
 
+def test_a_pipeline_of_a_balanced_net_is_judged_by_one_without():
+    scaled = make_pipeline(StandardScaler(), net(balancing="pcgrad"))
+    found = run({"pc": scaled})
+    assert found.kinds == ["MTL", "STL", "balanced"]
+    plain = make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl(net()))
+    assert (found.values[0] == run({"plain": plain}).values[0]).all()
+
+
 def test_groups_of_balanced_nets_are_judged_by_nets_without():
     grouped = GroupedMTLClassifier(net(balancing="uncertainty"), n_groups=2)
     found = run(grouped)

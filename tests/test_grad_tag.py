@@ -141,6 +141,29 @@ def test_losses_of_groups_equal_a_literal_transcription(partly_measured, max_mem
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_second_derivatives_of_groups_that_fit_together_fit_into_the_memory(
+    partly_measured, monkeypatch
+):
+    X, Y = partly_measured
+    net, dataset = trained(MLP, X[:60], Y[:60], module__hidden_units=(8,))
+    tasks = linearise(net, dataset, range(60))
+    masks = torch.from_numpy(np.random.default_rng(0).random((31, 5)) < 0.5)
+    masks = masks[masks.any(1)]
+    sizes = []
+
+    class Noted(SubsetFits):
+        def _moves(self, masks, slots):
+            sizes.append(len(masks))
+            return super()._moves(masks, slots)
+
+    room = 3 * 4 * 60**2 * 5  # of five groups
+    few = Noted(tasks, tasks, 0.05, torch.ones(5), room).losses(masks)
+    assert max(sizes) == 5
+    many = Noted(tasks, tasks, 0.05, torch.ones(5), 2**28).losses(masks)
+    assert sizes[-1] == len(masks)
+    torch.testing.assert_close(few, many, rtol=1e-4, atol=1e-6)
+
+
 def test_the_loss_without_a_move_is_that_of_the_net(partly_measured):
     X, Y = partly_measured
     weight = np.random.default_rng(1).random(len(X))
@@ -270,6 +293,7 @@ class Quantised(nn.Module):
         ({"alpha": 0}, "The 'alpha' parameter of GradTAG must be a float in the range (0.0, inf)"),
         ({"subset_size": 7}, "must be at most the number of tasks that are learned, 6. Got 7."),
         ({"cv": 1.5}, "The 'cv' parameter of GradTAG must be"),
+        ({"projection_dim": 10**5}, "small enough for the second derivatives of all tasks, 4 * n"),
         ({"estimator__module": Quantised}, "The module Quantised must have a forward-mode deriv"),
     ],
 )

@@ -235,6 +235,15 @@ def test_resnet18_is_compared_at_the_nearest_size():
     assert found[f"{claim} (index > .5)"][0] == "yes (1 of 1 seeds)"
 
 
+def test_options_are_set_beside_the_groups_without_them():
+    plain = [groups(ANIMALS, seed) for seed in range(3)]
+    other = [groups([0, 1] * 5, 0, fuzziness=1.07), groups(ANIMALS, 1, fuzziness=1.07)]
+    alone = groups(ANIMALS, 0, flips=True, n_train=7)  # without any to be set beside
+    (row,) = said.agreement([*plain, *other, alone]).splitlines()[2:]
+    assert row.endswith(" fuzziness 1.07 | 2: -0.12, 1.00 |")
+    assert said.agreement(plain) == ""
+
+
 def test_superclass_table_has_the_mutual_information_of_sklearn():
     rng = np.random.default_rng(0)
     labels, by_labels = rng.integers(20, size=(2, 100)).tolist()

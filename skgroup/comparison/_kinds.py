@@ -13,7 +13,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from skorch import NeuralNet
 
-from skgroup._estimators import parts_of, steps_of
+from skgroup._estimators import named_steps, parts_of, steps_of
 from skgroup.ensemble import (
     AllTasks,
     GroupedMTLClassifier,
@@ -112,18 +112,22 @@ def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, An
     """MTL, STL and the MTL ensemble that are like the first candidate but for its groups and the
     balancing of its nets."""
     for template in candidates.values():
-        if isinstance(steps_of(template)[-1], GroupedMTLEstimator):
+        prefix, last = [*named_steps(template)][-1]
+        if isinstance(last, GroupedMTLEstimator):
             break
-        if isinstance(template, MultiTaskNet):
-            template = grouped_class(table)(template, n_groups=1)
+        if isinstance(last, MultiTaskNet):
+            one = grouped_class(table)(last, n_groups=1)
+            step = prefix.removesuffix("__")
+            template = clone(template).set_params(**{step: one}) if step else one
             break
         if _has_default_members(template):  # whose nets are those of defaults
             template = of_kinds("MTL", grouped_class(table)(MultiTaskNet()), table, "compare")
             break
     else:
         raise ValueError(
-            "The 'candidates' parameter of compare must hold a baseline, something that does not "
-            f"group the tasks, or a {grouped_class(table).__name__} to make one of. Got "
+            "The 'candidates' parameter of compare must hold a baseline, something that neither "
+            "groups nor balances the tasks, or a "
+            f"{grouped_class(table).__name__} or MultiTaskNet to make one of. Got "
             f"{list(candidates)} (a meta-estimator needs baselines of yours)."
         )
 

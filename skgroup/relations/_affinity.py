@@ -27,6 +27,7 @@ from skgroup.training.engine import build_net, check_data, train_net, training_b
 from skgroup.training.loss import MultiTaskLoss, counted_shares
 from skgroup.training.progress import EpochProgress
 from skgroup.training.shared import RULE, shared_parameters, uncompiled
+from skgroup.training.task_gradients import batched_or_error, convolves, gradients_along
 
 #: Bytes that the work on one batch may take, by default.
 MAX_MEMORY = 2**30
@@ -112,7 +113,8 @@ class NetAffinityMixin(AffinityMixin):
         n_epochs = len(self.epoch_affinity_)
         end = n_epochs if last is None else last
         for name, epoch in (("first", first), ("last", end)):
-            if not isinstance(epoch, Integral) or not 1 <= epoch <= n_epochs:
+            whole = isinstance(epoch, Integral) and not isinstance(epoch, bool)
+            if not whole or not 1 <= epoch <= n_epochs:
                 raise ValueError(
                     f"{name} must be an epoch of the training, an int in [1, {n_epochs}]. Got "
                     f"{epoch!r}."
@@ -444,20 +446,9 @@ class TaskProbe:
         The gradient of a sum is one backward pass, whatever the number of tasks in it.
         """
         slopes = self.slope * columns[:, None]
-        leaves = list(self.start.values())
-        options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
-        if self.batched:
-            grads: Any = torch.autograd.grad(
-                self.outputs, leaves, slopes, is_grads_batched=True, **options
-            )
-        else:
-            of_tasks: Any = [
-                torch.autograd.grad(self.outputs, leaves, s, **options) for s in slopes
-            ]
-            grads = [
-                None if parts[0] is None else torch.stack(parts)
-                for parts in zip(*of_tasks, strict=True)
-            ]
+        grads = gradients_along(
+            self.outputs, list(self.start.values()), slopes, batched=bool(self.batched)
+        )
         return {
             name: p.new_zeros(len(slopes), *p.shape) if grad is None else grad[:, 0]
             for (name, p), grad in zip(self.shared.items(), grads, strict=True)
@@ -516,30 +507,20 @@ class TaskProbe:
         """Find out whether the module can be batched over parameters, and for how many tasks
         there is room."""
         self.batched = False
-        saved = []
-
-        def note(tensor: Tensor) -> None:
-            # Nothing is kept: a tensor that a graph keeps in Python, and that belongs to the
-            # graph, is a cycle that no garbage collector sees.
-            saved.append(tensor.numel() * tensor.element_size())
-
         one = {k: p.detach()[None].requires_grad_() for k, p in self.shared.items()}
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda nothing: nothing):
-            outputs = self.forward(one)[0]
+        outputs, saved = with_bytes_saved(lambda: self.forward(one)[0])
         of_params = sum(p.numel() * p.element_size() for p in self.shared.values())
         # A gradient and moved parameters; activations (and parameters) that a backward pass
         # keeps; logits, their slopes and losses.
-        of_task = 2 * of_params + sum(saved) + 4 * outputs.numel() * outputs.element_size()
+        of_task = 2 * of_params + saved + 4 * outputs.numel() * outputs.element_size()
         n_fit = self.max_memory // of_task
         self.n_at_a_time = int(min(max(n_fit, 1), len(self.steps)))
         # Grouped convolutions are slower than one after another.
-        if any(isinstance(part, nn.modules.conv._ConvNd) for part in self.logits.modules()):
+        if convolves(self.logits):
             return
         self.batched = True
         try:
-            with warnings.catch_warnings():
-                # So torch warns where it only loops.
-                warnings.filterwarnings("error", message="There is a performance drop")
+            with batched_or_error():
                 self.start = {
                     k: p.detach().expand(2, *p.shape).clone().requires_grad_()
                     for k, p in self.shared.items()
@@ -553,6 +534,20 @@ class TaskProbe:
             Exception
         ):  # whatever an operation of the user's may raise where it cannot be batched
             self.batched = False
+
+
+def with_bytes_saved(run: Callable[[], Tensor]) -> tuple[Tensor, int]:
+    """What a forward pass returns, and the bytes that it keeps for a backward pass."""
+    sizes = []
+
+    def note(tensor: Tensor) -> None:
+        # Nothing is kept: a tensor that a graph keeps in Python, and that belongs to the graph, is
+        # a cycle that no garbage collector sees.
+        sizes.append(tensor.numel() * tensor.element_size())
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda nothing: nothing):
+        outputs = run()
+    return outputs, sum(sizes)
 
 
 def _shared_of(logits: _Logits, net: MultiTaskNet) -> dict[str, nn.Parameter]:

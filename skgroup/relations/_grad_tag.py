@@ -184,15 +184,23 @@ class GradTAG(AffinityMixin):
         Raises
         ------
         ValueError
-            Before any training, if a parameter or the data are not right, no label of some task
-            is held out, the module does not say which of its parameters are shared, or it has an
-            operation without a forward-mode derivative.
+            Before any training, if a parameter or the data are not right, `projection_dim` is too
+            large for `max_memory`, no label of some task is held out, the module does not say which
+            of its parameters are shared, or it has an operation without a forward-mode derivative.
         """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = check_data(net, X, y, sample_weight)
         table = data.all_tasks
         state = net.random_state if self.random_state is None else self.random_state
         seed = draw_seeds(state, 1)[0]
+        of_curvature = 4 * data.table.n_tasks * int(self.projection_dim) ** 2
+        if of_curvature > self.max_memory:
+            raise ValueError(
+                "The 'projection_dim' parameter of GradTAG must be small enough for the second "
+                "derivatives of all tasks, 4 * n_tasks * projection_dim² bytes, to fit into "
+                f"'max_memory', {self.max_memory}. Got {self.projection_dim}, for "
+                f"{data.table.n_tasks} tasks: {of_curvature} bytes."
+            )
         splits = held_out_splits(self.cv, data.table, seed, owner="GradTAG")
         self._check_held_out(data, splits)
         of_affinity, *of_splits = draw_seeds(seed, 1 + len(splits))

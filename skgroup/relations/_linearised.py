@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from skgroup.relations._affinity import MAX_MEMORY, TaskProbe
+from skgroup.relations._affinity import MAX_MEMORY, TaskProbe, with_bytes_saved
 from skgroup.tasks import OutputLayout
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, take_samples
@@ -233,18 +233,8 @@ def _one_derivative(probe: TaskProbe, along: Any, of_rows: dict[str, Tensor], i:
     return derivative[None].cpu()
 
 
-def _nothing(tensor: Any) -> Any:
-    """Nothing is kept, as nothing goes back."""
-
-
 def _activations(run: Any, probe: TaskProbe) -> int:
     """Bytes, about, of what a pass of the batch goes through."""
-    sizes = []
-
-    def note(tensor: Tensor) -> Any:
-        sizes.append(tensor.numel() * tensor.element_size())
-
     params = {name: p.detach().requires_grad_() for name, p in probe.shared.items()}
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, _nothing):
-        run(params)
-    return sum(sizes)
+    with torch.enable_grad():
+        return with_bytes_saved(lambda: run(params))[1]

@@ -13,8 +13,8 @@ from skgroup.relations._linearised import LinearisedTasks
 _MOST_STEPS, _MOST_TRIES = 50, 5
 #: A fit ends where a Newton step would lower its objective by less than this share of it.
 _TOLERANCE = 1e-8
-#: Tensors of the size of all logits that a fit holds at a time.
-_N_LARGE = 12
+#: Tensors of the size of all logits that a fit holds at a time, and of second derivatives.
+_N_LARGE, _N_BENDS = 12, 3
 
 
 class SubsetFits:
@@ -58,14 +58,17 @@ class SubsetFits:
         return losses
 
     def _chunks(self, masks: Tensor) -> Iterator[slice]:
-        """Subsets that fit together: of each task, so many as hold it."""
+        """Subsets that fit together: of each task, so many as hold it; and of their second
+        derivatives."""
         logits = max(self.train.logits, self.held_out.logits, key=len)
         n_fit = self.max_memory // (_N_LARGE * logits.numel() * logits.element_size())
+        bend = self.curvature[0]
+        n_bends = self.max_memory // (_N_BENDS * bend.numel() * bend.element_size())
         counts = torch.zeros(masks.shape[1], dtype=torch.long)
         start = 0
         for row, mask in enumerate(masks):
             grown = counts + mask
-            if row > start and grown.max() > n_fit:
+            if row > start and (grown.max() > n_fit or row - start >= n_bends):
                 yield slice(start, row)
                 start, grown = row, mask.long()
             counts = grown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from skgroup.training._arguments import named_in_errors, wanted_arguments
 from skgroup.training.balancing import BALANCINGS, Balancing, OfGramian
 from skgroup.training.loss import MultiTaskLoss, fold_members, has_parts_a_task
 from skgroup.training.shared import last_layer, shared_parameters, uncompiled
+from skgroup.training.task_gradients import batched_or_error, convolves, gradients_along
 
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
@@ -87,9 +87,8 @@ class BalancedStep:
             names = last_layer(names) if balancing.layers == "last" else names
         shared = [p for name, p in params.items() if name in names]
         own = [p for name, p in params.items() if name not in names]
-        convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
         of = uncompiled(net.criterion_)
-        return cls(balancing, of, shared, own, convolves=convolves, n_dims=n_dims)
+        return cls(balancing, of, shared, own, convolves=convolves(module), n_dims=n_dims)
 
     def backward(
         self,
@@ -187,29 +186,15 @@ class BalancedStep:
 
     def _gradients_along(self, logits: Tensor, slopes: Tensor) -> Sequence[Tensor | None]:
         """Gradients (n_slopes, ...) of each shared parameter, None where none depends on it."""
-        options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
-
-        def at_once() -> Sequence[Tensor | None]:
-            return torch.autograd.grad(
-                logits, self.shared, slopes, is_grads_batched=True, **options
-            )
-
         if self.batched is None:
             try:
-                with warnings.catch_warnings():
-                    # So torch warns where it only loops.
-                    warnings.filterwarnings("error", message="There is a performance drop")
-                    grads = at_once()
+                with batched_or_error():
+                    grads = gradients_along(logits, self.shared, slopes, batched=True)
                 self.batched = True
                 return grads
             except Exception:  # whatever an operation of the user's may raise
                 self.batched = False
-        if self.batched:
-            return at_once()
-        of_tasks = [torch.autograd.grad(logits, self.shared, s, **options) for s in slopes]
-        return [
-            None if of_p[0] is None else torch.stack(of_p) for of_p in zip(*of_tasks, strict=True)
-        ]
+        return gradients_along(logits, self.shared, slopes, batched=self.batched)
 
 
 def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:

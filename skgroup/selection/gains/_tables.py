@@ -69,14 +69,14 @@ def read_gain_tables(masks: Any, **gains: Any) -> Bunch:
            [ nan,  0. ],
            [ 0.1, -0.2]])
     """
-    tables = Bunch(masks=_read(masks, check_masks))
+    tables = Bunch(masks=_read(masks, "masks", check_masks))
     for name, path in gains.items():
-        values = _read(path, lambda numbers: check_gains(numbers, tables.masks))
+        values = _read(path, "gains", lambda numbers: check_gains(numbers, tables.masks))
         tables[name] = np.where(tables.masks, values, np.nan)
     return tables
 
 
-def _read(path: Any, check: Callable[[NDArray[np.float64]], Any]) -> Any:
+def _read(path: Any, what: str, check: Callable[[NDArray[np.float64]], Any]) -> Any:
     """What `check` makes of the numbers of a file."""
     file = path_of(path, "A path of read_gain_tables")
     data = read_regular(file)
@@ -94,4 +94,6 @@ def _read(path: Any, check: Callable[[NDArray[np.float64]], Any]) -> Any:
         )
         return check(numbers)
     except ValueError as error:
-        raise FileFormatError(f"{file} is no table of gains of these groups: {error}") from error
+        raise FileFormatError(
+            f"{file} must be a table of {what}, a line of numbers a group and no header: {error}"
+        ) from error
