@@ -1,5 +1,7 @@
 """What the tests share: one thread, real data, and a check of the global random state."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -122,3 +124,10 @@ def closed_figures():
     """Closes the figures that a test has drawn."""
     yield
     pytest.importorskip("matplotlib.pyplot").close("all")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """A shell starts what runs in its background with Ctrl-C ignored; tests send it themselves."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
