@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skgroup._tables import html_table, text_table
 from skgroup.comparison._figures import Figures, mean_of_known
 
 _DIFFERENCE = "to the best baseline (95 %)"
@@ -14,13 +15,8 @@ _COSTS = ["nets", "seconds", "time ratio"]
 
 
 def as_text(figures: Figures, verdict: str) -> str:
-    cells = [_head(figures), *_cells(figures)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    return "\n".join([_title(figures), "", *lines, "* baseline", "", verdict, *_notes(figures)])
+    table = text_table(_head(figures), _cells(figures))
+    return "\n".join([_title(figures), "", table, "* baseline", "", verdict, *_notes(figures)])
 
 
 def as_html(figures: Figures, verdict: str) -> str:
@@ -38,9 +34,9 @@ def as_html(figures: Figures, verdict: str) -> str:
     notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(figures))
     return (
         f"<div><p><b>{escape(verdict)}</b></p><p>{escape(_title(figures))}</p>"
-        f"{_table(head, [[escape(cell) for cell in row] for row in _cells(figures)])}"
+        f"{html_table(head, [[escape(cell) for cell in row] for row in _cells(figures)])}"
         f"<p>* baseline</p>{notes}<details><summary>Each task</summary>"
-        f"{_table(['task', *map(escape, figures.candidates)], rows)}</details></div>"
+        f"{html_table(['task', *map(escape, figures.candidates)], rows)}</details></div>"
     )
 
 
@@ -148,13 +144,6 @@ def _difference(figures: Figures, candidate: str, row: dict[str, Any]) -> str:
     if np.isnan(row["difference"]):
         return ""
     return difference if np.isnan(row["low"]) else f"{difference} ({low}, {high})"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    """HTML of cells that are escaped already."""
-    top = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _score(row: dict[str, Any], form: str) -> str:
