@@ -54,6 +54,15 @@ def test_one_failing_candidate_loses_nothing_of_the_others(data):
         compare(X, Y, candidates, seeds=3, error_score="raise")
 
 
+def test_the_table_holds_what_is_printed(data):
+    found = compare(*data, cheap(), seeds=2)
+    table = found.table
+    assert [row[0].removesuffix(" *") for row in table.rows] == found.candidates
+    assert repr(found).startswith(table.title)
+    for cell in [cell for row in [table.head, *table.rows] for cell in row] + table.notes:
+        assert cell in repr(found)
+
+
 def test_an_error_where_all_fail(data):
     X, Y = data
     with (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skgroup.comparison._figures import Figures
-from skgroup.comparison._show import as_html, as_text
+from skgroup.comparison._show import ScoreTable, as_html, as_text
 from skgroup.comparison._verdict import write_verdict
 
 #: What the rows of all tasks together are called; where their scores are of several kinds, in
@@ -85,6 +85,11 @@ class Comparison(Figures):
             ],
             index=index,
         )
+
+    @property
+    def table(self) -> ScoreTable:
+        """What is printed, as texts: its `title`, `head`, `rows` and `notes`."""
+        return ScoreTable.of(self)
 
     @property
     def scores(self) -> Any:

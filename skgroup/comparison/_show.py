@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -12,6 +13,30 @@ from skgroup.comparison._figures import Figures, mean_of_known
 
 _DIFFERENCE = "to the best baseline (95 %)"
 _COSTS = ["nets", "seconds", "time ratio"]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """What is shown of a comparison, as texts.
+
+    Attributes
+    ----------
+    title : str
+        What the scores are, and of how many splits.
+    head : list of str
+    rows : list of list of str, one a candidate
+    notes : list of str
+        What limits the scores, a sentence each.
+    """
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, figures: Figures) -> ScoreTable:
+        return cls(_title(figures), _head(figures), _cells(figures), _notes(figures))
 
 
 def as_text(figures: Figures, verdict: str) -> str:
