@@ -4,20 +4,32 @@ from skgroup.metrics._errors import (
     multitask_mean_absolute_error,
     multitask_mean_squared_error,
     multitask_r2_score,
+    multitask_root_mean_squared_error,
 )
-from skgroup.metrics._scores import (
-    multitask_balanced_accuracy_score,
-    multitask_f1_score,
+from skgroup.metrics._proba import (
+    multitask_average_precision_score,
+    multitask_brier_score,
+    multitask_log_loss,
     multitask_normalized_entropy,
     multitask_roc_auc_score,
 )
+from skgroup.metrics._scores import (
+    multitask_accuracy_score,
+    multitask_balanced_accuracy_score,
+    multitask_f1_score,
+)
 
 __all__ = [
+    "multitask_accuracy_score",
+    "multitask_average_precision_score",
     "multitask_balanced_accuracy_score",
+    "multitask_brier_score",
     "multitask_f1_score",
+    "multitask_log_loss",
     "multitask_mean_absolute_error",
     "multitask_mean_squared_error",
     "multitask_normalized_entropy",
     "multitask_r2_score",
     "multitask_roc_auc_score",
+    "multitask_root_mean_squared_error",
 ]

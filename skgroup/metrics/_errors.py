@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    root_mean_squared_error,
+)
 
 from skgroup.metrics._scores import _averaged, _check_pair, _over_tasks, _weight
 from skgroup.tasks import REGRESSION, task_label
@@ -33,7 +38,7 @@ def multitask_r2_score(
         Predicted numbers. Columns of two DataFrames are matched by their names.
     average : {"macro", None}, default="macro"
         The mean over regression tasks, or all of them.
-    sample_weight : array-like of shape (n_samples,), default=None
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
     task_types : str, sequence of str or dict, default="regression"
         The kinds of the tasks, as `MultiTaskNet` takes them, for a table of several.
 
@@ -103,6 +108,42 @@ def multitask_mean_squared_error(
     return _score(mean_squared_error, name, Y_true, Y_pred, average, sample_weight, task_types)
 
 
+def multitask_root_mean_squared_error(
+    Y_true: Any,
+    Y_pred: Any,
+    *,
+    average: str | None = "macro",
+    sample_weight: Any = None,
+    task_types: Any = "regression",
+) -> float | NDArray[np.float64]:
+    """Root of the mean squared error of every regression task, or its mean over them.
+
+    Parameters
+    ----------
+    Y_true, Y_pred, average, sample_weight, task_types
+        See `multitask_r2_score`.
+
+    Returns
+    -------
+    error : float, or ndarray of shape (n_tasks,)
+        In the units of each task; less is better. NaN as in `multitask_r2_score`.
+
+    Raises
+    ------
+    ValueError
+        As `multitask_r2_score`.
+
+    Examples
+    --------
+    >>> from skgroup.metrics import multitask_root_mean_squared_error
+    >>> multitask_root_mean_squared_error([[1.0, 3], [2.0, None]], [[1.0, 4], [2.0, 0]])
+    0.5
+    """
+    name = "Root mean squared error"
+    error = root_mean_squared_error
+    return _score(error, name, Y_true, Y_pred, average, sample_weight, task_types)
+
+
 def multitask_mean_absolute_error(
     Y_true: Any,
     Y_pred: Any,
@@ -156,9 +197,7 @@ def _score(
     numbers, given = true.values, predicted.values
 
     def of_task(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        if true.kinds[t].has_classes:
-            return np.nan
         return float(score(numbers[seen, t], given[seen, t], sample_weight=weight))
 
-    of_tasks = _over_tasks(of_task, true, _weight(sample_weight, true))
+    of_tasks = _over_tasks(of_task, true, _weight(sample_weight, true), numbers=True)
     return _averaged(of_tasks, average, true, name, numbers=True)
