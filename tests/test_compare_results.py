@@ -212,10 +212,10 @@ def test_a_line_that_was_cut_off_is_written_again(data, tmp_path):
     assert Counted.fits == 0
 
 
-HEADER = b'{"skgroup": "results of compare", "version": 1}\n'
+HEADER = b'{"skgroup": "results of compare", "version": 2}\n'
 
 
-RECORD = b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": 1}\n'
+RECORD = b'{"key": "k", "scores": {"F1": [0.5]}, "seconds": 1.0, "nets": 1}\n'
 
 
 @pytest.mark.parametrize(
@@ -231,18 +231,19 @@ RECORD = b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": 1}\n'
         b"[]\n",
         b'"a"\n',
         RECORD,
-        HEADER.replace(b"1", b"2") + RECORD,
+        HEADER.replace(b"2", b"1") + RECORD,
         HEADER.replace(b"results", b"gains") + RECORD,
         HEADER + b"rubbish\n" + RECORD,
         HEADER + b"[1]\n",
-        HEADER + b'{"key": ["k"], "scores": [0.5], "seconds": 1.0, "nets": 1}\n',
-        HEADER + b'{"key": "k", "scores": [Infinity], "seconds": 1.0, "nets": 1}\n',
-        HEADER + b'{"key": "k", "scores": [true], "seconds": 1.0, "nets": 1}\n',
-        HEADER + b'{"key": "k", "scores": 0.5, "seconds": 1.0, "nets": 1}\n',
-        HEADER + b'{"key": "k", "scores": [0.5], "seconds": -1, "nets": 1}\n',
-        HEADER + b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": -1}\n',
-        HEADER + b'{"key": "k", "scores": [0.5], "nets": 1}\n',
-        HEADER + b'{"key": "k", "scores": [0.5], "seconds": 1.0}\n',
+        HEADER + b'{"key": ["k"], "scores": {"F1": [0.5]}, "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": [Infinity]}, "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": [true]}, "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": [0.5], "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": 0.5}, "seconds": 1.0, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": [0.5]}, "seconds": -1, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": [0.5]}, "seconds": 1.0, "nets": -1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": [0.5]}, "nets": 1}\n',
+        HEADER + b'{"key": "k", "scores": {"F1": [0.5]}, "seconds": 1.0}\n',
     ],
     ids=repr,
 )
@@ -267,7 +268,9 @@ def test_a_record_with_another_number_of_scores_is_refused(data, tmp_path):
     path = tmp_path / "fits"
     compare(*data, {"a": Counted()}, seeds=1, results=path)
     header, record = path.read_text().splitlines()
-    record = json.dumps({**json.loads(record), "scores": [1.0]})
+    record = json.loads(record)
+    record["scores"] = dict.fromkeys(record["scores"], [1.0])
+    record = json.dumps(record)
     path.write_text(f"{header}\n{record}\n")
     with pytest.raises(FileFormatError, match=r"must hold 4 scores. Got 1"):
         compare(*data, {"a": Counted()}, seeds=1, results=path)

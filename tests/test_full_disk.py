@@ -50,7 +50,7 @@ def test_a_full_disk_loses_no_fit_and_is_said(tmp_path, failing, error):
         found = compare(X, Y, CANDIDATES, seeds=3, results=path)
     np.testing.assert_array_equal(found.values, expected.values)
     assert not found.interrupted
-    assert len(LineFile(path, "results of compare", 1).read()) == 2
+    assert len(LineFile(path, "results of compare", 2).read()) == 2
 
 
 def test_what_could_not_be_written_is_written_once_there_is_room(tmp_path, failing):
@@ -59,7 +59,7 @@ def test_what_could_not_be_written_is_written_once_there_is_room(tmp_path, faili
     with pytest.warns(NotWrittenWarning, match="a fit is kept in memory alone") as told:
         compare(X, Y, CANDIDATES, seeds=3, results=path)
     assert len([w for w in told if w.category is NotWrittenWarning]) == 1
-    assert len(LineFile(path, "results of compare", 1).read()) == 6
+    assert len(LineFile(path, "results of compare", 2).read()) == 6
     with open(path) as file:
         before = file.read()
     compare(X, Y, CANDIDATES, seeds=3, results=path)  # nothing is left to do

@@ -18,6 +18,7 @@ from skgroup.comparison._kinds import (
     make_baselines,
     of_kinds,
 )
+from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLEstimator
 from skgroup.ensemble.trial import try_classifier, try_grouper_of
@@ -143,7 +144,7 @@ def try_candidate(
     name: str,
     estimator: Any,
     training_data: tuple[Any, Any],
-    scores: TaskScores,
+    scores: TaskScores | Scorings,
     owner: str,
 ) -> None:
     """Raise what can be seen to go wrong with a candidate before any candidate trains."""
@@ -156,7 +157,10 @@ def try_candidate(
         else:
             with single_classes_said(scores.table):
                 try_classifier(last, *training_data)
-        if scores.needs_proba and not hasattr(estimator, "predict_proba"):
-            raise ValueError(f"it has no predict_proba, which the score {scores.name} needs.")
+        needing = scores.names_of_proba
+        if needing and not hasattr(estimator, "predict_proba"):
+            raise ValueError(
+                f"it has no predict_proba, which the score {' and '.join(needing)} needs."
+            )
     except Exception as error:
         raise ValueError(f"Candidate {name!r} of {owner} cannot be fitted: {error}") from error

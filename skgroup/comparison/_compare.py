@@ -20,11 +20,12 @@ from skgroup.comparison._candidates import (
     try_candidate,
 )
 from skgroup.comparison._comparison import Comparison
+from skgroup.comparison._figures import Measure
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
 from skgroup.comparison._kinds import NO_BASELINE, kind_of, task_types_of
+from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._splits import check_seeds, draw_splits, number_splits
-from skgroup.comparison._task_scores import TaskScores
 from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
@@ -194,31 +195,32 @@ def compare(
     if baselines is None:
         baselines = [n for n, kind in zip(names, kinds, strict=True) if kind not in NO_BASELINE]
     baselines = check_baselines(baselines, names)
-    scores = TaskScores(scoring, table)
+    scores = Scorings(scoring, table, "compare")
     splits = draw_splits(cv, table, seed_list, "compare")
     training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
     for name, estimator in estimators.items():
         try_candidate(name, estimator, training_data, scores, "compare")
         if n_jobs not in (None, 1):
             check_no_files(name, estimator)
-    store = FitStore(results)
+    store = FitStore(results, {} if results is None else scores.keys())
     fits = list_fits(estimators, splits, X, scores, stored=results is not None)
 
-    outcomes = Outcomes.empty(len(names), len(splits), table.n_tasks)
+    outcomes = Outcomes.empty(scores, len(names), len(splits))
     interrupted = run_fits(
         fits, outcomes, store, X, Y, scores, error_score=error_score, n_jobs=n_jobs, verbose=verbose
     )
     _check_outcomes(outcomes, len(fits), store, results, interrupted=interrupted)
+    (first, of_first), *others = scores.by_name.items()
     return Comparison(
         candidates=names,
         baselines=baselines,
         tasks=_task_names(table),
-        scoring=scores.name,
-        task_kinds=scores.task_kinds,
+        scoring=of_first.name,
+        task_kinds=of_first.task_kinds,
         seeds=np.array([split.seed for split in splits]),
         folds=np.array([split.fold for split in splits]),
         split_ids=number_splits(splits),
-        values=outcomes.values,
+        values=outcomes.values[first],
         seconds=outcomes.seconds,
         nets=outcomes.nets,
         test_to_train=float(np.mean([len(s.test) / len(s.train) for s in splits])),
@@ -226,6 +228,8 @@ def compare(
         errors=outcomes.errors,
         interrupted=interrupted,
         kinds=kinds,
+        scoring_name=first,
+        others={name: Measure(of.name, outcomes.values[name]) for name, of in others},
     )
 
 

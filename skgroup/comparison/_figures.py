@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.comparison.intervals import UNKNOWN, Paired, paired_interval
+
+
+class Measure(NamedTuple):
+    """What scores are, and the scores (n_candidates, n_splits, n_tasks)."""
+
+    scoring: str | dict[str, str]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +41,39 @@ class Figures:
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
     interrupted: bool = False
     task_kinds: list[str] | None = None
+    scoring_name: str = "score"
+    others: dict[str, Measure] = field(default_factory=dict)
+
+    @property
+    def scorings(self) -> list[str]:
+        """The names of all scorings, that which `values` and all figures are of first."""
+        return [self.scoring_name, *self.others]
+
+    def by_scoring(self, name: str) -> Self:
+        """The same by another of the `scorings`.
+
+        Parameters
+        ----------
+        name : str
+            As in the `scoring` that `compare` was given.
+
+        Returns
+        -------
+        comparison : Comparison
+            Whose `values`, `frame`, `best_baseline` and `verdict` are of this scoring.
+
+        Raises
+        ------
+        ValueError
+            If there is no such scoring.
+        """
+        measures = {self.scoring_name: Measure(self.scoring, self.values), **self.others}
+        if name not in measures:
+            raise ValueError(f"name must be one of the scorings {self.scorings}. Got {name!r}.")
+        first = measures.pop(name)
+        return replace(
+            self, scoring_name=name, scoring=first.scoring, values=first.values, others=measures
+        )
 
     @property
     def is_mixed(self) -> bool:

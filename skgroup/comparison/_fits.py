@@ -19,7 +19,7 @@ from skgroup.comparison._candidates import seeded
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._splits import SeededSplit
-from skgroup.comparison._task_scores import TaskScores
+from skgroup.comparison._scorings import Scorings
 from skgroup.store import key_of
 from skgroup.tasks import single_classes_said
 from skgroup.training.data import take_samples
@@ -51,25 +51,26 @@ class Fit:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Scores, costs and errors of fits so far; see the attributes of `Comparison`."""
+    """Scores (by scoring), costs and errors of fits so far; see the attributes of `Comparison`."""
 
-    values: NDArray[np.float64]
+    values: dict[str, NDArray[np.float64]]
     seconds: NDArray[np.float64]
     nets: NDArray[np.float64]
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, n_candidates: int, n_splits: int, n_tasks: int) -> Outcomes:
+    def empty(cls, scores: Scorings, n_candidates: int, n_splits: int) -> Outcomes:
         shape = n_candidates, n_splits
-        values, seconds, nets = (np.full(s, np.nan) for s in ((*shape, n_tasks), shape, shape))
-        return cls(values, seconds, nets)
+        values = {name: np.full((*shape, scores.table.n_tasks), np.nan) for name in scores.by_name}
+        return cls(values, np.full(shape, np.nan), np.full(shape, np.nan))
 
     @property
     def n_finished(self) -> int:
         return int(np.isfinite(self.seconds).sum())
 
     def add(self, fit: Fit, record: Mapping[str, Any]) -> None:
-        self.values[fit.place] = record["scores"]
+        for name, of_tasks in record["scores"].items():
+            self.values[name][fit.place] = of_tasks
         self.seconds[fit.place] = record["seconds"]
         self.nets[fit.place] = record["nets"]
 
@@ -78,7 +79,7 @@ def list_fits(
     estimators: Mapping[str, Any],
     splits: list[SeededSplit],
     X: Any,
-    scores: TaskScores,
+    scores: Scorings,
     *,
     stored: bool,
 ) -> list[Fit]:
@@ -93,7 +94,7 @@ def list_fits(
     tasks = [table.codes, table.classes]
     if table.values is not None:
         tasks += [table.values, table.task_types]
-    of_data = _key("X", X, *tasks, scores.scoring) if stored else ""
+    of_data = _key("X", X, *tasks) if stored else ""
     fits = []
     for s, split in enumerate(splits):
         for i, (name, estimator) in enumerate(estimators.items()):
@@ -123,7 +124,7 @@ def run_fits(
     store: FitStore,
     X: Any,
     Y: Any,
-    scores: TaskScores,
+    scores: Scorings,
     *,
     error_score: Any,
     n_jobs: int | None,
@@ -171,7 +172,7 @@ def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
 
 
 def _fit_and_score(
-    number: int, fit: Fit, X: Any, Y: Any, scores: TaskScores, error_score: Any
+    number: int, fit: Fit, X: Any, Y: Any, scores: Scorings, error_score: Any
 ) -> tuple[int, dict[str, Any] | None, str | None]:
     """The number of the fit, and its record or an error; neither if the user interrupted."""
     split = fit.split
@@ -188,7 +189,7 @@ def _fit_and_score(
             "candidate": fit.name,
             "seed": split.seed,
             "fold": split.fold,
-            "scores": of_tasks.tolist(),
+            "scores": {scoring: values.tolist() for scoring, values in of_tasks.items()},
             "seconds": seconds,
             "nets": nets_of(estimator, scores.table.n_tasks),
         }

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.comparison._answers import Answers
 from skgroup.comparison._scores import Score, named_score, scorer_of
 from skgroup.metrics.scoring import scoring_by_kind, tasks_scored
-from skgroup.tasks import CLASSES, MISSING, REGRESSION, TaskTable, task_label
+from skgroup.tasks import CLASSES, REGRESSION, TaskTable, task_label
 
 #: What is scored where nothing is said.
 _DEFAULT = {CLASSES: "f1_macro", REGRESSION.name: "r2"}
@@ -39,6 +40,10 @@ class TaskScores:
         What the scores are; by "classes" and "regression" where tasks are of both.
     task_kinds : list of str, one a task
         "classes" or "regression".
+    names_of_proba : list of str
+        The scores that are of what `predict_proba` gives.
+    needs_labels : bool
+        Whether a score is of what `predict` gives.
 
     Raises
     ------
@@ -70,7 +75,9 @@ class TaskScores:
         names = {kind: score.name for kind, score in self._scores.items()}
         self.name: str | dict[str, str] = next(iter(names.values())) if alone else names
         self.task_kinds = np.where(table.has_classes, CLASSES, REGRESSION.name).tolist()
-        self.needs_proba = any(score.of_probabilities for score in self._scores.values())
+        scores = self._scores.values()
+        self.names_of_proba = [score.name for score in scores if score.of_probabilities]
+        self.needs_labels = any(score.of_labels for score in scores)
         for kind, score in self._scores.items():
             self._check_positive(score, by_kind[kind], owner)
 
@@ -105,54 +112,16 @@ class TaskScores:
         Exception
             That of a scorer, if it raised for every task.
         """
-        table = self.table.take(samples)
-        proba = self._probabilities(estimator.predict_proba(X)) if self.needs_proba else None
-        predicted = None
-        if any(score.of_labels for score in self._scores.values()):
-            predicted = self._labels(estimator.predict(X), len(samples))
+        proba = bool(self.names_of_proba)
+        return self.of_answers(
+            Answers.of(estimator, X, samples, self.table, labels=self.needs_labels, proba=proba)
+        )
+
+    def of_answers(self, answers: Answers) -> NDArray[np.float64]:
+        """Scores (n_tasks,) of what an estimator answers; see `__call__`."""
+        table = answers.table
         scores = np.full(table.n_tasks, np.nan)
         for kind, score in self._scores.items():
             tasks = tasks_scored(kind, table)
-            scores[tasks] = score(table, predicted, proba)[tasks]
+            scores[tasks] = score(table, answers.predicted, answers.proba)[tasks]
         return scores
-
-    def _labels(self, predicted: Any, n_samples: int) -> Any:
-        if hasattr(predicted, "iloc"):
-            return predicted
-        predicted = np.asarray(predicted.toarray() if hasattr(predicted, "toarray") else predicted)
-        if self.table.n_tasks > 1:
-            return predicted
-        # One task may come back 1-D.
-        return predicted.reshape((n_samples,) if self.table.is_1d else (n_samples, 1))
-
-    def _probabilities(self, proba: Any) -> list[NDArray[np.float64]]:
-        """Probabilities (n_samples, n_classes) a task, of the forms that estimators give; none of
-        a regression task."""
-        table = self.table
-        sizes = [
-            0 if not has else len(c)
-            for c, has in zip(table.classes, table.has_classes, strict=True)
-        ]
-        if isinstance(proba, Mapping):
-            keys = range(table.n_tasks) if table.names is None else table.names
-            nothing = np.empty((len(next(iter(proba.values()))), 0))
-            parts = [np.asarray(proba.get(key, nothing)) for key in keys]
-        elif isinstance(proba, list | tuple):
-            parts = [np.asarray(p) for p in proba]
-        else:
-            proba = np.asarray(proba)
-            alone = len(sizes) == 1 and proba.ndim == 2 and proba.shape[1] == sizes[0]
-            parts = [proba] if alone else list(proba.reshape(len(proba), -1).T[:, :, None])
-        for t, (p, k) in enumerate(zip(parts, table.constant, strict=False)):
-            if sizes[t] == 0:
-                parts[t] = p[:, :0]
-            elif k != MISSING:  # of a single class, no estimator need know a second one
-                parts[t] = np.tile(np.eye(sizes[t])[k], (len(p), 1))
-            elif p.shape[1] == 1:
-                parts[t] = np.hstack([1 - p, p])
-        given = [p.shape[1] for p in parts]
-        if given != sizes:
-            raise ValueError(
-                f"predict_proba must give probabilities of {sizes} classes a task. Got {given}."
-            )
-        return parts
