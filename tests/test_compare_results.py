@@ -269,7 +269,7 @@ def test_a_record_with_another_number_of_scores_is_refused(data, tmp_path):
     compare(*data, {"a": Counted()}, seeds=1, results=path)
     header, record = path.read_text().splitlines()
     record = json.loads(record)
-    record["scores"] = dict.fromkeys(record["scores"], [1.0])
+    record["scores"] = {key: [1.0] for key in record["scores"]}
     record = json.dumps(record)
     path.write_text(f"{header}\n{record}\n")
     with pytest.raises(FileFormatError, match=r"must hold 4 scores. Got 1"):

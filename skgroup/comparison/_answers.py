@@ -72,8 +72,7 @@ def _probabilities(proba: Any, table: TaskTable) -> list[NDArray[np.float64]]:
     """Probabilities (n_samples, n_classes) a task, of the forms that estimators give; none of
     a regression task."""
     sizes = [
-        0 if not has else len(c)
-        for c, has in zip(table.classes, table.has_classes, strict=True)
+        0 if not has else len(c) for c, has in zip(table.classes, table.has_classes, strict=True)
     ]
     if isinstance(proba, Mapping):
         keys = range(table.n_tasks) if table.names is None else table.names

@@ -82,7 +82,7 @@ def compare(
     seeds : int or sequence of int, default=5
         A number n stands for 0, ..., n - 1. A seed makes the splits; seeds drawn from it, one a
         candidate, set every `random_state`, nested ones too.
-    scoring : str, callable or dict, default=None
+    scoring : str, callable, dict or list, default=None
         A score of each task, higher for better; where some tasks have classes and others are
         regression tasks, a dict with a score for "classes" and one for "regression". None, or a
         key that is left out, is "f1_macro" and "r2".
@@ -93,9 +93,15 @@ def compare(
         tasks, "r2" is `multitask_r2_score`. Else a scorer of scikit-learn (a name as
         "neg_mean_squared_error", or called with an estimator, X and y), which sees the observed
         labels of one task as 0, ..., k - 1, the positive class of a binary task as 1, and the
-        numbers of a regression task as they are. Positive classes are those of the first candidate
-        with a `pos_label`. Where a score is not defined (a test part lacks a class), it is NaN for
-        this task and split alone.
+        numbers of a regression task as they are: "average_precision", "balanced_accuracy",
+        "neg_brier_score", "neg_log_loss", "neg_mean_absolute_error", ... Positive classes are those
+        of the first candidate with a `pos_label`. Where a score is not defined (a test part lacks a
+        class), it is NaN for this task and split alone.
+
+        Several at once are a list of names, or a dict of a name to each, which is any of the above:
+        `{"F1": "f1_macro", "AUC": "roc_auc"}` (the names "classes" and "regression" are those of
+        the dict of one score by kind of task). Each fit is made once and scored by all. `frame` and
+        `verdict` are of the first, `by_scoring(name)` of what is returned gives those of another.
     interval : {"corrected", "seeds"}, default="corrected"
         How the 95 % intervals of paired differences are made. "corrected": Student's t over all
         splits, with variance s² (1/n + n_test/n_train) in place of s²/n, as splits that share
@@ -104,9 +110,10 @@ def compare(
     results : path-like, default=None
         A file that gets a line a fit, as soon as it is finished. Where it exists, fits that it
         holds are not made again; what is a different fit is told by the parameters of the
-        candidate, the data, the split, the seed and the scoring. (The code of an estimator's
-        class is not looked at, nor more of a Dataset than its first and last sample and its
-        length: take a new file after changing these.) Failed fits are tried again. Several
+        candidate, the data, the split and the seed. (The code of an estimator's class is not looked
+        at, nor more of a Dataset than its first and last sample and its length: take a new file
+        after changing these.) A fit is kept with its scores by all scorings: a run with some of
+        these reads them, one with others makes the fit anew. Failed fits are tried again. Several
         processes may write to one file at once. A file that `compare` has not written is refused,
         and stays as it is.
     error_score : "raise" or np.nan, default=np.nan

@@ -28,6 +28,9 @@ class Comparison(Figures):
         What each candidate is: "grouped" (the tasks), "STL" (single-task nets), "MTL" (one or more
         multi-task nets), "balanced" (the same with a `balancing`) or "other".
     tasks : list of str
+    scorings : list of str
+        The names of all scorings; everything here is of the first, and `by_scoring` gives the
+        same of another.
     scoring : str or dict of str to str
         What the scores are; by "classes" and "regression" where some tasks have classes and others
         are regression tasks.
@@ -50,6 +53,10 @@ class Comparison(Figures):
         Whether fits are missing because the user interrupted.
     task_kinds : list of str, one a task
         "classes" or "regression".
+    scoring_name : str
+        The first of `scorings`.
+    others : dict of str to (scoring, values)
+        Of each other scoring, by its name.
     """
 
     @property
@@ -95,14 +102,19 @@ class Comparison(Figures):
     def scores(self) -> Any:
         """A row a test score, for plots (a pandas DataFrame).
 
-        Columns: `candidate`, `seed`, `fold`, `task`, `score`. A failed fit has scores of NaN, one
-        that did not run has no rows.
+        Columns: `candidate`, `seed`, `fold`, `task`, `score`; with several scorings also
+        `scoring`, their names. A failed fit has scores of NaN, one that did not run has no rows.
         """
         pd = _pandas()
         parts = []
+        values = {self.scoring_name: self.values}
+        values |= {name: measure.values for name, measure in self.others.items()}
         for i, s in self._attempted():
             where = {"candidate": self.candidates[i], "seed": self.seeds[s], "fold": self.folds[s]}
-            parts.append(pd.DataFrame({**where, "task": self.tasks, "score": self.values[i, s]}))
+            for name, of_scoring in values.items():
+                told = {"scoring": name} if self.others else {}
+                rows = {**where, "task": self.tasks, **told, "score": of_scoring[i, s]}
+                parts.append(pd.DataFrame(rows))
         return pd.concat(parts, ignore_index=True)
 
     @property
@@ -148,11 +160,21 @@ class Comparison(Figures):
         """
         return write_verdict(self)
 
+    @property
+    def _verdicts(self) -> list[str]:
+        """The verdict by each scoring, which is named where there are several; equal ones once."""
+        if not self.others:
+            return [self.verdict]
+        names: dict[str, list[str]] = {}
+        for name in self.scorings:
+            names.setdefault(self.by_scoring(name).verdict, []).append(name)
+        return [f"By {', '.join(by)}: {verdict}" for verdict, by in names.items()]
+
     def __repr__(self) -> str:
-        return as_text(self, self.verdict)
+        return as_text(self, self._verdicts)
 
     def _repr_html_(self) -> str:
-        return as_html(self, self.verdict)
+        return as_html(self, self._verdicts)
 
 
 def _pandas() -> Any:

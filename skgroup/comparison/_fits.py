@@ -18,8 +18,8 @@ from skgroup._random import open_seed
 from skgroup.comparison._candidates import seeded
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._kinds import nets_of
-from skgroup.comparison._splits import SeededSplit
 from skgroup.comparison._scorings import Scorings
+from skgroup.comparison._splits import SeededSplit
 from skgroup.store import key_of
 from skgroup.tasks import single_classes_said
 from skgroup.training.data import take_samples

@@ -39,12 +39,33 @@ class ScoreTable:
         return cls(_title(figures), _head(figures), _cells(figures), _notes(figures))
 
 
-def as_text(figures: Figures, verdict: str) -> str:
+def as_text(figures: Figures, verdicts: list[str]) -> str:
     table = text_table(_head(figures), _cells(figures))
-    return "\n".join([_title(figures), "", table, "* baseline", "", verdict, *_notes(figures)])
+    return "\n".join([_title(figures), "", table, "* baseline", "", *verdicts, *_notes(figures)])
 
 
-def as_html(figures: Figures, verdict: str) -> str:
+def as_html(figures: Figures, verdicts: list[str]) -> str:
+    head = [escape(cell) for cell in _head(figures)]
+    notes = "".join(f"<p>{escape(note)}</p>" for note in [*verdicts[1:], *_notes(figures)])
+    details = "".join(
+        f"<details><summary>Each task{escape(by)}</summary>{_tasks_as_html(of)}</details>"
+        for by, of in _each(figures)
+    )
+    return (
+        f"<div><p><b>{escape(verdicts[0])}</b></p><p>{escape(_title(figures))}</p>"
+        f"{html_table(head, [[escape(cell) for cell in row] for row in _cells(figures)])}"
+        f"<p>* baseline</p>{notes}{details}</div>"
+    )
+
+
+def _each(figures: Figures) -> list[tuple[str, Figures]]:
+    """The figures by each scoring, and how they are told apart where there are several."""
+    if not figures.others:
+        return [("", figures)]
+    return [(f" by {name}", figures.by_scoring(name)) for name in figures.scorings]
+
+
+def _tasks_as_html(figures: Figures) -> str:
     of_tasks = [
         [mean_of_known(figures.values[i, :, t]) for i in range(len(figures.candidates))]
         for t in range(len(figures.tasks))
@@ -55,21 +76,16 @@ def as_html(figures: Figures, verdict: str) -> str:
         shown = ["" if np.isnan(m) else f"{m:{figures.form(t)}}" for m in means]
         marked = [f"<b>{x}</b>" if m == best else x for m, x in zip(means, shown, strict=True)]
         rows.append([escape(task), *marked])
-    head = [escape(cell) for cell in _head(figures)]
-    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(figures))
-    return (
-        f"<div><p><b>{escape(verdict)}</b></p><p>{escape(_title(figures))}</p>"
-        f"{html_table(head, [[escape(cell) for cell in row] for row in _cells(figures)])}"
-        f"<p>* baseline</p>{notes}<details><summary>Each task</summary>"
-        f"{html_table(['task', *map(escape, figures.candidates)], rows)}</details></div>"
-    )
+    return html_table(["task", *map(escape, figures.candidates)], rows)
 
 
 def _title(figures: Figures) -> str:
     n_seeds = len(np.unique(figures.seeds))
     n_splits = len(figures.seeds) // n_seeds
+    several = bool(figures.others) and not figures.is_mixed
     scores = " and ".join(
-        f"{name}, mean over {len(tasks)} task{'s' * (len(tasks) != 1 or not figures.is_mixed)},"
+        f"{figures.scoring_name if several else name}, "
+        f"mean over {len(tasks)} task{'s' * (len(tasks) != 1 or not figures.is_mixed)},"
         for name, tasks in figures.tasks_by_score
     )
     return (
@@ -80,6 +96,11 @@ def _title(figures: Figures) -> str:
 
 def _notes(figures: Figures) -> list[str]:
     notes = []
+    if figures.others:
+        notes.append(
+            "In brackets after a score, the difference to the best baseline by that score; "
+            "by_scoring(name) has its interval."
+        )
     if figures.is_mixed:
         over = "candidates" if len(figures.seeds) == 1 else "splits"
         notes.append(
@@ -90,14 +111,8 @@ def _notes(figures: Figures) -> list[str]:
         notes.append("Splits are the same for several seeds: this speaks of these splits.")
     if figures.lacking:
         notes.append(f"Not compared with {' nor '.join(figures.lacking)}.")
-    ran = np.isfinite(figures.seconds)
-    undefined = np.atleast_1d(np.isnan(figures.values[ran]).any(axis=0))
-    for score, tasks in figures.tasks_by_score:
-        names = [figures.tasks[t] for t in tasks if undefined[t]]
-        if names:
-            notes.append(
-                f"{score} is not defined in some split, and left out there, for {', '.join(names)}."
-            )
+    for _, of in _each(figures):
+        notes += _undefined(of)
     if figures.interrupted:
         n_done = figures.n_finished
         notes.append(f"Interrupted after {n_done} of {figures.seconds.size} fits.")
@@ -116,16 +131,38 @@ def _notes(figures: Figures) -> list[str]:
     return notes
 
 
+def _undefined(figures: Figures) -> list[str]:
+    ran = np.isfinite(figures.seconds)
+    undefined = np.atleast_1d(np.isnan(figures.values[ran]).any(axis=0))
+    notes = []
+    for score, tasks in figures.tasks_by_score:
+        names = [figures.tasks[t] for t in tasks if undefined[t]]
+        if names:
+            notes.append(
+                f"{score} is not defined in some split, and left out there, for {', '.join(names)}."
+            )
+    return notes
+
+
 def _head(figures: Figures) -> list[str]:
+    others = [
+        f"{name}: {score}" if of.is_mixed else name
+        for name in figures.others
+        for of in [figures.by_scoring(name)]
+        for score, _ in of.tasks_by_score
+    ]
     if not figures.is_mixed:
-        return ["candidate", "score ± sd", _DIFFERENCE, *_COSTS]
+        name = figures.scoring_name if figures.others else "score"
+        return ["candidate", f"{name} ± sd", _DIFFERENCE, *others, *_COSTS]
     scores = [f"{name} ± sd (difference)" for name, _ in figures.tasks_by_score]
-    return ["candidate", *scores, "tasks better", f"standardised, {_DIFFERENCE}", *_COSTS]
+    standardised = f"standardised, {_DIFFERENCE}"
+    return ["candidate", *scores, "tasks better", standardised, *others, *_COSTS]
 
 
 def _cells(figures: Figures) -> list[list[str]]:
     """The rows of the overall table, as text."""
     rows = []
+    others = [figures.by_scoring(name) for name in figures.others]
     for candidate in figures.candidates:
         row = figures.summary(candidate)
         rows.append(
@@ -133,6 +170,11 @@ def _cells(figures: Figures) -> list[list[str]]:
                 candidate + (" *" if candidate in figures.baselines else ""),
                 *_score_cells(figures, candidate, row),
                 _difference(figures, candidate, row),
+                *[
+                    _score_of(of, candidate, tasks, spread=False)
+                    for of in others
+                    for _, tasks in of.tasks_by_score
+                ],
                 write_nets(row["nets"]),
                 "" if np.isnan(row["seconds"]) else f"{row['seconds']:.3g}",
                 "" if np.isnan(row["time_ratio"]) else f"{row['time_ratio']:.2g}",
@@ -146,19 +188,22 @@ def _score_cells(figures: Figures, candidate: str, row: dict[str, Any]) -> list[
     nothing = "failed" if candidate in figures.failed else "not run"
     if not figures.is_mixed:
         return [_score(row, figures.form()) or nothing]
-    cells = []
-    for _, tasks in figures.tasks_by_score:
-        of_score = figures.summary(candidate, tasks)
-        cell = _score(of_score, form := figures.form(tasks))
-        cell = cell or (nothing if np.isnan(row["mean"]) else "")
-        if candidate != figures.best_baseline and np.isfinite(of_score["difference"]):
-            cell += f" ({of_score['difference']:+{form}})"
-        cells.append(cell)
+    cells = [_score_of(figures, candidate, tasks) for _, tasks in figures.tasks_by_score]
+    cells = [cell or (nothing if np.isnan(row["mean"]) else "") for cell in cells]
     if candidate == figures.best_baseline or figures.best_baseline is None:
         return [*cells, ""]
     better = figures.better(candidate, figures.best_baseline)
     better = better[np.isfinite(better)]
     return [*cells, f"{int(better.sum())} of {len(better)}" if len(better) else ""]
+
+
+def _score_of(figures: Figures, candidate: str, tasks: Any, *, spread: bool = True) -> str:
+    """The mean score of some tasks, with its difference to the best baseline in brackets."""
+    row, form = figures.summary(candidate, tasks), figures.form(tasks)
+    cell = _score(row if spread else {**row, "sd": np.nan}, form)
+    if candidate == figures.best_baseline or np.isnan(row["difference"]):
+        return cell
+    return f"{cell} ({row['difference']:+{form}})"
 
 
 def _difference(figures: Figures, candidate: str, row: dict[str, Any]) -> str:
