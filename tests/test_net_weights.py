@@ -9,6 +9,8 @@ import torch
 from netting import assert_same_parameters, refuses
 from sklearn.base import clone
 
+from skgroup import GroupedMTLClassifier
+
 # -- class weights --------------------------------------------------------------------------------
 
 
@@ -133,6 +135,46 @@ def test_no_task_weight_is_a_weight_of_one(digits, small_net):
     first = clone(small_net).fit(X, Y).predict_proba(X)
     second = clone(small_net).set_params(task_weight=[1] * 15).fit(X, Y).predict_proba(X)
     np.testing.assert_array_equal(first, second)
+
+
+def test_task_weight_by_name_or_position_weighs_the_others_one(digits, full_batch_net):
+    X, Y = digits
+    frame = pd.DataFrame(Y).add_prefix("t")
+    weight = np.ones(15)
+    weight[[3, 11]] = 4, 0
+    expected = clone(full_batch_net).set_params(task_weight=weight).fit(X, Y)
+    for given, table in (({3: 4, 11: 0}, Y), ({"t11": 0, "t3": 4}, frame)):
+        net = clone(full_batch_net).set_params(task_weight=given).fit(X, table)
+        assert_same_parameters(net, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_task_weight_by_name_reaches_specialists(digits, small_net):
+    X, Y = digits[0][:200], pd.DataFrame(digits[1][:200, 10:]).add_prefix("t")
+    membership = np.eye(2)[[0, 0, 1, 1, 1]]
+    net = small_net.set_params(class_weight=None)
+    both = [
+        GroupedMTLClassifier(clone(net).set_params(task_weight=w), membership, random_state=0)
+        for w in ({"t1": 3.0}, [1, 3, 1, 1, 1])
+    ]
+    first, second = (clf.fit(X, Y).predict_proba(X) for clf in both)
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("task_weight", "named", "message"),
+    [
+        ({"t1": 2, "tx": 1}, True, "names 'tx', which is no task: ['t0', 't1']."),
+        ({"t1": 2}, False, "names 't1', which is no task: [0, 1]."),
+        ({2: 2}, False, "names 2, which is no task: [0, 1]."),
+        ({0: 0, 1: 0}, False, "must hold finite numbers >= 0, not all 0. Got {0: 0, 1: 0}."),
+        ({0: "x"}, False, "must hold numbers. Got {0: 'x'}."),
+    ],
+)
+def test_task_weight_of_no_task_is_refused(digits, small_net, task_weight, named, message):
+    X, Y = digits[0], digits[1][:, :2]
+    table = pd.DataFrame(Y).add_prefix("t") if named else Y
+    with refuses(ValueError, f"The 'task_weight' parameter {message}"):
+        small_net.set_params(task_weight=task_weight).fit(X, table)
 
 
 @pytest.mark.parametrize(

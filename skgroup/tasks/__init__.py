@@ -1,10 +1,11 @@
 """What a task is: the table `Y`, its checks and names, and its place in the outputs of a net."""
 
-from skgroup.tasks._binary import BINARY
+from skgroup.tasks._binary import BINARY, Binary
 from skgroup.tasks._check import check_tasks, single_classes_said
 from skgroup.tasks._containers import as_columns, take_tasks
 from skgroup.tasks._groups import all_groups, check_masks, groups_to_measure
 from skgroup.tasks._layout import KINDS, OutputLayout, join_outputs
+from skgroup.tasks._multiclass import Multiclass
 from skgroup.tasks._names import (
     by_task_columns,
     by_task_key,
@@ -27,6 +28,8 @@ __all__ = [
     "NO_POSITIVE",
     "REGRESSION",
     "UNKNOWN",
+    "Binary",
+    "Multiclass",
     "OutputLayout",
     "Regression",
     "TargetScaling",

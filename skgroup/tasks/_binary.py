@@ -8,14 +8,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgroup.tasks._kind import INSIDE, Kind, shares_of_classes
+from skgroup.tasks._kind import INSIDE, Kind, check_smoothing, shares_of_classes
 
 
 class Binary(Kind):
-    """Tasks of two classes: the output is the logit, or probability, of the second class."""
+    """Tasks of two classes: the output is the logit, or probability, of the second class.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        In the loss, a label is its class with a share of 1 - ε, and each of the two with ε / 2.
+    """
 
     name = "binary"
     single_output = True
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self._smoothing = check_smoothing(label_smoothing)
 
     def n_outputs(self, n_classes: int) -> int:
         return 1
@@ -39,10 +48,16 @@ class Binary(Kind):
     def log_likelihood(self, logits: Tensor, truth: Tensor) -> Tensor:
         # +1 for the second class, -1 for the first, 0 (no gradient) for a missing label.
         sign = torch.where(truth < 0, 0, 2 * truth - 1)
-        return F.logsigmoid(logits * sign)
+        of_label = F.logsigmoid(logits * sign)
+        if not self._smoothing:
+            return of_label
+        # log(1 - p) is log p - z, and the other way round.
+        return of_label - self._smoothing / 2 * (logits * sign)
 
     def loss(self, logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         is_second = (truth > 0).to(logits.dtype)
+        if self._smoothing:
+            is_second.mul_(1 - self._smoothing).add_(self._smoothing / 2)
         if logits.dim() == 2:
             return F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="sum")
         loss = F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="none")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +122,16 @@ class Kind(ABC):
     def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
         """How frequent the classes of one task are, as outputs: what serves a task that no net
         serves."""
+
+
+def check_smoothing(label_smoothing: Any) -> float:
+    """The share of a label that smoothing gives to all classes alike."""
+    is_number = isinstance(label_smoothing, Real) and not isinstance(label_smoothing, bool)
+    if not is_number or not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f"The 'label_smoothing' parameter must be a number in [0, 1). Got {label_smoothing!r}."
+        )
+    return float(label_smoothing)
 
 
 def shares_of_classes(codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:

@@ -8,14 +8,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from skgroup.tasks._kind import INSIDE, Kind, shares_of_classes
+from skgroup.tasks._kind import INSIDE, Kind, check_smoothing, shares_of_classes
 
 
 class Multiclass(Kind):
-    """Tasks of more than two classes: an output a class."""
+    """Tasks of more than two classes: an output a class.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        In the loss, a label is its class with a share of 1 - ε, and each of k classes with ε / k.
+    """
 
     name = "multiclass"
     single_output = False
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self._smoothing = check_smoothing(label_smoothing)
 
     def n_outputs(self, n_classes: int) -> int:
         return n_classes
@@ -32,13 +41,17 @@ class Multiclass(Kind):
         return np.divide(total, n_classes * counts, out=np.ones_like(counts), where=counts > 0)
 
     def log_likelihood(self, logits: Tensor, truth: Tensor) -> Tensor:
-        code = truth[..., None].long()
         log_probability = F.log_softmax(logits, dim=-1)
-        picked = torch.gather(log_probability, -1, code.clamp(min=0)).squeeze(-1)
-        return picked.masked_fill(code.squeeze(-1) < 0, 0.0)
+        of_label = _of_label(log_probability, truth)
+        if not self._smoothing:
+            return of_label
+        there = logits > -torch.inf  # not what a task of fewer classes is filled up with
+        of_all = log_probability.masked_fill(~there, 0.0).sum(-1) / there.sum(-1)
+        of_all = of_all.masked_fill(truth < 0, 0.0)
+        return (1 - self._smoothing) * of_label + self._smoothing * of_all
 
     def confidence(self, logits: Tensor, truth: Tensor) -> Tensor:
-        return self.log_likelihood(logits, truth).exp()
+        return _of_label(F.log_softmax(logits, dim=-1), truth).exp()
 
     def expected_confidence(self, logits: Tensor) -> Tensor:
         return (2 * F.log_softmax(logits, dim=-1)).exp().sum(-1)
@@ -76,6 +89,13 @@ class Multiclass(Kind):
 
     def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
         return shares_of_classes(codes, n_classes)
+
+
+def _of_label(log_probability: Tensor, truth: Tensor) -> Tensor:
+    """That of the true class, (..., n_tasks); 0 where the label is missing."""
+    code = truth[..., None].long()
+    picked = torch.gather(log_probability, -1, code.clamp(min=0)).squeeze(-1)
+    return picked.masked_fill(code.squeeze(-1) < 0, 0.0)
 
 
 MULTICLASS = Multiclass()

@@ -137,7 +137,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         "values" (batch, n_tasks), standardised, where there are regression tasks, and "weight"
         (batch,) where sample weights were given. Built with those of `task_outputs`, `task_types`,
         `task_weight` and `class_weight` that its signature takes. Another loss of regression
-        tasks: `criterion__regression_loss="huber"`, or "absolute_error".
+        tasks: `criterion__regression_loss="huber"`, or "absolute_error". Smoothed labels of tasks
+        with classes: `criterion__label_smoothing=0.1`; data maps still hold the probability of the
+        label itself.
     optimizer : type of torch.optim.Optimizer, default=torch.optim.AdamW
     lr : float, default=4e-3
         Learning rate.
@@ -146,10 +148,11 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         -1 for all samples in one batch. "auto" is a 32nd of the samples that `fit` was given,
         from 16 to 256, so that few samples make as many steps an epoch as many; and 256 for
         predictions.
-    task_weight : array-like of shape (n_tasks,), default=None
-        Weight of each task's loss; all one if None. A Series is matched by the names of the tasks.
-        Of tasks of different kinds too: a regression task of which nothing is known has loss 1
-        (in variances), a balanced binary one .69.
+    task_weight : array-like of shape (n_tasks,), dict or None, default=None
+        Weight of each task's loss; all one if None. A dict `{task: weight}` (column name, or
+        position if `Y` has no names) weighs some tasks, the others 1; a Series is matched by the
+        names of the tasks. Of tasks of different kinds too: a regression task of which nothing is
+        known has loss 1 (in variances), a balanced binary one .69.
         Where the largest is not within 1e-4 and 1e4, ratios alone matter, as optimizers such as
         Adam learn nothing of losses near 0; so with a `class_weight` that is given.
     class_weight : {"balanced"}, dict or None, default="balanced"

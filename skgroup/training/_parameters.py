@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from skgroup._compat import (
 from skgroup.tasks import (
     MISSING,
     TaskTable,
+    by_task_key,
     by_task_names,
     task_label,
 )
@@ -151,9 +152,20 @@ def weigh_classes(net: MultiTaskNet, data: TrainingData) -> TrainingData:
 
 
 def check_task_weight(net: MultiTaskNet, n_tasks: int, names: Any = None) -> NDArray[np.float32]:
+    """Weights (n_tasks,) of all tasks; those that a dict leaves out weigh 1."""
     if net.task_weight is None:
         return np.ones(n_tasks, dtype=np.float32)
-    given = by_task_names(net.task_weight, names, "The index of 'task_weight'")
+    given = net.task_weight
+    if isinstance(given, Mapping):
+        keys = list(range(n_tasks)) if names is None else list(names)
+        by_task = by_task_key(given, names)
+        unknown = [key for key in by_task if key not in keys]
+        if unknown:
+            raise ValueError(
+                f"The 'task_weight' parameter names {unknown[0]!r}, which is no task: {keys}."
+            )
+        given = [by_task.get(key, 1.0) for key in keys]
+    given = by_task_names(given, names, "The index of 'task_weight'")
     try:
         weight = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):

@@ -10,7 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skgroup.tasks import KINDS, OutputLayout, Regression, TaskTable, by_task_key, task_label
+from skgroup.tasks import (
+    KINDS,
+    Binary,
+    Multiclass,
+    OutputLayout,
+    Regression,
+    TaskTable,
+    by_task_key,
+    task_label,
+)
 
 __all__ = [
     "MultiTaskLoss",
@@ -46,6 +55,11 @@ class MultiTaskLoss(nn.Module):
     regression_loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Of regression tasks; "huber" is half of the squared error up to one standard deviation of
         the task, and linear beyond.
+    label_smoothing : float, default=0.0
+        ε in [0, 1): ℓ of a label is that of its class with a share of 1 - ε, and of each of the k
+        classes of the task with ε / k, as `torch.nn.CrossEntropyLoss` takes it; regression tasks
+        have none. The class weight stays that of the label: torch's, which weighs each class of
+        a smoothed label, would make a rare class of large weight of every sample.
     """
 
     def __init__(
@@ -56,9 +70,11 @@ class MultiTaskLoss(nn.Module):
         complete: bool = False,
         task_types: Sequence[str] | None = None,
         regression_loss: str = "squared_error",
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        kinds = {**KINDS, "regression": Regression(regression_loss)}
+        own = (Binary(label_smoothing), Multiclass(label_smoothing), Regression(regression_loss))
+        kinds = {**KINDS, **{kind.name: kind for kind in own}}
         self.layout = OutputLayout(task_outputs, task_types, kinds=kinds)
         self.complete = complete
         width = max(self.layout.n_classes, default=2)
@@ -166,7 +182,7 @@ class MultiTaskLoss(nn.Module):
         weight : Tensor of shape (..., batch, n_tasks)
             0 where a label is missing.
         layout : OutputLayout
-            Its `true_log_probability` is log p of the true labels.
+            Its `true_log_probability` is log p of the true labels, smoothed where they are to be.
         values : Tensor of shape (..., batch, n_tasks), or None
             Standardised numbers of regression tasks, where there are any.
         """
