@@ -25,7 +25,7 @@ from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
 from skgroup.comparison._kinds import NO_BASELINE, kind_of, task_types_of
 from skgroup.comparison._scorings import Scorings
-from skgroup.comparison._splits import check_seeds, draw_splits, number_splits
+from skgroup.comparison._splits import check_groups, check_seeds, draw_splits, number_splits
 from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
@@ -39,6 +39,7 @@ def compare(
     *,
     baselines: str | Sequence[str] | None = None,
     cv: Any = 0.25,
+    groups: Any = None,
     seeds: int | Sequence[int] = 5,
     scoring: Any = None,
     interval: str = "corrected",
@@ -79,6 +80,10 @@ def compare(
         for each seed; or a splitter, whose `random_state` is set to the seed if it is None; or
         the splits, the same for all seeds. Every training part holds every class of every task:
         a sample that holds the only label of a class moves there.
+    groups : array-like of shape (n_samples,), default=None
+        Samples of the same group (a patient, a day) are trained on or tested on together: a share
+        is one of groups, folds are made of whole ones, and a splitter is given them, which some
+        need (`GroupKFold`). A sample that moves takes its group along.
     seeds : int or sequence of int, default=5
         A number n stands for 0, ..., n - 1. A seed makes the splits; seeds drawn from it, one a
         candidate, set every `random_state`, nested ones too.
@@ -203,7 +208,8 @@ def compare(
         baselines = [n for n, kind in zip(names, kinds, strict=True) if kind not in NO_BASELINE]
     baselines = check_baselines(baselines, names)
     scores = Scorings(scoring, table, "compare")
-    splits = draw_splits(cv, table, seed_list, "compare")
+    groups = check_groups(groups, len(table.codes), "compare")
+    splits = draw_splits(cv, table, seed_list, "compare", groups)
     training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
     for name, estimator in estimators.items():
         try_candidate(name, estimator, training_data, scores, "compare")

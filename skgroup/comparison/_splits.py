@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.metrics.splits import held_out_splits
+from skgroup.metrics.splits import Split, held_out_splits
 from skgroup.tasks import TaskTable
 
 
@@ -46,7 +47,26 @@ def check_seeds(seeds: int | Sequence[int], owner: str) -> list[int]:
     return [int(s) for s in given]
 
 
-def draw_splits(cv: Any, table: TaskTable, seeds: list[int], owner: str) -> list[SeededSplit]:
+def check_groups(groups: Any, n_samples: int, owner: str) -> NDArray | None:
+    """The group of each sample, (n_samples,)."""
+    if groups is None:
+        return None
+    name = f"The 'groups' parameter of {owner}"
+    groups = np.asarray(groups)
+    if groups.shape != (n_samples,):
+        raise ValueError(
+            f"{name} must hold a group for each sample, in the shape ({n_samples},). Got the shape "
+            f"{groups.shape}."
+        )
+    missing = [g is None or g != g for g in groups.tolist()]
+    if any(missing):
+        raise ValueError(f"{name} must hold a group for each sample. Got none for {sum(missing)}.")
+    return groups
+
+
+def draw_splits(
+    cv: Any, table: TaskTable, seeds: list[int], owner: str, groups: NDArray | None = None
+) -> list[SeededSplit]:
     """The splits of each seed, one seed after the other."""
     splits = []
     for seed in seeds:
@@ -55,9 +75,23 @@ def draw_splits(cv: Any, table: TaskTable, seeds: list[int], owner: str) -> list
             splitter = copy.deepcopy(cv)  # a RandomState of the user's stays as it is
             if getattr(splitter, "random_state", seed) is None:
                 splitter.random_state = seed
-        of_seed = held_out_splits(splitter, table, seed, owner=owner)
+        of_seed = held_out_splits(splitter, table, seed, owner=owner, groups=groups)
+        if groups is not None:
+            _check_whole(of_seed, groups, cv, owner)
         splits += [SeededSplit(seed, fold, *split) for fold, split in enumerate(of_seed)]
     return splits
+
+
+def _check_whole(splits: list[Split], groups: NDArray, cv: Any, owner: str) -> None:
+    for train, test in splits:
+        torn = np.intersect1d(groups[train], groups[test])
+        if len(torn):
+            raise ValueError(
+                f"The 'cv' parameter of {owner} must leave the 'groups' whole: be a number, a "
+                "splitter for groups (GroupKFold, GroupShuffleSplit, ...), or splits of whole "
+                f"groups. Got a split that trains and tests on samples of {torn.tolist()[0]!r}, of "
+                f"{reprlib.repr(cv)}."
+            )
 
 
 def number_splits(splits: list[SeededSplit]) -> NDArray[np.intp]:

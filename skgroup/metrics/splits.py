@@ -48,7 +48,8 @@ def held_out_splits(
     -------
     splits : list of (train, test), arrays of positions
         The training part of each holds every class of every task, and two different numbers of a
-        regression task: of a class that is held out altogether, one sample moves there.
+        regression task: of a class that is held out altogether, one sample moves there, with all
+        that is held out of its group.
 
     Raises
     ------
@@ -95,11 +96,12 @@ def held_out_splits(
             raise ValueError(f"{name} must leave samples on both sides. Got {cv!r}.")
         if np.isin(train, test).any():
             raise ValueError(f"{name} must not hold out samples that it trains on. Got {cv!r}.")
-        train, test = _with_every_class(train, test, table)
+        train, test = _with_every_class(train, test, table, groups)
         if not len(test):
             raise ValueError(
                 f"{name} must leave samples on both sides. All those that {cv!r} holds out are the "
-                "only ones of a class, which the nets need to train on."
+                f"only ones of a class{'' if groups is None else ', or of a group with one'}, which"
+                " the nets need to train on."
             )
         splits.append((train, test))
     if not splits:
@@ -122,7 +124,9 @@ def _check_repeatable(cv: Any, name: str) -> None:
         )
 
 
-def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable) -> Split:
+def _with_every_class(
+    train: NDArray[np.intp], test: NDArray[np.intp], table: TaskTable, groups: Any
+) -> Split:
     moved: list[np.intp] = []
     for codes in table.codes.T:
         met = np.unique(codes[codes != MISSING])
@@ -141,4 +145,6 @@ def _with_every_class(train: NDArray[np.intp], test: NDArray[np.intp], table: Ta
             moved.append((held_out if len(held_out) else others)[0])
     # The order of the tasks must not matter.
     missing = np.unique(np.array(moved, dtype=np.intp))
+    if groups is not None:
+        missing = np.union1d(missing, test[np.isin(groups[test], groups[missing])])
     return np.append(train, missing), test[~np.isin(test, missing)]
