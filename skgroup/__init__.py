@@ -12,6 +12,7 @@ from skgroup.ensemble import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.training import MultiTaskNet
+from skgroup.training.task_view import task_view
 
 __version__ = "0.1.0.dev0"
 
@@ -26,4 +27,5 @@ __all__ = [
     "PortfolioRegressor",
     "TaskGrouper",
     "compare",
+    "task_view",
 ]

@@ -479,6 +479,16 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
             proba[:, columns] = shares
         return proba
 
+    def _for_task(self, task: int) -> Self:
+        serves = self.serving_weights_[task] > 0
+        serves[0] |= not serves.any()
+        alone = copy.copy(self)
+        nets = np.flatnonzero(serves)
+        alone.specialists_ = [self.specialists_[j] for j in nets]
+        alone.specialist_tasks_ = [self.specialist_tasks_[j] for j in nets]
+        alone.serving_weights_ = self.serving_weights_[:, nets]
+        return alone
+
     def with_serving(self, serving: Any = None, mixing: str | None = None) -> Self:
         """The same specialists, combined in another way: nothing is trained.
 

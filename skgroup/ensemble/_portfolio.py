@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -538,6 +539,18 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         flipped = layout.starts[self.positive_codes_[learned] == 0]
         mixed[:, flipped] = 1 - mixed[:, flipped]
         return mixed
+
+    def _for_task(self, task: int) -> Self:
+        serves = self.serving_weights_[task] > 0
+        serves[0] |= not serves.any()
+        alone = copy.copy(self)
+        members = np.flatnonzero(serves)
+        alone.members_ = [self.members_[m] for m in members]
+        alone.member_tasks_ = [self.member_tasks_[m] for m in members]
+        alone.member_names_ = self.member_names_[members]
+        alone.share_maps_ = self.share_maps_[members]
+        alone.serving_weights_ = self.serving_weights_[:, members]
+        return alone
 
     def _outputs_of(self, tasks: NDArray[np.intp]) -> MemberOutputs:
         """How predictions of a member that learned these tasks are read."""

@@ -3,6 +3,7 @@
 from skgroup.tasks._binary import BINARY, Binary
 from skgroup.tasks._check import check_tasks, single_classes_said
 from skgroup.tasks._containers import as_columns, take_tasks
+from skgroup.tasks._encoding import observed_labels
 from skgroup.tasks._groups import all_groups, check_masks, groups_to_measure
 from skgroup.tasks._layout import KINDS, OutputLayout, join_outputs
 from skgroup.tasks._multiclass import Multiclass
@@ -12,6 +13,7 @@ from skgroup.tasks._names import (
     by_task_names,
     match_names,
     task_label,
+    task_position,
 )
 from skgroup.tasks._positive import classes_met, positive_codes
 from skgroup.tasks._regression import FARTHEST, REGRESSION, Regression, TargetScaling
@@ -46,9 +48,11 @@ __all__ = [
     "groups_to_measure",
     "join_outputs",
     "match_names",
+    "observed_labels",
     "positive_codes",
     "single_classes_said",
     "take_tasks",
     "task_label",
+    "task_position",
     "types_of_columns",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.tasks._containers import missing_in
+from skgroup.tasks._containers import as_columns, column_to_array, missing_in
 from skgroup.tasks._table import MISSING
 
 
@@ -96,6 +97,17 @@ def where_missing(column: NDArray, label: str) -> NDArray[np.bool_]:
         f"Unknown label type: {column.dtype}. Labels of {label} of Y must be ints, bools, strings "
         "or, of regression tasks, floats."
     )
+
+
+def observed_labels(y: Any) -> tuple[NDArray, NDArray[np.bool_]]:
+    """The labels, or numbers, of one task that are there, and where they are, (n_samples,)."""
+    columns, *_ = as_columns(y, subject="The columns of y")
+    if len(columns) != 1:
+        raise ValueError(f"y must hold the labels of one task. Got {len(columns)} columns.")
+    column = column_to_array(columns[0])
+    there = ~where_missing(column, "the task")
+    observed = column[there]
+    return _homogeneous(observed, "the task") if observed.dtype.kind == "O" else observed, there
 
 
 def _homogeneous(observed: NDArray, label: str) -> NDArray:

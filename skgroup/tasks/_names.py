@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,27 @@ def by_task_columns(value: Any, names: NDArray[np.object_] | None, subject: str)
 def by_task_key(given: Mapping[Any, Any], names: NDArray[np.object_] | None) -> dict[Any, Any]:
     """A dict by task with names as tasks have them: a column 10 is the task "10"."""
     return dict(given) if names is None else {str(key): value for key, value in given.items()}
+
+
+def task_position(task: Any, n_tasks: int, names: NDArray[np.object_] | None) -> int:
+    """The position of a task that is given by name, or by position where tasks have no names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such task: the message lists them.
+    """
+    if names is None:
+        if isinstance(task, Integral) and not isinstance(task, bool) and 0 <= int(task) < n_tasks:
+            return int(task)
+        raise ValueError(
+            f"task must be a position from 0 to {n_tasks - 1}, as Y had no names in fit. Got "
+            f"{task!r}."
+        )
+    known = names.tolist()
+    if str(task) not in known:
+        raise ValueError(f"task must be the name of a task of fit: {known}. Got {task!r}.")
+    return known.index(str(task))
 
 
 def names_of(columns: Any, subject: str) -> NDArray[np.object_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from skgroup.tasks import (
     task_label,
 )
 from skgroup.training.task_estimator import TaskEstimatorMixin
+from skgroup.training.task_view import TaskClassifierView, TaskRegressorView, task_view
 
 __all__ = ["TaskClassifierMixin", "TaskPredictorMixin", "TaskRegressorMixin", "decode"]
 
@@ -107,6 +108,34 @@ class TaskPredictorMixin(TaskEstimatorMixin):
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         raise NotImplementedError
 
+    def _for_task(self, task: int) -> Self:
+        """What predicts this task as the estimator does, maybe with less work, and others as it
+        likes."""
+        return self
+
+    def task(self, task: Any) -> TaskClassifierView | TaskRegressorView:
+        """One task, as a fitted classifier or regressor that scikit-learn's tools take.
+
+        Parameters
+        ----------
+        task : str or int
+            The name of the task; its position where `Y` had no names.
+
+        Returns
+        -------
+        view : TaskClassifierView or TaskRegressorView
+            With 1-D predictions, `classes_`, and accuracy or R² for `score`. It shows this
+            estimator, and trains nothing. Of pipelines and searches, see `skgroup.task_view`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        ValueError
+            If there is no such task.
+        """
+        return task_view(self, task)
+
     @there_if(_need_classes)
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes.
@@ -144,12 +173,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             table = np.tile(self.constant_codes_.astype(proba.dtype), (len(proba), 1))
             table[:, learned] = proba
             return table
-        of_tasks = [
-            np.tile(np.eye(max(1, len(c)), dtype=proba.dtype)[max(0, k)], (len(proba), 1))
-            for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
-        ]
-        for t, of_classes in zip(learned, layout.of_classes(proba), strict=True):
-            of_tasks[t] = of_classes
+        of_tasks = self._proba_of_tasks(proba)
         if any(numbers):
             names = getattr(self, "task_names_in_", range(self.n_tasks_))
             there = zip(names, of_tasks, numbers, strict=True)
@@ -180,14 +204,37 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
+        numbers = self._numbers(proba) if REGRESSION.name in self.task_types_ else None
+        labels = decode(self._codes(proba), self.task_classes_, numbers)
+        return labels[:, 0] if self.single_output_ else labels
+
+    def _codes(self, proba: NDArray) -> NDArray[np.intp]:
+        """Predicted classes (n_samples, n_tasks), as codes."""
         learned = self._learned
         threshold = np.broadcast_to(getattr(self, "thresholds_", 0.5), self.n_tasks_)[learned]
         first_is_positive = self.positive_codes_[learned] == 0
         codes = np.tile(self.constant_codes_, (len(proba), 1))
         codes[:, learned] = self._layout.decide(proba, threshold, first_is_positive)
-        numbers = self._numbers(proba) if REGRESSION.name in self.task_types_ else None
-        labels = decode(codes, self.task_classes_, numbers)
-        return labels[:, 0] if self.single_output_ else labels
+        return codes
+
+    def _labels_of_tasks(self, proba: NDArray) -> list[NDArray]:
+        """Predictions (n_samples,) of each task, in its own type."""
+        codes, numbers = self._codes(proba), self._numbers(proba)
+        return [
+            numbers[:, t] if len(c) == 0 else c[codes[:, t]]
+            for t, c in enumerate(self.task_classes_)
+        ]
+
+    def _proba_of_tasks(self, proba: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Probabilities (n_samples, n_classes) of each task; of no meaning of regression tasks."""
+        of_tasks: list[NDArray[np.float32]] = [
+            np.tile(np.eye(max(1, len(c)), dtype=proba.dtype)[max(0, k)], (len(proba), 1))
+            for c, k in zip(self.task_classes_, self.constant_codes_, strict=True)
+        ]
+        learned = self._learned
+        for t, of_classes in zip(learned, self._layout.of_classes(proba), strict=True):
+            of_tasks[t] = of_classes
+        return of_tasks
 
     def _numbers(self, proba: NDArray) -> NDArray[np.float64]:
         """Predictions (n_samples, n_tasks) of regression tasks in their units, NaN of others."""
