@@ -35,11 +35,13 @@ __all__ = [
     "RealNotInt",
     "StrOptions",
     "_BaseComposition",
+    "_BaseScorer",
     "_check_sample_weight",
     "_fit_context",
     "_get_output_config",
     "_routing_enabled",
     "_safe_indexing",
+    "answers_kept",
     "argument_named",
     "knows_all_classes",
     "unchanged_on_error",
@@ -61,6 +63,13 @@ def knows_all_classes(scorer: Any, classes: Any) -> Any:
     known = copy.copy(scorer)
     known._kwargs = {"labels": classes, **scorer._kwargs}
     return known
+
+
+def answers_kept(method_caller: Any) -> dict[Any, Any] | None:
+    """Where scikit-learn keeps what an estimator has answered to one of several scorers, if it
+    does."""
+    kept: dict[Any, Any] | None = method_caller.args[0]
+    return kept
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from skgroup.metrics._proba import (
     multitask_normalized_entropy,
     multitask_roc_auc_score,
 )
+from skgroup.metrics._scorer import get_scorer, get_scorer_names
 from skgroup.metrics._scores import (
     multitask_accuracy_score,
     multitask_balanced_accuracy_score,
@@ -20,6 +21,8 @@ from skgroup.metrics._scores import (
 )
 
 __all__ = [
+    "get_scorer",
+    "get_scorer_names",
     "multitask_accuracy_score",
     "multitask_average_precision_score",
     "multitask_balanced_accuracy_score",

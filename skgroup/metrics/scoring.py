@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from skgroup.metrics._errors import multitask_r2_score
 from skgroup.metrics._scores import multitask_f1_score, warn_undefined
+from skgroup.metrics._truth import weight_of
 from skgroup.tasks import CLASSES, REGRESSION, TaskTable, task_label
 
-__all__ = ["SCORED", "mean_score", "scoring_by_kind", "tasks_scored"]
+__all__ = ["SCORED", "mean_score", "scoring_by_kind", "tasks_scored", "weight_of"]
 
 #: The kinds of tasks that a score can be of.
 SCORED = (CLASSES, REGRESSION.name)

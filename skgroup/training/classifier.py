@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skgroup._estimators import there_if
-from skgroup.metrics.scoring import mean_score
+from skgroup.metrics.scoring import mean_score, weight_of
 from skgroup.tasks import (
     BINARY,
     CLASSES,
@@ -268,7 +268,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             True labels; missing ones do not count. A label that was not met in `fit` is a class
             of its own that is never predicted. Columns of a DataFrame are matched by their names
             with those of `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
 
         Returns
         -------
@@ -282,11 +282,26 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             If a task of `fit` is missing or one is new, or nothing says which class of a binary
             task is the positive one (`pos_label`).
         """
-        predicted = self.predict(X)
-        return mean_score(self._table_to_score(y), predicted, sample_weight)
+        predicted, table = self.predict(X), self.table_to_score(y)
+        return mean_score(table, predicted, weight_of(sample_weight, y, table))
 
-    def _table_to_score(self, y: Any) -> TaskTable:
-        """True labels, with classes that `fit` has not met."""
+    def table_to_score(self, y: Any) -> TaskTable:
+        """True labels as scores read them.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+
+        Returns
+        -------
+        table : TaskTable
+            The tasks of `fit` in their order; classes that it has not met stand behind the others.
+
+        Raises
+        ------
+        ValueError
+            If a task of `fit` is missing or one is new.
+        """
         # A label that fit has not met may make a task one of more classes, or be the positive class
         # of one that had a single class: of that one, the class that was met alone is known.
         met = [
