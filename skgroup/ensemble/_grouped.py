@@ -267,7 +267,7 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table `Y`: ints, bools or strings, NaN or None where a label is missing. May be
             left out where `X` is a torch Dataset that yields labels.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
 
         Returns
         -------
@@ -292,7 +292,7 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_tasks(data.all_tasks)
-        self.target_scaling_ = data.all_tasks.target_scaling(data.sample_weight)
+        self.target_scaling_ = data.all_tasks.target_scaling(data.all_weight)
 
         self.grouper_ = None
         if hasattr(grouper, "fit"):
@@ -300,7 +300,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
                 set_random_state(grouper, grouper_seed)
             if takes_checked_data(steps_of(grouper)[0]):
                 X = data.alone()
-            self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, sample_weight))
+            weight = None if sample_weight is None else data.weight
+            self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, weight))
             if self.grouper is None:
                 # Numbers of each sample and task, which nobody has asked to be kept.
                 del steps_of(self.grouper_)[0].data_map_

@@ -34,6 +34,7 @@ from skgroup.tasks import (
     given_types,
     single_classes_said,
     task_label,
+    weights_of_tasks,
 )
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import take_samples
@@ -58,14 +59,17 @@ class _PerTask(BaseEstimator):
 
     def fit(self, X: Any, y: NDArray, **params: NDArray) -> _PerTask:
         """Fit on codes (n_samples, n_tasks), -1 where a label is missing, or numbers, NaN where one
-        is; `params` are a number a sample."""
+        is; `params` are a number a sample, or one a sample and task."""
         # What takes several outputs alone takes a single one as a column.
         single = get_tags(innermost(self.estimator)).target_tags.single_output
         self.estimators_ = []
-        for labels in y.T:
+        for t, labels in enumerate(y.T):
             rows = np.flatnonzero(~_where_missing(labels))
             of_task = labels[rows] if single else labels[rows, None]
-            given = {key: value[rows] for key, value in params.items()}
+            given = {
+                key: value[rows] if value.ndim == 1 else value[rows, t]
+                for key, value in params.items()
+            }
             self.estimators_.append(
                 clone(self.estimator).fit(take_samples(X, rows), of_task, **given)
             )
@@ -113,7 +117,7 @@ class Member:
     reads_missing : bool
         Whether it is given all tasks, with missing labels, as estimators of this package are;
         others are given the codes, or numbers, of the tasks that there is something to learn of.
-    params : dict of ndarray of shape (n_samples,)
+    params : dict of ndarray of shape (n_samples,) or (n_samples, n_tasks)
         What its `fit` is given beside.
     out_of_bag : bool
         Whether it is a forest that needs no other samples to be held out: one that has bootstrap
@@ -157,7 +161,10 @@ class Member:
         tell_types(estimator, every.table, learns, label)
         reads_missing = is_of_tasks(estimator)
         out_of_bag &= gives_out_of_bag(estimator) and not params
-        if not reads_missing and not _takes_table(estimator, tasks.learned):
+        of_labels = any(np.ndim(value) == 2 for value in params.values())
+        own = learns if reads_missing else learns & every.table.learnable
+        params = {key: weights_of_tasks(value, own) for key, value in params.items()}
+        if not reads_missing and (of_labels or not _takes_table(estimator, tasks.learned)):
             estimator = _PerTask(estimator)
         elif tasks.learned.n_tasks > 1 and is_classifier(estimator):
             # Of tables, scikit-learn has those of two classes alone.

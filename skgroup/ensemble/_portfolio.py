@@ -24,7 +24,6 @@ from skgroup._compat import (
     RealNotInt,
     StrOptions,
     _BaseComposition,
-    _check_sample_weight,
     _fit_context,
     _routing_enabled,
     forget_fit,
@@ -55,7 +54,11 @@ from skgroup.tasks import (
     TargetScaling,
     TaskTable,
     check_tasks,
+    check_weights,
     task_label,
+    weights_of_labels,
+    weights_of_tasks,
+    without_weightless,
 )
 from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.costs import count_nets
@@ -296,8 +299,10 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
             The task table `Y`: ints, bools, strings or the numbers of regression tasks, NaN or None
             where a label is missing. May be left out where `X` is a torch Dataset that yields
             labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Given to every member, and counted in serving weights and thresholds.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
+            Weights of samples, or of labels as in `MultiTaskNet`: given to every member, of which
+            those that know nothing of tasks are then fitted one a task, with its column; and
+            counted in serving weights and thresholds.
         groups : array-like of shape (n_samples,), default=None
             Samples of the same group are held out together.
 
@@ -328,7 +333,8 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         self.member_names_ = np.array([member.name for member in members], dtype=object)
         self.member_tasks_ = [np.flatnonzero(member.learns) for member in members]
         samples = plan.held_out
-        weight = None if plan.sample_weight is None else plan.sample_weight[samples]
+        weight = weights_of_tasks(plan.sample_weight, table.learnable)
+        weight = None if weight is None else weight[samples]
         held_out = plan.tasks.learned.take(samples)
         self._weigh(predicted, held_out, weight, plan.scorer)
         self._decide_at_half(table)
@@ -343,7 +349,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         table = check_tasks(y, pos_label=pos_label, task_types=self.task_types)
         self._check_kinds(table)
         named = self._named_members(X, table)
-        sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
+        table, sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
         scorer = self._check_scorer(weighted=sample_weight is not None)
         split_seed, *seeds = draw_seeds(self.random_state, 1 + len(named))
         tasks = EncodedTasks.of(table, y)
@@ -367,7 +373,8 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
 
     def _check_samples(
         self, X: Any, table: TaskTable, sample_weight: Any, groups: Any
-    ) -> tuple[NDArray | None, NDArray | None]:
+    ) -> tuple[TaskTable, NDArray | None, NDArray | None]:
+        """The table without labels of weight 0, checked weights and groups."""
         n_samples = len(table.codes)
         if n_samples_of(X) != n_samples:
             raise ValueError(
@@ -375,14 +382,15 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
                 f"{n_samples_of(X)} and Y with {n_samples}."
             )
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
-            )
+            sample_weight = check_weights(sample_weight, table)
+            table = without_weightless(table, sample_weight)
             counted = table.codes.astype(np.float64)
             counted[table.codes == MISSING] = np.nan
             if table.values is not None:
                 counted = np.where(table.has_classes, counted, table.values)
-            counted = counted[sample_weight > 0]
+            counted[
+                np.broadcast_to(weights_of_labels(sample_weight, n_samples) == 0, counted.shape)
+            ] = np.nan
             single = [len(np.unique(c[c == c])) < 2 for c in counted.T] & table.learnable
             if single.any():
                 raise ValueError(
@@ -397,7 +405,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
                 raise ValueError(
                     f"groups must be of shape (n_samples,) = ({n_samples},). Got {groups.shape}."
                 )
-        return sample_weight, groups
+        return table, sample_weight, groups
 
     def _check_scorer(self, *, weighted: bool) -> Any:
         """The scorer of thresholds; None for F1, which is computed for all tasks at once."""
@@ -465,7 +473,8 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         for maps, of_member, part in zip(self.share_maps_, tasks, predicted, strict=True):
             own = table.select(of_member)
             columns = layout.columns_of(of_member)
-            maps[columns] = learn_shares(part, own, sample_weight)
+            of_own = weights_of_tasks(sample_weight, of_member)
+            maps[columns] = learn_shares(part, own, of_own)
             mapped.append(to_shares(part, maps[columns], own.layout))
         scaling = self.target_scaling_.select(learned)
         weights = learn_weights(mapped, tasks, table, scaling, sample_weight)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from skgroup._estimators import steps_of
 from skgroup.cluster.memberships import check_membership
 from skgroup.ensemble._groupers import Groups, number_of_groups, read_groups, rows_of_one
-from skgroup.tasks import MISSING, OutputLayout, TargetScaling, TaskTable, task_label
+from skgroup.tasks import (
+    MISSING,
+    OutputLayout,
+    TargetScaling,
+    TaskTable,
+    task_label,
+    weights_of_labels,
+    weights_of_tasks,
+)
 
 #: What the prior counts for, in samples (κ).
 _PRIOR_SAMPLES = 2.0
@@ -207,7 +215,7 @@ def learn_weights(
     table : TaskTable
         The labels of these samples.
     scaling : TargetScaling
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
 
     Returns
     -------
@@ -228,14 +236,20 @@ def learn_weights(
         true = np.stack([of_sort.layout.likelihood(p, of_sort.codes) for p in proba], axis=2)
         true = np.where(of_sort.codes[:, :, None] == MISSING, np.float32(1), true)
         weights[has_classes] = learn_serving_weights(
-            true.transpose(1, 0, 2), prior[has_classes], of_sort, sample_weight
+            true.transpose(1, 0, 2),
+            prior[has_classes],
+            of_sort,
+            weights_of_tasks(sample_weight, has_classes),
         )
     if table.values is not None:
         of_sort = table.select(~has_classes)
         truth = scaling.select(~has_classes).standardised(table.values[:, ~has_classes])
         errors = outputs[:, :, ~layout.of_classes_alone] - truth
         weights[~has_classes] = learn_number_weights(
-            errors.transpose(2, 0, 1), prior[~has_classes], of_sort, sample_weight
+            errors.transpose(2, 0, 1),
+            prior[~has_classes],
+            of_sort,
+            weights_of_tasks(sample_weight, ~has_classes),
         )
     return weights
 
@@ -263,7 +277,7 @@ def learn_serving_weights(
         Rows sum to 1; a candidate of prior 0 keeps weight 0.
     table : TaskTable
         The labels of the held-out samples.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
 
     Returns
     -------
@@ -312,7 +326,7 @@ def learn_number_weights(
         Rows sum to 1; a candidate of prior 0 keeps weight 0.
     table : TaskTable
         The numbers of the held-out samples.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
         Ratios alone matter.
 
     Returns
@@ -322,7 +336,7 @@ def learn_number_weights(
         warning.
     """
     observed = (table.codes != MISSING).T
-    weight = observed * (np.ones(observed.shape[1]) if sample_weight is None else sample_weight)
+    weight = observed * weights_of_labels(sample_weight, observed.shape[1]).T
     n_counted, total = (weight > 0).sum(axis=1), weight.sum(axis=1)
     _warn_of_unknown(n_counted == 0, table, "no number of them")
     share = np.divide(weight, total[:, None], out=np.zeros_like(weight), where=total[:, None] > 0)
@@ -401,12 +415,12 @@ def _balance(table: TaskTable, sample_weight: NDArray[np.float64] | None) -> NDA
     number of samples of its rarest class; 0 for a task of which fewer than two classes are met."""
     width = max(len(c) for c in table.classes)
     one_hot = table.codes.T[:, :, None] == np.arange(width)  # (n_tasks, n_samples, n_classes)
-    weight = np.ones(len(table.codes)) if sample_weight is None else sample_weight
-    one_hot &= (weight > 0)[:, None]
+    weight = weights_of_labels(sample_weight, len(table.codes)).T  # (n_tasks or 1, n_samples)
+    one_hot &= (weight > 0)[:, :, None]
     counts = one_hot.sum(axis=1)
     met = counts > 0
     rarest = np.where(met, counts, np.iinfo(np.intp).max).min(axis=1)
     rarest = np.where(met.sum(axis=1) > 1, rarest, 0)
-    totals = np.einsum("tnk,n->tk", one_hot, weight)
+    totals = np.einsum("tnk,tn->tk", one_hot, np.broadcast_to(weight, one_hot.shape[:2]))
     share = np.divide(rarest[:, None], totals, out=np.zeros_like(totals), where=totals > 0)
     return (np.einsum("tnk,tk->tn", one_hot, share) * weight).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from skgroup.tasks import MISSING, OutputLayout, TaskTable
+from skgroup.tasks import MISSING, OutputLayout, TaskTable, weights_of_labels
 
 _FLOOR = 1e-6
 _LEAST_SLOPE = 0.1
@@ -35,7 +35,7 @@ def learn_shares(
         Held-out probabilities.
     table : TaskTable
         The labels of these samples.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
 
     Returns
     -------
@@ -52,8 +52,8 @@ def learn_shares(
     """
     layout = table.layout
     event = layout.events(table.codes)
-    weight = np.ones(len(proba)) if sample_weight is None else sample_weight
-    weight = (table.codes != MISSING)[:, layout.task_of_output] * weight[:, None]
+    weight = (table.codes != MISSING) * weights_of_labels(sample_weight, len(proba))
+    weight = weight[:, layout.task_of_output]
     n_counted, total = (weight > 0).sum(axis=0), weight.sum(axis=0)
     weight = weight * np.divide(n_counted, total, out=np.zeros_like(total), where=total > 0)
     n_events = (weight * event).sum(axis=0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from skgroup.tasks import BINARY, MISSING, TaskTable
+from skgroup.tasks import BINARY, MISSING, TaskTable, weights_of_labels, weights_of_tasks
 
 #: What the neutral threshold counts for, in held-out positives: one tuned on a few is mostly noise.
 #: On the scale of log-odds, so that nets whose probabilities are all small can be followed.
@@ -38,8 +38,8 @@ def tune_thresholds(
     p = np.where(first_is_positive, 1 - p, p)
     codes = table.codes[:, binary]
     codes = np.where(first_is_positive & (codes != MISSING), 1 - codes, codes)
-    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
-    observed = np.where(codes != MISSING, weight[:, None], 0.0)
+    sample_weight = weights_of_tasks(sample_weight, binary)
+    observed = (codes != MISSING) * weights_of_labels(sample_weight, len(codes))
     if scorer is None:
         neutral = expected_f1_thresholds(p, observed)
         thresholds[binary] = f1_thresholds(p, codes, sample_weight, neutral)
@@ -95,7 +95,7 @@ def f1_thresholds(
         Held-out probabilities of the positive class.
     codes : ndarray of shape (n_samples, n_tasks)
         1 where that class is the true one, 0 where not, -1 where the label is missing.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
     neutral : float or ndarray of shape (n_tasks,), default=0.5
         What they are pulled towards.
 
@@ -106,12 +106,12 @@ def f1_thresholds(
         threshold t, which lies halfway between two probabilities; 0.5 for a task without positives
         or without negatives.
     """
-    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
-    codes = np.where(weight[:, None] > 0, codes, MISSING)
+    weight = np.broadcast_to(weights_of_labels(sample_weight, len(codes)), codes.shape)
+    codes = np.where(weight > 0, codes, MISSING)
     order = np.argsort(-proba, axis=0, kind="stable")
     p = np.take_along_axis(proba, order, axis=0).astype(np.float64)
     truth = np.take_along_axis(codes, order, axis=0)
-    weight = np.where(truth == MISSING, 0.0, weight[order])
+    weight = np.where(truth == MISSING, 0.0, np.take_along_axis(weight, order, axis=0))
     # Taking the first k as positive, for every k.
     hits = np.cumsum(weight * (truth == 1), axis=0)
     f1 = 2 * hits / np.maximum(np.cumsum(weight, axis=0) + hits[-1], np.finfo(float).tiny)
@@ -134,14 +134,14 @@ def scorer_thresholds(
     The scorer sees each task's labels as 0 and 1, and at most 102 thresholds of it. Thresholds
     are pulled towards 0.5 where it scores better than the neutral one.
     """
-    if sample_weight is not None:
-        codes = np.where(sample_weight[:, None] > 0, codes, MISSING)
+    weight = np.broadcast_to(weights_of_labels(sample_weight, len(codes)), codes.shape)
+    codes = np.where(weight > 0, codes, MISSING)
     best = np.full(proba.shape[1], 0.5)
     neutral = np.broadcast_to(neutral, proba.shape[1]).copy()
     for t in range(proba.shape[1]):
         known = codes[:, t] != MISSING
         p, truth = proba[known, t].astype(np.float64), codes[known, t]
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight[known]}
+        weights = {} if sample_weight is None else {"sample_weight": weight[known, t]}
         if len(np.unique(truth)) < 2:
             continue
         values = np.unique(p)

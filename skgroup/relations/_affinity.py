@@ -365,7 +365,7 @@ class TaskProbe:
         """
         self.x, target = training_batch(self.net, batch)
         self.codes, self.values = target["codes"], target.get("values")
-        counted: Any = counted_shares(self.codes >= 0, target.get("weight"))
+        counted: Any = counted_shares(self.codes, target.get("weight"))
         self.share = counted * self.class_weight.mT.gather(0, self.codes.clamp(min=0).long())
         if self.batched is None:
             self._plan()

@@ -20,7 +20,13 @@ from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.relations._linearised import linearise
 from skgroup.relations._subset_fits import SubsetFits
-from skgroup.tasks import MISSING, by_task_columns, check_masks, task_label
+from skgroup.tasks import (
+    MISSING,
+    by_task_columns,
+    check_masks,
+    task_label,
+    weights_of_labels,
+)
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net
 from skgroup.training.progress import EpochProgress
@@ -175,7 +181,7 @@ class GradTAG(AffinityMixin):
         X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table `Y`.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
 
         Returns
         -------
@@ -295,8 +301,7 @@ class GradTAG(AffinityMixin):
 
     def _check_held_out(self, data: TrainingData, splits: Any) -> None:
         codes = data.table.codes
-        if data.sample_weight is not None:
-            codes = np.where(data.sample_weight[:, None] > 0, codes, MISSING)
+        codes = np.where(weights_of_labels(data.weight, len(codes)) > 0, codes, MISSING)
         held_out = np.array([(codes[test] != MISSING).any(axis=0) for _, test in splits])
         missing = np.flatnonzero(~held_out.any(axis=0))
         if len(missing):

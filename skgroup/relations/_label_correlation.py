@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skgroup._compat import _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
-from skgroup.tasks import AUTO, BINARY, TaskTable
+from skgroup.tasks import AUTO, BINARY, TaskTable, weights_of_labels, weights_of_tasks
 from skgroup.training.training_data import check_training_data
 
 #: Samples that are counted at a time, few enough that their indicators take little memory.
@@ -87,8 +87,9 @@ class LabelCorrelationAffinity(AffinityMixin):
             Checked, and otherwise ignored.
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table `Y`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
+            How often each sample counts, or each label: a sample counts for two tasks by the
+            geometric mean of the weights of its two labels.
 
         Returns
         -------
@@ -104,7 +105,9 @@ class LabelCorrelationAffinity(AffinityMixin):
         self.__dict__.update(data.inputs)
         self._learn_names(data.table)
         learnable = data.table.learnable
-        correlations = _correlations(data.table.select(learnable), data.sample_weight)
+        correlations = _correlations(
+            data.table.select(learnable), weights_of_tasks(data.weight, learnable)
+        )
         self.affinity_ = with_constant(correlations, learnable)
         np.fill_diagonal(self.affinity_, 1.0)
         return self
@@ -114,7 +117,7 @@ def _correlations(
     table: TaskTable, sample_weight: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
     """The correlation of every pair of tasks, (n_tasks, n_tasks)."""
-    if sample_weight is not None:
+    if sample_weight is not None and sample_weight.ndim == 1:
         counted = sample_weight > 0
         table, sample_weight = table.take(counted), sample_weight[counted]
     # A column a class; of a regression task, one that says where there is a number.
@@ -123,20 +126,24 @@ def _correlations(
     code = np.arange(len(owner)) - starts[owner]
     numbers = np.flatnonzero(~table.has_classes)
     scaling = table.target_scaling(sample_weight)
+    # A sample counts for two tasks by the geometric mean of the weights of its labels.
+    root = np.sqrt(weights_of_labels(sample_weight, len(table.codes)))
+    root = np.broadcast_to(root, table.codes.shape)
     # The tables of all pairs of tasks with classes stand in one matrix, a row and a column a
     # class; beside it, the sums of numbers where a class was met, and below those of squares.
     n_columns, n_numbers = len(owner), len(numbers)
     sums = np.zeros((n_columns + 2 * n_numbers, n_columns + n_numbers))
     for start in range(0, len(table.codes), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        of_class = (table.codes[rows][:, owner] == code).astype(np.float64)
-        weight = 1.0 if sample_weight is None else sample_weight[rows, None]
+        of_class = (table.codes[rows][:, owner] == code) * root[rows][:, owner]
         left = right = of_class
         if table.values is not None:
             # Squares of numbers far from 0 would cancel.
             z = np.nan_to_num((table.values[rows] - scaling.location) / scaling.scale)[:, numbers]
-            left, right = np.hstack([of_class, z, z**2]), np.hstack([of_class, z])
-        sums += left.T @ (right * weight)
+            of_number = root[rows][:, numbers]
+            left = np.hstack([of_class, z * of_number, z**2 * of_number])
+            right = np.hstack([of_class, z * of_number])
+        sums += left.T @ right
 
     with np.errstate(divide="ignore", invalid="ignore"):
         r, undefined = _of_classes(sums[:n_columns, :n_columns], table, owner, starts)

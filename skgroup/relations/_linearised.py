@@ -140,7 +140,7 @@ def linearise(
     target = {key: torch.cat([t[key] for t in targets]) for key in targets[0]}
     codes, values = target["codes"], target.get("values")
     weight = probe.class_weight.cpu()
-    share: Any = counted_shares(codes >= 0, target.get("weight"))
+    share: Any = counted_shares(codes, target.get("weight"))
     share = share * weight.mT.gather(0, codes.clamp(min=0).long())
     if n_members > 1:
         codes, share = (part.repeat_interleave(n_members, 0) for part in (codes, share / n_members))
@@ -153,7 +153,7 @@ def linearise(
 def _drawn(dataset: TaskDataset, n_fit: int, seed: int) -> NDArray[np.intp]:
     """Random samples, first of all one with a label that counts of each task."""
     order = np.random.RandomState(seed).permutation(len(dataset))
-    counted: Any = counted_shares(dataset.target["codes"] >= 0, dataset.target.get("weight"))
+    counted: Any = counted_shares(dataset.target["codes"], dataset.target.get("weight"))
     first = np.unique(order[(counted.numpy()[order] > 0).argmax(axis=0)])
     others = order[~np.isin(order, first)]
     return np.sort(np.concatenate([first, others[: max(0, n_fit - len(first))]]))

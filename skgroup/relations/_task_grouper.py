@@ -172,7 +172,7 @@ class TaskGrouper(RelationMixin):
         X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table `Y`.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
 
         Returns
         -------

@@ -50,7 +50,7 @@ class Grouping(GroupsReprMixin, TaskEstimatorMixin):
         X : array-like of shape (n_samples, ...), or what else `MultiTaskNet` takes
         y : array-like of shape (n_samples, n_tasks)
             The task table `Y`. A task of a single class is in no group.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
 
         Returns
         -------

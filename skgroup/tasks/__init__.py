@@ -19,6 +19,12 @@ from skgroup.tasks._positive import classes_met, positive_codes
 from skgroup.tasks._regression import FARTHEST, REGRESSION, Regression, TargetScaling
 from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable
 from skgroup.tasks._types import AUTO, CLASSES, given_types, types_of_columns
+from skgroup.tasks._weights import (
+    check_weights,
+    weights_of_labels,
+    weights_of_tasks,
+    without_weightless,
+)
 
 __all__ = [
     "AUTO",
@@ -43,6 +49,7 @@ __all__ = [
     "by_task_names",
     "check_masks",
     "check_tasks",
+    "check_weights",
     "classes_met",
     "given_types",
     "groups_to_measure",
@@ -55,4 +62,7 @@ __all__ = [
     "task_label",
     "task_position",
     "types_of_columns",
+    "weights_of_labels",
+    "weights_of_tasks",
+    "without_weightless",
 ]

@@ -137,15 +137,17 @@ class TargetScaling:
     def of(
         cls, values: NDArray[np.float64] | None, n_tasks: int, sample_weight: Any = None
     ) -> TargetScaling:
-        """Of numbers (n_samples, n_tasks), NaN where there is none; those with weight count."""
+        """Of numbers (n_samples, n_tasks), NaN where there is none; those with weight, of samples
+        or of labels, count."""
         location, scale, known = np.zeros(n_tasks), np.ones(n_tasks), np.zeros(n_tasks, dtype=bool)
         if values is None:
             return cls(location, scale, known)
         weight = np.ones(len(values)) if sample_weight is None else sample_weight
-        counted = ~np.isnan(values) & (weight > 0)[:, None]
+        weight = np.broadcast_to(weight.T, values.T.shape).T
+        counted = ~np.isnan(values) & (weight > 0)
         there = counted.any(axis=0)
         numbers = np.where(counted, values, 0.0)[:, there]
-        share = np.where(counted[:, there], weight[:, None] / weight.max(), 0.0)
+        share = np.where(counted, weight / weight.max(), 0.0)[:, there]
         share /= share.sum(axis=0)
         # Squares of large numbers are beyond floats, and those of small ones 0.
         largest = np.abs(numbers).max(axis=0)

@@ -127,6 +127,12 @@ class TaskTable:
         codes = self.codes[:, index]
         return TaskTable(codes, classes, names, False, positive, constant, ordered, types, values)
 
+    def without(self, labels: NDArray[np.bool_]) -> TaskTable:
+        """The table with some labels, (n_samples, n_tasks), missing."""
+        values = None if self.values is None else np.where(labels, np.nan, self.values)
+        codes = np.where(labels, self.codes.dtype.type(MISSING), self.codes)
+        return replace(self, codes=codes, values=values)
+
     def take(self, samples: NDArray) -> TaskTable:
         """The table of some samples only; `samples` is an index or boolean array (n_samples,)."""
         values = None if self.values is None else self.values[samples]

@@ -197,8 +197,9 @@ def observed_labels(dataset: Any) -> Tensor:
     """Which labels (n_samples, n_tasks) of a prepared dataset, or of a part of one, count."""
     samples = BatchLoader(dataset)
     observed: Tensor = samples.base.target["codes"] >= 0
-    if "weight" in samples.base.target:
-        observed &= samples.base.target["weight"][:, None] > 0
+    weight = samples.base.target.get("weight")
+    if weight is not None:
+        observed &= weight.reshape(len(weight), -1) > 0
     return observed if samples.index is None else observed[samples.index]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skgroup.tasks import FARTHEST, MISSING, TargetScaling, task_label
+from skgroup.tasks import FARTHEST, MISSING, TargetScaling, task_label, weights_of_labels
 from skgroup.training._arguments import same_value
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def check_same_scale(data: TrainingData, scaling: TargetScaling) -> None:
         return
     with np.errstate(over="ignore"):
         far = np.abs(table.values - scaling.location) / scaling.scale > FARTHEST
-    if data.sample_weight is not None:
-        far &= (data.sample_weight > 0)[:, None]
+    far &= weights_of_labels(data.weight, len(far)) > 0
     if far.any():
         sample, t = np.argwhere(far)[0]
         raise ValueError(

@@ -387,8 +387,11 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             Labels of each task: ints, bools, strings or the numbers of a regression task, NaN or
             None where missing. May be left out where `X` is a Dataset that yields them.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of samples in the loss and in `class_weight="balanced"`.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
+            Weights of samples, or of single labels (columns of a DataFrame are matched by the names
+            of the tasks), in the loss, in `class_weight="balanced"` and in the standardisation of
+            numbers; a weight of k is as good as k repeats, and a label of weight 0 as a missing
+            one. In the scaling of features a sample has the mean of the weights of its labels.
         **fit_params
             Given to the module's `forward`, as in skorch.
 
@@ -635,7 +638,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             self.learned_ = self._learned_arguments(data.X)
             if self._goes_on(resume):
                 check_same_tasks(self, before)
-        scaling = data.all_tasks.target_scaling(data.sample_weight)
+        scaling = data.all_tasks.target_scaling(data.all_weight)
         if self._goes_on(resume):
             # The first samples may have held a single number of a task.
             scaling = self.target_scaling_.completed(scaling)

@@ -145,7 +145,7 @@ def weigh_classes(net: MultiTaskNet, data: TrainingData) -> TrainingData:
             "The 'train_split' parameter must not be stratified where Y has several tasks. Got "
             f"{net.train_split!r} for {table.n_tasks} tasks."
         )
-    class_weight = class_weight_table(net.class_weight, table, data.sample_weight)
+    class_weight = class_weight_table(net.class_weight, table, data.all_weight)
     if class_weight is not None:
         check_class_weight(net, class_weight, task_weight, table)
     return replace(data, class_weight=class_weight)

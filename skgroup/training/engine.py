@@ -56,7 +56,7 @@ def check_data(net: MultiTaskNet, X: Any, y: Any = None, sample_weight: Any = No
         What another estimator has checked is not looked at again.
     y : array-like of shape (n_samples, n_tasks) or (n_samples,)
         The task table `Y`; ignored beside TrainingData.
-    sample_weight : array-like of shape (n_samples,), default=None
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
         Beside TrainingData: those in it count if this is not None.
 
     Returns

@@ -19,6 +19,7 @@ from skgroup.tasks import (
     TaskTable,
     by_task_key,
     task_label,
+    weights_of_labels,
 )
 
 __all__ = [
@@ -38,7 +39,7 @@ class MultiTaskLoss(nn.Module):
     of task t is observed; ℓ is the binary cross-entropy with logits of a binary task, the
     cross-entropy of a multiclass one and the squared error of a regression one, in standard
     deviations; w_t the task weight, c_bt the class weight of the sample's label, s_b the sample
-    weight. A task without any label in the batch adds nothing.
+    weight, which may be another for each label. A task without any label in the batch adds nothing.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class MultiTaskLoss(nn.Module):
         target : dict of Tensor
             "codes" (batch, n_tasks): class of each label, -1 where it is missing; "values"
             (batch, n_tasks), where there are regression tasks: their standardised numbers;
-            "weight" (batch,), optional: sample weights.
+            "weight" (batch,), optional: sample weights, or those of labels, (batch, n_tasks).
 
         Returns
         -------
@@ -194,7 +195,7 @@ def _weights_of_labels(
 ) -> tuple[Tensor | None, Tensor]:
     """What samples count for (see `counted_shares`), and with that the weight of each label."""
     codes = target["codes"]
-    counted = counted_shares(None if complete else codes >= 0, target.get("weight"))
+    counted = counted_shares(codes, target.get("weight"), complete)
     if weight.shape[-1] == 2:
         of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
     else:
@@ -237,13 +238,21 @@ def fold_members(
     return logits.flatten(batch_axis, batch_axis + 1), folded
 
 
-def counted_shares(observed: Tensor | None, sample_weight: Tensor | None) -> Tensor | None:
-    """Share of each sample in the mean over the observed ones; None where all are 1 / batch."""
-    if sample_weight is not None:
-        sample_weight = sample_weight[..., None]
-        counted = sample_weight if observed is None else observed * sample_weight
-    elif observed is not None:
-        counted = observed.float()
+def counted_shares(codes: Tensor, weight: Tensor | None, complete: bool = False) -> Tensor | None:
+    """Share of each sample in the mean over the observed ones; None where all are 1 / batch.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (..., batch, n_tasks)
+    weight : Tensor of shape (..., batch) or (..., batch, n_tasks), or None
+    complete : bool, default=False
+        Whether no label is missing.
+    """
+    if weight is not None:
+        weight = weight if weight.dim() == codes.dim() else weight[..., None]
+        counted = weight if complete else (codes >= 0) * weight
+    elif not complete:
+        counted = (codes >= 0).float()
     else:
         return None
     return counted / counted.sum(dim=-2, keepdim=True).clamp(min=torch.finfo(counted.dtype).tiny)
@@ -269,7 +278,7 @@ def class_weight_table(
     class_weight : "balanced", None or dict
         As `MultiTaskNet` takes it.
     table : TaskTable
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
 
     Returns
     -------
@@ -325,8 +334,8 @@ _CLASS_WEIGHT_RULE = (
 
 
 def _balanced(table: TaskTable, width: int, sample_weight: NDArray | None) -> NDArray[np.float32]:
-    s = np.ones(len(table.codes)) if sample_weight is None else sample_weight
-    counts = np.stack([s @ (table.codes == k) for k in range(width)], axis=1)
+    weight = weights_of_labels(sample_weight, len(table.codes))
+    counts = np.stack([(weight * (table.codes == k)).sum(axis=0) for k in range(width)], axis=1)
     n_classes = np.array([len(c) for c in table.classes])
     counts[np.arange(width) >= n_classes[:, None]] = np.nan
     return table.layout.balanced_weights(counts, table.positive).astype(np.float32)

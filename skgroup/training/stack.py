@@ -518,8 +518,12 @@ class _StackedTasks:
             self.values = (values[0][None] if same else _pad_tasks(values)).to(device)
         self.net = torch.arange(len(nets), device=device)[:, None]
         self.complete = all(net.criterion_.complete for net in nets)
-        weight = datasets[0].target.get("weight")
-        self.sample_weight = None if weight is None else weight.to(device)
+        self.sample_weight: Tensor | None = None
+        if "weight" in datasets[0].target:
+            # Of samples, which all nets share, or of the labels of each.
+            weights = [d.target["weight"] for d in datasets]
+            of_labels = weights[0].dim() == 2
+            self.sample_weight = (_pad_tasks(weights) if of_labels else weights[0]).to(device)
 
     def batch(self, index: Tensor) -> dict[str, Tensor]:
         """Targets (n_nets, batch, n_tasks) of the samples (batch,) or (n_nets, batch)."""
@@ -528,7 +532,10 @@ class _StackedTasks:
         if self.values is not None:
             target["values"] = self._of_nets(self.values, index)
         if self.sample_weight is not None:
-            target["weight"] = self.sample_weight[index].expand(target["codes"].shape[:-1])
+            if self.sample_weight.dim() == 1:
+                target["weight"] = self.sample_weight[index].expand(target["codes"].shape[:-1])
+            else:
+                target["weight"] = self._of_nets(self.sample_weight, index)
         return target
 
     def _of_nets(self, labels: Tensor, index: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from skgroup._compat import _check_sample_weight
 from skgroup.tasks import (
     AUTO,
     FARTHEST,
@@ -18,8 +17,12 @@ from skgroup.tasks import (
     TargetScaling,
     TaskTable,
     check_tasks,
+    check_weights,
     given_types,
     task_label,
+    weights_of_labels,
+    weights_of_tasks,
+    without_weightless,
 )
 from skgroup.training._scaling import RobustScaling, robust_scaling
 from skgroup.training.data import (
@@ -38,7 +41,11 @@ __all__ = ["TrainingData", "check_same_types", "check_training_data", "takes_che
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Checked inputs, tasks and weights of samples and classes: what nets are trained on.
+    """Checked inputs, tasks and weights: what nets are trained on.
+
+    `sample_weight` is that of the samples, (n_samples,), or of the labels of all tasks of `Y`,
+    (n_samples, tasks of `Y`), where `weight` has those of the tasks in `table`; then `row_weight`,
+    the mean of each row, weighs the sample in statistics of `X`.
 
     `inputs` holds what estimators say of their inputs: `n_features_in_`, `feature_names_in_`,
     `input_shape_`, as far as there are any. `whole` is the table of all tasks of `Y`, where some of
@@ -50,6 +57,7 @@ class TrainingData:
     table: TaskTable
     inputs: dict[str, Any] = field(default_factory=dict)
     sample_weight: NDArray[np.float64] | None = None
+    row_weight: NDArray[np.float64] | None = None
     class_weight: NDArray[np.float32] | None = None
     selected: NDArray[np.intp] | None = None
     whole: TaskTable | None = None
@@ -61,7 +69,8 @@ class TrainingData:
         """The robust scaling of the features; None where samples are no vectors."""
         key = "scaling" if self.sample_weight is None else "weighted scaling"
         if key not in self.cache:
-            self.cache[key] = robust_scaling(self.X, self.sample_weight)
+            weight = None if self.sample_weight is None else self.row_weight
+            self.cache[key] = robust_scaling(self.X, weight)
         return self.cache[key]
 
     @property
@@ -77,13 +86,23 @@ class TrainingData:
         return self.table if self.whole is None else self.whole
 
     @property
+    def weight(self) -> NDArray[np.float64] | None:
+        """Weights (n_samples,) of samples, or (n_samples, n_tasks) of the labels in `table`."""
+        return weights_of_tasks(self.sample_weight, self.tasks)
+
+    @property
+    def all_weight(self) -> NDArray[np.float64] | None:
+        """Those of the labels in `all_tasks`."""
+        return self.weight if self.whole is None else self.sample_weight
+
+    @property
     def tasks(self) -> NDArray[np.intp]:
         """Which of the tasks of `Y` these are."""
         return np.arange(self.table.n_tasks) if self.selected is None else self.selected
 
     def alone(self) -> TrainingData:
         """The same tasks, as if Y had held no others."""
-        return replace(self, selected=None, whole=None)
+        return replace(self, selected=None, whole=None, sample_weight=self.weight)
 
     def select(self, tasks: NDArray) -> TrainingData:
         """The same samples with some of the tasks."""
@@ -105,15 +124,19 @@ class TrainingData:
     def take(self, samples: NDArray[np.intp], class_weight: Any = None) -> TrainingData:
         """Some of the samples; `class_weight` as `MultiTaskNet` takes it, for these samples."""
         table = self.all_tasks.take(samples)
-        weight = None if self.sample_weight is None else self.sample_weight[samples]
+        all_weight = self.all_weight
+        row_weight = self.row_weight
         taken = replace(
             self,
             X=take_samples(self.X, samples),
             largest=0,
             cache={},
             table=table,
-            sample_weight=weight,
-            class_weight=class_weight_table(class_weight, table, weight),
+            sample_weight=None if self.sample_weight is None else self.sample_weight[samples],
+            row_weight=None if row_weight is None else row_weight[samples],
+            class_weight=class_weight_table(
+                class_weight, table, None if all_weight is None else all_weight[samples]
+            ),
             whole=None,
             selected=self.selected if self.whole is None else None,
         )
@@ -127,16 +150,17 @@ class TrainingData:
             "index": torch.arange(len(self.table.codes)),
         }
         if self.table.values is not None:
-            scaling = scaling or self.table.target_scaling(self.sample_weight)
+            scaling = scaling or self.table.target_scaling(self.weight)
             values = scaling.standardised(self.table.values)
             # A sample without weight may hold any number, and its loss must stay finite.
             target["values"] = torch.from_numpy(np.clip(values, -FARTHEST, FARTHEST))
-        if self.sample_weight is not None:
-            # Ratios alone matter; of a size far from 1, float32 would leave nothing of them.
-            weight = self.sample_weight
-            if weight.any():
-                weight = weight / weight.max()
-                weight = weight / weight.mean()
+        weight = self.weight
+        if weight is not None:
+            # Ratios alone matter, of labels those of a task; of a size far from 1, float32 would
+            # leave nothing of them.
+            for size in (np.max, np.mean):
+                of_all = size(weight, axis=0)
+                weight = weight / np.where(of_all > 0, of_all, 1.0)
             target["weight"] = torch.from_numpy(weight.astype(np.float32))
         return TaskDataset(self.X, target)
 
@@ -167,7 +191,7 @@ def check_training_data(
         What was checked before is not checked again; its weights count if `sample_weight` is given.
     y : array-like of shape (n_samples, n_tasks) or (n_samples,), default=None
         The task table `Y`. May be left out where `X` is a Dataset that yields labels.
-    sample_weight : array-like of shape (n_samples,), default=None
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
     reset : bool, default=True
     classes, **known
         What is known of the tasks; see `check_tasks`.
@@ -196,13 +220,18 @@ def check_training_data(
             f"{n_samples_of(X)} and Y with {len(table.codes)}."
         )
     if sample_weight is not None:
-        sample_weight = _check_weights(sample_weight, table, all_tasks=classes is None)
+        sample_weight = check_weights(sample_weight, table)
+        table = without_weightless(table, sample_weight)
+        _check_counted(sample_weight, table, all_tasks=classes is None)
     inputs = {
         name: getattr(estimator, name)
         for name in ("n_features_in_", "feature_names_in_", "input_shape_")
         if hasattr(estimator, name)
     }
-    return TrainingData(X, table, inputs, sample_weight, largest=largest_sample(X))
+    row_weight = None
+    if sample_weight is not None:
+        row_weight = weights_of_labels(sample_weight, len(table.codes)).mean(axis=1)
+    return TrainingData(X, table, inputs, sample_weight, row_weight, largest=largest_sample(X))
 
 
 def check_same_types(estimator: Any, table: TaskTable) -> None:
@@ -217,15 +246,10 @@ def check_same_types(estimator: Any, table: TaskTable) -> None:
             )
 
 
-def _check_weights(sample_weight: Any, table: TaskTable, *, all_tasks: bool) -> NDArray[np.float64]:
-    weight: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weight.any():  # scikit-learn before 1.9 lets it pass
-        raise ValueError(
-            "sample_weight is refused: Sample weights must contain at least one non-zero number."
-        )
-    counts = (table.codes[weight > 0] != MISSING).any(axis=0)
+def _check_counted(weight: NDArray[np.float64], table: TaskTable, *, all_tasks: bool) -> None:
+    """Refuse weights that leave nothing of a task to learn."""
+    counted = weights_of_labels(weight, len(table.codes)) > 0
+    counts = ((table.codes != MISSING) & counted).any(axis=0)
     if all_tasks and not counts.all():
         empty = ", ".join(task_label(table.names, t) for t in np.flatnonzero(~counts))
         raise ValueError(
@@ -241,4 +265,3 @@ def _check_weights(sample_weight: Any, table: TaskTable, *, all_tasks: bool) -> 
             "sample_weight is refused: every regression task needs two different numbers of "
             f"samples whose weight is above 0. There are none of {empty}."
         )
-    return weight

@@ -186,7 +186,7 @@ class GroupGains(TaskEstimatorMixin):
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table `Y`: ints, bools or strings, or the numbers of a regression task; NaN or
             None where a label is missing.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
             Weights of samples in training and in the scores.
 
         Returns
@@ -328,7 +328,7 @@ class GroupGains(TaskEstimatorMixin):
             verbose=self.verbose,
             description=f"groups of {len(tasks[0])}, held-out part {m}",
         )
-        test, scaling = data.take(part.test), train.table.target_scaling(train.sample_weight)
+        test, scaling = data.take(part.test), train.table.target_scaling(train.weight)
         predicted = predict_many(nets, TaskDataset(test.X))
         for row, trained, proba, t in zip(rows, nets, predicted, tasks, strict=True):
             class_weight = None if train.class_weight is None else train.class_weight[place[t]]

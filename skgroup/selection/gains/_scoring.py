@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from skgroup.metrics import multitask_f1_score, multitask_r2_score, multitask_roc_auc_score
 from skgroup.metrics.scoring import scoring_by_kind, tasks_scored
-from skgroup.tasks import CLASSES, MISSING, REGRESSION, OutputLayout, TargetScaling, TaskTable
+from skgroup.tasks import (
+    CLASSES,
+    MISSING,
+    REGRESSION,
+    OutputLayout,
+    TargetScaling,
+    TaskTable,
+    weights_of_labels,
+    weights_of_tasks,
+)
 from skgroup.training.training_data import TrainingData
 
 #: Losses nearer to 0 than this count as this.
@@ -46,8 +55,7 @@ def check_scoring(scoring: Any, table: TaskTable) -> dict[str, str] | None:
 def which_can_be_scored(by_kind: dict[str, str] | None, data: TrainingData) -> NDArray[np.bool_]:
     """Which tasks can be scored on these samples, (n_tasks,)."""
     table = data.table
-    if data.sample_weight is not None:
-        table = table.take(data.sample_weight > 0)
+    table = table.without(weights_of_labels(data.weight, len(table.codes)) <= 0)
     scorable: NDArray[np.bool_] = (table.codes != MISSING).any(axis=0)
     for kind, score in (by_kind or {}).items():
         tasks = np.flatnonzero(tasks_scored(kind, table))
@@ -74,7 +82,7 @@ def score_tasks(
 
     `scaling` is that of the regression tasks in training, `criterion` that of the net.
     """
-    table, weight = data.table, data.sample_weight
+    table, weight = data.table, data.weight
     if table.values is not None:  # in standard deviations, as predictions are
         table = replace(table, values=(table.values - scaling.location) / scaling.scale)
     if by_kind is None:
@@ -87,7 +95,8 @@ def score_tasks(
         tasks = np.flatnonzero(tasks_scored(kind, table))
         if len(tasks):
             of_kind = proba[:, table.layout.columns_of(tasks)]
-            scores[tasks] = _score(score, of_kind, table.select(tasks), weight)
+            of_tasks = weights_of_tasks(weight, tasks)
+            scores[tasks] = _score(score, of_kind, table.select(tasks), of_tasks)
     return scores
 
 
@@ -120,7 +129,7 @@ def held_out_loss(
     table : TaskTable
         Numbers of regression tasks standardised.
     class_weight : ndarray of shape (n_tasks, max_n_classes), or None
-    sample_weight : ndarray of shape (n_samples,), or None
+    sample_weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), or None
     layout : OutputLayout
         Of the criterion, which knows the loss of regression tasks.
 
@@ -135,9 +144,7 @@ def held_out_loss(
     values = None if table.values is None else torch.from_numpy(np.nan_to_num(table.values))
     logits = layout.logits(torch.from_numpy(proba.astype(np.float64)))
     loss = -layout.true_log_probability(logits, torch.from_numpy(codes), values).numpy()
-    weight = (table.codes != MISSING).astype(np.float64)
-    if sample_weight is not None:
-        weight *= sample_weight[:, None]
+    weight = (table.codes != MISSING) * weights_of_labels(sample_weight, len(codes))
     if class_weight is not None:
         loss = loss * class_weight[np.arange(table.n_tasks), codes]
     total = weight.sum(axis=0)

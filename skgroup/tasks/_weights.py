@@ -1,0 +1,74 @@
+"""Weights of samples, or of single labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skgroup._compat import _check_sample_weight
+from skgroup.tasks._names import by_task_columns
+from skgroup.tasks._table import TaskTable
+
+NO_WEIGHT = "sample_weight is refused: Sample weights must contain at least one non-zero number."
+
+
+def check_weights(sample_weight: Any, table: TaskTable) -> NDArray[np.float64]:
+    """Weights of the samples of a table, or of its labels.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), or DataFrame
+        Columns of a DataFrame are matched by the names of the tasks.
+    table : TaskTable
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape, holds NaN, infinity or negative numbers, or zeros alone.
+    """
+    weight: Any
+    if np.ndim(sample_weight) != 2:
+        weight = _check_sample_weight(
+            sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
+        )
+    else:
+        if hasattr(sample_weight, "detach"):
+            sample_weight = sample_weight.detach().cpu().numpy()
+        given = by_task_columns(sample_weight, table.names, "The columns of sample_weight")
+        shape = np.shape(given)
+        if shape != table.codes.shape:
+            raise ValueError(
+                "sample_weight must be of shape (n_samples,), or of shape (n_samples, n_tasks) "
+                f"for weights of labels. Got {shape} for Y of shape {table.codes.shape}."
+            )
+        # The checks of numbers are those of a weight a sample.
+        flat = np.asarray(given).reshape(-1)
+        weight = _check_sample_weight(flat, flat, dtype=np.float64, ensure_non_negative=True)
+        weight = weight.reshape(shape) if shape[1] > 1 else weight
+    if not weight.any():  # scikit-learn before 1.9 lets it pass
+        raise ValueError(NO_WEIGHT)
+    return weight
+
+
+def weights_of_tasks(weight: Any, tasks: NDArray) -> Any:
+    """Of weights of labels, those of some tasks; None and weights of samples as they are."""
+    return weight if weight is None or weight.ndim == 1 else weight[:, tasks]
+
+
+def weights_of_labels(weight: NDArray[np.float64] | None, n_samples: int) -> NDArray[np.float64]:
+    """Weights, 1 where there are none, of shape (n_samples, n_tasks) or (n_samples, 1)."""
+    if weight is None:
+        return np.ones((n_samples, 1))
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
+def without_weightless(table: TaskTable, weight: NDArray[np.float64] | None) -> TaskTable:
+    """The table without the labels of weight 0, where labels have weights of their own: they are
+    as good as missing."""
+    return table if weight is None or weight.ndim == 1 else table.without(weight == 0)
