@@ -8,6 +8,9 @@ from types import MethodType
 from typing import Any
 
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from skgroup._compat import BaseSearchCV
 
 
 def named_steps(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -38,6 +41,21 @@ def check_parameters(estimator: Any) -> None:
     for part in parts_of(estimator):
         if hasattr(part, "_parameter_constraints"):
             part._validate_params()
+
+
+def weight_parameter(estimator: Any) -> str | None:
+    """By which name `fit` takes weights of samples, in a pipeline those of its last step; None if
+    it takes none, or what it is made of takes none."""
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        inner = weight_parameter(last)
+        return None if inner is None else f"{name}__{inner}"
+    if isinstance(estimator, BaseSearchCV):
+        return weight_parameter(estimator.estimator)
+    inner = getattr(estimator, "estimator", None)
+    if hasattr(inner, "fit") and weight_parameter(inner) != "sample_weight":
+        return None
+    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 
 def pos_label_of(estimators: Any) -> Any:

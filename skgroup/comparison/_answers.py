@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.comparison._fit_params import params_of_samples
 from skgroup.tasks import MISSING, TaskTable
 
 
@@ -23,11 +25,14 @@ class Answers:
     predicted : DataFrame or ndarray of shape (n_samples, n_tasks) or (n_samples,), or None
     proba : list of ndarray of shape (n_samples, n_classes), one a task, or None
         Without classes for a regression task.
+    params : dict of str to object
+        Parameters of scorers, of these samples.
     """
 
     table: TaskTable
     predicted: Any
     proba: list[NDArray[np.float64]] | None
+    params: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -39,6 +44,7 @@ class Answers:
         *,
         labels: bool,
         proba: bool,
+        params: Mapping[str, Any] = MappingProxyType({}),
     ) -> Answers:
         """What a fitted estimator predicts, as far as it is needed.
 
@@ -52,10 +58,13 @@ class Answers:
             Of all samples.
         labels, proba : bool
             Whether `predict`, and whether `predict_proba` is asked.
+        params : dict of str to object
+            Parameters of scorers, of all samples.
         """
         probabilities = _probabilities(estimator.predict_proba(X), table) if proba else None
         predicted = _labels(estimator.predict(X), len(samples), table) if labels else None
-        return cls(table.take(samples), predicted, probabilities)
+        params = params_of_samples(params, samples, len(table.codes))
+        return cls(table.take(samples), predicted, probabilities, params)
 
 
 def _labels(predicted: Any, n_samples: int, table: TaskTable) -> Any:

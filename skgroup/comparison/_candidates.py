@@ -143,7 +143,7 @@ def seeded(estimator: Any, seed: int) -> Any:
 def try_candidate(
     name: str,
     estimator: Any,
-    training_data: tuple[Any, Any],
+    training_data: tuple[Any, ...],
     scores: TaskScores | Scorings,
     owner: str,
 ) -> None:

@@ -21,6 +21,7 @@ from skgroup.comparison._candidates import (
 )
 from skgroup.comparison._comparison import Comparison
 from skgroup.comparison._figures import Measure
+from skgroup.comparison._fit_params import check_params, params_of_fits, params_of_samples
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
 from skgroup.comparison._kinds import NO_BASELINE, kind_of, task_types_of
@@ -40,6 +41,7 @@ def compare(
     baselines: str | Sequence[str] | None = None,
     cv: Any = 0.25,
     groups: Any = None,
+    params: Any = None,
     seeds: int | Sequence[int] = 5,
     scoring: Any = None,
     interval: str = "corrected",
@@ -84,6 +86,12 @@ def compare(
         Samples of the same group (a patient, a day) are trained on or tested on together: a share
         is one of groups, folds are made of whole ones, and a splitter is given them, which some
         need (`GroupKFold`). A sample that moves takes its group along.
+    params : dict of str to object, default=None
+        Parameters of `fit`, such as `{"sample_weight": weights}`; what holds something for each
+        sample is cut to those of a split. Every candidate gets all of them, a pipeline in its last
+        step (or in the step that `name__` says), and one that cannot take one is refused. With
+        scikit-learn's metadata routing enabled, candidates, and scorers, get what they request.
+        Scores are not weighted else, and nested splits do not know `groups` unless they are here.
     seeds : int or sequence of int, default=5
         A number n stands for 0, ..., n - 1. A seed makes the splits; seeds drawn from it, one a
         candidate, set every `random_state`, nested ones too.
@@ -210,17 +218,31 @@ def compare(
     scores = Scorings(scoring, table, "compare")
     groups = check_groups(groups, len(table.codes), "compare")
     splits = draw_splits(cv, table, seed_list, "compare", groups)
-    training_data = take_samples(X, splits[0].train), take_samples(Y, splits[0].train)
+    params = check_params(params, len(table.codes))
+    of_fits = params_of_fits(estimators, params, scores.scorers)
+    train = splits[0].train
+    training_data = take_samples(X, train), take_samples(Y, train)
     for name, estimator in estimators.items():
-        try_candidate(name, estimator, training_data, scores, "compare")
+        given = params_of_samples(of_fits[name], train, len(table.codes))
+        weight = given.get("sample_weight")
+        try_candidate(name, estimator, (*training_data, weight), scores, "compare")
         if n_jobs not in (None, 1):
             check_no_files(name, estimator)
     store = FitStore(results, {} if results is None else scores.keys())
-    fits = list_fits(estimators, splits, X, scores, stored=results is not None)
+    fits = list_fits(estimators, splits, X, scores, params, of_fits, stored=results is not None)
 
     outcomes = Outcomes.empty(scores, len(names), len(splits))
     interrupted = run_fits(
-        fits, outcomes, store, X, Y, scores, error_score=error_score, n_jobs=n_jobs, verbose=verbose
+        fits,
+        outcomes,
+        store,
+        X,
+        Y,
+        scores,
+        params,
+        error_score=error_score,
+        n_jobs=n_jobs,
+        verbose=verbose,
     )
     _check_outcomes(outcomes, len(fits), store, results, interrupted=interrupted)
     (first, of_first), *others = scores.by_name.items()

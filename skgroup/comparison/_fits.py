@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from skgroup._random import open_seed
 from skgroup.comparison._candidates import seeded
+from skgroup.comparison._fit_params import params_of_samples
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._scorings import Scorings
@@ -40,6 +41,8 @@ class Fit:
         Of the candidate.
     estimator : estimator
     split : SeededSplit
+    params : dict of str to object
+        What `fit` is given besides, of all samples, by the names that it has for it.
     """
 
     key: str
@@ -47,6 +50,7 @@ class Fit:
     name: str
     estimator: Any
     split: SeededSplit
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,13 @@ def list_fits(
     splits: list[SeededSplit],
     X: Any,
     scores: Scorings,
+    params: Mapping[str, Any],
+    of_fits: Mapping[str, dict[str, Any]],
     *,
     stored: bool,
 ) -> list[Fit]:
-    """A fit of each candidate on each split; with a key of what is fitted on what, if `stored`.
+    """A fit of each candidate on each split, with `of_fits`, what it is given of `params`; with a
+    key of what is fitted on what, if `stored`.
 
     Raises
     ------
@@ -95,6 +102,10 @@ def list_fits(
     if table.values is not None:
         tasks += [table.values, table.task_types]
     of_data = _key("X", X, *tasks) if stored else ""
+    of_params = {
+        name: [_key("params", params, given)] if stored and params else []
+        for name, given in of_fits.items()
+    }
     fits = []
     for s, split in enumerate(splits):
         for i, (name, estimator) in enumerate(estimators.items()):
@@ -102,9 +113,15 @@ def list_fits(
             if stored:
                 of_seed = seeded(estimator, split.seed)
                 key = _key(
-                    f"candidate {name!r}", of_seed, split.seed, split.train, split.test, of_data
+                    f"candidate {name!r}",
+                    of_seed,
+                    split.seed,
+                    split.train,
+                    split.test,
+                    of_data,
+                    *of_params[name],
                 )
-            fits.append(Fit(key, (i, s), name, estimator, split))
+            fits.append(Fit(key, (i, s), name, estimator, split, of_fits[name]))
     return fits
 
 
@@ -125,12 +142,14 @@ def run_fits(
     X: Any,
     Y: Any,
     scores: Scorings,
+    params: Mapping[str, Any],
     *,
     error_score: Any,
     n_jobs: int | None,
     verbose: int,
 ) -> bool:
-    """Make the fits that the store lacks; whether the user interrupted."""
+    """Make the fits that the store lacks; whether the user interrupted. Scorers may ask for
+    `params`."""
     left = []
     for f, fit in enumerate(fits):
         record = store.find(fit.key, scores.table.n_tasks)
@@ -140,7 +159,7 @@ def run_fits(
             outcomes.add(fit, record)
     if left:
         store.begin()
-    calls = (delayed(_fit_and_score)(f, fits[f], X, Y, scores, error_score) for f in left)
+    calls = (delayed(_fit_and_score)(f, fits[f], X, Y, scores, params, error_score) for f in left)
     bar = tqdm(total=len(fits), initial=len(fits) - len(left), unit="fit", disable=not verbose)
     with bar:
         try:
@@ -172,7 +191,13 @@ def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
 
 
 def _fit_and_score(
-    number: int, fit: Fit, X: Any, Y: Any, scores: Scorings, error_score: Any
+    number: int,
+    fit: Fit,
+    X: Any,
+    Y: Any,
+    scores: Scorings,
+    params: Mapping[str, Any],
+    error_score: Any,
 ) -> tuple[int, dict[str, Any] | None, str | None]:
     """The number of the fit, and its record or an error; neither if the user interrupted."""
     split = fit.split
@@ -180,10 +205,12 @@ def _fit_and_score(
         estimator = seeded(fit.estimator, split.seed)
         # What has no random_state of its own draws from the global generators.
         with single_classes_said(scores.table), open_seed(split.seed):
+            given = params_of_samples(fit.params, split.train, len(scores.table.codes))
             start = time.perf_counter()
-            estimator = estimator.fit(take_samples(X, split.train), take_samples(Y, split.train))
+            training = take_samples(X, split.train), take_samples(Y, split.train)
+            estimator = estimator.fit(*training, **given)
             seconds = time.perf_counter() - start
-            of_tasks = scores(estimator, take_samples(X, split.test), split.test)
+            of_tasks = scores(estimator, take_samples(X, split.test), split.test, params)
         record = {
             "key": fit.key,
             "candidate": fit.name,

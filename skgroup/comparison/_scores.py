@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from skgroup._compat import knows_all_classes
+from skgroup.comparison._answers import Answers
+from skgroup.comparison._fit_params import params_of_samples, params_of_score
 from skgroup.metrics import (
     multitask_f1_score,
     multitask_normalized_entropy,
@@ -37,15 +40,18 @@ class Score(ABC):
         Whether it is one of what `predict`, and of what `predict_proba` gives.
     takes_sides : bool
         Whether it must know which class of a binary task is the positive one.
+    scorer : callable or None
+        One of scikit-learn's form that gives it.
     """
 
     name: str
+    scorer: Any = None
     of_labels = True
     of_probabilities = False
     takes_sides = False
 
     @abstractmethod
-    def __call__(self, table: TaskTable, predicted: Any, proba: Proba | None) -> NDArray:
+    def __call__(self, answers: Answers) -> NDArray:
         """Scores (n_tasks,); NaN of tasks that are of another kind, or lack labels."""
 
 
@@ -65,9 +71,9 @@ class _Metric(Score):
         self._metric, self._sign = metric, sign
         self.of_labels, self.of_probabilities = not of_probabilities, of_probabilities
 
-    def __call__(self, table: TaskTable, predicted: Any, proba: Proba | None) -> NDArray:
-        answers = proba if self.of_probabilities else predicted
-        return self._sign * np.asarray(self._metric(table, answers, average=None))
+    def __call__(self, answers: Answers) -> NDArray:
+        given = answers.proba if self.of_probabilities else answers.predicted
+        return self._sign * np.asarray(self._metric(answers.table, given, average=None))
 
 
 _F1 = _Metric("F1", multitask_f1_score, takes_sides=True)
@@ -144,7 +150,7 @@ class _Scorer(Score):
     """A scorer of scikit-learn's form, task by task."""
 
     def __init__(self, name: str, scorer: Any, scoring: Any, table: TaskTable, owner: str) -> None:
-        self.name, self._scorer = name, scorer
+        self.name, self.scorer = name, scorer
         self._try(table, f"The 'scoring' parameter of {owner}", scoring)
 
     @abstractmethod
@@ -159,17 +165,26 @@ class _Scorer(Score):
                 f"{subject} must be able to score {what}. Got {scoring!r}, which raised {error!r}."
             ) from error
 
-    def __call__(self, table: TaskTable, predicted: Any, proba: Proba | None) -> NDArray:
-        answers = check_tasks(
-            predicted, classes=table.classes, names=table.names, task_types=table.task_types
+    def __call__(self, answers: Answers) -> NDArray:
+        table = answers.table
+        predicted = check_tasks(
+            answers.predicted,
+            classes=table.classes,
+            names=table.names,
+            task_types=table.task_types,
         )
+        params = params_of_score(self.scorer, answers.params)
         observed = (table.codes != MISSING) & (table.has_classes == isinstance(self, _OfClasses))
         tasks = np.flatnonzero(observed.any(axis=0)).tolist()
         scores = np.full(table.n_tasks, np.nan)
         errors: list[Exception] = []
         for t in tasks:
             try:
-                scores[t] = self._of_task(*self._given(t, observed[:, t], table, answers, proba))
+                seen = observed[:, t]
+                given = params_of_samples(params, np.flatnonzero(seen), len(seen))
+                scores[t] = self._of_task(
+                    *self._given(t, seen, table, predicted, answers.proba), given
+                )
             except Exception as error:  # by what these samples lack
                 errors.append(error)
         if errors and len(errors) == len(tasks):
@@ -182,14 +197,16 @@ class _Scorer(Score):
     ) -> tuple[NDArray, Any]:
         """What the scorer is given of a task: the truth, and an estimator that has answers."""
 
-    def _of_task(self, truth: NDArray, answers: Any) -> float:
+    def _of_task(
+        self, truth: NDArray, answers: Any, params: Mapping[str, Any] = MappingProxyType({})
+    ) -> float:
         """A scorer's score of a task; NaN where it says that what the truth lacks leaves none."""
-        scorer = self._scorer
+        scorer = self.scorer
         if isinstance(answers, _Classifier):
             scorer = knows_all_classes(scorer, np.arange(answers.n_classes))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            score = scorer(answers, np.arange(len(truth))[:, None], truth)
+            score = scorer(answers, np.arange(len(truth))[:, None], truth, **params)
         undefined = False
         for warning in caught:
             # Of a truth without positives, average precision says so in words of its own.

@@ -33,6 +33,8 @@ class Scorings:
         The first is what a verdict is of.
     names_of_proba : list of str
         The scores that are of what `predict_proba` gives.
+    scorers : list of callable
+        Of scikit-learn's form, among them.
 
     Raises
     ------
@@ -46,15 +48,24 @@ class Scorings:
         self.by_name = {name: TaskScores(one, table, owner) for name, one in given.items()}
         each = self.by_name.values()
         self.names_of_proba = [name for scores in each for name in scores.names_of_proba]
+        self.scorers = [scorer for scores in each for scorer in scores.scorers]
         self._needs_labels = any(scores.needs_labels for scores in each)
 
     def __call__(
-        self, estimator: Any, X: Any, samples: NDArray[np.intp]
+        self, estimator: Any, X: Any, samples: NDArray[np.intp], params: Mapping[str, Any]
     ) -> dict[str, NDArray[np.float64]]:
-        """Scores (n_tasks,) by name, of one prediction; see `TaskScores`."""
-        proba = bool(self.names_of_proba)
+        """Scores (n_tasks,) by name, of one prediction; see `TaskScores`.
+
+        `params` are those of all samples, for scorers that ask for them by metadata routing.
+        """
         answers = Answers.of(
-            estimator, X, samples, self.table, labels=self._needs_labels, proba=proba
+            estimator,
+            X,
+            samples,
+            self.table,
+            labels=self._needs_labels,
+            proba=bool(self.names_of_proba),
+            params=params,
         )
         return {name: scores.of_answers(answers) for name, scores in self.by_name.items()}
 

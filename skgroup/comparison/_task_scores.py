@@ -42,6 +42,8 @@ class TaskScores:
         "classes" or "regression".
     names_of_proba : list of str
         The scores that are of what `predict_proba` gives.
+    scorers : list of callable
+        Of scikit-learn's form, among them.
     needs_labels : bool
         Whether a score is of what `predict` gives.
 
@@ -77,6 +79,7 @@ class TaskScores:
         self.task_kinds = np.where(table.has_classes, CLASSES, REGRESSION.name).tolist()
         scores = self._scores.values()
         self.names_of_proba = [score.name for score in scores if score.of_probabilities]
+        self.scorers = [score.scorer for score in scores if score.scorer is not None]
         self.needs_labels = any(score.of_labels for score in scores)
         for kind, score in self._scores.items():
             self._check_positive(score, by_kind[kind], owner)
@@ -123,5 +126,5 @@ class TaskScores:
         scores = np.full(table.n_tasks, np.nan)
         for kind, score in self._scores.items():
             tasks = tasks_scored(kind, table)
-            scores[tasks] = score(table, answers.predicted, answers.proba)[tasks]
+            scores[tasks] = score(answers)[tasks]
         return scores

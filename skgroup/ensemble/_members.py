@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.multioutput import ClassifierChain
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import has_fit_parameter
 
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters
@@ -306,21 +304,6 @@ def try_member(member: Member, X: Any) -> None:
                 "positive class, and what they are told of classes speaks of these."
             )
         raise kind(f"{member.label} cannot be fitted: {error}{hint}") from error
-
-
-def weight_parameter(estimator: Any) -> str | None:
-    """By which name `fit` takes weights of samples, in a pipeline those of its last step; None if
-    it takes none, or what it is made of takes none."""
-    if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
-        inner = weight_parameter(last)
-        return None if inner is None else f"{name}__{inner}"
-    if isinstance(estimator, BaseSearchCV):
-        return weight_parameter(estimator.estimator)
-    inner = getattr(estimator, "estimator", None)
-    if hasattr(inner, "fit") and weight_parameter(inner) != "sample_weight":
-        return None
-    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 
 def _takes_table(estimator: Any, table: TaskTable) -> bool:

@@ -28,7 +28,7 @@ from skgroup._compat import (
     _routing_enabled,
     forget_fit,
 )
-from skgroup._estimators import pos_label_of
+from skgroup._estimators import pos_label_of, weight_parameter
 from skgroup._random import draw_seeds
 from skgroup.ensemble._default_members import default_members
 from skgroup.ensemble._encoded_tasks import EncodedTasks, MemberOutputs
@@ -38,7 +38,6 @@ from skgroup.ensemble._members import (
     Member,
     check_member,
     try_member,
-    weight_parameter,
 )
 from skgroup.ensemble._plan import Plan, check_all_learned
 from skgroup.ensemble._serving import learn_weights, mix

@@ -1,0 +1,188 @@
+"""Parameters of fits in `compare`."""
+
+import numpy as np
+import pytest
+import sklearn
+from comparing import Counted, make_data
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score, get_scorer, make_scorer
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from skgroup import GroupedMTLClassifier, compare
+from skgroup.comparison._candidates import seeded
+from skgroup.ensemble import PortfolioClassifier
+
+X, Y = make_data()
+WEIGHT = np.random.default_rng(1).exponential(size=120) ** 2
+TREE = DecisionTreeClassifier(max_depth=2)
+SPLITS = [next(ShuffleSplit(1, test_size=0.25, random_state=z).split(X)) for z in range(2)]
+
+
+@pytest.fixture(autouse=True)
+def _no_fits():
+    Counted.fits = 0
+
+
+class Given(Counted):
+    """Keeps what its fits are given."""
+
+    given = ()
+
+    def fit(self, X, y, sample_weight=None, extra=None, **more):
+        Given.given = (*Given.given, {"sample_weight": sample_weight, "extra": extra, **more})
+        return super().fit(X, y)
+
+
+def f1_by_hand(candidate, keyword, weight=WEIGHT):
+    """Scores (n_splits, n_tasks) of fits with the weights of their samples."""
+    values = []
+    for seed, (train, test) in enumerate(SPLITS):
+        fitted = seeded(candidate, seed).fit(X[train], Y[train], **{keyword: weight[train]})
+        predicted = fitted.predict(X[test])
+        values.append([f1_score(Y[test, t], predicted[:, t], zero_division=0) for t in range(4)])
+    return values
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_every_candidate_gets_the_weights_of_its_samples(small_net, as_list):
+    regression = MultiOutputClassifier(LogisticRegression(C=0.1))
+    scaled = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), regression))
+    last = "pipeline__multioutputclassifier__sample_weight"
+    candidates = {
+        "tree": (TREE, "sample_weight"),
+        "steps": (scaled, last),
+        "search": (GridSearchCV(scaled, {}, cv=2, scoring="accuracy"), last),
+        "net": (small_net, "sample_weight"),
+        "grouped": (GroupedMTLClassifier(small_net, n_groups=2), "sample_weight"),
+    }
+    weight = WEIGHT.tolist() if as_list else WEIGHT
+    estimators = {name: candidate for name, (candidate, _) in candidates.items()}
+    found = compare(X, Y, estimators, seeds=2, params={"sample_weight": weight})
+    for i, (candidate, keyword) in enumerate(candidates.values()):
+        np.testing.assert_allclose(found.values[i], f1_by_hand(candidate, keyword))
+    without = compare(X, Y, estimators, seeds=2, params={"sample_weight": None})
+    assert (found.values != without.values).any(axis=(1, 2)).all()
+
+
+def test_what_is_not_of_samples_is_handed_on_whole():
+    frame = np.arange(240.0).reshape(120, 2)
+    params = {"extra": frame, "names": ["a", "b"], "level": 3, "word": "x" * 120}
+    compare(X, Y, {"a": Given()}, seeds=1, params=params)
+    (given,) = Given.given
+    np.testing.assert_array_equal(given["extra"], frame[SPLITS[0][0]])
+    assert (given["names"], given["level"], given["word"]) == (["a", "b"], 3, "x" * 120)
+    assert given["sample_weight"] is None
+    Given.given = ()
+    steps = make_pipeline(StandardScaler(), Given())
+    compare(X, Y, {"a": steps}, seeds=1, params={"given__extra": WEIGHT})
+    np.testing.assert_array_equal(Given.given[0]["extra"], WEIGHT[SPLITS[0][0]])
+    Given.given = ()
+
+
+def test_the_baselines_that_are_made_get_the_weights_too(small_net):
+    clf = GroupedMTLClassifier(small_net, n_groups=2)
+    weight = np.where(np.arange(120) < 60, 1.0, 0.0)
+    found = compare(X, Y, clf, seeds=2, params={"sample_weight": weight})
+    without = compare(X, Y, clf, seeds=2)
+    assert not found.errors
+    assert (found.values != without.values).any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "params", "message"),
+    [
+        (KNeighborsClassifier(), {"sample_weight": WEIGHT}, "'sample_weight', which candidate 'b'"),
+        (
+            make_pipeline(StandardScaler(), KNeighborsClassifier()),
+            {"sample_weight": WEIGHT},
+            "'sample_weight', which candidate 'b' does not take",
+        ),
+        (
+            MultiOutputClassifier(KNeighborsClassifier()),
+            {"sample_weight": WEIGHT},
+            "'sample_weight', which candidate 'b' does not take",
+        ),
+        (TREE, {"nonsense": 1}, "Got 'nonsense', which candidate 'b' does not take"),
+        (TREE, {"given__extra": 1}, "Got 'given__extra', which candidate 'b' does not take"),
+        (TREE, {"sample_weight": WEIGHT[1:]}, r"each of the 120 samples.*Got \(119,\) for a shape"),
+        (TREE, {"sample_weight": 2.0}, "hold a weight for each of the 120 samples"),
+        (TREE, [("sample_weight", WEIGHT)], "be a dict of names to values, or None"),
+        (TREE, {1: WEIGHT}, "be a dict of names to values, or None"),
+        (TREE, {"X": X}, "not hold what compare gives a fit. Got 'X'"),
+    ],
+)
+def test_what_a_candidate_cannot_take_is_refused_before_any_training(candidate, params, message):
+    with pytest.raises(ValueError, match="The 'params' parameter of compare must.*" + message):
+        compare(X, Y, {"a": Given(), "b": candidate}, params=params)
+    assert Counted.fits == 0
+
+
+def test_weights_that_a_net_refuses_are_refused_before_any_training(small_net):
+    with pytest.raises(ValueError, match=r"'net' of compare cannot be fitted.*[Nn]egative"):
+        compare(X, Y, {"a": Given(), "net": small_net}, params={"sample_weight": -WEIGHT})
+    assert Counted.fits == 0
+
+
+def test_other_parameters_are_other_fits_of_a_file(tmp_path):
+    def fits(params):
+        Counted.fits = 0
+        compare(X, Y, {"a": Given()}, seeds=2, params=params, results=tmp_path / "fits")
+        return Counted.fits
+
+    weighted = {"sample_weight": WEIGHT}
+    assert [fits(None), fits({}), fits(weighted), fits(weighted)] == [2, 0, 2, 0]
+    assert fits({"sample_weight": WEIGHT + 1e-9}) == fits({"extra": WEIGHT}) == 2
+
+
+@sklearn.config_context(enable_metadata_routing=True)
+def test_metadata_go_where_they_are_requested(tmp_path):
+    weighted = DecisionTreeClassifier(max_depth=2).set_fit_request(sample_weight=True)
+    params = {"sample_weight": WEIGHT}
+    candidates = {"with": weighted, "without": KNeighborsClassifier()}
+    found = compare(X, Y, candidates, seeds=2, params=params)
+    np.testing.assert_allclose(found.values[0], f1_by_hand(TREE, "sample_weight"))
+    alone = compare(X, Y, {"without": KNeighborsClassifier()}, seeds=2)
+    np.testing.assert_array_equal(found.values[1], alone.values[0])
+    other = DecisionTreeClassifier(max_depth=2).set_fit_request(sample_weight=False)
+    path = tmp_path / "fits"
+    both = compare(X, Y, {"a": other, "b": weighted}, seeds=2, params=params, results=path)
+    plain = compare(X, Y, {"a": other}, seeds=2)
+    np.testing.assert_array_equal(both.values[0], plain.values[0])
+    turned = compare(X, Y, {"a": weighted, "b": other}, seeds=2, params=params, results=path)
+    assert (turned.values != both.values).any(axis=(1, 2)).all()
+    with pytest.raises(ValueError, match=r"'params' .* be routed.*\[sample_weight\] are passed"):
+        compare(X, Y, {"a": weighted, "b": DecisionTreeClassifier()}, params=params)
+    with pytest.raises(TypeError, match=r"'params' .* be routed.*unexpected argument"):
+        compare(X, Y, {"a": KNeighborsClassifier()}, params={"nonsense": WEIGHT})
+
+
+@sklearn.config_context(enable_metadata_routing=True)
+def test_scorers_get_the_weights_that_they_request():
+    tree = DecisionTreeClassifier(max_depth=2).set_fit_request(sample_weight="weight")
+    scoring = {
+        "weighted": make_scorer(accuracy_score).set_score_request(sample_weight="weight"),
+        "plain": get_scorer("accuracy").set_score_request(sample_weight=False),
+    }
+    found = compare(X, Y, {"a": tree}, seeds=2, scoring=scoring, params={"weight": WEIGHT})
+    for s, (train, test) in enumerate(SPLITS):
+        fitted = seeded(TREE, s).fit(X[train], Y[train], sample_weight=WEIGHT[train])
+        right = fitted.predict(X[test]) == Y[test]
+        np.testing.assert_allclose(
+            found.values[0, s], np.average(right, axis=0, weights=WEIGHT[test])
+        )
+        np.testing.assert_allclose(found.by_scoring("plain").values[0, s], right.mean(axis=0))
+
+
+def test_a_portfolio_is_told_the_groups_of_its_own_splits():
+    groups = np.repeat(np.arange(8), 15)
+    members = [("given", TREE)]
+    clf = PortfolioClassifier(members, cv=2)
+    seen = compare(X, Y, {"p": clf}, seeds=1, groups=groups, params={"groups": groups})
+    assert not seen.errors
+    without = compare(X, Y, {"p": clf}, seeds=1, groups=groups)
+    assert (seen.values != without.values).any()
