@@ -122,6 +122,14 @@ def test_what_a_candidate_cannot_take_is_refused_before_any_training(candidate, 
     assert Counted.fits == 0
 
 
+def test_a_weight_a_label_reaches_those_that_take_it(small_net):
+    weight = WEIGHT[:, None] * [1, 2, 0.5, 1] + np.arange(4)
+    found = compare(X, Y, {"net": small_net}, seeds=2, params={"sample_weight": weight})
+    np.testing.assert_allclose(found.values[0], f1_by_hand(small_net, "sample_weight", weight))
+    with pytest.raises(ValueError, match=r"a weight a sample.*candidate 'b'.*shape \(120, 4\)"):
+        compare(X, Y, {"a": small_net, "b": TREE}, params={"sample_weight": weight})
+
+
 def test_weights_that_a_net_refuses_are_refused_before_any_training(small_net):
     with pytest.raises(ValueError, match=r"'net' of compare cannot be fitted.*[Nn]egative"):
         compare(X, Y, {"a": Given(), "net": small_net}, params={"sample_weight": -WEIGHT})

@@ -12,7 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from skgroup._compat import BaseSearchCV, _routing_enabled
-from skgroup._estimators import weight_parameter
+from skgroup._estimators import steps_of, weight_parameter
+from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
+from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of, take_samples
 
 _NAME = "The 'params' parameter of compare"
@@ -80,6 +82,12 @@ def params_of_fits(
                 f"candidate {name!r} does not take: {estimator!r}. Leave it out, or say by "
                 "scikit-learn's metadata routing who gets it."
             )
+        if np.ndim(params.get(_WEIGHT, 0)) > 1 and not _takes_matrix(estimator):
+            raise ValueError(
+                f"{_NAME} must hold a weight a sample under '{_WEIGHT}', as candidate {name!r} "
+                f"does not take a weight a label: {estimator!r}. Got the shape "
+                f"{np.shape(params[_WEIGHT])}."
+            )
         of_fits[name] = {str(called[key]): value for key, value in params.items()}
     return of_fits
 
@@ -111,6 +119,14 @@ def params_of_score(scorer: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     router = MetadataRouter(owner="compare").add(scorer=scorer, method_mapping=mapping)
     asked = {key: params[key] for key in router.consumes("score", params.keys())}
     return dict(process_routing(router, "score", **asked).scorer.score) if asked else {}
+
+
+def _takes_matrix(estimator: Any) -> bool:
+    """Whether `fit` takes a weight for each sample and task."""
+    last = steps_of(estimator)[-1]
+    if isinstance(last, BaseSearchCV):
+        return _takes_matrix(last.estimator)
+    return isinstance(last, MultiTaskNet | GroupedMTLEstimator | PortfolioEstimator)
 
 
 def _called(estimator: Any, key: str) -> str | None:
