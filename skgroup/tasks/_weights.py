@@ -33,7 +33,8 @@ def check_weights(sample_weight: Any, table: TaskTable) -> NDArray[np.float64]:
         If it is of another shape, holds NaN, infinity or negative numbers, or zeros alone.
     """
     weight: Any
-    if np.ndim(sample_weight) != 2:
+    shape = getattr(sample_weight, "shape", None)
+    if len(np.asarray(sample_weight).shape if shape is None else shape) != 2:
         weight = _check_sample_weight(
             sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
         )
