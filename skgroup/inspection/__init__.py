@@ -1,4 +1,4 @@
-"""Plots, in the form of scikit-learn's Display classes, and a report that joins them."""
+"""Plots, in the form of scikit-learn's Display classes, partners of tasks, and a report."""
 
 from skgroup.inspection._affinity import AffinityDisplay
 from skgroup.inspection._data_map import DataMapDisplay
@@ -6,6 +6,7 @@ from skgroup.inspection._expert_weights import ExpertWeightsDisplay
 from skgroup.inspection._gains import GainsDisplay
 from skgroup.inspection._learning_curves import LearningCurvesDisplay
 from skgroup.inspection._membership import MembershipDisplay
+from skgroup.inspection._partners import partners
 from skgroup.inspection._report import Report, report
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "LearningCurvesDisplay",
     "MembershipDisplay",
     "Report",
+    "partners",
     "report",
 ]

@@ -17,7 +17,7 @@ def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
     classifier, and the `best_estimator_` of a search.
     """
     check_is_fitted(estimator)
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         for attribute in attributes:
             if hasattr(part, attribute):
                 return part, attribute
@@ -26,12 +26,15 @@ def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
 
 def task_names_of(estimator: Any) -> Sequence[str] | None:
     """Names of the tasks that an estimator, or a part of it, saw in `fit`; None if it saw none."""
-    return next((p.task_names_in_ for p in _parts(estimator) if hasattr(p, "task_names_in_")), None)
+    return next(
+        (p.task_names_in_ for p in parts_of(estimator) if hasattr(p, "task_names_in_")), None
+    )
 
 
-def _parts(estimator: Any) -> Iterator[Any]:
+def parts_of(estimator: Any) -> Iterator[Any]:
+    """A fitted estimator and the fitted ones inside of it, as `find_fitted` looks at them."""
     for step in reversed(steps_of(estimator)):
         yield step
         for inner in ("grouper_", "best_estimator_"):
             if hasattr(step, inner):
-                yield from _parts(getattr(step, inner))
+                yield from parts_of(getattr(step, inner))

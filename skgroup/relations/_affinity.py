@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from skgroup._compat import forget_fit
 from skgroup._random import draw_seeds
+from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.relations.relation import RelationMixin
 from skgroup.tasks import groups_to_measure
 from skgroup.training import MultiTaskNet
@@ -36,11 +37,39 @@ MAX_MEMORY = 2**30
 class AffinityMixin(RelationMixin):
     """The rows of `affinity_` as a relation.
 
-    A subclass sets `affinity_`, `n_tasks_` and, where `Y` was a DataFrame, `task_names_in_`.
+    A subclass sets `affinity_`, `n_tasks_`, `learnable_` and, where `Y` was a DataFrame,
+    `task_names_in_`, and says in `_effect` what its affinity is.
     """
 
     affinity_: NDArray[np.float64]
     n_tasks_: int
+
+    @property
+    def _effect(self) -> Effect:
+        raise NotImplementedError
+
+    def _known(self) -> NDArray[np.bool_]:
+        """Which pairs were measured, (n_tasks, n_tasks)."""
+        return np.ones((self.n_tasks_, self.n_tasks_), dtype=bool)
+
+    def pair_effects(self) -> tuple[NDArray[np.float64], Effect]:
+        """The affinity of all pairs, and what it says.
+
+        Returns
+        -------
+        values : ndarray of shape (n_tasks, n_tasks)
+            `affinity_`, but NaN for pairs that were not measured and for tasks of a single class.
+        effect : Effect
+            Name, meaning, unit and direction of the numbers.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        values = np.where(self._known(), self.affinity_, np.nan)
+        return of_all_tasks(values, self.learnable_), self._effect
 
     def _rows(self) -> NDArray[np.float64]:
         return self.affinity_.copy()
@@ -87,6 +116,9 @@ class NetAffinityMixin(AffinityMixin):
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: one, whatever the number of tasks."""
         return 1
+
+    def _known(self) -> NDArray[np.bool_]:
+        return self.n_steps_ > 0
 
     def of_epochs(self, first: int = 1, last: int | None = None) -> Any:
         """The affinity as it was in some epochs alone; nothing is trained.

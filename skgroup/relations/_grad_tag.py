@@ -20,6 +20,7 @@ from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.relations._linearised import linearise
 from skgroup.relations._subset_fits import SubsetFits
+from skgroup.relations.effect import GAIN_IN_GROUPS, Effect
 from skgroup.tasks import (
     MISSING,
     by_task_columns,
@@ -168,6 +169,13 @@ class GradTAG(AffinityMixin):
         self.random_state = random_state
         self.verbose = verbose
 
+    @property
+    def _effect(self) -> Effect:
+        return GAIN_IN_GROUPS
+
+    def _known(self) -> NDArray[np.bool_]:
+        return ~np.eye(self.n_tasks_, dtype=bool)
+
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: one a split, whatever the number of tasks."""
         return count_splits(self.cv)
@@ -223,7 +231,6 @@ class GradTAG(AffinityMixin):
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(table)
-        self.learnable_ = table.learnable
         total = sum(net.max_epochs for net in nets)
         with tqdm(total=total, desc="Grad-TAG", unit="epoch", disable=not self.verbose) as bar:
             for trained, (train, _) in zip(nets, parts, strict=True):

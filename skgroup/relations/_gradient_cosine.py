@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skgroup._compat import Interval, StrOptions, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
+from skgroup.relations.effect import Effect
 from skgroup.training import MultiTaskNet
 
 
@@ -123,6 +124,18 @@ class GradientCosineAffinity(NetAffinityMixin):
         self.max_memory = max_memory
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _effect(self) -> Effect:
+        return Effect(
+            name="cosine of gradients",
+            meaning="mean cosine of the gradients of tasks i and j for the shared parameters",
+            unit="cosine, from -1 to 1",
+            rows="task i",
+            columns="task j",
+            directed=False,
+            bound=1.0,
+        )
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GradientCosineAffinity:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skgroup._compat import Interval, StrOptions, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
+from skgroup.relations.effect import Effect
 from skgroup.training import MultiTaskNet
 
 
@@ -174,6 +175,18 @@ class InterTaskAffinity(NetAffinityMixin):
         self.max_memory = max_memory
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _effect(self) -> Effect:
+        by_rate = ", divided by the learning rate" * self.scale_by_lr
+        return Effect(
+            name="inter-task affinity",
+            meaning=(
+                "mean share of the training loss of task j that one training step for task i "
+                f"alone takes off{by_rate}"
+            ),
+            unit=f"share of the training loss of task j, a step{by_rate}",
+        )
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> InterTaskAffinity:

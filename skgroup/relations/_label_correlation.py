@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skgroup._compat import _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
+from skgroup.relations.effect import Effect
 from skgroup.tasks import AUTO, BINARY, TaskTable, weights_of_labels, weights_of_tasks
 from skgroup.training.training_data import check_training_data
 
@@ -72,6 +73,18 @@ class LabelCorrelationAffinity(AffinityMixin):
 
     def __init__(self, *, task_types: Any = AUTO) -> None:
         self.task_types = task_types
+
+    @property
+    def _effect(self) -> Effect:
+        return Effect(
+            name="correlation of labels",
+            meaning="how the labels of tasks i and j go together; nothing is trained",
+            unit="correlation, from -1 to 1 (from 0 where a task has more than two classes)",
+            rows="task i",
+            columns="task j",
+            directed=False,
+            bound=1.0,
+        )
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: none."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skgroup.metrics.splits import count_splits
 from skgroup.relations import GradTAG
+from skgroup.relations.effect import Effect
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import Grouping
 from skgroup.selection._predicted_gains import groups_to_choose_from
@@ -93,6 +95,9 @@ class GradTAGGrouping(Grouping):
         known = np.unique(np.vstack([one, every, self.predictor_.subsets_]), axis=0)
         masks = groups_to_choose_from(self.predictor_.predict, known, selector, names)
         self._select(selector, self.predictor_.predict(masks), masks=masks)
+
+    def _pairs(self) -> tuple[NDArray[np.float64], Effect]:
+        return self.predictor_.pair_effects()
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: one a split."""

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, _fit_context, forget_fit
 from skgroup._html import GroupsReprMixin
 from skgroup.metrics.splits import count_splits
+from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection.gains import GroupGains
 from skgroup.tasks import TaskTable
@@ -24,8 +26,8 @@ from skgroup.training.training_data import TrainingData
 class Grouping(GroupsReprMixin, TaskEstimatorMixin):
     """Measures something on X and Y and gives it to a `GroupSelector`.
 
-    A subclass implements `_fit(data)` and has the parameters `estimator`, `n_groups`,
-    `selector`, `random_state` and `verbose`.
+    A subclass implements `_fit(data)` and `_pairs()`, and has the parameters `estimator`,
+    `n_groups`, `selector`, `random_state` and `verbose`.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -112,6 +114,29 @@ class Grouping(GroupsReprMixin, TaskEstimatorMixin):
         ):
             setattr(self, name, getattr(chosen, name))
 
+    def pair_effects(self) -> tuple[NDArray[np.float64], Effect]:
+        """What tasks do to each other, as far as it was measured to find the groups.
+
+        Returns
+        -------
+        values : ndarray of shape (n_tasks, n_tasks)
+            [i, j]: what training on task i does to task j; NaN where it is not known.
+        effect : Effect
+            Name, meaning, unit and direction of the numbers.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        values, effect = self._pairs()
+        return of_all_tasks(values, self.learnable_), effect
+
+    def _pairs(self) -> tuple[NDArray[np.float64], Effect]:
+        """`pair_effects` of all tasks, or of those that are learned."""
+        raise NotImplementedError
+
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups of `n_tasks` tasks."""
         raise NotImplementedError
@@ -134,6 +159,8 @@ def _of_all_tasks(params: Any, tasks: NDArray[np.intp], n_tasks: int) -> dict[st
 
 class GainGrouping(Grouping):
     """A grouping from gains that are measured on held-out samples."""
+
+    gains_: GroupGains
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Grouping._parameter_constraints,
@@ -168,6 +195,9 @@ class GainGrouping(Grouping):
         else:
             gains.set_params(warm_start=True)
         return gains.set_params(masks=masks).fit(data, None, data.sample_weight)
+
+    def _pairs(self) -> tuple[NDArray[np.float64], Effect]:
+        return self.gains_.pair_effects()
 
     def _n_runs(self) -> int:
         """Nets a group."""

@@ -36,13 +36,7 @@ class HOAGrouping(GainGrouping):
         # Alone, a task gains nothing over itself: what the diagonal says.
         selector = self._begin(data, singleton_score="diagonal")
         self.gains_ = self._measure(data, "pairs")
-        masks, gains = self.gains_.masks_, self.gains_.gains_
-        self.affinity_ = np.zeros((masks.shape[1],) * 2)
-        pairs = masks.sum(axis=1) == 2
-        first, second = np.nonzero(masks[pairs])[1].reshape(-1, 2).T
-        rows = np.arange(pairs.sum())
-        self.affinity_[first, second] = gains[pairs][rows, second]
-        self.affinity_[second, first] = gains[pairs][rows, first]
+        self.affinity_ = np.nan_to_num(self.gains_.pair_effects()[0])
         self._select(selector, self.affinity_)
 
     def count_nets(self, n_tasks: int) -> int:

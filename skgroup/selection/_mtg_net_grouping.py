@@ -11,10 +11,11 @@ from sklearn.base import clone
 
 from skgroup._compat import Interval
 from skgroup._estimators import check_parameters
+from skgroup.relations.effect import Effect, gain_of_pair
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import GainGrouping
 from skgroup.selection._predicted_gains import LISTED, groups_to_choose_from
-from skgroup.selection.gains import MTGNet
+from skgroup.selection.gains import MTGNet, matrix_of_pairs, pairs_of_tasks
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
@@ -119,6 +120,15 @@ class MTGNetGrouping(GainGrouping):
         rows = np.array([row_of.get(mask.tobytes(), -1) for mask in masks])
         gains[rows >= 0] = self.gains_.gains_[rows[rows >= 0]]
         return gains
+
+    def _pairs(self) -> tuple[NDArray[np.float64], Effect]:
+        _, effect = self.gains_.pair_effects()
+        pairs = pairs_of_tasks(self.predictor_.n_features_in_)
+        if not len(pairs):
+            return np.full((1, 1), np.nan), effect
+        return matrix_of_pairs(pairs, self._gains_of(pairs)), gain_of_pair(
+            effect.unit, how="measured or predicted"
+        )
 
     def _n_groups_measured(self, n_tasks: int) -> int:
         return min(2**n_tasks - 1, self.groups_per_task * n_tasks + 1)

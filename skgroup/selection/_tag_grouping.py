@@ -5,8 +5,12 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skgroup._compat import Interval
 from skgroup.relations import InterTaskAffinity
+from skgroup.relations.effect import Effect
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import Grouping
 from skgroup.training import MultiTaskNet
@@ -31,6 +35,8 @@ class TAGGrouping(Grouping):
 
     Attributes
     ----------
+    relation_ : InterTaskAffinity
+        Of the tasks that are learned.
     affinity_ : ndarray of shape (n_tasks, n_tasks)
     membership_, serving_weights_, groups_, objective_, upper_bound_, gap_, selector_
         As `GroupSelector` has them; `selector_` is the fitted one, of the tasks that are learned.
@@ -65,14 +71,17 @@ class TAGGrouping(Grouping):
 
     def _fit(self, data: TrainingData) -> None:
         selector = self._begin(data)
-        relation = InterTaskAffinity(
+        self.relation_ = InterTaskAffinity(
             self.estimator,
             every=self.every,
             random_state=self.random_state,
             verbose=self.verbose,
         ).fit(data, None, sample_weight=data.sample_weight)
-        self.affinity_ = relation.affinity_
+        self.affinity_ = self.relation_.affinity_
         self._select(selector, self.affinity_)
+
+    def _pairs(self) -> tuple[NDArray[np.float64], Effect]:
+        return self.relation_.pair_effects()
 
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains to find the groups: 1."""

@@ -12,13 +12,15 @@ __all__ = ["TaskEstimatorMixin"]
 
 
 class TaskEstimatorMixin(BaseEstimator):
-    """Number and names of the tasks, and the tags of an estimator whose `y` is a table."""
+    """Number and names of the tasks, which of them are learned, and the tags of an estimator whose
+    `y` is a table."""
 
     #: Whether `fit` takes TrainingData, which another estimator has checked, as X.
     takes_training_data: ClassVar[bool] = True
 
     def _learn_names(self, table: TaskTable) -> None:
         self.n_tasks_ = table.n_tasks
+        self.learnable_ = table.learnable
         if table.names is not None:
             self.task_names_in_ = table.names
         elif hasattr(self, "task_names_in_"):

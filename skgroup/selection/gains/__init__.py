@@ -6,6 +6,7 @@ from skgroup.selection.gains._group_gains import GroupGains
 from skgroup.selection.gains._hoa import HigherOrderApproximation
 from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 from skgroup.selection.gains._mtg_net import MTGNet
+from skgroup.selection.gains._pairs import matrix_of_pairs, pairs_of_tasks
 from skgroup.selection.gains._tables import read_gain_tables
 from skgroup.tasks import groups_to_measure
 
@@ -19,5 +20,7 @@ __all__ = [
     "check_gains",
     "check_masks",
     "groups_to_measure",
+    "matrix_of_pairs",
+    "pairs_of_tasks",
     "read_gain_tables",
 ]

@@ -17,7 +17,9 @@ from skgroup._compat import (
     forget_fit,
     validate_data,
 )
+from skgroup.relations.effect import Effect, gain_of_pair
 from skgroup.selection.gains._masks import check_gains, check_masks
+from skgroup.selection.gains._pairs import matrix_of_pairs, pairs_of_tasks
 from skgroup.tasks import by_task_columns
 
 #: What scikit-learn sets of the inputs, before anything is learned.
@@ -85,6 +87,34 @@ class GainPredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         checked = _check_masks(self, masks, reset=False)
         return np.where(checked, self._predict(checked), np.nan)
+
+    @property
+    def task_names_in_(self) -> NDArray[np.object_]:
+        """Names of the tasks, where the columns of `masks` had them."""
+        return self.feature_names_in_
+
+    def pair_effects(self) -> tuple[NDArray[np.float64], Effect]:
+        """The predicted gains of all pairs, and what they say.
+
+        Returns
+        -------
+        values : ndarray of shape (n_tasks, n_tasks)
+            [i, j]: gain of task j in the pair of i and j; NaN on the diagonal.
+        effect : Effect
+            Name, meaning, unit and direction of the numbers.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        pairs = pairs_of_tasks(self.n_features_in_)
+        unit = "that of the gains it was fitted on"
+        if not len(pairs):
+            return np.full((1, 1), np.nan), gain_of_pair(unit, how="predicted")
+        gains = np.where(pairs, self._predict(pairs), np.nan)
+        return matrix_of_pairs(pairs, gains), gain_of_pair(unit, how="predicted")
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² over all present tasks of all groups together.

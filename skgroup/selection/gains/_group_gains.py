@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
 from skgroup._estimators import check_parameters
 from skgroup._random import draw_seeds
+from skgroup.relations.effect import Effect, gain_of_pair, of_all_tasks
 from skgroup.selection.gains._conditions import check_same, conditions_of
 from skgroup.selection.gains._file import read_gains, write_gains
+from skgroup.selection.gains._pairs import matrix_of_pairs
 from skgroup.selection.gains._plan import (
     HeldOutPart,
     batches_of_groups,
@@ -279,7 +281,6 @@ class GroupGains(TaskEstimatorMixin):
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(table)
-        self.learnable_ = table.learnable
         self.n_trained_ = 0
         self.scoring_, self.interrupted_ = self.scoring, True
         self.masks_ = masks
@@ -353,6 +354,29 @@ class GroupGains(TaskEstimatorMixin):
         self.gains_, self.gains_std_ = gains_of_scores(
             self.scores_, self.masks_, is_loss=self.scoring_ == "loss"
         )
+
+    def pair_effects(self) -> tuple[NDArray[np.float64], Effect]:
+        """The gains of pairs as a matrix, and what they say.
+
+        Returns
+        -------
+        values : ndarray of shape (n_tasks, n_tasks)
+            [i, j]: gain of task j in the pair of i and j; NaN where it was not measured.
+        effect : Effect
+            Name, meaning, unit and direction of the numbers.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self, "gains_")
+        unit = "share of the held-out loss of task j alone"
+        if self.scoring_ != "loss":
+            scores = [self.scoring_] if isinstance(self.scoring_, str) else self.scoring_.values()
+            unit = f"difference of held-out {' or '.join(scores)}"
+        values = matrix_of_pairs(self.masks_, self.gains_)
+        return of_all_tasks(values, self.learnable_), gain_of_pair(unit)
 
     def save(self, path: Any) -> None:
         """Write what was measured to a file (NumPy's npz, nothing pickled).
