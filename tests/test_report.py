@@ -22,7 +22,7 @@ from skgroup import (
     MultiTaskNet,
     PortfolioClassifier,
 )
-from skgroup.inspection import report
+from skgroup.inspection import partners, report
 from skgroup.relations import LabelCorrelationAffinity
 
 pd = pytest.importorskip("pandas")
@@ -85,7 +85,7 @@ def test_the_first_screen_answers_groups_sureness_gain_and_cost(clf):
     answers = " ".join(report(clf, compared(0.1)).sections[0].to_text().split())
     assert "Grouping helps here: use “grouped”" in answers
     assert "2 groups: cat, dog; <b>car, pipe|line." in answers
-    assert "How sure is that? Not measured." in answers
+    assert "How sure is that? The groups were given, not found." in answers
     assert "“grouped” trains 2 nets and takes 2 s a fit, 2 times as long as “MTL”" in answers
     assert "0.67 times as long as “STL”" in answers
     assert "“STL”: learns each task alone" in answers
@@ -138,9 +138,15 @@ def test_serving_weights_are_those_of_the_classifier(clf):
 
 def test_what_is_not_known_says_by_which_call_it_would_be(clf):
     text = str(report(clf))
-    for call in ("GroupStability().fit(X, Y)", "compare(X, Y, clf)", "X=X, Y=Y"):
+    for call in ("compare(X, Y, clf)", "X=X, Y=Y"):
         assert call in text
     assert "Does it pay? Not known: nothing was compared." in text
+    assert "The groups were given, not found." in text
+    grouper = make_pipeline(LabelCorrelationAffinity(), FuzzyKMeans(2, random_state=0))
+    found = GroupedMTLClassifier(NET, grouper, random_state=0).fit(*make_tasks())
+    text = str(report(found))
+    assert "How sure is that? Not measured." in text
+    assert "GroupStability(clf.grouper_).fit(X, Y)" in text
 
 
 def test_what_limits_the_comparison_is_said(clf):
@@ -163,6 +169,69 @@ def test_a_candidate_that_failed_is_said(clf):
     text = str(report(clf, replace(made, tasks=NAMES)))
     assert "“grouped” failed in 5 of 5 fits" in text
     assert "nan" not in text
+
+
+def test_partners_are_those_that_the_grouper_measured():
+    X, Y = make_tasks()
+    grouper = make_pipeline(LabelCorrelationAffinity(), FuzzyKMeans(2, random_state=0))
+    clf = GroupedMTLClassifier(NET, grouper, random_state=0).fit(X, Y)
+    page = report(clf)
+    text = section_of(page, "Who helps and who hurts whom").to_text()
+    frame = partners(clf)
+    for task, row in frame.iterrows():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{task} ")]
+        assert f" {row['best_partner']}{' *' * bool(row['best_in_group'])} " in line
+        assert f"  {row['worst_partner']}" in line
+    assert "The best partner of" in text
+    assert "pairs" in [picture.name for picture in page.sections[3].pictures]
+    # The same that are given, in another order, to an estimator that holds none.
+    other = GroupedMTLClassifier(NET, PARTS, random_state=0).fit(X, Y)
+    assert "partners=partners(clf, X, Y)" in str(report(other))
+    given = section_of(report(other, partners=frame[::-1]), "Who helps and who hurts whom")
+    table = [line for line in text.splitlines() if line.startswith(tuple(NAMES))]
+    assert set(table) <= set(given.to_text().splitlines())
+
+
+class Sure:
+    """A fitted stability."""
+
+    stable_, n_groups_, n_tasks_ = True, 2, 4
+    verdict_ = "These 2 groups are stable."
+    task_names_in_ = NAMES[::-1]
+    # Of the tasks in the order of the names above: the first two apart in each fourth grouping.
+    co_membership_ = np.array(
+        [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.75], [0.0, 0.0, 0.75, 1.0]]
+    )
+    frame_ = pd.DataFrame(
+        {
+            "adjusted_rand": [0.9],
+            "chance_high": [0.1],
+            "explained": [np.nan],
+            "explained_without_structure_high": [np.nan],
+            "p_value": [np.nan],
+            "stable": [True],
+        },
+        index=pd.Index([2], name="n_groups"),
+    )
+
+
+def test_stability_says_how_sure_the_groups_are(clf):
+    text = " ".join(str(report(clf, stability=Sure())).split())
+    assert "How sure is that? These 2 groups are stable." in text
+    assert "together in 88% of the groupings, two of different groups in 0%" in text
+    assert "Least sure of their group: cat (75%), dog (75%)" in text
+    assert "groups agreement by chance stable 2 0.90 0.10 yes" in text
+    assert "explained" not in text
+    assert "2 groups: cat, dog" in text
+
+
+def test_groups_that_are_not_stable_are_not_said_to_belong_together(clf):
+    stability = Sure()
+    stability.stable_ = False
+    stability.verdict_ = "No stable groups with 2 to 5."
+    answers = " ".join(report(clf, stability=stability).sections[0].to_text().split())
+    assert "belong together? None for certain. This fit put together, in 2 groups: cat" in answers
+    assert "How sure is that? No stable groups with 2 to 5." in answers
 
 
 # -- of what -----------------------------------------------------------------------------------
@@ -348,6 +417,10 @@ def test_what_cannot_be_reported_is_refused(clf):
         report(clf, clf)
     with pytest.raises(ValueError, match=r"'stability' parameter of report must be a fitted"):
         report(clf, stability=clf)
+    with pytest.raises(ValueError, match=r"'partners' parameter of report must be a DataFrame"):
+        report(clf, partners=3)
+    with pytest.raises(ValueError, match=r"tasks of 'stability' .* Missing: a"):
+        report(compared(0.1, list("abcd")), stability=Sure())
     with pytest.raises(ValueError, match=r"'candidate' parameter .* Got 'x'; they are \['MTL'"):
         report(clf, comparison, candidate="x")
     with pytest.raises(ValueError, match=r"Got 'x' without a comparison"):

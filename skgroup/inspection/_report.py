@@ -17,9 +17,9 @@ from skgroup.inspection._report_groups import (
     answer_groups,
     answer_stability,
     groups_section,
-    listed,
     serving_section,
 )
+from skgroup.inspection._report_partners import partners_section
 from skgroup.inspection._report_scores import (
     answer_cost,
     answer_gain,
@@ -28,6 +28,7 @@ from skgroup.inspection._report_scores import (
     reading_section,
     what_candidates_are,
 )
+from skgroup.inspection._writing import listed
 from skgroup.store import path_of, replaced_file
 from skgroup.tasks import MISSING
 
@@ -141,6 +142,7 @@ def report(
     X: Any = None,
     Y: Any = None,
     stability: Any = None,
+    partners: Any = None,
     candidate: str | None = None,
     task_names: Sequence[str] | None = None,
     max_tasks: int | None = 20,
@@ -163,6 +165,9 @@ def report(
         The task table, for numbers of samples and shares of missing labels.
     stability : fitted GroupStability, default=None
         How sure the groups are. None is that of the candidate in the comparison, if it groups.
+    partners : DataFrame, default=None
+        Who helps and who hurts each task, what `partners(estimator, X, Y)` returned. None is what
+        the estimator holds itself: nothing is trained.
     candidate : str, default=None
         The candidate whose gains are shown. None is the best of those that group the tasks, or
         where none does, of those that are no baselines.
@@ -210,6 +215,7 @@ def report(
         X=X,
         Y=Y,
         stability=stability,
+        partners=partners,
         candidate=candidate,
         task_names=task_names,
         max_tasks=max_tasks,
@@ -220,6 +226,7 @@ def report(
         _answers(facts),
         _question(facts),
         groups_section(facts),
+        partners_section(facts),
         gains_section(facts),
         serving_section(facts),
         costs_section(facts),

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgroup.comparison import Comparison
 from skgroup.inspection._checks import check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
+from skgroup.inspection._partners import partners as partners_of
 from skgroup.tasks import TaskTable, check_tasks, match_names
 
 
@@ -34,6 +35,11 @@ class Facts:
     candidate : str or None
         The candidate of the comparison whose gains are shown.
     stability : fitted GroupStability or None
+    together : ndarray of shape (n_tasks, n_tasks) or None
+        Its `co_membership_`, in the order of the tasks.
+    partners : DataFrame or None
+        What `partners` gives, a row a task, but partners by their positions, -1 where there is
+        none.
     table : TaskTable or None
         `Y`.
     shape : tuple of int or None
@@ -47,6 +53,8 @@ class Facts:
     at: NDArray[np.intp] | None = None
     candidate: str | None = None
     stability: Any = None
+    together: NDArray[np.float64] | None = None
+    partners: Any = None
     table: TaskTable | None = None
     shape: tuple[int, ...] | None = None
 
@@ -67,6 +75,7 @@ def gather_facts(
     X: Any,
     Y: Any,
     stability: Any,
+    partners: Any,
     candidate: str | None,
     task_names: Sequence[str] | None,
     max_tasks: int | None,
@@ -102,6 +111,14 @@ def gather_facts(
             f"The 'candidate' parameter of report names one of a comparison. Got {candidate!r} "
             "without a comparison."
         )
+    if stability is None and comparison is not None and candidate is not None:
+        stability = getattr(comparison, "stability", {}).get(candidate)
+    together = None
+    if stability is not None:
+        given_names = getattr(stability, "task_names_in_", None)
+        given_names = check_names(given_names, stability.n_tasks_)
+        order = _places(given_names, names, n_tasks, "The tasks of 'stability'")
+        together = stability.co_membership_[np.ix_(order, order)]
     return Facts(
         tasks=check_names(names if task_names is None else task_names, n_tasks),
         most=most,
@@ -110,6 +127,8 @@ def gather_facts(
         at=at,
         candidate=candidate,
         stability=stability,
+        together=together,
+        partners=_partners(partners, estimator, names, n_tasks),
         table=table,
         shape=None if X is None else tuple(getattr(X, "shape", np.shape(X))[1:]),
     )
@@ -125,6 +144,33 @@ def _table(Y: Any, estimator: Any, names: Any) -> TaskTable:
             names=None if names is None else np.array(names, dtype=object),
             task_types="auto" if kinds is None else getattr(*kinds),
         )
+
+
+def _partners(given: Any, estimator: Any, names: list[str] | None, n_tasks: int) -> Any:
+    """Partners in the order of the tasks: those given, or what the estimator holds."""
+    if given is None and estimator is not None:
+        try:
+            given = partners_of(estimator)
+        except (ValueError, ImportError):  # it holds none; there is no pandas
+            return None
+    if given is None:
+        return None
+    columns = ["best_partner", "best_effect", "worst_partner", "worst_effect"]
+    if not set(columns) <= set(getattr(given, "columns", ())):
+        raise ValueError(
+            "The 'partners' parameter of report must be a DataFrame with a row a task, what "
+            f"skgroup.inspection.partners returns. Got {type(given).__name__}."
+        )
+    labels = given.index.tolist()
+    unnamed = labels == list(range(len(labels)))
+    listed = check_names(None, len(labels)) if unnamed else [str(label) for label in labels]
+    order = _places(listed, names, n_tasks, "The tasks of 'partners'")
+    place = {labels[row]: t for t, row in enumerate(order)}
+    ordered = given.iloc[order].copy()
+    for column in ("best_partner", "worst_partner"):
+        ordered[column] = np.array([place.get(label, -1) for label in ordered[column]])
+    ordered.attrs = dict(given.attrs)
+    return ordered
 
 
 def _names_of(given: Any, comparison: Any, table: TaskTable | None) -> list[str] | None:

@@ -2,87 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.cluster.memberships import one_hot
+from skgroup.inspection._fitted import find_fitted
 from skgroup.inspection._membership import MembershipDisplay
 from skgroup.inspection._report_blocks import Block, Call, Items, Picture, Section, Table, Text
 from skgroup.inspection._report_facts import Facts
+from skgroup.inspection._writing import listed
 
 #: Tasks of a group that an answer names, where there are many.
 _NAMED = 6
 #: Members of a smaller share in a task's prediction are not listed.
 _SMALL_SHARE = 0.05
+#: Columns of a table of stability, and their heads.
+_STABILITY = {
+    "adjusted_rand": "agreement",
+    "chance_high": "by chance",
+    "explained": "explained",
+    "explained_without_structure_high": "without structure",
+    "p_value": "p",
+    "stable": "stable",
+}
 
 
-def membership_of(facts: Facts) -> NDArray[np.float64] | None:
-    """Memberships (n_tasks, n_groups) of the estimator, or of the first member of a portfolio that
-    groups; None if nothing groups."""
-    found = facts.find("membership_", "labels_")
-    if found is None and (member := grouping_member(facts)) is not None:
-        found = member[1].membership_
-    if found is None:
-        return None
-    membership = np.asarray(found, dtype=np.float64)
-    return one_hot(found) if membership.ndim == 1 else membership
+@dataclass(frozen=True)
+class Groups:
+    """The groups of the estimator, or of the first member of a portfolio that groups.
+
+    Attributes
+    ----------
+    membership : ndarray of shape (n_tasks, n_groups)
+    names : list of str, one a group
+    member : str
+        Whose groups they are, in a portfolio; else empty.
+    grouper : str
+        How the code calls what found them; empty where they were given.
+    """
+
+    membership: NDArray[np.float64]
+    names: list[str]
+    member: str = ""
+    grouper: str = "grouper"
+
+    @classmethod
+    def of(cls, facts: Facts) -> Groups | None:
+        """None if nothing groups."""
+        estimator, member = facts.estimator, ""
+        if facts.find("membership_", "labels_") is None:
+            estimator, member = _grouping_member(facts)
+        fitted = None if estimator is None else find_fitted(estimator, "membership_", "labels_")
+        if fitted is None:
+            return None
+        values = np.asarray(getattr(*fitted))
+        membership = one_hot(values) if values.ndim == 1 else values.astype(np.float64)
+        names = getattr(fitted[0], "group_names_", None)
+        if names is None:
+            names = [f"group {j}" for j in range(membership.shape[1])]
+        grouper = "grouper"
+        if hasattr(fitted[0], "grouper_"):
+            grouper = "" if fitted[0].grouper_ is None else "clf.grouper_"
+        return cls(membership, [str(name) for name in names], member, grouper)
+
+    @cached_property
+    def kind(self) -> str:
+        """Of the groups: "one" where all tasks are alike in all of them, "alone" where each is for
+        itself, else "groups"."""
+        rows = self.membership[self.membership.any(axis=1)]
+        if (rows == rows[:1]).all():
+            return "one"
+        held = rows > 0
+        alone = (held.sum(axis=0) == 1).all() and (held.sum(axis=1) == 1).all()
+        return "alone" if alone else "groups"
+
+    @property
+    def tasks(self) -> list[list[int]]:
+        """The tasks that belong to each group most (to several, where equally), strongest first."""
+        most = self.membership.max(axis=1, keepdims=True)
+        strongest = (self.membership == most) & (most > 0)
+        order = np.argsort(-most[:, 0], kind="stable")
+        return [[int(t) for t in order if strongest[t, j]] for j in range(len(self.names))]
 
 
-def grouping_member(facts: Facts) -> tuple[str, Any] | None:
+def _grouping_member(facts: Facts) -> tuple[Any, str]:
     """The first member of a portfolio that groups all the tasks, and its name."""
     names, members = facts.find("member_names_"), facts.find("members_")
-    if names is None or members is None:
-        return None
-    for name, member in zip(names, members, strict=True):
+    for name, member in zip(names, members, strict=True) if members is not None else ():
         if len(getattr(member, "membership_", ())) == facts.n_tasks:
-            return str(name), member
-    return None
-
-
-def kind_of_groups(membership: NDArray[np.float64] | None) -> str:
-    """ "none" without groups; "one" where all tasks are alike in all groups, "alone" where each is
-    for itself, else "groups"."""
-    if membership is None:
-        return "none"
-    rows = membership[membership.any(axis=1)]
-    if (rows == rows[:1]).all():
-        return "one"
-    held = rows > 0
-    alone = (held.sum(axis=0) == 1).all() and (held.sum(axis=1) == 1).all()
-    return "alone" if alone else "groups"
+            return member, str(name)
+    return None, ""
 
 
 def answer_groups(facts: Facts) -> str:
     """Which tasks belong together, in a sentence."""
-    membership = membership_of(facts)
-    kind = kind_of_groups(membership)
-    if membership is None or kind == "none":
+    groups = Groups.of(facts)
+    if groups is None:
         return "not known: no grouping of the tasks is given."
-    if kind == "one":
-        nets = membership.shape[1]
+    if groups.kind == "one":
+        nets = len(groups.names)
         each = "one net" if nets == 1 else f"each of {nets} nets"
         return f"not asked: {each} learns all {facts.n_tasks} tasks, without groups."
-    if kind == "alone":
+    if groups.kind == "alone":
         return "not asked: each task is learned alone."
     most = facts.n_tasks if facts.n_tasks <= facts.most else _NAMED
-    groups = [
-        listed([facts.tasks[t] for t in sorted(tasks[:most])] + [""] * len(tasks[most:]), most)
-        for tasks in tasks_of_groups(membership)
-    ]
-    groups = [group for group in groups if group]
-    return f"{len(groups)} group{'s' * (len(groups) != 1)}: {'; '.join(groups)}."
+    written = []
+    for tasks in filter(None, groups.tasks):
+        shown = tasks if len(tasks) <= most + 1 else tasks[:most]
+        names = ", ".join(facts.tasks[t] for t in sorted(shown))
+        more = len(tasks) - len(shown)
+        written.append(f"{names} and {more} more" if more else names)
+    found = f"{len(written)} group{'s' * (len(written) != 1)}: {'; '.join(written)}."
+    if facts.stability is not None and not facts.stability.stable_:
+        return f"none for certain. This fit put together, in {found}"
+    return found
 
 
 def answer_stability(facts: Facts) -> str:
     """How sure the groups are, in a sentence."""
     if facts.stability is not None:
         return str(facts.stability.verdict_)
-    if kind_of_groups(membership_of(facts)) != "groups":
+    groups = Groups.of(facts)
+    if groups is None or groups.kind != "groups":
         return "there are no groups to be sure of."
+    if not groups.grouper:
+        return "the groups were given, not found."
     return (
         "not measured. Memberships do not say it: those of tasks that have nothing in common can "
         "be high too."
@@ -90,63 +138,100 @@ def answer_stability(facts: Facts) -> str:
 
 
 def groups_section(facts: Facts) -> Section:
-    membership = membership_of(facts)
-    kind = kind_of_groups(membership)
-    blocks: list[Block] = []
-    if membership is None or kind != "groups":
-        blocks.append(Text(_sentence(answer_groups(facts))))
+    groups = Groups.of(facts)
+    if groups is None or groups.kind != "groups":
+        answer = answer_groups(facts)
+        blocks: list[Block] = [Text(answer[:1].upper() + answer[1:])]
     else:
-        if (member := grouping_member(facts)) is not None:
-            blocks.append(Text(f"Those of the member “{member[0]}”."))
-        blocks += _groups(facts, membership)
-    blocks += _stability(facts, kind)
-    return Section("The groups", blocks)
+        blocks = _groups(facts, groups)
+    return Section("The groups", [*blocks, *_stability(facts, groups)])
 
 
-def _groups(facts: Facts, membership: NDArray[np.float64]) -> list[Block]:
-    strongest = membership.max(axis=1)
+def _groups(facts: Facts, groups: Groups) -> list[Block]:
+    strongest = groups.membership.max(axis=1)
     held = strongest > 0
-    names = group_names(facts, membership.shape[1])
-    low, high = strongest[held].min(), strongest[held].max()
+    hard = np.isin(groups.membership, [0, 1]).all()
     items = []
-    for name, tasks in zip(names, tasks_of_groups(membership), strict=True):
-        written = [f"{facts.tasks[t]} ({strongest[t]:.2f})" for t in tasks]
+    for name, tasks in zip(groups.names, groups.tasks, strict=True):
+        written = [facts.tasks[t] + ("" if hard else f" ({strongest[t]:.2f})") for t in tasks]
         number = f"{len(tasks)} task{'s' * (len(tasks) != 1)}"
         rest = listed(written, facts.most) if written else "no task belongs to it most"
         items.append((f"{name}, {number}:" if written else f"{name}:", rest))
     if not held.all():
-        items.append(("no group:", listed([facts.tasks[t] for t in np.flatnonzero(~held)], 20)))
-    draw = partial(_draw_memberships, membership, facts.tasks)
-    return [
-        Text(
-            "Each task stands in the group that it belongs to most, with its membership there "
-            f"({low:.2f} to {high:.2f}; {1 / membership.shape[1]:.2f} would be no preference)."
-        ),
-        Items(items),
-        Picture("memberships", "How much each task (row) belongs to each group (column).", draw),
-    ]
+        rest = listed([facts.tasks[t] for t in np.flatnonzero(~held)], facts.most)
+        items.append(("in no group:", rest))
+    whose = f"Those of the member “{groups.member}”. " if groups.member else ""
+    low, high = strongest[held].min(), strongest[held].max()
+    text = (
+        "Each task is in a group wholly, or not at all."
+        if hard
+        else "Each task stands in the group that it belongs to most, with its membership there "
+        f"({low:.2f} to {high:.2f}; {1 / len(groups.names):.2f} would be no preference)."
+    )
+    draw = partial(_draw_memberships, groups.membership, facts.tasks)
+    caption = "How much each task (row) belongs to each group (column)."
+    return [Text(whose + text), Items(items), Picture("memberships", caption, draw)]
 
 
-def _stability(facts: Facts, kind: str) -> list[Block]:
+def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
     stability = facts.stability
+    if stability is None and (groups is None or groups.kind != "groups"):
+        return []
     if stability is None:
-        if kind != "groups":
-            return []
+        assert groups is not None
+        if not groups.grouper:
+            return [Text("They were given, not found: how sure they are is not asked.")]
         return [
             Call(
                 "How sure the groups are has not been measured. This groups the tasks again and "
                 "again, on other samples and with other seeds:",
-                "stability = GroupStability().fit(X, Y)\nreport(clf, comparison, "
-                "stability=stability)",
+                f"stability = GroupStability({groups.grouper}).fit(X, Y)\n"
+                "report(clf, comparison, stability=stability)",
             )
         ]
+    blocks: list[Block] = [Text(str(stability.verdict_))]
+    if groups is not None and groups.kind == "groups":
+        blocks += _together(facts, groups)
     frame = stability.frame_
-    head = [str(frame.index.name or ""), *map(str, frame.columns)]
+    columns = {name: head for name, head in _STABILITY.items() if frame[name].notna().any()}
     rows = [
-        [str(name), *(_number(value) for value in row)]
-        for name, row in zip(frame.index, frame.itertuples(index=False), strict=True)
+        [str(number), *(_number(row[name]) for name in columns)] for number, row in frame.iterrows()
     ]
-    return [Text(str(stability.verdict_)), Table(head, rows)]
+    note = (
+        "Agreement is the adjusted Rand index between repetitions: 1 where the same groups come "
+        "back, about 0 where they are drawn at random. “By chance” is its 95 % quantile with the "
+        "tasks dealt out at random."
+    )
+    if "explained" in columns:
+        note += (
+            " “Explained” is how much of the lasting differences between tasks is between the "
+            "groups; p, how often groups explain as much where tasks have no structure."
+        )
+    return [*blocks, Table(["groups", *columns.values()], rows, note)]
+
+
+def _together(facts: Facts, groups: Groups) -> list[Block]:
+    """How often tasks of one group are together in other groupings, and the least sure ones."""
+    if (number := facts.stability.n_groups_) != len(groups.names):
+        return [Text(f"The groups above are {len(groups.names)}; what follows is about {number}.")]
+    share = facts.together
+    assert share is not None
+    labels = groups.membership.argmax(axis=1)
+    same = labels[:, None] == labels
+    beside = ~np.eye(len(labels), dtype=bool) & groups.membership.any(axis=1)
+    inside, outside = same & beside, ~same & beside
+    if not inside.any() or not outside.any():
+        return []
+    text = (
+        f"Two tasks of one group above are together in {share[inside].mean():.0%} of the "
+        f"groupings, two of different groups in {share[outside].mean():.0%}."
+    )
+    with_others = {
+        facts.tasks[t]: share[t, inside[t]].mean() for t in np.flatnonzero(inside.any(axis=1))
+    }
+    least = sorted(with_others, key=with_others.__getitem__)[:3]
+    rest = ", ".join(f"{name} ({with_others[name]:.0%})" for name in least)
+    return [Text(f"{text} Least sure of their group: {rest}.")]
 
 
 def serving_section(facts: Facts) -> Section:
@@ -162,8 +247,15 @@ def serving_section(facts: Facts) -> Section:
     weights = np.asarray(weights)
     members = facts.find("member_names_")
     noun = "specialist" if members is None else "member"
-    names = group_names(facts, weights.shape[1]) if members is None else list(map(str, members))
-    kind = kind_of_groups(membership_of(facts)) if members is None else "groups"
+    groups = Groups.of(facts) if members is None else None
+    names = (
+        list(map(str, members))
+        if members is not None
+        else groups.names
+        if groups is not None
+        else [f"net {m}" for m in range(weights.shape[1])]
+    )
+    kind = "groups" if groups is None else groups.kind
     if weights.shape[1] == 1:
         return Section(
             title, [Text(f"One {'net' if members is None else names[0]} predicts all tasks.")]
@@ -173,7 +265,7 @@ def serving_section(facts: Facts) -> Section:
     if kind == "one":
         text = f"All {weights.shape[1]} nets, each of all tasks, count equally for every task."
         return Section(title, [Text(text)])
-    if members is None and _weighs_by_membership(facts, weights):
+    if groups is not None and _weighs_by_membership(groups.membership, weights):
         text = (
             f"A prediction is a weighted mean of those of the {len(names)} specialists, the nets "
             "of the groups: each weighs as much as the task belongs to its group."
@@ -217,42 +309,18 @@ def _weights(facts: Facts, weights: NDArray[np.float64], names: list[str]) -> Ta
     return Table(["task", "weights"], rows, note)
 
 
-def _weighs_by_membership(facts: Facts, weights: NDArray[np.float64]) -> bool:
-    membership = membership_of(facts)
-    if membership is None or membership.shape != weights.shape:
+def _weighs_by_membership(membership: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
+    if membership.shape != weights.shape:
         return False
     total = membership.sum(axis=1, keepdims=True)
     shares = np.divide(membership, total, out=np.zeros_like(membership), where=total > 0)
     return bool(np.allclose(shares, weights, atol=1e-6))
 
 
-def group_names(facts: Facts, n_groups: int) -> list[str]:
-    return [f"group {j}" for j in range(n_groups)]
-
-
-def tasks_of_groups(membership: NDArray[np.float64]) -> list[list[int]]:
-    """The tasks that belong to each group most, strongest first."""
-    group = np.where(membership.any(axis=1), membership.argmax(axis=1), -1)
-    order = np.argsort(-membership.max(axis=1), kind="stable")
-    return [[int(t) for t in order if group[t] == j] for j in range(membership.shape[1])]
-
-
-def listed(names: Iterable[str], most: int) -> str:
-    """Names with commas, and how many more there are."""
-    names = list(names)
-    if len(names) <= most + 1:  # the last one is no longer than to say that it is left out
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _number(value: Any) -> str:
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.2f}"
-    return str(value)
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return "" if np.isnan(value) else f"{value:.2f}"
 
 
 def _draw_memberships(membership: NDArray[np.float64], names: list[str]) -> Any:

@@ -13,8 +13,7 @@ from skgroup.comparison import Comparison
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._report_blocks import Block, Call, Picture, Section, Table, Text
 from skgroup.inspection._report_facts import Facts
-from skgroup.inspection._report_groups import listed
-from skgroup.inspection._writing import short
+from skgroup.inspection._writing import listed, short
 from skgroup.training.costs import count_nets
 
 #: What candidates are, by their kinds.
@@ -23,7 +22,7 @@ _KINDS = {
     "STL": "learns each task alone, with a net of its own",
     "MTL": "learns all tasks alike, in one net or several",
     "balanced": "learns all tasks in one net, weighed anew in each step",
-    "other": "another estimator",
+    "other": "trains no net of several tasks",
 }
 #: Share of tasks whose interval lies above 0 by chance alone, and as many below.
 _BY_CHANCE = 0.025
@@ -33,7 +32,13 @@ _COLORS = {1: "#0072B2", -1: "#D55E00", 0: "0.45"}
 def answer_gain(facts: Facts) -> str:
     if facts.comparison is None:
         return "not known: nothing was compared."
-    return str(facts.comparison.verdict)
+    comparison = facts.comparison
+    if len(comparison.scorings) == 1:
+        return comparison.verdict
+    by: dict[str, list[str]] = {}
+    for name in comparison.scorings:
+        by.setdefault(comparison.by_scoring(name).verdict, []).append(name)
+    return " ".join(f"By {' and '.join(names)}: {verdict}" for verdict, names in by.items())
 
 
 def answer_cost(facts: Facts) -> str:
@@ -49,11 +54,15 @@ def answer_cost(facts: Facts) -> str:
     sentence += f"{costs['seconds']:.2g} s a fit"
     first, best = comparison.baselines[0], comparison.best_baseline
     ratios = [
-        f"{costs['seconds'] / comparison.seconds_of(name):.2g} times as long as “{name}”"
+        f"{_times(costs['seconds'] / comparison.seconds_of(name))} as long as “{name}”"
         for name in dict.fromkeys([first, best])
         if name not in (None, facts.candidate) and np.isfinite(comparison.seconds_of(name))
     ]
     return sentence + (f", {' and '.join(ratios)}." if ratios else ".")
+
+
+def _times(ratio: float) -> str:
+    return "about" if 0.9 < ratio < 1.1 else f"{ratio:.2g} times"
 
 
 def what_candidates_are(comparison: Comparison, names: Iterable[str | None]) -> str:
@@ -89,11 +98,12 @@ def gains_section(facts: Facts) -> Section:
     )
     clear = np.where(low > 0, 1, np.where(high < 0, -1, 0))
     shown = _clearest(difference, low, high, facts.most)
+    if len(comparison.scorings) > 1:
+        by = f"by {comparison.scorings[0]}, the first of the scorings"
+    else:
+        by = f"{comparison.table.title[0].lower()}{comparison.table.title[1:]}"
     blocks: list[Block] = [
-        Text(
-            f"“{candidate}” beside the best baseline, “{best}”, on test samples "
-            f"({comparison.table.title[0].lower()}{comparison.table.title[1:]})."
-        ),
+        Text(f"“{candidate}” beside the best baseline, “{best}”, on test samples ({by})."),
         Text(_counts(facts, clear, np.isfinite(low))),
         *_best_ways(facts, comparison),
     ]

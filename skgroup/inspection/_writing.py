@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ def short(name: str, longest: int = _LONGEST) -> str:
         return name
     head = longest * 2 // 3
     return name[:head] + "…" + name[len(name) - (longest - head - 1) :]
+
+
+def listed(names: Iterable[str], most: int) -> str:
+    """Names with commas, and how many more there are than `most`."""
+    names = list(names)
+    if len(names) <= most + 1:  # the last one is no longer than to say that it is left out
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def format_of(limit: float) -> Callable[[float], str]:
