@@ -28,8 +28,10 @@ def test_the_verdict_is_for_grouping_where_the_interval_is_above_zero():
     assert p.low > 0
     assert found.verdict == (
         f"Grouping helps here: use “grouped” (4 nets, 4 s a fit), {p.difference:.3f} above the "
-        f"best baseline, “STL” (95 % interval of the difference {p.low:+.3f} to {p.high:+.3f})."
+        f"best baseline, “STL” (95 % interval of the difference {p.low:+.3f} to {p.high:+.3f}); "
+        "nothing clearly cheaper is within a standard error of it."
     )
+    assert found.advised == "grouped"
     # Of two that help alike, the cheaper.
     both = {
         "STL": STL,
@@ -41,6 +43,30 @@ def test_the_verdict_is_for_grouping_where_the_interval_is_above_zero():
     assert (
         "; the cheapest of those within a standard error of “grouped”; of 2 cand" in found.verdict
     )
+
+
+def test_where_grouping_helps_something_cheaper_that_is_as_near_is_named():
+    better = [0.90, 0.90, 0.90, 0.89, 0.91]
+    unsure = [0.97, 0.81, 0.96, 0.80, 0.95]  # as good on average, but not clearly above STL
+    scores = {"MTL": MTL, "STL": STL, "grouped": better, "small": unsure}
+    found = crafted(scores, [1, 9, 4, 2], baselines=["MTL", "STL"], grouped=("grouped", "small"))
+    p = found.paired("small", "grouped")
+    assert p.difference + p.error > 0
+    assert found.paired("small", "STL").low < 0
+    assert found.advised == "grouped"
+    assert (
+        "; “small” (2 nets, 2 s a fit) is within a standard error of “grouped” too and cheaper, "
+        "but not clearly above the best baseline; of 2 candidates" in found.verdict
+    )
+    found = crafted(scores, [1, 9, 4, 5], baselines=["MTL", "STL"], grouped=("grouped", "small"))
+    assert "small" not in found.verdict
+    assert "nothing clearly cheaper is within a standard error of it" in found.verdict
+    found = crafted(scores, [5, 9, 4, 7], baselines=["MTL", "STL"], grouped=("grouped", "small"))
+    assert "; nothing is cheaper; of 2 candidates tried" in found.verdict
+    few = {name: values[:3] for name, values in scores.items()} | {"grouped": [0.95, 0.96, 0.94]}
+    found = crafted(few, [1, 9, 4, 2], baselines=["MTL", "STL"], grouped=("grouped", "small"))
+    assert found.verdict.startswith("Grouping helps here: use “grouped”")
+    assert "; 3 splits are too few to advise anything cheaper; of 2" in found.verdict
 
 
 def test_the_verdict_names_the_cheapest_of_the_best_where_grouping_does_not_help():
@@ -185,6 +211,7 @@ def test_a_candidate_that_failed_is_not_advised():
     assert found.verdict.startswith("Only baselines have finished their fits: use “STL” (9 nets")
     found.errors.update({(name, 0, 0): "ValueError" for name in scores})
     assert found.verdict == "No candidate has finished all its fits, so that nothing is advised."
+    assert found.advised is None
 
 
 def test_the_verdict_says_where_grouping_is_only_cheaper_or_nothing_is_known():

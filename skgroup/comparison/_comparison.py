@@ -8,7 +8,7 @@ import numpy as np
 
 from skgroup.comparison._figures import Figures
 from skgroup.comparison._show import ScoreTable, as_html, as_text
-from skgroup.comparison._verdict import write_verdict
+from skgroup.comparison._verdict import advised_by, write_verdict
 
 #: What the rows of all tasks together are called; where their scores are of several kinds, in
 #: standard deviations.
@@ -152,13 +152,21 @@ class Comparison(Figures):
         """What to use, in one sentence; where fits are missing, of what has finished.
 
         Grouping helps where the whole interval of a candidate's difference to the best baseline
-        is above 0. The advice is the candidate of the highest score (of those that help, if any
-        does), or else the one with the shortest fits of those whose scores are within a standard
-        error of it (that of their difference), whose fits take at most 0.8 of its time, and which
-        nothing else clearly beats. With fewer than four splits a standard error says little, and
-        the advice is the highest score. A candidate with a fit that failed is not advised.
+        is above 0. The advice is the cheapest way within noise of the best: of those that help, if
+        any does, else of all candidates, the highest score, or the one with the shortest fits of
+        those whose scores are within a standard error of it (that of their difference), whose fits
+        take at most 0.8 of its time, and which nothing else clearly beats. Each verdict says
+        whether there is such a one; where grouping helps, also whether something cheaper is as
+        near, but not clearly above the best baseline. With fewer than four splits a standard error
+        says little, and the advice is the highest score. A candidate with a fit that failed is not
+        advised.
         """
         return write_verdict(self)
+
+    @property
+    def advised(self) -> str | None:
+        """The candidate that the verdict says to use; None where nothing can be said."""
+        return advised_by(self)
 
     @property
     def _verdicts(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skgroup.comparison._figures import Figures, mean_of_known
@@ -25,6 +27,54 @@ def write_verdict(figures: Figures) -> str:
     if not figures.interrupted:
         return sentence
     return f"After {figures.n_finished} of {figures.seconds.size} fits: {sentence}"
+
+
+def advised_by(figures: Figures) -> str | None:
+    """The candidate that the verdict says to use; None where nothing can be said."""
+    means, n_units = _means_of_finished(figures)
+    if _if_nothing_can_be_said(figures, means, n_units) is not None:
+        return None
+    return _Choice.of(figures, means, n_units).use
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The candidate to use.
+
+    Attributes
+    ----------
+    use : str
+    top : str
+        That of the highest score: of those that help, if any does, else of all.
+    others, helping : list of str
+        What is no baseline, and what of it is clearly above the best one.
+    n_units : int
+        Independent splits, or seeds.
+    cheaper : str or None
+        One that does not clearly help, within a standard error of `top` and cheaper than `use`.
+    """
+
+    use: str
+    top: str
+    others: list[str]
+    helping: list[str]
+    n_units: int
+    cheaper: str | None
+
+    @classmethod
+    def of(cls, figures: Figures, means: dict[str, float], n_units: int) -> _Choice:
+        others = [c for c in means if c not in figures.baselines]
+        best = str(figures.best_baseline)
+        helping = [c for c in others if figures.paired(c, best).low > 0]
+        pool = helping or list(means)
+        use = top = max(pool, key=means.__getitem__)
+        cheaper = None
+        if n_units >= _FEW:
+            use = _cheapest(figures, pool, top)
+            of_all = _cheapest(figures, list(means), top)
+            shorter = figures.seconds_of(of_all) < figures.seconds_of(use)
+            cheaper = of_all if of_all not in pool and shorter else None
+        return cls(use, top, others, helping, n_units, cheaper)
 
 
 def _means_of_finished(figures: Figures) -> tuple[dict[str, float], int]:
@@ -78,14 +128,13 @@ def _if_nothing_is_learned(figures: Figures) -> str:
 
 
 def _advise(figures: Figures, means: dict[str, float], n_units: int) -> str:
-    best = figures.best_baseline
-    assert best is not None
-    others = [c for c in means if c not in figures.baselines]
+    best = str(figures.best_baseline)
+    choice = _Choice.of(figures, means, n_units)
+    use, others = choice.use, choice.others
     subject = "Grouping" if set(others) <= set(figures.grouped) else "What is no baseline"
-    helping = [c for c in others if figures.paired(c, best).low > 0]
-    if helping:
-        return f"{subject} helps here: {_of_helping(figures, means, helping, others, n_units)}"
-    use, advice = _of_all(figures, means, n_units)
+    if choice.helping:
+        return f"{subject} helps here: {_of_helping(figures, means, choice)}"
+    advice = _of_all(figures, means, choice)
     if not others:
         alone = set(figures.candidates) == set(figures.baselines)
         which = "were compared" if alone else "have finished their fits"
@@ -99,40 +148,50 @@ def _advise(figures: Figures, means: dict[str, float], n_units: int) -> str:
     return f"{subject} does not{clearly} help here ({difference}): {advice}."
 
 
-def _of_helping(
-    figures: Figures, means: dict[str, float], helping: list[str], others: list[str], n_units: int
-) -> str:
+def _of_helping(figures: Figures, means: dict[str, float], choice: _Choice) -> str:
     """Which of the candidates that help to use, and what limits that."""
-    first = max(helping, key=means.__getitem__)
-    use = first if n_units < _FEW else _cheapest(figures, helping, first)
+    use = choice.use
     reasons = [_difference(figures, use, str(figures.best_baseline))]
-    if use != first:
-        reasons.append(f"the cheapest of those within a standard error of “{first}”")
-    if len(others) > 1:
-        reasons.append(f"of {len(others)} candidates tried, for which no interval allows")
+    if use != choice.top:
+        reasons.append(f"the cheapest of those within a standard error of “{choice.top}”")
+    elif choice.n_units < _FEW:
+        reasons.append(_too_few(figures, choice))
+    elif choice.cheaper is None:
+        reasons.append(_nothing_cheaper(figures, means, choice))
+    if choice.cheaper is not None:
+        reasons.append(
+            f"“{choice.cheaper}” ({_cost(figures, choice.cheaper)}) is within a standard error of "
+            f"“{choice.top}” too and cheaper, but not clearly above the best baseline"
+        )
+    if len(choice.others) > 1:
+        reasons.append(f"of {len(choice.others)} candidates tried, for which no interval allows")
     if figures.lacking:
         reasons.append(f"not compared with {' nor '.join(figures.lacking)}")
     return f"use “{use}” ({_cost(figures, use)}), {'; '.join(reasons)}."
 
 
-def _of_all(figures: Figures, means: dict[str, float], n_units: int) -> tuple[str, str]:
+def _of_all(figures: Figures, means: dict[str, float], choice: _Choice) -> str:
     """The candidate to use where none helps, and why."""
-    top = max(means, key=means.__getitem__)
-    use = top if n_units < _FEW else _cheapest(figures, list(means), top)
-    if n_units < _FEW:
-        why = (
-            f"{_highest(figures)}; {n_units} {_unit(figures)}s are too few to advise anything "
-            "cheaper"
-        )
-    elif use != top:
-        why = f"the cheapest of those within a standard error of the best, “{top}”"
-    elif any(figures.seconds_of(c) < figures.seconds_of(use) for c in means):
-        why = f"{_highest(figures)}, and nothing clearly cheaper is within a standard error of it"
+    use = choice.use
+    if choice.n_units < _FEW:
+        why = f"{_highest(figures)}; {_too_few(figures, choice)}"
+    elif use != choice.top:
+        why = f"the cheapest of those within a standard error of the best, “{choice.top}”"
     else:
-        why = "the best and the cheapest"
-    if figures.errors and n_units >= _FEW:
+        why = f"{_highest(figures)}, and {_nothing_cheaper(figures, means, choice)}"
+    if figures.errors and choice.n_units >= _FEW:
         why += " (of those whose fits have not failed)"
-    return use, f"use “{use}” ({_cost(figures, use)}), {why}"
+    return f"use “{use}” ({_cost(figures, use)}), {why}"
+
+
+def _too_few(figures: Figures, choice: _Choice) -> str:
+    return f"{choice.n_units} {_unit(figures)}s are too few to advise anything cheaper"
+
+
+def _nothing_cheaper(figures: Figures, means: dict[str, float], choice: _Choice) -> str:
+    if any(figures.seconds_of(c) < figures.seconds_of(choice.use) for c in means):
+        return "nothing clearly cheaper is within a standard error of it"
+    return "nothing is cheaper"
 
 
 def _cheapest(figures: Figures, candidates: list[str], top: str) -> str:
