@@ -92,6 +92,30 @@ def test_what_is_shown_names_every_scoring(data):
     assert len(found.fits) == 12
 
 
+def test_a_comparison_is_written_in_markdown(data):
+    X, Y = data
+    Y = pd.DataFrame(Y, columns=["a|b", "c_d_", "e", "f"])
+    found = compare(X, Y, cheap(), seeds=4, scoring=SEVERAL)
+    blocks = found.to_markdown().split("\n\n")
+    assert blocks[0].startswith("**By f1\\_macro")
+    assert "Test f1\\_macro, mean over 4 tasks, of 4 seeds, 1 split each" in blocks
+    tables = [block.split("\n") for block in blocks if block.startswith("|")]
+    assert [len(table) for table in tables] == [2 + 3] + [2 + 4] * 3
+    for table in tables:
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    assert tables[0][2].startswith("| near \\* | ")
+    assert tables[1][0] == "| task | near | tree | dummy |"
+    assert tables[1][2].startswith("| a\\|b | ")
+    best = found.frame["mean"].xs("e", level="task").max()
+    assert f"**{best:.3f}**" in tables[1][4]
+    assert "Each task by roc\\_auc:" in blocks
+    short = found.to_markdown(tasks=False)
+    assert short.count("\n| ---") == 1
+    alone = compare(X, Y, cheap(), seeds=4).to_markdown(tasks=False)
+    assert alone.startswith("**Only baselines were compared")
+    assert "| candidate | score ± sd |" in alone
+
+
 def test_a_dict_by_kind_is_one_scoring_and_may_be_one_of_several(mixed):
     net = MultiTaskNet.stg_mtl(max_epochs=1)
     by_kind = {"classes": "roc_auc", "regression": "neg_mean_absolute_error"}

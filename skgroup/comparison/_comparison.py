@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skgroup.comparison._figures import Figures
-from skgroup.comparison._show import ScoreTable, as_html, as_text
+from skgroup.comparison._show import ScoreTable, as_html, as_markdown, as_text
 from skgroup.comparison._verdict import advised_by, write_verdict
 
 #: What the rows of all tasks together are called; where their scores are of several kinds, in
@@ -177,6 +177,20 @@ class Comparison(Figures):
         for name in self.scorings:
             names.setdefault(self.by_scoring(name).verdict, []).append(name)
         return [f"By {', '.join(by)}: {verdict}" for verdict, by in names.items()]
+
+    def to_markdown(self, *, tasks: bool = True) -> str:
+        """What is printed, in GitHub's Markdown: the verdict, the table of candidates, its notes.
+
+        Parameters
+        ----------
+        tasks : bool, default=True
+            Whether a table of the scores of each task follows, the best of each bold.
+
+        Returns
+        -------
+        markdown : str
+        """
+        return as_markdown(self, self._verdicts, tasks=tasks)
 
     def __repr__(self) -> str:
         return as_text(self, self._verdicts)

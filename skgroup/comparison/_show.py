@@ -1,14 +1,15 @@
-"""A comparison as text and as HTML."""
+"""A comparison as text, as HTML and as Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from skgroup._tables import html_table, text_table
+from skgroup._tables import html_table, markdown_table, markdown_text, text_table
 from skgroup.comparison._figures import Figures, mean_of_known
 
 _DIFFERENCE = "to the best baseline (95 %)"
@@ -48,7 +49,8 @@ def as_html(figures: Figures, verdicts: list[str]) -> str:
     head = [escape(cell) for cell in _head(figures)]
     notes = "".join(f"<p>{escape(note)}</p>" for note in [*verdicts[1:], *_notes(figures)])
     details = "".join(
-        f"<details><summary>Each task{escape(by)}</summary>{_tasks_as_html(of)}</details>"
+        f"<details><summary>Each task{escape(by)}</summary>"
+        f"{html_table(*_task_cells(of, escape, '<b>{}</b>'))}</details>"
         for by, of in _each(figures)
     )
     return (
@@ -58,6 +60,20 @@ def as_html(figures: Figures, verdicts: list[str]) -> str:
     )
 
 
+def as_markdown(figures: Figures, verdicts: list[str], *, tasks: bool) -> str:
+    head = [markdown_text(cell) for cell in _head(figures)]
+    rows = [[markdown_text(cell) for cell in row] for row in _cells(figures)]
+    first, *others = map(markdown_text, verdicts)
+    parts = [f"**{first}**", markdown_text(_title(figures)), markdown_table(head, rows)]
+    parts += ["\\* baseline", *others, *map(markdown_text, _notes(figures))]
+    for by, of in _each(figures) if tasks else ():
+        parts += [
+            markdown_text(f"Each task{by}:"),
+            markdown_table(*_task_cells(of, markdown_text, "**{}**")),
+        ]
+    return "\n\n".join(parts)
+
+
 def _each(figures: Figures) -> list[tuple[str, Figures]]:
     """The figures by each scoring, and how they are told apart where there are several."""
     if not figures.others:
@@ -65,18 +81,18 @@ def _each(figures: Figures) -> list[tuple[str, Figures]]:
     return [(f" by {name}", figures.by_scoring(name)) for name in figures.scorings]
 
 
-def _tasks_as_html(figures: Figures) -> str:
-    of_tasks = [
-        [mean_of_known(figures.values[i, :, t]) for i in range(len(figures.candidates))]
-        for t in range(len(figures.tasks))
-    ]
+def _task_cells(
+    figures: Figures, write: Callable[[str], str], bold: str
+) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of tasks; the best score of each is bold."""
     rows = []
-    for t, (task, means) in enumerate(zip(figures.tasks, of_tasks, strict=True)):
+    for t, task in enumerate(figures.tasks):
+        means = [mean_of_known(of_candidate[:, t]) for of_candidate in figures.values]
         best = np.nanmax(means) if np.isfinite(means).any() else np.nan
         shown = ["" if np.isnan(m) else f"{m:{figures.form(t)}}" for m in means]
-        marked = [f"<b>{x}</b>" if m == best else x for m, x in zip(means, shown, strict=True)]
-        rows.append([escape(task), *marked])
-    return html_table(["task", *map(escape, figures.candidates)], rows)
+        marked = [bold.format(x) if m == best else x for m, x in zip(means, shown, strict=True)]
+        rows.append([write(task), *marked])
+    return ["task", *map(write, figures.candidates)], rows
 
 
 def _title(figures: Figures) -> str:
