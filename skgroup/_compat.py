@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import _fit_context as _sklearn_fit_context
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._split import _validate_shuffle_split as validate_shuffle_split
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -47,6 +48,7 @@ __all__ = [
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
+    "validate_shuffle_split",
 ]
 
 

@@ -19,8 +19,11 @@ from skgroup.metrics._scores import (
     multitask_balanced_accuracy_score,
     multitask_f1_score,
 )
+from skgroup.metrics._splitters import MultiTaskKFold, MultiTaskShuffleSplit
 
 __all__ = [
+    "MultiTaskKFold",
+    "MultiTaskShuffleSplit",
     "get_scorer",
     "get_scorer_names",
     "multitask_accuracy_score",
