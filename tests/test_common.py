@@ -1,7 +1,10 @@
 """scikit-learn's own checks of estimators, over every public estimator."""
 
+import numpy as np
 from sklearn.base import is_regressor
+from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgroup import (
@@ -21,6 +24,7 @@ from skgroup.relations import (
     InterTaskAffinity,
     LabelCorrelationAffinity,
 )
+from skgroup.selection import GroupStability
 
 ROUNDING = "weights enter float32 sums of another order, so equal to 1e-6 and not to 1e-9"
 NO_SAMPLES = "transform describes the tasks seen in fit and looks at no sample of its X"
@@ -117,6 +121,18 @@ def net():
     return MultiTaskNet(max_epochs=20, lr=0.01, batch_size=32, random_state=0, **small)
 
 
+class OfFourTasks(GroupStability):
+    """Which needs three tasks, where the checks have one."""
+
+    def fit(self, X, y=None):
+        return super().fit(X, np.stack([y] * 4, axis=1) if np.ndim(y) == 1 else y)
+
+
+def stability():
+    grouper = make_pipeline(LabelCorrelationAffinity(), KMeans(2, n_init=1))
+    return OfFourTasks(grouper, n_groups=2, n_repetitions=2, n_references=19)
+
+
 def estimators():
     return [
         net(),
@@ -140,6 +156,7 @@ def estimators():
         LabelCorrelationAffinity(),
         AllTasks(),
         SingleTasks(),
+        stability(),
     ]
 
 

@@ -6,6 +6,7 @@ from skgroup.selection._grad_tag_grouping import GradTAGGrouping
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._hoa_grouping import HOAGrouping
 from skgroup.selection._mtg_net_grouping import MTGNetGrouping
+from skgroup.selection._stability import GroupStability
 from skgroup.selection._tag_grouping import TAGGrouping
 from skgroup.selection.gains import (
     ETAP,
@@ -21,6 +22,7 @@ __all__ = [
     "GradTAGGrouping",
     "GroupGains",
     "GroupSelector",
+    "GroupStability",
     "HOAGrouping",
     "HigherOrderApproximation",
     "MTGNet",
