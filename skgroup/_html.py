@@ -29,7 +29,7 @@ class GroupsReprMixin:
         if membership is None:
             return ""
         names = getattr(self, "task_names_in_", None)
-        return groups_to_html(membership, names)
+        return groups_to_html(membership, names, getattr(self, "group_names_", None))
 
     @property
     def _repr_html_(self) -> Callable[[], str]:
@@ -44,7 +44,11 @@ class GroupsReprMixin:
         return bundle
 
 
-def groups_to_html(membership: NDArray[np.float64], task_names: Sequence[str] | None = None) -> str:
+def groups_to_html(
+    membership: NDArray[np.float64],
+    task_names: Sequence[str] | None = None,
+    group_names: Sequence[str] | None = None,
+) -> str:
     """A table with a row a group: its tasks with their memberships, strongest first.
 
     Parameters
@@ -52,6 +56,8 @@ def groups_to_html(membership: NDArray[np.float64], task_names: Sequence[str] | 
     membership : ndarray of shape (n_tasks, n_groups)
     task_names : sequence of str, of length n_tasks, default=None
         "task 0" and so on if None. Escaped here.
+    group_names : sequence of str, of length n_groups, default=None
+        "group 0" and so on if None. Escaped here.
 
     Returns
     -------
@@ -63,6 +69,7 @@ def groups_to_html(membership: NDArray[np.float64], task_names: Sequence[str] | 
     strongest = (membership == membership.max(axis=1, keepdims=True)) & (membership > 0)
     rows = []
     for j in range(n_groups):
+        group = f"group {j}" if group_names is None else escape(group_names[j])
         order = np.argsort(-membership[:, j], kind="stable")
         order = order[membership[order, j] > 0]
         tasks = [
@@ -72,7 +79,7 @@ def groups_to_html(membership: NDArray[np.float64], task_names: Sequence[str] | 
         n_strongest = int(strongest[:, j].sum())
         shown = min(max(n_strongest, _FEWEST_TASKS), _SHOWN_TASKS)
         rows.append(
-            f'<tr><th style="{_CELL}; white-space: nowrap">group {j}</th>'
+            f'<tr><th style="{_CELL}; white-space: nowrap">{group}</th>'
             f'<td style="{_CELL}">{n_strongest}</td>'
             f'<td style="{_CELL}">{_tasks(tasks, len(order), shown)}</td></tr>'
         )

@@ -454,7 +454,7 @@ def test_a_partition_knows_the_names_of_the_tasks(digits, small_net):
         ([0, 1, 0], "must hold a group (an int or str) for each of the 4 tasks. Got [0, 1, 0]"),
         ([0.5, 1, 0, 1], "must hold a group (an int or str) for each of the 4 tasks. Got [0.5"),
         ({"a": [0, 1], "b": [2, 9]}, "names 9 in group 'b', which is no task: [0, 1, 2, 3]"),
-        ({"a": [0, 1], "b": [1, 2, 3]}, "must name each task once. Got 1 again in group 'b'"),
+        ({"a": [0, 1], "b": [2, 3, 2]}, "names 2 twice in group 'b'"),
         ({"a": [0, 1], "b": [2]}, "no all-zero row (a task in no group). Got row 3"),
         ({"a": [0, 1, 2, 3], "b": []}, "no all-zero column (an empty group). Got column 1"),
         ({}, "The given membership must be of shape (n_tasks, n_groups)"),

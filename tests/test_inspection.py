@@ -252,7 +252,9 @@ def test_membership_errors(tasks):
         MembershipDisplay.from_estimator(FuzzyKMeans())
     with pytest.raises(ValueError, match=r"membership_ or labels_.*LabelCorrelationAffinity"):
         MembershipDisplay.from_estimator(LabelCorrelationAffinity().fit(*tasks))
-    with pytest.raises(ValueError, match=r"shape \(n_tasks, n_groups\).*\(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"must hold a group \(an int or str\) for each of the 3 tasks"
+    ):
         MembershipDisplay.from_membership([0.1, 0.2, 0.3])
     with pytest.raises(ValueError, match="finite and non-negative"):
         MembershipDisplay.from_membership([[np.nan, 1.0]])

@@ -46,6 +46,7 @@ from skgroup import (
 )
 
 matplotlib.use("Agg")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 BINARY, MULTI, NUMBER = "churn", "plan", "spend"
 
 

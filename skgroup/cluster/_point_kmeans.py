@@ -107,6 +107,7 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If a row is no whole number of points, there are fewer points than clusters, or the
             squares of the numbers overflow.
         """
+        forget_fit(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         n_features = X.shape[1]
         n_clusters, size = int(self.n_clusters), int(self.point_size)
@@ -125,8 +126,6 @@ class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 UserWarning,
                 stacklevel=4,
             )
-        forget_fit(self)
-        self.n_features_in_ = n_features
         points = X.reshape(len(X), -1, size)
         points = self._seen(points)
         flat = np.ascontiguousarray(points.reshape(-1, size))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.tasks import by_task_names
+from skgroup.tasks import are_of_names, by_task_names, masks_of_names
 
-__all__ = ["check_membership", "one_hot"]
+__all__ = ["HardLabelsMixin", "check_membership", "one_hot", "read_membership"]
 
 
 def one_hot(labels: NDArray) -> NDArray[np.float64]:
@@ -30,6 +31,90 @@ def one_hot(labels: NDArray) -> NDArray[np.float64]:
     labels[noise] = max(int(labels.max(initial=-1)), -1) + 1 + np.arange(noise.sum())
     _, position = np.unique(labels, return_inverse=True)
     return np.eye(int(position.max()) + 1)[position]
+
+
+def read_membership(
+    given: Any,
+    n_tasks: int,
+    *,
+    owner: str,
+    name: str = "The given membership",
+    task_names: NDArray[np.object_] | None = None,
+    all_tasks: bool | NDArray[np.bool_] = True,
+) -> tuple[NDArray[np.float64], NDArray[np.object_] | None]:
+    """Memberships, or groups as people write them, as memberships; and the names of the groups.
+
+    Parameters
+    ----------
+    given : array-like of shape (n_tasks, n_groups) or (n_tasks,), dict of group to tasks, \
+            or list of lists of names
+        Memberships; the group of each task, an int or str; or the tasks of each group, by name
+        (in a dict by position where they have none): a task of several groups belongs to them in
+        equal shares.
+        Rows of a DataFrame or Series are matched by the names of tasks.
+    n_tasks : int
+    owner : str
+        Whose parameter a partition is, for messages.
+    name : str
+        What to call memberships in messages.
+    task_names, all_tasks
+        As in `check_membership`.
+
+    Returns
+    -------
+    membership : ndarray of shape (n_tasks, n_groups)
+    group_names : ndarray of shape (n_groups,) of str, or None
+        The keys of the dict, the labels that are strings, or the named columns of a DataFrame.
+
+    Raises
+    ------
+    ValueError
+        As `check_membership`, or if there is no such task, or a label is missing.
+    """
+    names: Any = None
+    if are_of_names(given):
+        names = list(given) if isinstance(given, Mapping) else None
+        held = masks_of_names(given, n_tasks, task_names, owner).T
+        given = held / np.maximum(held.sum(axis=1, keepdims=True), 1)
+    elif np.ndim(given) == 1:
+        labels = np.asarray(by_task_names(given, task_names, "The rows of the given partition"))
+        if len(labels) != n_tasks or not _are_labels(labels):
+            raise ValueError(
+                f"{owner}, where it is a partition, must hold a group (an int or str) for each of "
+                f"the {n_tasks} tasks. Got {given!r}."
+            )
+        if labels.dtype.kind not in "biu":
+            names, labels = np.unique(labels.astype(str), return_inverse=True)
+        given = one_hot(labels)
+    elif hasattr(given, "columns") and all(isinstance(c, str) for c in given.columns):
+        names = given.columns
+    membership = check_membership(
+        given, n_tasks, name=name, all_tasks=all_tasks, task_names=task_names
+    )
+    return membership, None if names is None else np.array([str(n) for n in names], dtype=object)
+
+
+def _are_labels(labels: NDArray) -> bool:
+    if labels.dtype.kind == "O":
+        return all(isinstance(label, int | np.integer | str) for label in labels)
+    return labels.dtype.kind in "biuUS"
+
+
+class HardLabelsMixin:
+    """`labels_` of what has `membership_`: the group of each task."""
+
+    membership_: NDArray[np.float64]
+
+    @property
+    def labels_(self) -> NDArray[np.intp]:
+        """The group of each task, (n_tasks,): the one of its largest membership, of equal ones
+        that which serves it most; -1 of a task in no group."""
+        membership = self.membership_
+        held = membership > 0
+        strongest = held & (membership == membership.max(axis=1, keepdims=True))
+        serving = getattr(self, "serving_weights_", membership)
+        labels: NDArray[np.intp] = np.where(strongest, serving, -1.0).argmax(axis=1)
+        return np.where(held.any(axis=1), labels, -1)
 
 
 def check_membership(

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup._compat import Interval, _fit_context
+from skgroup.cluster.memberships import HardLabelsMixin
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import check_training_data
 
 
-class AllTasks(TaskEstimatorMixin):
+class AllTasks(HardLabelsMixin, TaskEstimatorMixin):
     """All tasks in one group: plain multi-task learning, or an ensemble of it.
 
     Parameters
@@ -26,6 +27,8 @@ class AllTasks(TaskEstimatorMixin):
     ----------
     membership_ : ndarray of shape (n_tasks, n_nets)
         All 1 / n_nets; 0 for a task of a single class.
+    labels_ : ndarray of shape (n_tasks,)
+        All 0; -1 for a task of a single class.
 
     Examples
     --------
@@ -58,13 +61,15 @@ class AllTasks(TaskEstimatorMixin):
         return np.full((n_tasks, int(self.n_nets)), 1 / self.n_nets)
 
 
-class SingleTasks(TaskEstimatorMixin):
+class SingleTasks(HardLabelsMixin, TaskEstimatorMixin):
     """Each task in a group of its own: single-task learning.
 
     Attributes
     ----------
     membership_ : ndarray of shape (n_tasks, n_tasks)
         The identity, without the column of a task of a single class.
+    labels_ : ndarray of shape (n_tasks,)
+        The group of each task; -1 for a task of a single class.
 
     Examples
     --------

@@ -27,13 +27,13 @@ from skgroup._estimators import check_parameters, named_steps, steps_of
 from skgroup._html import GroupsReprMixin
 from skgroup._random import draw_seeds
 from skgroup.cluster import FuzzyKMeans
+from skgroup.cluster.memberships import HardLabelsMixin, read_membership
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
 from skgroup.ensemble._groupers import (
     Groups,
     base_net,
     check_n_groups,
     check_relation,
-    given_membership,
     number_of_groups,
     of_learnable,
     read_groups,
@@ -56,7 +56,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import AUTO, MISSING, REGRESSION, TaskTable, take_tasks
+from skgroup.tasks import AUTO, REGRESSION, TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import (
     TaskClassifierMixin,
@@ -80,7 +80,7 @@ _DEFAULT_N_GROUPS = 3
 _N_TRIED = 256
 
 
-class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
+class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, BaseEstimator):
     """Learn which tasks belong together, of whatever kinds, and train a specialist for each group.
 
     `GroupedMTLClassifier` for tables that hold regression tasks beside tasks with classes. A column
@@ -101,8 +101,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         The kind of each task: "binary", "multiclass" or "regression".
     target_scaling_ : TargetScaling
         Mean and standard deviation of each regression task: `location` and `scale`, (n_tasks,).
-    grouper_, membership_, serving_weights_, specialists_, specialist_tasks_, class_shares_, \
-            n_tasks_, task_names_in_, n_features_in_
+    grouper_, membership_, labels_, group_names_, serving_weights_, specialists_, \
+            specialist_tasks_, class_shares_, n_tasks_, task_names_in_, n_features_in_
         See `GroupedMTLClassifier`.
 
     See Also
@@ -322,6 +322,9 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         # Rows of all tasks of Y: no group holds those that are not learned.
         learned = self._learned
         self.membership_ = self._rows_of_all(groups.membership)
+        given, names = self._given_groups(self.n_tasks_, data.all_tasks.names, self._is_learned)
+        if names is not None:
+            self.group_names_ = names[(given[learned] > 0).any(axis=0)]
         self.serving_weights_ = self._rows_of_all(weights)
         self.specialist_tasks_ = [learned[one.tasks] for one in planned]
         self._mixes_logits = self.mixing == "logit"
@@ -350,7 +353,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         if self.specialist_init == "relation":
             check_relation(grouper, net)
         check_mixing(self.mixing, table.has_classes & table.learnable, type(self).__name__)
-        serving = given_serving(self.serving, grouper, table, self.min_membership)
+        _, group_names = self._given_groups(table.n_tasks, table.names, table.learnable)
+        serving = given_serving(self.serving, grouper, table, self.min_membership, group_names)
         if data.whole is not None:
             grouper = of_learnable(grouper, table)
             y = take_tasks(labels_of(X) if y is None else y, table.learnable)
@@ -416,7 +420,7 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         if self.grouper is None:
             return self._default_grouper(net, n_tasks)
         if not hasattr(self.grouper, "fit"):
-            return given_membership(self.grouper, n_tasks, task_names, learnable)
+            return self._given_groups(n_tasks, task_names, learnable)[0]
         grouper = clone(self.grouper)
         steps = list(steps_of(grouper))
         check_parameters(grouper)
@@ -427,6 +431,17 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         if number := number_of_groups(steps[-1], n_tasks):
             check_n_groups(*number, type(steps[-1]).__name__, n_tasks)
         return grouper
+
+    def _given_groups(
+        self, n_tasks: int, task_names: NDArray[np.object_] | None, learnable: Any
+    ) -> tuple[Any, NDArray[np.object_] | None]:
+        """Memberships that are given, and the names of their groups; None where there are none."""
+        if self.grouper is None or hasattr(self.grouper, "fit"):
+            return None, None
+        owner = f"The 'grouper' parameter of {type(self).__name__}"
+        return read_membership(
+            self.grouper, n_tasks, owner=owner, task_names=task_names, all_tasks=learnable
+        )
 
     def _default_grouper(self, net: MultiTaskNet, n_tasks: int) -> Any:
         """The grouper that `n_groups` stands for; memberships where there is one group."""
@@ -522,7 +537,8 @@ class GroupedMTLEstimator(GroupsReprMixin, TaskPredictorMixin, BaseEstimator):
         check_mixing(mixing, has_classes, type(self).__name__)
         names = getattr(self, "task_names_in_", None)
         if not isinstance(serving, str):
-            serving = check_serving(serving, names, self.constant_codes_ == MISSING)[learned]
+            group_names = getattr(self, "group_names_", None)
+            serving = check_serving(serving, names, self._is_learned, group_names)[learned]
         grouped = self.membership_[learned]
         if self.grouper_ is not None:
             grouped = steps_of(self.grouper_)[-1]
@@ -560,9 +576,10 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
         Anything whose `fit(X, Y)` leaves `membership_`, or `labels_` of tasks (scikit-learn's
         clusterers), in its last step; or the memberships themselves, of shape (n_tasks, n_groups);
         or a partition: the group of each task, (n_tasks,), or a dict of group to the names of its
-        tasks (positions where `Y` has no names). None is
-        `make_pipeline(TaskGrouper(estimator, output="isometric"), FuzzyKMeans(n_groups))`, of
-        which the data maps are not kept: a grouper that is given keeps them.
+        tasks (positions where `Y` has no names), of which one may be in several groups, to equal
+        shares. None is
+        `make_pipeline(TaskGrouper(estimator, output="isometric"), FuzzyKMeans(n_groups))`, of which
+        the data maps are not kept: a grouper that is given keeps them.
     n_groups : int or None, default=None
         Number of groups where `grouper` is None; 1 is plain multi-task learning. None is 3, or
         the number of tasks if there are fewer.
@@ -612,6 +629,12 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
         Memberships as the grouper gives them; 0 for a task of a single class, of which nothing is
         learned: it is predicted by that class, and no group holds it; a group of such tasks
         alone is left out.
+    labels_ : ndarray of shape (n_tasks,)
+        The group that each task belongs to most (of several, which serves it most); -1 where no
+        group holds it.
+    group_names_ : ndarray of shape (n_groups,) of str
+        Where the given `grouper` names the groups: the keys of a dict, labels that are strings, the
+        columns of a DataFrame.
     serving_weights_ : ndarray of shape (n_tasks, n_groups)
         How much each specialist counts in a task's prediction, see `serving`. Rows sum to 1.
     specialists_ : list of MultiTaskNet, one a group
@@ -682,8 +705,8 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
     ----------
     target_scaling_ : TargetScaling
         Mean and standard deviation of each task: `location` and `scale`, (n_tasks,).
-    grouper_, membership_, serving_weights_, specialists_, specialist_tasks_, class_shares_, \
-            n_tasks_, task_names_in_, n_features_in_
+    grouper_, membership_, labels_, group_names_, serving_weights_, specialists_, \
+            specialist_tasks_, class_shares_, n_tasks_, task_names_in_, n_features_in_
         See `GroupedMTLClassifier`.
 
     See Also

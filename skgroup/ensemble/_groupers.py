@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -18,7 +17,7 @@ from skgroup.cluster.memberships import check_membership, one_hot
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
 from skgroup.store import fingerprint, key_of
-from skgroup.tasks import TaskTable, by_task_names
+from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 
 
@@ -129,50 +128,6 @@ def check_groups(grouper: Any, n_tasks: int, *, whole: bool = False) -> None:
     values: Any = getattr(grouper, "membership_", getattr(grouper, "labels_", ()))
     if whole or np.shape(values)[:1] != (n_tasks,):
         _memberships(grouper, n_tasks)  # which says what is wrong
-
-
-def given_membership(
-    given: Any, n_tasks: int, names: NDArray[np.object_] | None, learnable: Any = True
-) -> NDArray[np.float64]:
-    """Memberships (n_tasks, n_groups) that are given, or those of a given partition: a group a
-    task, or a dict of group to its tasks (by name, or position where there are no names)."""
-    if isinstance(given, Mapping):
-        given = _groups_of_tasks(given, n_tasks, names)
-    elif np.ndim(given) == 1:
-        labels = np.asarray(by_task_names(given, names, "The rows of the given partition"))
-        if len(labels) != n_tasks or labels.dtype.kind not in "biuUSO":
-            raise ValueError(
-                "The 'grouper' parameter of GroupedMTLClassifier, where it is a partition, must "
-                f"hold a group (an int or str) for each of the {n_tasks} tasks. Got {given!r}."
-            )
-        if labels.dtype.kind not in "biu":
-            labels = np.unique(labels.astype(str), return_inverse=True)[1]
-        given = one_hot(labels)
-    return check_membership(
-        given, n_tasks, name="The given membership", all_tasks=learnable, task_names=names
-    )
-
-
-def _groups_of_tasks(
-    given: Mapping[Any, Any], n_tasks: int, names: NDArray[np.object_] | None
-) -> NDArray[np.float64]:
-    position = {key: t for t, key in enumerate(range(n_tasks) if names is None else names)}
-    membership = np.zeros((n_tasks, len(given)))
-    for j, (group, tasks) in enumerate(given.items()):
-        tasks = [tasks] if isinstance(tasks, str) or np.ndim(tasks) == 0 else list(tasks)
-        for task in tasks if names is None else map(str, tasks):
-            if task not in position:
-                raise ValueError(
-                    f"The 'grouper' parameter of GroupedMTLClassifier names {task!r} in group "
-                    f"{group!r}, which is no task: {list(position)}."
-                )
-            if membership[position[task]].any():
-                raise ValueError(
-                    "The 'grouper' parameter of GroupedMTLClassifier, where it is a dict of group "
-                    f"to tasks, must name each task once. Got {task!r} again in group {group!r}."
-                )
-            membership[position[task], j] = 1.0
-    return membership
 
 
 def read_groups(grouper: Any, n_tasks: int, min_membership: float) -> Groups:

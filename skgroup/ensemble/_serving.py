@@ -18,6 +18,7 @@ from skgroup.tasks import (
     OutputLayout,
     TargetScaling,
     TaskTable,
+    by_task_columns,
     task_label,
     weights_of_labels,
     weights_of_tasks,
@@ -51,9 +52,15 @@ def check_mixing(mixing: str, has_classes: NDArray[np.bool_], owner: str) -> Non
 
 
 def check_serving(
-    serving: Any, names: NDArray[np.object_] | None, learnable: NDArray[np.bool_]
+    serving: Any,
+    names: NDArray[np.object_] | None,
+    learnable: NDArray[np.bool_],
+    group_names: NDArray[np.object_] | None = None,
 ) -> NDArray[np.float64]:
     """Given weights (n_tasks, n_groups) that have some weight for each task that is learned."""
+    serving = by_task_columns(
+        serving, group_names, "The columns of the 'serving' parameter", "the groups"
+    )
     return check_membership(
         serving,
         len(learnable),
@@ -65,14 +72,18 @@ def check_serving(
 
 
 def given_serving(
-    serving: Any, grouper: Any, table: TaskTable, min_membership: float
+    serving: Any,
+    grouper: Any,
+    table: TaskTable,
+    min_membership: float,
+    group_names: NDArray[np.object_] | None,
 ) -> str | NDArray[np.float64]:
     """A rule, or the given weights of the tasks that are learned, checked against the memberships,
     or the number of groups that an unfitted grouper will find."""
     if isinstance(serving, str):
         return serving
     learned = np.flatnonzero(table.learnable)
-    weights = check_serving(serving, table.names, table.learnable)[learned]
+    weights = check_serving(serving, table.names, table.learnable, group_names)[learned]
     n_learned, n_columns = weights.shape
     if not hasattr(grouper, "fit"):
         membership = grouper[learned]

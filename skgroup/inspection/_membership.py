@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from skgroup.cluster.memberships import one_hot
+from skgroup.cluster.memberships import one_hot, read_membership
 from skgroup.inspection._checks import as_matrix, check_names, names_of_frame
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import short
+from skgroup.tasks import are_of_names
 
 
 class MembershipDisplay:
@@ -27,6 +28,8 @@ class MembershipDisplay:
     membership : ndarray of shape (n_tasks, n_groups)
     task_names : sequence of str, default=None
         "task 0", ... if None.
+    group_names : sequence of str, default=None
+        "0", ... if None.
 
     Attributes
     ----------
@@ -54,9 +57,11 @@ class MembershipDisplay:
         membership: NDArray[np.float64],
         *,
         task_names: Sequence[str] | None = None,
+        group_names: Sequence[str] | None = None,
     ) -> None:
         self.membership = membership
         self.task_names = task_names
+        self.group_names = group_names
 
     @classmethod
     def from_estimator(
@@ -64,6 +69,7 @@ class MembershipDisplay:
         estimator: Any,
         *,
         task_names: Sequence[str] | None = None,
+        group_names: Sequence[str] | None = None,
         values: bool | None = None,
         transpose: bool = False,
         ax: Any = None,
@@ -76,6 +82,8 @@ class MembershipDisplay:
             one
         task_names : sequence of str, default=None
             If None, `task_names_in_` of the estimator, or of a step of it, where it has them.
+        group_names : sequence of str, default=None
+            If None, `group_names_` of the estimator, where it has them.
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
         transpose : bool, default=False
@@ -106,16 +114,24 @@ class MembershipDisplay:
             membership = one_hot(membership)
         if task_names is None:
             task_names = task_names_of(estimator)
+        if group_names is None:
+            group_names = getattr(part, "group_names_", None)
         return cls.from_membership(
-            membership, task_names=task_names, values=values, transpose=transpose, ax=ax
+            membership,
+            task_names=task_names,
+            group_names=group_names,
+            values=values,
+            transpose=transpose,
+            ax=ax,
         )
 
     @classmethod
     def from_membership(
         cls,
-        membership: ArrayLike,
+        membership: Any,
         *,
         task_names: Sequence[str] | None = None,
+        group_names: Sequence[str] | None = None,
         values: bool | None = None,
         transpose: bool = False,
         ax: Any = None,
@@ -124,9 +140,14 @@ class MembershipDisplay:
 
         Parameters
         ----------
-        membership : array-like of shape (n_tasks, n_groups)
+        membership : array-like of shape (n_tasks, n_groups) or (n_tasks,), or dict
+            A partition too, as `GroupedMTLClassifier` takes it: the group of each task, or the
+            tasks of each group.
         task_names : sequence of str, default=None
-            If None, the rows of a DataFrame that are named, else "task 0", ...
+            If None, the rows of a DataFrame or Series that are named, the tasks of a dict that are,
+            else "task 0", ...
+        group_names : sequence of str, default=None
+            If None, the keys of a dict, labels that are strings, named columns, else "0", ...
         values : bool, default=None
             Whether to write the memberships into the cells; if None, where they can be read.
         transpose : bool, default=False
@@ -141,17 +162,32 @@ class MembershipDisplay:
         Raises
         ------
         ValueError
-            If the memberships are no finite, non-negative matrix, or `task_names` does not name its
-            rows.
+            If the memberships are no finite, non-negative matrix, `task_names` or `group_names`
+            does not name its rows or columns, or a partition does not fit the tasks.
         """
+        named: Any
         if task_names is None:
-            task_names = names_of_frame(membership, "index")
-        checked = as_matrix(membership, "membership", "(n_tasks, n_groups)")
+            task_names = _names_in(membership)
+        if are_of_names(membership) or np.ndim(membership) == 1:
+            n_tasks = _count_tasks(membership) if task_names is None else len(task_names)
+            names = None if task_names is None else np.array([*map(str, task_names)], dtype=object)
+            checked, named = read_membership(
+                membership, n_tasks, owner="membership", name="membership", task_names=names
+            )
+        else:
+            named = names_of_frame(membership)
+            checked = as_matrix(membership, "membership", "(n_tasks, n_groups)")
         if not (np.isfinite(checked) & (checked >= 0)).all():
             raise ValueError("membership must be finite and non-negative.")
         if task_names is not None:
             task_names = check_names(task_names, len(checked))
-        return cls(checked, task_names=task_names).plot(ax, values=values, transpose=transpose)
+        if group_names is None:
+            group_names = named
+        if group_names is not None:
+            n_groups = checked.shape[1]
+            group_names = check_names(group_names, n_groups, name="group_names", kind="group")
+        display = cls(checked, task_names=task_names, group_names=group_names)
+        return display.plot(ax, values=values, transpose=transpose)
 
     def plot(
         self, ax: Any = None, *, values: bool | None = None, transpose: bool = False
@@ -186,7 +222,8 @@ class MembershipDisplay:
         self.order_ = np.lexsort((-self.membership.max(axis=1), group))
         shown, group = self.membership[self.order_], group[self.order_]
         rows = [short(tasks[t]) for t in self.order_]
-        columns = [str(j) for j in range(n_groups)]
+        groups = range(n_groups) if self.group_names is None else self.group_names
+        columns = [short(str(group)) for group in groups]
         cell = (0.5, 0.24)
         if transpose:
             shown, rows, columns, cell = shown.T, columns, rows, (0.34, 0.34)
@@ -208,3 +245,25 @@ class MembershipDisplay:
         write_heat_maps([heat_map], bar_label="membership", values=values)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _tasks_of(groups: Any) -> list[Any]:
+    """The tasks of groups that are given by their tasks, each once."""
+    lists = groups.values() if isinstance(groups, Mapping) else groups
+    tasks = ([g] if isinstance(g, str) or np.ndim(g) == 0 else list(g) for g in lists)
+    return list(dict.fromkeys(task for of_group in tasks for task in of_group))
+
+
+def _names_in(membership: Any) -> Sequence[str] | None:
+    """The names of tasks that memberships or groups hold; None without any."""
+    if not are_of_names(membership):
+        return names_of_frame(membership, "index")
+    tasks = _tasks_of(membership)
+    return tasks if tasks and all(isinstance(task, str) for task in tasks) else None
+
+
+def _count_tasks(membership: Any) -> int:
+    """How many tasks a partition without names has."""
+    if not are_of_names(membership):
+        return len(membership)
+    return 1 + max((t for t in _tasks_of(membership) if isinstance(t, int | np.integer)), default=0)

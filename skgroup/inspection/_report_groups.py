@@ -168,7 +168,7 @@ def _groups(facts: Facts, groups: Groups) -> list[Block]:
         else "Each task stands in the group that it belongs to most, with its membership there "
         f"({low:.2f} to {high:.2f}; {1 / len(groups.names):.2f} would be no preference)."
     )
-    draw = partial(_draw_memberships, groups.membership, facts.tasks)
+    draw = partial(_draw_memberships, groups, facts.tasks)
     caption = "How much each task (row) belongs to each group (column)."
     return [Text(whose + text), Items(items), Picture("memberships", caption, draw)]
 
@@ -323,5 +323,9 @@ def _number(value: Any) -> str:
     return "" if np.isnan(value) else f"{value:.2f}"
 
 
-def _draw_memberships(membership: NDArray[np.float64], names: list[str]) -> Any:
-    return MembershipDisplay.from_membership(membership, task_names=names).figure_
+def _draw_memberships(groups: Groups, tasks: list[str]) -> Any:
+    names = [name.removeprefix("group ") for name in groups.names]  # as the axis says
+    display = MembershipDisplay.from_membership(
+        groups.membership, task_names=tasks, group_names=names
+    )
+    return display.figure_

@@ -23,7 +23,7 @@ from skgroup.relations._subset_fits import SubsetFits
 from skgroup.relations.effect import GAIN_IN_GROUPS, Effect
 from skgroup.tasks import (
     MISSING,
-    by_task_columns,
+    as_masks,
     check_masks,
     task_label,
     weights_of_labels,
@@ -256,7 +256,8 @@ class GradTAG(AffinityMixin):
 
         Parameters
         ----------
-        masks : array-like of shape (n_groups, n_tasks), of bool or of 0 and 1
+        masks : array-like of shape (n_groups, n_tasks), of bool or of 0 and 1, or groups by name
+            As `[["cat", "dog"], ["cat"]]`, or a dict of such lists.
 
         Returns
         -------
@@ -273,8 +274,7 @@ class GradTAG(AffinityMixin):
         """
         check_is_fitted(self)
         names = getattr(self, "task_names_in_", None)
-        masks = by_task_columns(masks, names, "The columns of masks")
-        checked = check_masks(masks, self.n_tasks_)
+        checked = check_masks(as_masks(masks, self.n_tasks_, names), self.n_tasks_)
         gains = np.where(checked, 0.0, np.nan)
         several = checked[:, self.learnable_]
         rows = several.any(axis=1)

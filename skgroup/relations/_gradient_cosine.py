@@ -31,9 +31,9 @@ class GradientCosineAffinity(NetAffinityMixin):
     ----------
     estimator : MultiTaskNet, default=None
         The net to train; `MultiTaskNet()` if None.
-    masks : {"all", "pairs"} or array-like of shape (n_sets, n_tasks), default=None
+    masks : {"all", "pairs"}, array-like of shape (n_sets, n_tasks), list or dict, default=None
         Sets of tasks beside single tasks: all 2^n_tasks − 1 of at most 10 tasks; single tasks and
-        pairs; or these, one row of 0 and 1 a set.
+        pairs; or these, one row of 0 and 1 a set, or by name, as `[["cat", "dog"], ["cat"]]`.
     weights_only : bool, default=False
         Leave out biases and shared parameters of a single dimension (scales and shifts of
         normalisation), as the authors' code does and the paper does not say.
@@ -98,7 +98,7 @@ class GradientCosineAffinity(NetAffinityMixin):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
-        "masks": [StrOptions({"all", "pairs"}), "array-like", None],
+        "masks": [StrOptions({"all", "pairs"}), "array-like", dict, None],
         "weights_only": ["boolean"],
         "every": [Interval(Integral, 1, None, closed="left")],
         "max_memory": [Interval(Integral, 1, None, closed="left")],

@@ -31,10 +31,11 @@ class InterTaskAffinity(NetAffinityMixin):
     ----------
     estimator : MultiTaskNet, default=None
         The net to train; `MultiTaskNet()` if None.
-    masks : {"all", "pairs"} or array-like of shape (n_sets, n_tasks), default=None
+    masks : {"all", "pairs"}, array-like of shape (n_sets, n_tasks), list or dict, default=None
         Sets of tasks whose effect is measured beside that of single tasks: all 2^n_tasks − 1 of at
-        most 10 tasks; single tasks and pairs; or these, one row of 0 and 1 a set. A set takes one
-        step, for the sum of the losses of its tasks, as the authors' code does of orders above 1.
+        most 10 tasks; single tasks and pairs; or these, one row of 0 and 1 a set, or by name, as
+        `[["cat", "dog"], ["cat"]]`. A set takes one step, for the sum of the losses of its tasks,
+        as the authors' code does of orders above 1.
     every : int, default=10
         Record at the first training step and at each `every`-th after it.
     method : {"lookahead", "gradient"}, default="lookahead"
@@ -143,7 +144,7 @@ class InterTaskAffinity(NetAffinityMixin):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
-        "masks": [StrOptions({"all", "pairs"}), "array-like", None],
+        "masks": [StrOptions({"all", "pairs"}), "array-like", dict, None],
         "every": [Interval(Integral, 1, None, closed="left")],
         "method": [StrOptions({"lookahead", "gradient"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config, forget_fit
 from skgroup._html import GroupsReprMixin
+from skgroup.cluster.memberships import HardLabelsMixin
 from skgroup.selection._choose import ChosenGroups, check_solver, choose
 from skgroup.selection._constraints import (
     Constraints,
@@ -33,7 +34,7 @@ from skgroup.selection.inputs import Given, as_names, canonical_order, read_inpu
 from skgroup.selection.solver import near
 
 
-class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
+class GroupSelector(GroupsReprMixin, HardLabelsMixin, TransformerMixin, BaseEstimator):
     """Choose the groups in which tasks do best, each task served by its best group.
 
     Maximises the mean, over the tasks that are to be served, of the task's score in the chosen
@@ -86,6 +87,8 @@ class GroupSelector(GroupsReprMixin, TransformerMixin, BaseEstimator):
     membership_ : ndarray of shape (n_tasks, n_chosen) of 0 and 1
         Which tasks train in which group. No column is empty, no group unused; the row of a helper
         that no group wants is zero.
+    labels_ : ndarray of shape (n_tasks,)
+        The group that serves each task; -1 of a helper that is in none.
     serving_weights_ : ndarray of shape (n_tasks, n_chosen) of 0 and 1
         1 for the group that serves the task, its best one, for helpers too. The row of a helper
         that is in no group is zero (`GroupedMTLClassifier` then predicts how frequent its classes

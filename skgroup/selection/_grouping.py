@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, _fit_context, forget_fit
 from skgroup._html import GroupsReprMixin
+from skgroup.cluster.memberships import HardLabelsMixin
 from skgroup.metrics.splits import count_splits
 from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.selection._group_selector import GroupSelector
@@ -23,7 +24,7 @@ from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
 
 
-class Grouping(GroupsReprMixin, TaskEstimatorMixin):
+class Grouping(GroupsReprMixin, HardLabelsMixin, TaskEstimatorMixin):
     """Measures something on X and Y and gives it to a `GroupSelector`.
 
     A subclass implements `_fit(data)` and `_pairs()`, and has the parameters `estimator`,

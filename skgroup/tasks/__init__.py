@@ -4,7 +4,14 @@ from skgroup.tasks._binary import BINARY, Binary
 from skgroup.tasks._check import check_tasks, single_classes_said
 from skgroup.tasks._containers import as_columns, take_tasks
 from skgroup.tasks._encoding import observed_labels
-from skgroup.tasks._groups import all_groups, check_masks, groups_to_measure
+from skgroup.tasks._groups import (
+    all_groups,
+    are_of_names,
+    as_masks,
+    check_masks,
+    groups_to_measure,
+    masks_of_names,
+)
 from skgroup.tasks._layout import KINDS, OutputLayout, join_outputs
 from skgroup.tasks._multiclass import Multiclass
 from skgroup.tasks._names import (
@@ -43,7 +50,9 @@ __all__ = [
     "TargetScaling",
     "TaskTable",
     "all_groups",
+    "are_of_names",
     "as_columns",
+    "as_masks",
     "by_task_columns",
     "by_task_key",
     "by_task_names",
@@ -54,6 +63,7 @@ __all__ = [
     "given_types",
     "groups_to_measure",
     "join_outputs",
+    "masks_of_names",
     "match_names",
     "observed_labels",
     "positive_codes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from skgroup.tasks._table import TaskTable
 _MOST_TASKS = 16
 #: Tasks up to which all groups are measured: 2^10 - 1 of them.
 _MOST_MEASURED = 10
+_LISTS = list | tuple | set | frozenset | np.ndarray
 
 
 def all_groups(n_tasks: Any, *, most: int = _MOST_TASKS, name: str = "pool") -> NDArray[np.bool_]:
@@ -26,6 +28,64 @@ def all_groups(n_tasks: Any, *, most: int = _MOST_TASKS, name: str = "pool") -> 
     codes = np.arange(1, 2 ** int(n_tasks))
     masks = (codes[:, None] >> np.arange(int(n_tasks)) & 1).astype(bool)
     return masks[np.lexsort((codes, masks.sum(axis=1)))]
+
+
+def masks_of_names(
+    groups: Any, n_tasks: int, names: NDArray[np.object_] | None, name: str
+) -> NDArray[np.bool_]:
+    """Groups that are given by their tasks, as rows of a bool array.
+
+    Parameters
+    ----------
+    groups : dict of group to tasks, or sequence of tasks, one a group
+        Tasks by name, or by position where they have no names; a single one needs no list.
+    n_tasks : int
+    names : ndarray of shape (n_tasks,) of str, or None
+    name : str
+        What to call the groups in messages.
+
+    Returns
+    -------
+    masks : ndarray of bool, of shape (n_groups, n_tasks)
+
+    Raises
+    ------
+    ValueError
+        If there is no such task, or a group names one twice.
+    """
+    position = {key: t for t, key in enumerate(range(n_tasks) if names is None else names)}
+    items = groups.items() if isinstance(groups, Mapping) else enumerate(groups)
+    masks = np.zeros((len(groups), n_tasks), dtype=bool)
+    for j, (group, tasks) in enumerate(items):
+        tasks = [tasks] if isinstance(tasks, str) or np.ndim(tasks) == 0 else list(tasks)
+        for task in tasks if names is None else map(str, tasks):
+            if task not in position:
+                raise ValueError(
+                    f"{name} names {task!r} in group {group!r}, which is no task: {list(position)}."
+                )
+            if masks[j, position[task]]:
+                raise ValueError(f"{name} names {task!r} twice in group {group!r}.")
+            masks[j, position[task]] = True
+    return masks
+
+
+def are_of_names(groups: Any) -> bool:
+    """Whether groups are given by their tasks: a dict, or a list with lists of names."""
+    return isinstance(groups, Mapping) or (
+        isinstance(groups, list | tuple)
+        and any(isinstance(g, _LISTS) and any(isinstance(t, str) for t in g) for g in groups)
+    )
+
+
+def as_masks(
+    groups: Any, n_tasks: int, names: NDArray[np.object_] | None, name: str = "masks"
+) -> Any:
+    """Groups by the names of their tasks (a dict, or lists of names) as masks; all else as it is,
+    the columns of a DataFrame in the order of `names`."""
+    if are_of_names(groups):
+        return masks_of_names(groups, n_tasks, names, name)
+    subject = name[0].lower() + name[1:]
+    return by_task_columns(groups, names, f"The columns of {subject}")
 
 
 def check_masks(
@@ -77,8 +137,8 @@ def groups_to_measure(
 
     Parameters
     ----------
-    masks : {"all", "pairs"} or array-like of shape (n_groups, n_tasks)
-        All groups, single tasks and pairs, or these.
+    masks : {"all", "pairs"}, array-like of shape (n_groups, n_tasks), or groups by name
+        All groups, single tasks and pairs, or these; see `as_masks`.
     table : TaskTable
     owner : str
         The estimator.
@@ -116,7 +176,7 @@ def groups_to_measure(
 
 
 def _given_groups(masks: Any, table: TaskTable, name: str) -> NDArray[np.bool_]:
-    given = by_task_columns(masks, table.names, f"The columns of t{name[1:]}")
+    given = as_masks(masks, table.n_tasks, table.names, name)
     groups = check_masks(given, table.n_tasks, name=name)
     if len(np.unique(groups, axis=0)) < len(groups):
         raise ValueError(f"{name} must hold each group once.")

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 
 def match_names(
-    given: NDArray[np.object_], names: NDArray[np.object_] | None, subject: str
+    given: NDArray[np.object_],
+    names: NDArray[np.object_] | None,
+    subject: str,
+    wanted: str = "the tasks that were seen in fit",
 ) -> NDArray[np.intp] | None:
     """Where each of the tasks `names` stands in `given`, (n_tasks,); None where positions count.
+
+    `subject` and `wanted` say in messages what `given` and `names` are.
 
     Positions count where there are no names to match, and where those of `given` are the
     numbers that pandas gives to what has no names.
@@ -33,7 +38,7 @@ def match_names(
     if given.tolist() == [str(t) for t in range(len(names))]:
         return None
     raise ValueError(
-        f"{subject} must be the tasks that were seen in fit."
+        f"{subject} must be {wanted}."
         + (f" Missing: {', '.join(missing)}." if missing else "")
         + (f" New: {', '.join(new)}." if new else "")
     )
@@ -54,11 +59,12 @@ def by_task_names(value: Any, names: NDArray[np.object_] | None, subject: str) -
     return value if order is None else value.iloc[order]
 
 
-def by_task_columns(value: Any, names: NDArray[np.object_] | None, subject: str) -> Any:
-    """A DataFrame with a column a task in the order of `names`; all else as it is."""
+def by_task_columns(value: Any, names: NDArray[np.object_] | None, subject: str, *rest: str) -> Any:
+    """A DataFrame with a column a task in the order of `names`; all else as it is. The rest is
+    as in `match_names`."""
     if names is None or not hasattr(value, "columns"):
         return value
-    order = match_names(names_of(value.columns, subject), names, subject)
+    order = match_names(names_of(value.columns, subject), names, subject, *rest)
     if order is None:
         return value
     return value.iloc[:, order] if hasattr(value, "iloc") else value[:, order.tolist()]

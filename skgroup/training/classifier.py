@@ -86,7 +86,13 @@ class TaskPredictorMixin(TaskEstimatorMixin):
     @property
     def _learned(self) -> NDArray[np.intp]:
         """Positions of the tasks that are learned: those of which several classes were met."""
-        return np.flatnonzero(self.constant_codes_ == MISSING)
+        return np.flatnonzero(self._is_learned)
+
+    @property
+    def _is_learned(self) -> NDArray[np.bool_]:
+        """Which tasks are learned, (n_tasks,)."""
+        learned: NDArray[np.bool_] = self.constant_codes_ == MISSING
+        return learned
 
     @property
     def classes_(self) -> Any:

@@ -54,10 +54,11 @@ class GroupGains(TaskEstimatorMixin):
     ----------
     estimator : MultiTaskNet, default=None
         What nets are clones of; `MultiTaskNet()` if None. Its `task_weight` is not used.
-    masks : {"all", "pairs"} or array-like of shape (n_groups, n_tasks), default="all"
+    masks : {"all", "pairs"}, array-like of shape (n_groups, n_tasks), list or dict, default="all"
         The groups: all 2^n_tasks − 1 of at most 10 tasks; single tasks and pairs, which
-        `HigherOrderApproximation` needs; or these, one row of 0 and 1 a group. The nets of
-        single tasks are trained in any case.
+        `HigherOrderApproximation` needs; or these, one row of 0 and 1 a group, or by name, as
+        `[["cat", "dog"], ["cat"]]` or a dict of such lists. The nets of single tasks are trained
+        in any case.
     cv : float, int, splitter or iterable of (train, test), default=0.2
         Held-out samples: a share, drawn once; a number of (shuffled) folds, of which each is
         held out once; or the splits (`sklearn.model_selection.ShuffleSplit(5)` draws a share
@@ -145,7 +146,7 @@ class GroupGains(TaskEstimatorMixin):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
-        "masks": [StrOptions({"all", "pairs"}), "array-like"],
+        "masks": [StrOptions({"all", "pairs"}), "array-like", dict],
         "cv": ["cv_object", Interval(RealNotInt, 0, 1, closed="neither")],
         "scoring": [StrOptions({"loss", *chain.from_iterable(SCORES.values())}), dict],
         "warm_start": ["boolean"],
