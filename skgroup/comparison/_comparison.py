@@ -178,6 +178,30 @@ class Comparison(Figures):
             names.setdefault(self.by_scoring(name).verdict, []).append(name)
         return [f"By {', '.join(by)}: {verdict}" for verdict, by in names.items()]
 
+    def plot(
+        self, *, baseline: str | None = None, max_tasks: int | None = 40, ax: Any = None
+    ) -> Any:
+        """Draw the differences to the best baseline with their intervals, overall and of each task.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or one a candidate, default=None
+            A new figure if None.
+        baseline : str, default=None
+            The candidate that the others are compared with; the best baseline if None.
+        max_tasks : int, default=40
+            Of more tasks, those of the largest differences are shown. None shows all.
+
+        Returns
+        -------
+        display : skgroup.inspection.ComparisonDisplay
+        """
+        from skgroup.inspection import ComparisonDisplay
+
+        return ComparisonDisplay.from_comparison(
+            self, baseline=baseline, max_tasks=max_tasks, ax=ax
+        )
+
     def to_markdown(self, *, tasks: bool = True) -> str:
         """What is printed, in GitHub's Markdown: the verdict, the table of candidates, its notes.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.comparison import Comparison
+from skgroup.inspection._intervals import draw_intervals
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._report_blocks import Block, Call, Picture, Section, Table, Text
 from skgroup.inspection._report_facts import Facts
@@ -26,7 +27,6 @@ _KINDS = {
 }
 #: Share of tasks whose interval lies above 0 by chance alone, and as many below.
 _BY_CHANCE = 0.025
-_COLORS = {1: "#0072B2", -1: "#D55E00", 0: "0.45"}
 
 
 def answer_gain(facts: Facts) -> str:
@@ -259,12 +259,7 @@ def _draw_gains(
     size = 7.0, 1.0 + 0.26 * len(names)
     (ax,) = make_panels("report", None, 1, 1, size)
     rows = np.arange(len(names))
-    for row, middle, left, right in zip(rows, difference, low, high, strict=True):
-        color = _COLORS[1 if left > 0 else -1 if right < 0 else 0]
-        if np.isfinite(left):
-            ax.plot([left, right], [row, row], color=color, linewidth=1.5)
-        ax.plot(middle, row, "o", color=color, markersize=5)
-    ax.axvline(0, color="black", linewidth=0.8)
+    draw_intervals(ax, difference, low, high)
     ax.set_yticks(rows, labels=[short(name) for name in names], parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(short(label, 60), parse_math=False)
