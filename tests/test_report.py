@@ -21,6 +21,7 @@ from skgroup import (
     GroupedMTLRegressor,
     MultiTaskNet,
     PortfolioClassifier,
+    compare,
 )
 from skgroup.inspection import partners, report
 from skgroup.relations import LabelCorrelationAffinity
@@ -147,6 +148,31 @@ def test_what_is_not_known_says_by_which_call_it_would_be(clf):
     text = str(report(found))
     assert "How sure is that? Not measured." in text
     assert "GroupStability(clf.grouper_).fit(X, Y)" in text
+
+
+def test_what_nobody_learns_is_said(clf):
+    comparison = compared(0.1, scoring="ROC AUC")
+    at_chance = comparison.values.copy()
+    at_chance[:, :, 3] = 0.5 + 0.1 * ODD
+    text = " ".join(str(report(clf, replace(comparison, values=at_chance))).split())
+    assert "No candidate is clearly better than guessing in: pipe|line." in text
+    assert "0.5 is guessing" in text
+    assert "nothing to learn" not in text
+    nothing = np.broadcast_to(0.5 + 0.1 * ODD[:, None], comparison.values.shape)
+    text = " ".join(str(report(clf, replace(comparison, values=nothing))).split())
+    assert "Does it pay? By the mean over tasks no candidate is clearly better than gues" in text
+    assert "guessing" not in str(report(clf, compared(0.1))).replace("guessing the", "")
+
+
+def test_several_scorings_each_have_a_verdict():
+    X, Y = make_tasks()
+    candidates = {"MTL": GroupedMTLClassifier.mtl(NET), "grouped": GroupedMTLClassifier(NET, PARTS)}
+    comparison = compare(X, Y, candidates, seeds=2, scoring=["f1_macro", "roc_auc"])
+    page = report(comparison)
+    answers = " ".join(page.sections[0].to_text().split())
+    for name in comparison.scorings:
+        assert comparison.by_scoring(name).verdict in answers
+    assert "by f1_macro, the first of the scorings" in " ".join(str(page).split())
 
 
 def test_what_limits_the_comparison_is_said(clf):

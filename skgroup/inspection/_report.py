@@ -27,6 +27,7 @@ from skgroup.inspection._report_scores import (
     gains_section,
     reading_section,
     what_candidates_are,
+    what_scores_are,
 )
 from skgroup.inspection._writing import listed
 from skgroup.store import path_of, replaced_file
@@ -247,7 +248,8 @@ def _answers(facts: Facts) -> Section:
     if facts.comparison is not None:
         best = facts.comparison.best_baseline
         names = [facts.candidate, best, facts.comparison.baselines[0]]
-        blocks.append(Text(what_candidates_are(facts.comparison, names)))
+        what = what_candidates_are(facts.comparison, names)
+        blocks.append(Text(f"{what} {what_scores_are(facts.comparison)}".strip()))
     return Section("In short", blocks)
 
 

@@ -144,6 +144,8 @@ def groups_section(facts: Facts) -> Section:
         blocks: list[Block] = [Text(answer[:1].upper() + answer[1:])]
     else:
         blocks = _groups(facts, groups)
+    if facts.stability is not None:
+        blocks.insert(0, Text(str(facts.stability.verdict_)))
     return Section("The groups", [*blocks, *_stability(facts, groups)])
 
 
@@ -189,7 +191,7 @@ def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
                 "report(clf, comparison, stability=stability)",
             )
         ]
-    blocks: list[Block] = [Text(str(stability.verdict_))]
+    blocks: list[Block] = []
     if groups is not None and groups.kind == "groups":
         blocks += _together(facts, groups)
     frame = stability.frame_

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.comparison import Comparison
+from skgroup.comparison.intervals import paired_interval
 from skgroup.inspection._intervals import draw_intervals
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._report_blocks import Block, Call, Picture, Section, Table, Text
@@ -25,6 +26,16 @@ _KINDS = {
     "balanced": "learns all tasks in one net, weighed anew in each step",
     "other": "trains no net of several tasks",
 }
+#: What scores say, by their names; and what guessing gets by them.
+_MEANING = {
+    "F1": "F1 is the harmonic mean of precision and recall: 1 is perfect, 0 the worst",
+    "ROC AUC": "ROC AUC is how often a positive sample is ranked above a negative one: 1 is "
+    "perfect, 0.5 is guessing",
+    "R²": "R² is the share of the variance that is predicted: 1 is perfect, 0 is guessing the mean",
+    "negative normalised entropy": "negative normalised entropy is the log loss, with its sign "
+    "turned, by that of guessing how frequent the classes are: 0 is perfect, -1 is guessing",
+}
+_GUESSING = {"ROC AUC": 0.5, "R²": 0.0, "negative normalised entropy": -1.0}
 #: Share of tasks whose interval lies above 0 by chance alone, and as many below.
 _BY_CHANCE = 0.025
 
@@ -33,12 +44,54 @@ def answer_gain(facts: Facts) -> str:
     if facts.comparison is None:
         return "not known: nothing was compared."
     comparison = facts.comparison
+    nothing = ""
+    if _better_than_guessing(comparison, None) is False:
+        nothing = (
+            "by the mean over tasks no candidate is clearly better than guessing: there may be "
+            "nothing to learn. "
+        )
     if len(comparison.scorings) == 1:
-        return comparison.verdict
+        return nothing + comparison.verdict
     by: dict[str, list[str]] = {}
     for name in comparison.scorings:
         by.setdefault(comparison.by_scoring(name).verdict, []).append(name)
-    return " ".join(f"By {' and '.join(names)}: {verdict}" for verdict, names in by.items())
+    return nothing + " ".join(
+        f"By {' and '.join(names)}: {verdict}" for verdict, names in by.items()
+    )
+
+
+def what_scores_are(comparison: Comparison) -> str:
+    """A sentence about the scores; empty where there is nothing to say."""
+    said = [_MEANING[name] for name, _ in comparison.tasks_by_score if name in _MEANING]
+    return "; ".join(said) + "." if said else ""
+
+
+def _guessed(facts: Facts) -> list[int]:
+    """The tasks in which no candidate is clearly better than guessing, as far as that is known."""
+    comparison = facts.comparison
+    assert comparison is not None
+    return [
+        t
+        for t, place in enumerate(_places(facts))
+        if _better_than_guessing(comparison, np.array([place])) is False
+    ]
+
+
+def _better_than_guessing(comparison: Comparison, tasks: NDArray[np.intp] | None) -> bool | None:
+    """Whether a candidate is, by the whole interval of the mean over tasks of one score (all of
+    None); None if that is not known."""
+    better = None
+    for name, of_score in comparison.tasks_by_score:
+        some = of_score if tasks is None else tasks
+        if name not in _GUESSING or not np.isin(some, of_score).all():
+            continue
+        for of_candidate in comparison.mean_over(some) - _GUESSING[name]:
+            low = paired_interval(
+                of_candidate, comparison.units, comparison.test_to_train, comparison.interval
+            ).low
+            if np.isfinite(low):
+                better = bool(better) or low > 0
+    return better
 
 
 def answer_cost(facts: Facts) -> str:
@@ -107,6 +160,9 @@ def gains_section(facts: Facts) -> Section:
         Text(_counts(facts, clear, np.isfinite(low))),
         *_best_ways(facts, comparison),
     ]
+    if guessed := _guessed(facts):
+        which = listed([facts.tasks[t] for t in guessed], facts.most)
+        blocks.append(Text(f"No candidate is clearly better than guessing in: {which}."))
     cells = []
     for t in shown:
         place = int(_places(facts)[t])
