@@ -59,12 +59,12 @@ def test_heat_maps_are_readable(kind, n_tasks):
     figure, ax = display.figure_, display.ax_
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
-    assert width <= 10
-    assert height <= 18
+    assert (width <= 10) if n_tasks < 100 else (width <= 17)  # a page; more is to zoom into
+    assert (height <= 18) if n_tasks < 100 else (height <= 24)
     for axis in (ax.yaxis, *([ax.xaxis] if kind != "experts" else [])):
         labels = axis.get_ticklabels()
         assert overlap(labels) == 0
-        assert all(label.get_fontsize() > 4 for label in labels)
+        assert all(label.get_fontsize() >= 6 for label in labels)
         inside(figure, labels)
     # Every row has its name; so have the columns, but where owners stand for their experts.
     assert len(ax.get_yticks()) == ax.images[0].get_array().shape[0]
@@ -278,11 +278,11 @@ def test_affinity_puts_blocks_together_and_diverges_from_zero():
     np.testing.assert_array_equal(image.get_array(), shown)
     assert names_of(display.ax_.xaxis) == names_of(display.ax_.yaxis)
     assert names_of(display.ax_.yaxis) == [list("abcdef")[t] for t in display.order_]
-    assert display.ax_.get_ylabel() == "training on"
-    assert display.ax_.get_xlabel() == "does to"
+    assert display.ax_.get_ylabel() == "trained on"
+    assert display.ax_.get_xlabel() == "effect on"
     # The diagonal does not make the rest pale, and nothing is the middle of the colours.
     low, high = image.get_clim()
-    assert high == -low == affinity[~np.eye(6, dtype=bool)].max()
+    assert high == -low == 0.4  # the next round number
     blue, red = image.to_rgba([0.3, -0.1])
     assert blue[2] > blue[0]
     assert red[0] > red[2]
@@ -334,7 +334,7 @@ def test_affinity_of_estimators(tasks, small_net):
     np.testing.assert_array_equal(
         AffinityDisplay.from_estimator(piped).affinity, relation.affinity_
     )
-    with pytest.raises(ValueError, match=r"TaskGrouper.*from_affinity"):
+    with pytest.raises(ValueError, match=r"must hold effects of pairs.*Got TaskGrouper"):
         AffinityDisplay.from_estimator(TaskGrouper(small_net).fit(X, Y))
     with pytest.raises(NotFittedError):
         AffinityDisplay.from_estimator(LabelCorrelationAffinity())

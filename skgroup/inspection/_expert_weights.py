@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup.inspection._checks import as_matrix, check_names
-from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
+from skgroup.inspection._heat_map import HeatMap, figure_size, runs_of, write_heat_maps
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import labels_of, short
 
@@ -226,6 +226,7 @@ array-like
             cut[widest],
             cell=(0.42, 0.24),
             n_panels=n_levels,
+            n_named=_n_named(experts[widest]),
         )
         # Levels one above the other share the names of their experts, if they are the same.
         stacked = ax is None or hasattr(ax, "imshow")
@@ -268,6 +269,15 @@ array-like
         write_heat_maps(maps, bar_label="weight", values=values)
         self.axes_, self.ax_, self.figure_ = axes, axes[0], axes[0].figure
         return self
+
+
+def _n_named(experts: Sequence[str]) -> int:
+    """Columns that there is room for a name at: every one, or the middle of each owner's."""
+    owners = [name.rpartition(" #")[0] for name in experts]
+    if not all(owners):
+        return len(experts)
+    _, places = runs_of(owners)
+    return int(np.ceil(len(experts) / min([1.0 * len(owners), *np.diff(places)])))
 
 
 def _levels(expert_weights: Any) -> list[Any]:

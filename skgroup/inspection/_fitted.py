@@ -31,6 +31,12 @@ def task_names_of(estimator: Any) -> Sequence[str] | None:
     )
 
 
+def group_names_of(estimator: Any) -> list[str] | None:
+    """Names of the groups that an estimator, or a part of it, was given; None without any."""
+    named = next((p for p in parts_of(estimator) if hasattr(p, "group_names_")), None)
+    return None if named is None else [str(name) for name in named.group_names_]
+
+
 def parts_of(estimator: Any) -> Iterator[Any]:
     """A fitted estimator and the fitted ones inside of it, as `find_fitted` looks at them."""
     for step in reversed(steps_of(estimator)):

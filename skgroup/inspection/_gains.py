@@ -12,12 +12,12 @@ from skgroup.inspection._checks import as_matrix, check_count, check_names, name
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, diverging_limit, figure_size, write_heat_maps
 from skgroup.inspection._panels import make_panels
-from skgroup.inspection._writing import format_of, labels_of, short
+from skgroup.inspection._writing import format_of, labels_of, power_of, short, times
 from skgroup.selection.gains import check_masks
 from skgroup.tasks import by_task_columns
 
-#: Letters for the members of a group in its name.
-_LONGEST = 28
+#: Letters for the members of a group in its name, and for both members of a pair.
+_LONGEST, _LONGEST_PAIR = 28, 46
 
 
 class GainsDisplay:
@@ -196,8 +196,8 @@ class GainsDisplay:
             Of more groups, the best half of this number and the worst are shown, with a line
             between them that says how many are left out. None shows all.
         vmax : float, default=None
-            The gain of the darkest blue; that of the darkest red is −vmax. If None, 99 % of the
-            gains that are shown are within.
+            The gain of the darkest blue; that of the darkest red is −vmax. If None, a round number
+            that 99 % of the gains that are shown are within.
         values : bool, default=None
             Whether to write the gains into the cells; if None, where they can be read.
 
@@ -229,16 +229,18 @@ class GainsDisplay:
         shown, masks = gains[order], self.masks[order]
         limit = diverging_limit(shown, vmax)
         means = self.mean_gains_[order]
-        write = format_of(np.nanmax(np.abs(means), initial=0.0) / 10)
+        power = power_of(limit)
+        ten = 10.0**power
+        write = format_of(np.nanmax(np.abs(means), initial=0.0) / ten / 10)
         rows = [
-            f"{_members(tasks, mask)}: {'+' if mean > 0 else ''}{write(mean) or '?'}"
+            f"{_members(tasks, mask)}: {'+' if mean > 0 else ''}{write(mean / ten) or '?'}"
             for mask, mean in zip(masks, means, strict=True)
         ]
         columns = [short(name) for name in tasks]
         size = figure_size(len(rows), n_tasks, rows, columns, cell=(0.42, 0.24))
         (ax,) = make_panels("GainsDisplay", ax, 1, 1, size)
         unknown = masks & np.isnan(shown)
-        labels = np.where(unknown, "?", labels_of(shown, limit))
+        labels = np.where(unknown, "?", labels_of(shown / ten, limit / ten))
         heat_map = HeatMap(
             ax, shown, rows, columns, "RdBu", (-limit, limit), missing="0.9", labels=labels
         )
@@ -248,8 +250,8 @@ class GainsDisplay:
             title = f"best {n_best} and worst {most // 2} of {n_groups:,} groups"
             ax.set_title(title, fontsize=10, loc="right")  # the bar of colours may be at the left
         ax.set_xlabel("task")
-        ax.set_ylabel("group: mean gain")
-        write_heat_maps([heat_map], bar_label="gain", values=values)
+        ax.set_ylabel(f"group: mean gain{times(power)}")
+        write_heat_maps([heat_map], bar_label=f"gain{times(power)}", values=values, power=power)
         self.order_, self.ax_, self.figure_ = order, ax, ax.figure
         return self
 
@@ -258,6 +260,6 @@ def _members(tasks: list[str], mask: NDArray[np.bool_]) -> str:
     """The names of the members, or how many there are."""
     names = [tasks[t] for t in np.flatnonzero(mask)]
     joined = ", ".join(names)
-    if len(joined) > _LONGEST and len(names) <= 2:
-        joined = ", ".join(short(name, _LONGEST // len(names) - 1) for name in names)
+    if len(names) <= 2:
+        return ", ".join(short(name, _LONGEST_PAIR // 2 - 1) for name in names)
     return joined if len(joined) <= _LONGEST else f"{len(names)} tasks"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.inspection._panels import lay_out, open_figure
-from skgroup.inspection._writing import text_width
+from skgroup.inspection._writing import MINUS, short, text_width
 
 #: Sizes of letters, in points: what is read with ease, and the least for names and for values.
-_LARGE, _SMALL, _SMALL_VALUE = 9.0, 4.3, 5.0
+_LARGE, _SMALL, _SMALL_VALUE = 9.0, 6.0, 5.0
 #: Width of a letter and height of a line, in sizes of the letters. The width is that of wide
 #: letters, so that nothing overlaps.
 _WIDTH, _LINE = 0.62, 1.15
-#: The largest figures, width and height in inches.
-_MOST_WIDE, _MOST_HIGH = 10.0, 17.5
+#: Figures whose cells have the size that is asked for, and the largest, which have a name at every
+#: row and column as long as that is possible: width and height in inches.
+_WIDE, _HIGH = 10.0, 17.5
+_MOST_WIDE, _MOST_HIGH = 24.0, 32.0
+#: Steps of limits that are easy to read.
+_STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 #: Colour of a written zero, so that the others stand out.
 _NOTHING = "0.4"
 #: Columns up to which the bar of colours stands at the right; above the map, it leaves them room.
@@ -34,21 +38,30 @@ def figure_size(
     *,
     cell: tuple[float, float],
     n_panels: int = 1,
+    n_named: int | None = None,
 ) -> tuple[float, float]:
     """Width and height, in inches, of a figure of heat maps one above the other, with names at
-    the left and below, and a bar of colours. `cell` is the size of a cell where there is room."""
+    the left and below, and a bar of colours. `cell` is the size of a cell where there is room;
+    where there is not, cells are smaller, but so large that each row and `n_named` of the columns
+    (all if None) can be named."""
     letter = _WIDTH * _LARGE / 72
     left = letter * max(map(len, row_names))
     below = letter * max(map(len, column_names))
     beside = n_columns <= _MOST_BESIDE
-    width = left + (1.4 if beside else 0.4) + max(cell[0] * n_columns, 1.2)
-    height = n_panels * (0.6 + max(cell[1] * n_rows, 1.2)) + below + (0.2 if beside else 1.0)
+    line = _SMALL * _LINE * 1.05 / 72
+    across = left + (1.4 if beside else 0.4)
+    along = below + n_panels * 0.6 + (0.2 if beside else 1.0)
+    least = across + line * (n_columns if n_named is None else n_named)
+    width = max(min(across + max(cell[0] * n_columns, 1.2), _WIDE), least)
+    least = along + n_panels * line * n_rows
+    height = max(min(along + n_panels * max(cell[1] * n_rows, 1.2), _HIGH), least)
     return min(width, _MOST_WIDE), min(height, _MOST_HIGH)
 
 
-def diverging_limit(values: NDArray, vmax: float | None) -> float:
-    """The value that has the darkest colour: `vmax`, or the size that 99 % of the values stay
-    within, so that a single extreme one does not make all others pale."""
+def diverging_limit(values: NDArray, vmax: float | None, bound: float | None = None) -> float:
+    """The value that has the darkest colour: `vmax`, or the next round number above the size that
+    99 % of the values stay within, so that a single extreme one does not make all others pale; at
+    most `bound`."""
     if vmax is not None:
         real = isinstance(vmax, Real) and not isinstance(vmax, bool)
         if not (real and np.isfinite(vmax) and vmax > 0):
@@ -56,7 +69,12 @@ def diverging_limit(values: NDArray, vmax: float | None) -> float:
         return float(vmax)
     sizes = np.abs(values[np.isfinite(values)])
     limit = float(np.quantile(sizes, 0.99, method="higher")) if len(sizes) else 0.0
-    return limit or 1.0
+    if limit == 0:
+        return 1.0
+    power = int(np.floor(np.log10(limit)))
+    step = next(s for s in _STEPS if s >= limit / 10.0**power * (1 - 1e-9))
+    limit = float(f"{step}e{power}")  # 3 · 10⁻¹ is 0.30000000000000004
+    return limit if bound is None else min(limit, bound)
 
 
 @dataclass
@@ -91,6 +109,7 @@ class HeatMap:
     owners: list[str] | None = None
     name_columns: bool = True
     image: Any = field(init=False)
+    block_names: list[Any] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         import matplotlib
@@ -118,6 +137,29 @@ class HeatMap:
                 cmap=ListedColormap([color]),
             )
 
+    def mark_blocks(self, groups: NDArray[np.intp], names: Sequence[str]) -> None:
+        """Draw the borders of runs of rows of the same group, across rows and columns, and name
+        the groups at the right; -1 is no group."""
+        starts = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist()]
+        ends = [*starts[1:], len(groups)]
+        for start, end in zip(starts, ends, strict=True):
+            if start:
+                self.ax.axhline(start - 0.5, color="black", linewidth=1.2)
+                self.ax.axvline(start - 0.5, color="black", linewidth=1.2)
+            name = names[groups[start]] if groups[start] >= 0 else "no group"
+            self.block_names.append(
+                self.ax.annotate(
+                    short(name, 20),
+                    xy=(1.0, (start + end - 1) / 2),
+                    xycoords=self.ax.get_yaxis_transform(),
+                    xytext=(4.0, 0.0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=_LARGE,
+                    parse_math=False,
+                )
+            )
+
     def cell(self) -> tuple[float, float]:
         """Width and height of a cell in points, as the figure stands."""
         box = self.ax.get_window_extent()
@@ -129,6 +171,8 @@ class HeatMap:
         """Name rows and columns, as large as cells allow; not all, where they are too small."""
         width, height = self.cell()
         _set_ticks(self.ax.yaxis, range(len(self.row_names)), self.row_names, height)
+        for name in self.block_names:
+            name.set_fontsize(float(np.clip(height / _LINE, _SMALL, _LARGE)))
         if not self.name_columns:
             self.ax.set_xticks([])
             return
@@ -149,10 +193,7 @@ class HeatMap:
             )
             return
         if self.owners is not None and width < _SMALL * _LINE:
-            starts = np.flatnonzero([a != b for a, b in _pairs(self.owners)])
-            ends = np.append(starts[1:], len(columns))
-            places = ((starts + ends - 1) / 2).tolist()
-            columns = [self.owners[s] for s in starts]
+            columns, places = runs_of(self.owners)
             width *= min(np.diff(places), default=len(self.owners))
         _set_ticks(self.ax.xaxis, places, columns, width)
         self.ax.xaxis.set_tick_params(labelrotation=90)
@@ -190,9 +231,10 @@ def write_heat_maps(
     *,
     bar_label: str,
     values: bool | None = None,
+    power: int = 0,
 ) -> None:
     """Name the rows and columns of heat maps with the same colours, draw a bar of the colours,
-    and write the values where there is room."""
+    whose numbers are divided by 10^power, and write the values where there is room."""
     if values is not None and not isinstance(values, bool | np.bool_):
         raise ValueError(f"values must be a bool, or None. Got {values!r}.")
     ax = maps[0].ax
@@ -219,6 +261,9 @@ def write_heat_maps(
         **thin,
     )
     bar.ax.tick_params(labelsize=8)
+    if power:
+        bar.formatter = lambda value, _: f"{value / 10.0**power:.6g}".replace("-", MINUS)
+        bar.update_ticks()
     bar.outline.set_visible(False)
     for heat_map in maps:
         heat_map.write_names()
@@ -231,9 +276,11 @@ def write_heat_maps(
         heat_map.write_values(values)
 
 
-def _pairs(items: Sequence[str]) -> Iterator[tuple[str | None, str]]:
-    """Each item with the one before it."""
-    return zip([None, *items[:-1]], items, strict=True)
+def runs_of(owners: Sequence[str]) -> tuple[list[str], list[float]]:
+    """The owners of runs of columns, and the middle of each run."""
+    starts = np.flatnonzero([i == 0 or owners[i] != owners[i - 1] for i in range(len(owners))])
+    ends = np.append(starts[1:], len(owners))
+    return [owners[s] for s in starts.tolist()], ((starts + ends - 1) / 2).tolist()
 
 
 def _set_ticks(axis: Any, places: Sequence[float], names: list[str], room: float) -> None:

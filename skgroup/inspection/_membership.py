@@ -12,6 +12,7 @@ from skgroup.cluster.memberships import one_hot, read_membership
 from skgroup.inspection._checks import as_matrix, check_names, names_of_frame
 from skgroup.inspection._fitted import find_fitted, task_names_of
 from skgroup.inspection._heat_map import HeatMap, figure_size, write_heat_maps
+from skgroup.inspection._pairs import strongest
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._writing import short
 from skgroup.tasks import are_of_names
@@ -218,7 +219,8 @@ class MembershipDisplay:
             raise ValueError(f"transpose must be a bool. Got {transpose!r}.")
         n_tasks, n_groups = self.membership.shape
         tasks = check_names(self.task_names, n_tasks)
-        group = self.membership.argmax(axis=1)
+        group = strongest(self.membership)
+        group[group < 0] = n_groups  # tasks in none are last
         self.order_ = np.lexsort((-self.membership.max(axis=1), group))
         shown, group = self.membership[self.order_], group[self.order_]
         rows = [short(tasks[t]) for t in self.order_]

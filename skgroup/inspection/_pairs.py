@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from skgroup.cluster.memberships import one_hot
 from skgroup.inspection._checks import check_names
-from skgroup.inspection._fitted import find_fitted, parts_of, task_names_of
+from skgroup.inspection._fitted import find_fitted, group_names_of, parts_of, task_names_of
 from skgroup.relations import InterTaskAffinity
 from skgroup.relations.effect import Effect, effect_of, of_all_tasks
 from skgroup.selection import GroupGains
@@ -40,6 +40,7 @@ class Pairs:
     task_names : list of str or None
     membership : ndarray of shape (n_tasks, n_groups) or None
         Rows of tasks in no group are 0.
+    group_names : list of str or None
     n_trained : int
         Nets that were trained to know it.
     """
@@ -48,6 +49,7 @@ class Pairs:
     effect: Effect
     task_names: Sequence[str] | None = None
     membership: NDArray[np.float64] | None = None
+    group_names: Sequence[str] | None = None
     n_trained: int = 0
 
     @property
@@ -103,7 +105,8 @@ def pairs_of(
         )
     if task_names is not None:
         names = check_names(task_names, len(values))
-    return Pairs(values, effect, names, _membership_of(estimator, len(values)), n_trained)
+    membership, groups = _membership_of(estimator, len(values)), group_names_of(estimator)
+    return Pairs(values, effect, names, membership, groups, n_trained)
 
 
 def _held(estimator: Any) -> tuple[NDArray[np.float64], Effect] | None:

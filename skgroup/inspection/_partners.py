@@ -58,13 +58,13 @@ def partners(
     Returns
     -------
     frame : pandas DataFrame
-        A row a task: `group`, the strongest of its groups, and its share `membership` (where there
-        are groups; missing for a task in none); `best_partner`, `best_effect`, `best_in_group`, the
-        task whose training helps it most, what that does to it, and whether it is in the same
-        group; `worst_partner`, `worst_effect`, `worst_in_group` likewise. Missing for a task of a
-        single class, or of which no pair is known. With `pairs=True`, a row for each pair that is
-        known: `task`, `partner`, `effect` of training on the partner upon the task, and
-        `same_group`; the best partners of each task first.
+        A row a task: `group`, the strongest of its groups (by name where they have names), and its
+        share `membership` (where there are groups; missing for a task in none); `best_partner`,
+        `best_effect`, `best_in_group`, the task whose training helps it most, what that does to
+        it, and whether it is in the same group; `worst_partner`, `worst_effect`, `worst_in_group`
+        likewise. Missing for a task of a single class, or of which no pair is known. With
+        `pairs=True`, a row for each pair that is known: `task`, `partner`, `effect` of training on
+        the partner upon the task, and `same_group`; the best partners of each task first.
 
         `frame.attrs` says what the effects are: "effect" (name), "meaning", "unit", "direction",
         and "nets_trained", how many nets this call has trained.
@@ -134,8 +134,9 @@ def frame_of_partners(pairs: Pairs) -> Any:
     if groups is not None and pairs.membership is not None:
         share = pairs.membership.max(axis=1) / np.maximum(pairs.membership.sum(axis=1), 1e-300)
         grouped = groups >= 0
-        columns["group"] = pd.array(np.where(grouped, groups, 0), dtype="Int64")
-        columns["group"][~grouped] = pd.NA
+        of_groups: Any = pairs.group_names
+        labels = [None if g < 0 else g if of_groups is None else of_groups[g] for g in groups]
+        columns["group"] = pd.array(labels, dtype="Int64" if of_groups is None else object)
         columns["membership"] = np.where(grouped, share, np.nan)
     for which, sign in (("best", 1), ("worst", -1)):
         ranked = np.where(np.isnan(values), -np.inf, sign * values)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 #: Longer names are cut in the middle.
 _LONGEST = 30
 #: Widths of what numbers are written with.
-_MINUS = "\N{MINUS SIGN}"
-_WIDTHS = {".": 0.32, _MINUS: 0.84, "+": 0.84}
+MINUS = "\N{MINUS SIGN}"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_WIDTHS = {".": 0.32, MINUS: 0.84, "+": 0.84}
 
 
 def short(name: str, longest: int = _LONGEST) -> str:
@@ -30,6 +31,17 @@ def listed(names: Iterable[str], most: int) -> str:
     return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
+def power_of(limit: float) -> int:
+    """The power of ten that numbers of sizes up to `limit` are best divided by to be read; 0 of
+    those that are read as they are."""
+    return int(np.floor(np.log10(limit))) if limit > 0 and not 0.01 <= limit < 1000 else 0
+
+
+def times(power: int) -> str:
+    """What a power of ten is written as behind the name of a quantity."""
+    return f" (\N{MULTIPLICATION SIGN}10{str(power).translate(_RAISED)})" if power else ""
+
+
 def format_of(limit: float) -> Callable[[float], str]:
     """How to write numbers of sizes up to about `limit`, with two digits that count."""
     digits = int(np.clip(1 - np.floor(np.log10(limit)), 0, 9)) if limit > 0 else 2
@@ -40,7 +52,7 @@ def format_of(limit: float) -> Callable[[float], str]:
         text = f"{value:.{digits}f}" if digits <= 4 else f"{value:.1e}" if value else "0"
         if float(text) == 0:
             text = text.lstrip("-")
-        return text.replace("-", _MINUS)
+        return text.replace("-", MINUS)
 
     return write
 
