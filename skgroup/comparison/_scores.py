@@ -24,7 +24,7 @@ from skgroup.metrics import (
     multitask_r2_score,
     multitask_roc_auc_score,
 )
-from skgroup.tasks import BINARY, CLASSES, MISSING, REGRESSION, TaskTable, check_tasks
+from skgroup.tasks import CLASSES, MISSING, REGRESSION, TaskTable, check_tasks
 
 Proba = list[NDArray[np.float64]]
 R2 = "R²"
@@ -230,7 +230,9 @@ class _OfClasses(_Scorer):
             what = f"a task with the classes 0 to {k - 1}"
             self._scored(what, subject, scoring, truth, answers)
             self.of_probabilities |= answers.asked_for_proba
-        self.takes_sides = BINARY in table.kinds and self._changes_with_sides()
+        self.takes_sides = (
+            any(kind.has_two_classes for kind in table.kinds) and self._changes_with_sides()
+        )
 
     def _changes_with_sides(self) -> bool:
         """Whether the score of a binary task changes if its classes change places."""

@@ -52,15 +52,16 @@ class EncodedTasks:
         labels: Any = codes.astype(np.int64)
         if missing.any() or table.values is not None:
             labels = np.where(missing, np.nan, codes)
-        numbers = ~table.has_classes
-        if table.values is not None:
-            labels[:, numbers] = table.values[:, numbers]
+        numbers, values = ~table.has_classes, table.values
+        if values is not None:
+            values = np.where(flipped & table.soft, 1 - values, values)
+            labels[:, numbers | table.soft] = values[:, numbers | table.soft]
         classes = [
             c if is_number else np.arange(len(c)).astype(labels.dtype)
             for c, is_number in zip(table.classes, numbers, strict=True)
         ]
         positive = np.where(flipped, 1, table.positive)
-        table = replace(table, codes=codes, classes=classes, positive=positive)
+        table = replace(table, codes=codes, classes=classes, positive=positive, values=values)
         if table.is_1d:
             return cls(table, labels[:, 0])
         if table.names is not None:

@@ -395,7 +395,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         layout = table.layout
         for t in unserved:
             columns = layout.columns_of([int(t)])
-            shares = layout.kinds[t].shares(table.codes[:, t], len(table.classes[t]))
+            shares = layout.kinds[t].shares(table.truth(int(t)), len(table.classes[t]))
             self.class_shares_[int(learned[t])] = (slice(columns[0], columns[-1] + 1), shares)
         if len(unserved):
             names = learned[unserved] if table.names is None else table.names[unserved]

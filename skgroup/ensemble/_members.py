@@ -13,7 +13,7 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.utils import get_tags
 
 from skgroup._compat import BaseSearchCV
-from skgroup._estimators import check_parameters
+from skgroup._estimators import check_parameters, weight_parameter
 from skgroup.ensemble._encoded_tasks import (
     EncodedTasks,
     MemberOutputs,
@@ -32,6 +32,7 @@ from skgroup.tasks import (
     given_types,
     single_classes_said,
     task_label,
+    weights_of_labels,
     weights_of_tasks,
 )
 from skgroup.training import MultiTaskNet
@@ -120,6 +121,9 @@ class Member:
     out_of_bag : bool
         Whether it is a forest that needs no other samples to be held out: one that has bootstrap
         samples and enough trees.
+    weight_key : str or None
+        By which name `fit` takes the weights of labels that stand for soft ones, where it is given
+        some and does not read these.
     """
 
     name: str
@@ -131,6 +135,7 @@ class Member:
     reads_missing: bool
     params: dict[str, NDArray]
     out_of_bag: bool = False
+    weight_key: str | None = None
 
     @classmethod
     def of(
@@ -160,6 +165,17 @@ class Member:
         reads_missing = is_of_tasks(estimator)
         out_of_bag &= gives_out_of_bag(estimator) and not params
         of_labels = any(np.ndim(value) == 2 for value in params.values())
+        weight_key = None
+        if tasks.learned.soft.any() and not reads_missing:
+            weight_key = weight_parameter(estimator)
+            if weight_key is None:
+                t = int(np.flatnonzero(table.soft)[0])
+                raise ValueError(
+                    f"{label} must take sample_weight in fit, as {task_label(table.names, t)} is "
+                    "a soft task, each label of which it learns as a 1 and a 0 with weights. "
+                    f"{estimator!r} does not (in a pipeline: its last step)."
+                )
+            of_labels, out_of_bag = True, False
         own = learns if reads_missing else learns & every.table.learnable
         params = {key: weights_of_tasks(value, own) for key, value in params.items()}
         if not reads_missing and (of_labels or not _takes_table(estimator, tasks.learned)):
@@ -170,7 +186,16 @@ class Member:
         of_learned = scaling.select(learns & every.table.learnable)
         outputs = MemberOutputs(table.task_types, learnable, tasks.learned.layout, of_learned)
         return cls(
-            name, label, estimator, learns, tasks, outputs, reads_missing, params, out_of_bag
+            name,
+            label,
+            estimator,
+            learns,
+            tasks,
+            outputs,
+            reads_missing,
+            params,
+            out_of_bag,
+            weight_key,
         )
 
     def fit(
@@ -183,6 +208,17 @@ class Member:
         labels, params = self.tasks.labels, self.params
         if not self.reads_missing:
             learned = self.tasks.learned
+            if self.weight_key is not None:
+                given: Any = params.get(self.weight_key)
+                if samples is not None:
+                    learned, given = (
+                        learned.take(samples),
+                        None if given is None else given[samples],
+                    )
+                learned, weight, rows = learned.hardened(given)
+                rows, samples = rows if samples is None else samples[rows], None
+                X, params = take_samples(X, rows), {k: value[rows] for k, value in params.items()}
+                params |= {self.weight_key: weights_of_labels(weight, len(rows))}
             labels = learned.codes if learned.values is None else learned.values
         if samples is not None:
             X, labels = take_samples(X, samples), take_samples(labels, samples)
@@ -238,7 +274,7 @@ def tell_types(estimator: Any, table: TaskTable, learns: NDArray[np.bool_], labe
         return
     own = table.select(learns)
     told: Any = AUTO
-    if not own.has_classes.all():
+    if any(kind.reads_values for kind in own.kinds):
         told = list(own.task_types) if own.has_classes.any() else REGRESSION.name
         if "estimator" in last.get_params(deep=False) and last.estimator is None:
             last.set_params(estimator=MultiTaskNet())
@@ -287,7 +323,7 @@ def check_member(label: str, member: Any, sorts: tuple[bool, bool]) -> None:
 def try_member(member: Member, X: Any) -> None:
     """What can be seen of a member on the data before any member trains."""
     estimator, tasks = clone(member.estimator), member.tasks
-    several = any(kind is not BINARY for kind in tasks.learned.kinds)
+    several = any(not kind.has_two_classes for kind in tasks.learned.kinds)
     alone = estimator.estimator if isinstance(estimator, _PerTask) else estimator
     try:
         if several and isinstance(innermost(alone), ClassifierChain):

@@ -46,9 +46,7 @@ from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.tasks import (
     AUTO,
-    BINARY,
     KINDS,
-    MISSING,
     OutputLayout,
     TargetScaling,
     TaskTable,
@@ -334,8 +332,9 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         samples = plan.held_out
         weight = weights_of_tasks(plan.sample_weight, table.learnable)
         weight = None if weight is None else weight[samples]
-        held_out = plan.tasks.learned.take(samples)
-        self._weigh(predicted, held_out, weight, plan.scorer)
+        # Soft labels count as pairs of hard ones.
+        held_out, weight, rows = plan.tasks.learned.take(samples).hardened(weight)
+        self._weigh([outputs[rows] for outputs in predicted], held_out, weight, plan.scorer)
         self._decide_at_half(table)
         return self
 
@@ -383,14 +382,11 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         if sample_weight is not None:
             sample_weight = check_weights(sample_weight, table)
             table = without_weightless(table, sample_weight)
-            counted = table.codes.astype(np.float64)
-            counted[table.codes == MISSING] = np.nan
-            if table.values is not None:
-                counted = np.where(table.has_classes, counted, table.values)
-            counted[
-                np.broadcast_to(weights_of_labels(sample_weight, n_samples) == 0, counted.shape)
-            ] = np.nan
-            single = [len(np.unique(c[c == c])) < 2 for c in counted.T] & table.learnable
+            counted = weights_of_labels(sample_weight, n_samples) > 0
+            met = [(table.of_class(k) * counted).any(axis=0) for k in range(table.width)]
+            scaling = table.target_scaling(sample_weight)
+            several = np.where(table.has_classes, np.sum(met, axis=0) > 1, scaling.known)
+            single = ~several & table.learnable
             if single.any():
                 raise ValueError(
                     "sample_weight is refused: every task needs samples of two classes, or with "
@@ -491,7 +487,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         scorer: Any,
     ) -> None:
         learned = self._learned
-        binary = np.array([KINDS[name] is BINARY for name in self.task_types_])
+        binary = np.array([KINDS[name].has_two_classes for name in self.task_types_])
         tuned = self.threshold == "tuned"
         self.thresholds_[binary] = 0.5 if tuned else float(self.threshold)
         if tuned and binary[learned].any():

@@ -189,12 +189,13 @@ def _score(
     task_types: Any,
 ) -> float | NDArray[np.float64]:
     true, predicted = _check_pair(Y_true, Y_pred, None, None, task_types)
-    if true.values is None or predicted.values is None:
+    if true.has_classes.all():
         raise ValueError(
             f"{name} is a score of regression tasks, but {task_label(true.names, 0)} of Y_true, as "
             f"all others, has classes: see the 'task_types' parameter ({REGRESSION.name!r})."
         )
-    numbers, given = true.values, predicted.values
+    numbers: Any = true.values
+    given: Any = predicted.values
 
     def of_task(t: int, seen: NDArray, weight: NDArray | None) -> float:
         return float(score(numbers[seen, t], given[seen, t], sample_weight=weight))

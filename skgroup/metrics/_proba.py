@@ -18,7 +18,7 @@ from skgroup.metrics._scores import (
     _over_tasks,
     _weight,
 )
-from skgroup.tasks import AUTO, BINARY, TaskTable, as_columns, by_task_key, task_label
+from skgroup.tasks import AUTO, TaskTable, as_columns, by_task_key, task_label
 
 
 def multitask_roc_auc_score(
@@ -73,10 +73,10 @@ def multitask_roc_auc_score(
     scores = _probabilities(true, Y_score)
 
     def auc(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score = true.codes[seen, t], scores[t][seen]
+        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
         if not _all_met(codes, true, t):
             return np.nan
-        if true.kinds[t] is BINARY:
+        if true.kinds[t].has_two_classes:
             score = score[:, 1] if score.ndim == 2 else score
             return roc_auc_score(codes, score, sample_weight=weight)
         indicator = codes[:, None] == np.arange(len(true.classes[t]))
@@ -133,10 +133,10 @@ def multitask_average_precision_score(
     scores = _probabilities(true, Y_score)
 
     def precision(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score = true.codes[seen, t], scores[t][seen]
+        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
         if not _all_met(codes, true, t):
             return np.nan
-        if true.kinds[t] is BINARY:
+        if true.kinds[t].has_two_classes:
             positive = true.positive[t]
             if score.ndim == 2:
                 score = score[:, positive]
@@ -192,7 +192,8 @@ def multitask_log_loss(
     scores = _probabilities(true, Y_score)
 
     def loss(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        return _log_loss(true, t, true.codes[seen, t], _of_classes(scores[t][seen]), weight)
+        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+        return _log_loss(true, t, codes, _of_classes(score), weight)
 
     of_tasks = _over_tasks(loss, true, _weight(sample_weight, true))
     return _averaged(of_tasks, average, true, "Log loss")
@@ -238,14 +239,15 @@ def multitask_brier_score(
     scores = _probabilities(true, Y_score)
 
     def brier(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score = true.codes[seen, t], _of_classes(scores[t][seen])
+        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+        score = _of_classes(score)
         if not (score.min() >= 0 and score.max() <= 1):
             raise ValueError(
                 f"Y_score of {task_label(true.names, t)} must hold probabilities, in [0, 1]. Got "
                 f"{score.min():g} to {score.max():g}."
             )
         errors = (score - (codes[:, None] == np.arange(score.shape[1]))) ** 2
-        of_samples = errors[:, -1] if true.kinds[t] is BINARY else errors.sum(axis=1)
+        of_samples = errors[:, -1] if true.kinds[t].has_two_classes else errors.sum(axis=1)
         return float(np.average(of_samples, weights=weight))
 
     of_tasks = _over_tasks(brier, true, _weight(sample_weight, true))
@@ -308,7 +310,8 @@ def multitask_normalized_entropy(
     scores = _probabilities(true, Y_score)
 
     def entropy(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score = true.codes[seen, t], _of_classes(scores[t][seen])
+        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+        score = _of_classes(score)
         counts = np.bincount(codes, weight, minlength=score.shape[1])
         share = counts / counts.sum()
         if (share > 0).sum() < 2:
@@ -318,6 +321,16 @@ def multitask_normalized_entropy(
 
     of_tasks = _over_tasks(entropy, true, _weight(sample_weight, true))
     return _averaged(of_tasks, average, true, "Normalised entropy")
+
+
+def _hardened(
+    true: TaskTable, t: int, seen: NDArray, score: NDArray, weight: NDArray | None
+) -> tuple[NDArray, NDArray, NDArray | None]:
+    """Codes, scores and weights of the labels of a task that count; a soft label p counts as two:
+    1 that weighs p, and 0 that weighs 1 - p."""
+    task = true.select(np.array([t])).take(seen)
+    hard, weights, rows = task.hardened(None if weight is None else weight[:, None])
+    return hard.codes[:, 0], score[seen][rows], None if weights is None else weights[:, 0]
 
 
 def _all_met(codes: NDArray, true: TaskTable, t: int) -> bool:

@@ -15,6 +15,7 @@ from skgroup.tasks import (
     AUTO,
     MISSING,
     REGRESSION,
+    SOFT,
     TaskTable,
     as_columns,
     by_task_columns,
@@ -266,7 +267,9 @@ def _check_true(
         else:
             positive = [pos_label] * len(columns)
         classes = [
-            () if of_type == REGRESSION.name else classes_met(*of_task, pos_label=label)
+            ()
+            if of_type in (REGRESSION.name, SOFT.name)
+            else classes_met(*of_task, pos_label=label)
             for of_type, label, *of_task in zip(types, positive, columns, *others, strict=True)
         ]
     classes = [np.asarray(() if c is None else c) for c in classes]

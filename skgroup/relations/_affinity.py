@@ -25,7 +25,7 @@ from skgroup.relations.relation import RelationMixin
 from skgroup.tasks import groups_to_measure
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net, training_batch
-from skgroup.training.loss import MultiTaskLoss, counted_shares
+from skgroup.training.loss import MultiTaskLoss, weigh_labels
 from skgroup.training.progress import EpochProgress
 from skgroup.training.shared import RULE, shared_parameters, uncompiled
 from skgroup.training.task_gradients import batched_or_error, convolves, gradients_along
@@ -396,9 +396,8 @@ class TaskProbe:
         Sets `losses` (n_tasks,) and `present` (n_tasks,): whether a label of the task counts.
         """
         self.x, target = training_batch(self.net, batch)
-        self.codes, self.values = target["codes"], target.get("values")
-        counted: Any = counted_shares(self.codes, target.get("weight"))
-        self.share = counted * self.class_weight.mT.gather(0, self.codes.clamp(min=0).long())
+        self.codes = target["codes"]
+        _, self.share, self.values = weigh_labels(target, self.class_weight, self.layout)
         if self.batched is None:
             self._plan()
         # Parameters of their own, so that the net's get no gradient.

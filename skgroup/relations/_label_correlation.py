@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skgroup._compat import _fit_context, forget_fit
 from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.relations.effect import Effect
-from skgroup.tasks import AUTO, BINARY, TaskTable, weights_of_labels, weights_of_tasks
+from skgroup.tasks import AUTO, TaskTable, weights_of_labels, weights_of_tasks
 from skgroup.training.training_data import check_training_data
 
 #: Samples that are counted at a time, few enough that their indicators take little memory.
@@ -147,12 +147,17 @@ def _correlations(
     n_columns, n_numbers = len(owner), len(numbers)
     sums = np.zeros((n_columns + 2 * n_numbers, n_columns + n_numbers))
     for start in range(0, len(table.codes), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        of_class = (table.codes[rows][:, owner] == code) * root[rows][:, owner]
+        rows = np.arange(start, min(start + _CHUNK, len(table.codes)))
+        part = table.take(rows)
+        of_class = np.empty((len(part.codes), n_columns))
+        for k in np.unique(code):
+            of_class[:, code == k] = part.of_class(k)[:, owner[code == k]]
+        of_class *= root[rows][:, owner]
         left = right = of_class
-        if table.values is not None:
+        if n_numbers:
             # Squares of numbers far from 0 would cancel.
-            z = np.nan_to_num((table.values[rows] - scaling.location) / scaling.scale)[:, numbers]
+            values: Any = part.values
+            z = np.nan_to_num((values - scaling.location) / scaling.scale)[:, numbers]
             of_number = root[rows][:, numbers]
             left = np.hstack([of_class, z * of_number, z**2 * of_number])
             right = np.hstack([of_class, z * of_number])
@@ -244,4 +249,4 @@ def _of_numbers(
 
 
 def _binary(table: TaskTable) -> NDArray[np.intp]:
-    return np.flatnonzero([kind is BINARY for kind in table.kinds])
+    return np.flatnonzero([kind.has_two_classes for kind in table.kinds])

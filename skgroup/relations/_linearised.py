@@ -18,7 +18,7 @@ from skgroup.relations._affinity import MAX_MEMORY, TaskProbe, with_bytes_saved
 from skgroup.tasks import OutputLayout
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, take_samples
-from skgroup.training.loss import counted_shares
+from skgroup.training.loss import counted_shares, weigh_labels
 
 __all__ = ["LinearisedTasks", "linearise"]
 
@@ -138,16 +138,12 @@ def linearise(
         gradients.append(derivatives.permute(2, 1, 0).contiguous())
         targets.append(target)
     target = {key: torch.cat([t[key] for t in targets]) for key in targets[0]}
-    codes, values = target["codes"], target.get("values")
-    weight = probe.class_weight.cpu()
-    share: Any = counted_shares(codes, target.get("weight"))
-    share = share * weight.mT.gather(0, codes.clamp(min=0).long())
+    codes, layout = target["codes"], probe.layout.to("cpu")
+    _, share, values = weigh_labels(target, probe.class_weight.cpu(), layout)
     if n_members > 1:
         codes, share = (part.repeat_interleave(n_members, 0) for part in (codes, share / n_members))
         values = None if values is None else values.repeat_interleave(n_members, 0)
-    return LinearisedTasks(
-        torch.cat(logits), torch.cat(gradients, 1), codes, values, share, probe.layout.to("cpu")
-    )
+    return LinearisedTasks(torch.cat(logits), torch.cat(gradients, 1), codes, values, share, layout)
 
 
 def _drawn(dataset: TaskDataset, n_fit: int, seed: int) -> NDArray[np.intp]:

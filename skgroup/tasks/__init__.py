@@ -24,14 +24,10 @@ from skgroup.tasks._names import (
 )
 from skgroup.tasks._positive import classes_met, positive_codes
 from skgroup.tasks._regression import FARTHEST, REGRESSION, Regression, TargetScaling
-from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable
+from skgroup.tasks._soft import SOFT, Soft
+from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable, weights_of_labels
 from skgroup.tasks._types import AUTO, CLASSES, given_types, types_of_columns
-from skgroup.tasks._weights import (
-    check_weights,
-    weights_of_labels,
-    weights_of_tasks,
-    without_weightless,
-)
+from skgroup.tasks._weights import check_weights, weights_of_tasks, without_weightless
 
 __all__ = [
     "AUTO",
@@ -42,11 +38,13 @@ __all__ = [
     "MISSING",
     "NO_POSITIVE",
     "REGRESSION",
+    "SOFT",
     "UNKNOWN",
     "Binary",
     "Multiclass",
     "OutputLayout",
     "Regression",
+    "Soft",
     "TargetScaling",
     "TaskTable",
     "all_groups",

@@ -22,6 +22,7 @@ class Binary(Kind):
 
     name = "binary"
     single_output = True
+    has_two_classes = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self._smoothing = check_smoothing(label_smoothing)
@@ -55,13 +56,16 @@ class Binary(Kind):
         return of_label - self._smoothing / 2 * (logits * sign)
 
     def loss(self, logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-        is_second = (truth > 0).to(logits.dtype)
-        if self._smoothing:
-            is_second.mul_(1 - self._smoothing).add_(self._smoothing / 2)
+        is_second = self._smoothed((truth > 0).to(logits.dtype))
         if logits.dim() == 2:
             return F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="sum")
         loss = F.binary_cross_entropy_with_logits(logits, is_second, weight, reduction="none")
         return loss.sum((-2, -1))
+
+    def _smoothed(self, probability: Tensor) -> Tensor:
+        if not self._smoothing:
+            return probability
+        return probability * (1 - self._smoothing) + self._smoothing / 2
 
     def confidence(self, logits: Tensor, truth: Tensor) -> Tensor:
         # p where the code is 1 and 1 - p where it is 0, in one pass each and in place.
@@ -104,8 +108,8 @@ class Binary(Kind):
     def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
         return np.array([positive] if positive >= 0 else [], dtype=np.intp)
 
-    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
-        return shares_of_classes(codes, n_classes)[1:]
+    def shares(self, truth: NDArray, n_classes: int) -> NDArray[np.float32]:
+        return shares_of_classes(truth, n_classes)[1:]
 
 
 BINARY = Binary()

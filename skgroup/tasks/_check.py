@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from skgroup.tasks._layout import KINDS
 from skgroup.tasks._names import task_label
 from skgroup.tasks._positive import categories_of, positive_codes
 from skgroup.tasks._regression import REGRESSION, to_numbers
+from skgroup.tasks._soft import SOFT, to_probabilities
 from skgroup.tasks._table import MISSING, TaskTable
 from skgroup.tasks._types import AUTO, CLASSES, given_types, is_regression, type_of
 
@@ -57,8 +58,9 @@ def check_tasks(
     add_classes : bool, default=False
         Put labels that are not among `classes` behind them instead.
     task_types : str, sequence or dict, default="auto"
-        "binary", "multiclass", "regression" or "auto", for all tasks or by task; "auto" are those
-        of floats that are not all whole numbers regression tasks.
+        "binary", "multiclass", "regression", "soft" or "auto", for all tasks or by task; "auto"
+        are those of floats that are not all whole numbers regression tasks. The labels of a soft
+        task are probabilities of 1.
 
     Returns
     -------
@@ -102,7 +104,9 @@ def check_tasks(
             columns, given, classes, task_names, add_classes
         )
     if classes is None:
-        known, constant = _find_constant(codes, known, types, task_names, is_1d)
+        soft = [t for t, name in enumerate(types) if name == SOFT.name]
+        probabilities = {} if values is None else {t: values[:, t] for t in soft}
+        known, constant = _find_constant(codes, known, types, task_names, is_1d, probabilities)
     elif constant is None:
         constant = np.array([0 if len(c) == 1 else MISSING for c in known], dtype=np.intp)
     positive = positive_codes(known, task_names, pos_label, ordered, constant, types)
@@ -129,6 +133,11 @@ def _encode_columns(
             code: NDArray = np.where(np.isnan(numbers[t]), MISSING, 0)
             met = np.unique(numbers[t][code == 0])[:2] if classes is None else classes[t]
             types.append(REGRESSION.name)
+        elif given[t] == SOFT.name:
+            numbers[t] = to_probabilities(column, where_missing(column, label), label)
+            code = np.where(np.isnan(numbers[t]), MISSING, numbers[t] > 0.5)
+            met = np.array([0, 1])
+            types.append(SOFT.name)
         else:
             code, met = encode(column, label, None if classes is None else classes[t], add_classes)
             types.append(type_of(given[t], len(met), names, t))
@@ -158,15 +167,19 @@ def _find_constant(
     types: Sequence[str],
     names: NDArray[np.object_] | None,
     is_1d: bool,
+    probabilities: Mapping[int, NDArray[np.float64]] | None = None,
 ) -> tuple[list[NDArray], NDArray[np.intp]]:
     """Classes of all tasks, and the code of the only class of those that have one, with a warning
     that names them. The codes of tasks that turn out to be of 0 and 1 are changed in place."""
     first = codes.max(axis=0).astype(np.intp)
     of_numbers = np.array([KINDS[name] is REGRESSION for name in types], dtype=bool)
     several = of_numbers & (np.array([len(c) for c in classes]) > 1)
+    for task, p in (probabilities or {}).items():  # either class may never be the likelier
+        several[task] = (p > 0).any() and (p < 1).any()
     single = np.flatnonzero(((codes == MISSING) | (codes == first)).all(axis=0) & ~several)
     constant = np.full(len(classes), MISSING, dtype=np.intp)
-    classes = [c[:0] if s else c for c, s in zip(classes, several, strict=True)]
+    emptied = several & of_numbers
+    classes = [c[:0] if s else c for c, s in zip(classes, emptied, strict=True)]
     if len(single) == 0:
         return classes, constant
     only = [classes[t][first[t]] for t in single]

@@ -30,13 +30,19 @@ class Kind(ABC):
     single_output : bool
         Whether a net has one output for each task of the kind.
     has_classes : bool
-        Whether its labels are classes: what training compares outputs with, its truth, are then
-        their codes, else standardised numbers (0 where one is missing).
+        Whether what it predicts are classes, else numbers.
+    has_two_classes : bool
+        Whether these are two, of which one may be the positive class, with a threshold.
+    reads_values : bool
+        Whether what training compares outputs with, its truth, are numbers (standardised, or
+        probabilities; 0 where one is missing), else the codes of classes.
     """
 
     name: str
     single_output: bool
     has_classes: bool = True
+    has_two_classes: bool = False
+    reads_values: bool = False
 
     @abstractmethod
     def n_outputs(self, n_classes: int) -> int:
@@ -119,9 +125,9 @@ class Kind(ABC):
         nothing says which it is)."""
 
     @abstractmethod
-    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
-        """How frequent the classes of one task are, as outputs: what serves a task that no net
-        serves."""
+    def shares(self, truth: NDArray, n_classes: int) -> NDArray[np.float32]:
+        """How frequent the classes of one task are, as outputs, from its codes or values
+        (n_samples,): what serves a task that no net serves."""
 
 
 def check_smoothing(label_smoothing: Any) -> float:

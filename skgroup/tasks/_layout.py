@@ -14,9 +14,10 @@ from skgroup.tasks._binary import BINARY
 from skgroup.tasks._kind import Kind
 from skgroup.tasks._multiclass import MULTICLASS
 from skgroup.tasks._regression import REGRESSION
+from skgroup.tasks._soft import SOFT
 
 #: All kinds of tasks, by name.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BINARY, MULTICLASS, REGRESSION)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BINARY, MULTICLASS, REGRESSION, SOFT)}
 
 
 class _Block:
@@ -64,10 +65,12 @@ class _Block:
 
 def _truth(kind: Kind, codes: Tensor, values: Tensor | None) -> Tensor:
     """What a kind compares outputs with: codes or numbers, of all tasks."""
-    if kind.has_classes:
+    if not kind.reads_values:
         return codes
     if values is None:
-        raise ValueError("The target of regression tasks must hold their numbers, 'values'.")
+        raise ValueError(
+            "The target of regression and soft tasks must hold their numbers, 'values'."
+        )
     return values
 
 
@@ -133,6 +136,12 @@ class OutputLayout:
     def tasks_of(self, kind: Kind) -> NDArray[np.intp]:
         """The tasks of a kind."""
         return np.array([t for t, k in enumerate(self.kinds) if k is kind], dtype=np.intp)
+
+    @property
+    def soft_tasks(self) -> Tensor | None:
+        """The tasks whose labels are probabilities of classes, on the device; None if none are."""
+        of_soft = [b.device_tasks for b in self._blocks if is_soft(b.kind)]
+        return of_soft[0] if of_soft else None
 
     def columns_of(self, tasks: Iterable[int] | NDArray[np.intp]) -> NDArray[np.intp]:
         """The columns of some tasks, task after task."""
@@ -303,6 +312,11 @@ class OutputLayout:
         """The number of classes of each task."""
         tasks = zip(self.kinds, self.task_outputs, strict=True)
         return [kind.n_classes(n_outputs) for kind, n_outputs in tasks]
+
+
+def is_soft(kind: Kind) -> bool:
+    """Whether labels of a kind are probabilities of its classes."""
+    return kind.has_classes and kind.reads_values
 
 
 def join_outputs(output: Any) -> Tensor:

@@ -87,8 +87,8 @@ class Multiclass(Kind):
     def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
         return np.arange(n_classes)
 
-    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
-        return shares_of_classes(codes, n_classes)
+    def shares(self, truth: NDArray, n_classes: int) -> NDArray[np.float32]:
+        return shares_of_classes(truth, n_classes)
 
 
 def _of_label(log_probability: Tensor, truth: Tensor) -> Tensor:

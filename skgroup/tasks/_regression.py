@@ -49,6 +49,7 @@ class Regression(Kind):
     name = "regression"
     single_output = True
     has_classes = False
+    reads_values = True
 
     def __init__(self, loss: str = "squared_error") -> None:
         if loss not in LOSSES:
@@ -110,7 +111,7 @@ class Regression(Kind):
     def scored_classes(self, n_classes: int, positive: int) -> NDArray[np.intp]:
         return np.array([], dtype=np.intp)
 
-    def shares(self, codes: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
+    def shares(self, truth: NDArray, n_classes: int) -> NDArray[np.float32]:
         return np.zeros(1, dtype=np.float32)  # the mean
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.tasks._binary import BINARY
 from skgroup.tasks._kind import Kind
-from skgroup.tasks._layout import KINDS, OutputLayout
+from skgroup.tasks._layout import KINDS, OutputLayout, is_soft
 from skgroup.tasks._regression import TargetScaling
 
 #: The code of a missing label.
@@ -20,6 +21,13 @@ UNKNOWN = -1
 NO_POSITIVE = -2
 
 
+def weights_of_labels(weight: NDArray[np.float64] | None, n_samples: int) -> NDArray[np.float64]:
+    """Weights, 1 where there are none, of shape (n_samples, n_tasks) or (n_samples, 1)."""
+    if weight is None:
+        return np.ones((n_samples, 1))
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
 @dataclass(frozen=True)
 class TaskTable:
     """The task table `Y`, encoded.
@@ -27,8 +35,8 @@ class TaskTable:
     Attributes
     ----------
     codes : ndarray of shape (n_samples, n_tasks)
-        Position of each label in the classes of its task, 0 of a regression task; -1 where the
-        label is missing.
+        Position of each label in the classes of its task, 0 of a regression task, of a soft one
+        1 where the label is above 0.5; -1 where the label is missing.
     classes : list of ndarray of shape (n_classes,), one a task
         Sorted labels of each task, of their own dtype; of a regression task none, or the only
         number that was observed.
@@ -47,8 +55,8 @@ class TaskTable:
     task_types : tuple of str, one a task
         The kind of each, by name.
     values : ndarray of shape (n_samples, n_tasks), or None
-        The numbers of regression tasks, NaN where one is missing and for all other tasks. None
-        where all tasks have classes.
+        The numbers of regression tasks and the probabilities of soft ones, NaN where one is
+        missing and for all other tasks. None where there are no such tasks.
     """
 
     codes: NDArray[np.integer]
@@ -63,7 +71,10 @@ class TaskTable:
 
     def target_scaling(self, sample_weight: NDArray[np.float64] | None = None) -> TargetScaling:
         """Means and standard deviations of the regression tasks."""
-        return TargetScaling.of(self.values, self.n_tasks, sample_weight)
+        values = self.values
+        if values is not None:
+            values = None if self.has_classes.all() else np.where(self.has_classes, np.nan, values)
+        return TargetScaling.of(values, self.n_tasks, sample_weight)
 
     @property
     def learnable(self) -> NDArray[np.bool_]:
@@ -81,6 +92,66 @@ class TaskTable:
     def has_classes(self) -> NDArray[np.bool_]:
         """Which tasks have classes, (n_tasks,); the others are regression tasks."""
         return np.array([kind.has_classes for kind in self.kinds], dtype=bool)
+
+    @property
+    def soft(self) -> NDArray[np.bool_]:
+        """Of which tasks labels are probabilities, (n_tasks,)."""
+        return np.array([is_soft(kind) for kind in self.kinds], dtype=bool)
+
+    def truth(self, task: int) -> NDArray:
+        """What training of a task sees, (n_samples,): codes, or values."""
+        reads_values = self.values is not None and self.kinds[task].reads_values
+        return self.values[:, task] if reads_values else self.codes[:, task]  # type: ignore[index]
+
+    def of_class(self, k: int) -> NDArray:
+        """How much each label (n_samples, n_tasks) is of class k: whether it is, or, of a soft
+        task, with which probability; nothing where it is missing."""
+        is_k: NDArray = self.codes == k
+        soft = self.soft
+        if self.values is None or not soft.any():
+            return is_k
+        share = is_k.astype(np.float64)
+        p = self.values[:, soft]
+        share[:, soft] = np.nan_to_num(p if k == 1 else 1 - p) if k < 2 else 0.0
+        return share
+
+    def hardened(
+        self, weight: NDArray[np.float64] | None = None
+    ) -> tuple[TaskTable, NDArray[np.float64] | None, NDArray[np.intp]]:
+        """The table with binary tasks in place of soft ones: each soft label as two hard ones, 1
+        that weighs p and 0 that weighs 1 - p.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_samples,) or (n_samples, n_tasks), default=None
+
+        Returns
+        -------
+        table : TaskTable
+            Of n_rows rows, the last of which repeat samples and have the labels 0 alone.
+        weight : ndarray of shape (n_rows, n_tasks)
+            As given, where no task is soft.
+        rows : ndarray of shape (n_rows,)
+            The sample of each row.
+        """
+        soft, n_samples = self.soft, len(self.codes)
+        if self.values is None or not soft.any():
+            return self, weight, np.arange(n_samples)
+        p = self.values[:, soft]
+        between = (p > 0) & (p < 1)
+        again = np.flatnonzero(between.any(axis=1))
+        rows = np.concatenate([np.arange(n_samples), again])
+        codes = self.codes[rows]
+        codes[:n_samples, soft] = np.where(np.isnan(p), MISSING, p > 0)
+        codes[n_samples:] = MISSING
+        codes[n_samples:, soft] = np.where(between[again], 0, MISSING)
+        weights = np.broadcast_to(weights_of_labels(weight, n_samples), self.codes.shape)[rows]
+        weights[:n_samples, soft] *= np.where(between, p, 1)
+        weights[n_samples:, soft] *= np.where(between, 1 - p, 1)[again]
+        types = [BINARY.name if s else of for s, of in zip(soft, self.task_types, strict=True)]
+        values = None if self.has_classes.all() else np.where(soft, np.nan, self.values)[rows]
+        table = replace(self, codes=codes, task_types=tuple(types), values=values)
+        return table, weights, rows
 
     @property
     def scored_classes(self) -> list[NDArray[np.intp]]:
@@ -122,7 +193,7 @@ class TaskTable:
         ordered = tuple(self.ordered[t] for t in index)
         types = tuple(self.task_types[t] for t in index)
         values = None
-        if self.values is not None and any(not KINDS[name].has_classes for name in types):
+        if self.values is not None and any(KINDS[name].reads_values for name in types):
             values = self.values[:, index]
         codes = self.codes[:, index]
         return TaskTable(codes, classes, names, False, positive, constant, ordered, types, values)

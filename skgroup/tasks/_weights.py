@@ -62,13 +62,6 @@ def weights_of_tasks(weight: Any, tasks: NDArray) -> Any:
     return weight if weight is None or weight.ndim == 1 else weight[:, tasks]
 
 
-def weights_of_labels(weight: NDArray[np.float64] | None, n_samples: int) -> NDArray[np.float64]:
-    """Weights, 1 where there are none, of shape (n_samples, n_tasks) or (n_samples, 1)."""
-    if weight is None:
-        return np.ones((n_samples, 1))
-    return weight if weight.ndim == 2 else weight[:, None]
-
-
 def without_weightless(table: TaskTable, weight: NDArray[np.float64] | None) -> TaskTable:
     """The table without the labels of weight 0, where labels have weights of their own: they are
     as good as missing."""

@@ -213,7 +213,7 @@ def check_class_weight(
         )
     counts = np.zeros(table.n_tasks, dtype=bool)
     for k in range(weight.shape[1]):
-        counts |= (weight[:, k] > 0) & (table.codes == k).any(axis=0)
+        counts |= (weight[:, k] > 0) & (table.of_class(k) > 0).any(axis=0)
     without = table.learnable & ~counts & (table.codes != MISSING).any(axis=0)
     if without.any():
         raise ValueError(
@@ -226,6 +226,9 @@ def check_constant(net: MultiTaskNet, table: TaskTable) -> None:
     """Refuse labels of another class for tasks that no head was built for."""
     known = table.constant != MISSING
     other = known & ((table.codes != table.constant) & (table.codes != MISSING)).any(axis=0)
+    for t in np.flatnonzero(known & table.soft).tolist():
+        share = table.of_class(1 - int(table.constant[t]))[:, t]
+        other[t] = (share > 0).any()
     for t in np.flatnonzero(known & ~table.has_classes).tolist():
         numbers = table.values[:, t]  # type: ignore[index]
         other[t] = (~np.isnan(numbers) & (numbers != table.classes[t][0])).any()

@@ -13,8 +13,8 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from skgroup._estimators import there_if
 from skgroup.metrics.scoring import mean_score, weight_of
 from skgroup.tasks import (
-    BINARY,
     CLASSES,
+    KINDS,
     MISSING,
     NO_POSITIVE,
     REGRESSION,
@@ -170,10 +170,10 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         ValueError
             If `X` does not fit what was seen in `fit`.
         """
-        proba = self._flat_proba(X)
-        learned, layout = self._learned, self._layout
+        proba, learned = self._flat_proba(X), self._learned
         numbers = [name == REGRESSION.name for name in self.task_types_]
-        if layout.only is not None and not self.single_output_ and not any(numbers):
+        in_columns = all(KINDS[name].has_two_classes for name in self.task_types_)
+        if in_columns and not self.single_output_:
             if len(learned) == self.n_tasks_:
                 return proba
             table = np.tile(self.constant_codes_.astype(proba.dtype), (len(proba), 1))
@@ -320,7 +320,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             classes=met,
             names=getattr(self, "task_names_in_", None),
             add_classes=True,
-            task_types=[REGRESSION.name if n else CLASSES for n in numbers],
+            task_types=[name if KINDS[name].reads_values else CLASSES for name in self.task_types_],
         )
         positive = self.positive_codes_.copy()
         for t in np.flatnonzero((self.constant_codes_ != MISSING) & ~np.array(numbers)):
@@ -330,7 +330,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
                 given = self.task_classes_[t][positive[t]].item()
             otherwise = table.positive[t] if len(labels) == 2 else UNKNOWN
             positive[t] = labels.index(given) if given in labels else otherwise
-        binary = [kind is BINARY for kind in table.kinds]
+        binary = [kind.has_two_classes for kind in table.kinds]
         positive = np.where(binary, positive, NO_POSITIVE)
         return replace(table, positive=positive, constant=np.full(len(met), MISSING))
 

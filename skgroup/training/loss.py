@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skgroup.tasks import (
-    KINDS,
     Binary,
     Multiclass,
     OutputLayout,
     Regression,
+    Soft,
     TaskTable,
     by_task_key,
     task_label,
@@ -29,6 +29,7 @@ __all__ = [
     "fold_members",
     "has_parts_a_task",
     "near_one",
+    "weigh_labels",
 ]
 
 
@@ -36,7 +37,7 @@ class MultiTaskLoss(nn.Module):
     """Weighted sum over tasks of the mean loss over the observed samples of a batch.
 
     loss = Σ_t w_t · Σ_b s_b c_bt ℓ_bt / Σ_b s_b, sums over the samples b of the batch whose label
-    of task t is observed; ℓ is the binary cross-entropy with logits of a binary task, the
+    of task t is observed; ℓ is the binary cross-entropy with logits of a binary (or soft) task, the
     cross-entropy of a multiclass one and the squared error of a regression one, in standard
     deviations; w_t the task weight, c_bt the class weight of the sample's label, s_b the sample
     weight, which may be another for each label. A task without any label in the batch adds nothing.
@@ -74,8 +75,8 @@ class MultiTaskLoss(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        own = (Binary(label_smoothing), Multiclass(label_smoothing), Regression(regression_loss))
-        kinds = {**KINDS, **{kind.name: kind for kind in own}}
+        smoothed = [kind(label_smoothing) for kind in (Binary, Multiclass, Soft)]
+        kinds = {kind.name: kind for kind in (*smoothed, Regression(regression_loss))}
         self.layout = OutputLayout(task_outputs, task_types, kinds=kinds)
         self.complete = complete
         width = max(self.layout.n_classes, default=2)
@@ -103,7 +104,8 @@ class MultiTaskLoss(nn.Module):
         logits : Tensor of shape (batch, n_outputs)
         target : dict of Tensor
             "codes" (batch, n_tasks): class of each label, -1 where it is missing; "values"
-            (batch, n_tasks), where there are regression tasks: their standardised numbers;
+            (batch, n_tasks), where there are regression or soft tasks: their standardised numbers
+            and probabilities;
             "weight" (batch,), optional: sample weights, or those of labels, (batch, n_tasks).
 
         Returns
@@ -138,8 +140,8 @@ class MultiTaskLoss(nn.Module):
         Tensor of shape (...)
         """
         codes = target["codes"]
-        counted, of_label = _weights_of_labels(target, weight, complete)
-        loss = self.of_labels(logits, codes, of_label, layout, target.get("values"))
+        counted, of_label, values = weigh_labels(target, weight, layout, complete)
+        loss = self.of_labels(logits, codes, of_label, layout, values)
         return loss / codes.shape[-2] if counted is None else loss
 
     def of_tasks(
@@ -152,8 +154,8 @@ class MultiTaskLoss(nn.Module):
     ) -> Tensor:
         """The parts of `of_batch`, which takes the same, (..., n_tasks); a task without any label
         in the batch has a loss of exactly 0."""
-        codes, values = target["codes"], target.get("values")
-        counted, of_label = _weights_of_labels(target, weight, complete)
+        codes = target["codes"]
+        counted, of_label, values = weigh_labels(target, weight, layout, complete)
         if counted is None:
             of_label = of_label / codes.shape[-2]
         if type(self).of_labels is MultiTaskLoss.of_labels:
@@ -185,23 +187,48 @@ class MultiTaskLoss(nn.Module):
         layout : OutputLayout
             Its `true_log_probability` is log p of the true labels, smoothed where they are to be.
         values : Tensor of shape (..., batch, n_tasks), or None
-            Standardised numbers of regression tasks, where there are any.
+            Standardised numbers of regression tasks, and of soft tasks what their loss aims at,
+            where there are any.
         """
         return layout.loss(logits, codes, weight, values)
 
 
-def _weights_of_labels(
-    target: Mapping[str, Tensor], weight: Tensor, complete: bool
-) -> tuple[Tensor | None, Tensor]:
-    """What samples count for (see `counted_shares`), and with that the weight of each label."""
-    codes = target["codes"]
+def weigh_labels(
+    target: Mapping[str, Tensor], weight: Tensor, layout: OutputLayout, complete: bool = False
+) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    """The weight of each label, and what the loss of a soft one aims at.
+
+    Parameters
+    ----------
+    target, weight, layout, complete
+        As `MultiTaskLoss.of_batch` takes them.
+
+    Returns
+    -------
+    counted : Tensor of shape (..., batch, n_tasks or 1), or None
+        See `counted_shares`.
+    of_label : Tensor of shape (..., batch, n_tasks)
+        With these, weights of labels; of a soft one p, those of the two that it stands for,
+        w_1 p + w_0 (1 - p), w being the class weights.
+    values : Tensor of shape (..., batch, n_tasks), or None
+        As in the target; of soft labels w_1 p / (w_1 p + w_0 (1 - p)).
+    """
+    codes, values = target["codes"], target.get("values")
     counted = counted_shares(codes, target.get("weight"), complete)
     if weight.shape[-1] == 2:
         of_label = torch.where(codes > 0, weight[..., None, :, 1], weight[..., None, :, 0])
     else:
         of_class = weight.mT[..., None, :, :].expand(*codes.shape[:-1], *weight.mT.shape[-2:])
         of_label = of_class.gather(-2, codes.clamp(min=0).long()[..., None, :]).squeeze(-2)
-    return counted, of_label if counted is None else of_label * counted
+    soft = layout.soft_tasks
+    if soft is not None and values is not None:
+        p, of_soft = values[..., soft], weight[..., None, soft, :]
+        second = of_soft[..., 1] * p
+        both = second + of_soft[..., 0] * (1 - p)
+        of_label = of_label.index_copy(-1, soft, both)
+        aim = second / both.clamp(min=torch.finfo(both.dtype).tiny)
+        values = values.index_copy(-1, soft, aim)
+    return counted, of_label if counted is None else of_label * counted, values
 
 
 def has_parts_a_task(criterion: Any) -> bool:
@@ -335,7 +362,7 @@ _CLASS_WEIGHT_RULE = (
 
 def _balanced(table: TaskTable, width: int, sample_weight: NDArray | None) -> NDArray[np.float32]:
     weight = weights_of_labels(sample_weight, len(table.codes))
-    counts = np.stack([(weight * (table.codes == k)).sum(axis=0) for k in range(width)], axis=1)
+    counts = np.stack([(weight * table.of_class(k)).sum(axis=0) for k in range(width)], axis=1)
     n_classes = np.array([len(c) for c in table.classes])
     counts[np.arange(width) >= n_classes[:, None]] = np.nan
     return table.layout.balanced_weights(counts, table.positive).astype(np.float32)

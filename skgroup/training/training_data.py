@@ -256,7 +256,7 @@ def _check_counted(weight: NDArray[np.float64], table: TaskTable, *, all_tasks: 
             "sample_weight is refused: every task needs labels of samples whose weight is above 0 "
             f"to learn its classes. Those of {empty} have none."
         )
-    alike = ~TargetScaling.of(table.values, table.n_tasks, weight).known & ~table.has_classes
+    alike = ~table.target_scaling(weight).known & ~table.has_classes
     if all_tasks and (alike & table.learnable).any():
         empty = ", ".join(
             task_label(table.names, t) for t in np.flatnonzero(alike & table.learnable)

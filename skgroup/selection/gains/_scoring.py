@@ -21,6 +21,7 @@ from skgroup.tasks import (
     weights_of_labels,
     weights_of_tasks,
 )
+from skgroup.training.loss import weigh_labels
 from skgroup.training.training_data import TrainingData
 
 #: Losses nearer to 0 than this count as this.
@@ -140,16 +141,21 @@ def held_out_loss(
         label, or the loss of the number, c_b its class weight, s_b the sample weight; NaN without
         any.
     """
-    codes = np.maximum(table.codes, 0).astype(np.intp)
-    values = None if table.values is None else torch.from_numpy(np.nan_to_num(table.values))
+    weights = weights_of_labels(sample_weight, len(table.codes))
+    target = {
+        "codes": torch.from_numpy(table.codes.astype(np.int64)),
+        "weight": torch.from_numpy(weights),
+    }
+    if table.values is not None:
+        target["values"] = torch.from_numpy(np.nan_to_num(table.values))
+    if class_weight is None:
+        class_weight = np.ones((table.n_tasks, table.width))
+    weight = torch.from_numpy(class_weight.astype(np.float64))
+    counted, of_label, values = weigh_labels(target, weight, layout)
     logits = layout.logits(torch.from_numpy(proba.astype(np.float64)))
-    loss = -layout.true_log_probability(logits, torch.from_numpy(codes), values).numpy()
-    weight = (table.codes != MISSING) * weights_of_labels(sample_weight, len(codes))
-    if class_weight is not None:
-        loss = loss * class_weight[np.arange(table.n_tasks), codes]
-    total = weight.sum(axis=0)
-    losses = (weight * loss).sum(axis=0)
-    return np.divide(losses, total, out=np.full(len(total), np.nan), where=total > 0)
+    losses = -(of_label * layout.true_log_probability(logits, target["codes"], values)).sum(0)
+    there = counted is not None and (counted > 0).any(0)
+    return np.where(there, losses.numpy(), np.nan)
 
 
 def gains_of_scores(
