@@ -18,6 +18,7 @@ from skgroup import (
     MultiTaskNet,
     PortfolioEstimator,
     TaskGrouper,
+    compare,
 )
 from skgroup.metrics import (
     multitask_brier_score,
@@ -325,7 +326,15 @@ def test_a_member_without_weights_is_refused(table, net):
         portfolio.fit(X, Y[["click", "sale"]])
 
 
-# -- scores ----------------------------------------------------------------------------------------
+# -- comparisons and scores ------------------------------------------------------------------------
+
+
+def test_compare_tells_its_baselines(table, net):
+    X, Y = table
+    Y = Y[["click", "odd"]]
+    clf = GroupedMTLClassifier(net.set_params(task_types=types_of(Y), max_epochs=1), n_groups=2)
+    comparison = compare(X, Y, {"grouped": clf}, cv=2, seeds=[0])
+    assert np.isfinite(comparison.values).all()
 
 
 def test_scores_of_probabilities_are_those_of_pairs_of_labels():

@@ -68,13 +68,13 @@ def of_kinds(name: str, estimator: Any, table: TaskTable, owner: str) -> Any:
                     f"by the 'task_types' of {name!r}."
                 )
     regression = ~table.has_classes
-    if regression.any():
+    told = table.told_types
+    if told != AUTO:
         # Numbers that happen to be whole in some samples stay numbers.
-        said = types if len(set(types)) > 1 else types[0]
         name_default_nets(estimator)
         for part in parts_of(estimator):
             if "task_types" in part.get_params(deep=False):
-                part.set_params(task_types=said)
+                part.set_params(task_types=told)
     for refuses, tasks, learns in (
         (is_classifier, regression, "tasks with classes"),
         (is_regressor, ~regression, "regression tasks"),

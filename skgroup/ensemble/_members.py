@@ -26,7 +26,6 @@ from skgroup.tasks import (
     AUTO,
     BINARY,
     MISSING,
-    REGRESSION,
     TargetScaling,
     TaskTable,
     given_types,
@@ -273,9 +272,9 @@ def tell_types(estimator: Any, table: TaskTable, learns: NDArray[np.bool_], labe
     if not is_of_tasks(last):
         return
     own = table.select(learns)
-    told: Any = AUTO
-    if any(kind.reads_values for kind in own.kinds):
-        told = list(own.task_types) if own.has_classes.any() else REGRESSION.name
+    told: Any = own.told_types
+    if told != AUTO:
+        told = told if isinstance(told, str) else list(told)
         if "estimator" in last.get_params(deep=False) and last.estimator is None:
             last.set_params(estimator=MultiTaskNet())
     keys = [key for key in estimator.get_params() if key.rpartition("__")[2] == "task_types"]

@@ -97,7 +97,8 @@ class TaskGrouper(RelationMixin):
     (1 − |F(ŷ) − F(y)|)³, F being the distribution function of the logistic distribution with the
     mean of the task and half its standard deviation: 1 where the prediction is right, and the less
     the farther it is off. It is the chance that three thresholds drawn from F all have ŷ and y on
-    the same side. Where a number is missing, the mean of the epoch stands in.
+    the same side. Where a number is missing, the mean of the epoch stands in; so of a soft task,
+    where the confidence in a label p is 1 − |p̂ − p|, what the two distributions share.
 
     A confidence in numbers and a probability of classes have no common scale. In a table of both,
     the rows hold μ and σ of the regression tasks shifted and scaled, at each snapshot, to the mean

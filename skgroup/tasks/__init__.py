@@ -25,8 +25,8 @@ from skgroup.tasks._names import (
 from skgroup.tasks._positive import classes_met, positive_codes
 from skgroup.tasks._regression import FARTHEST, REGRESSION, Regression, TargetScaling
 from skgroup.tasks._soft import SOFT, Soft
-from skgroup.tasks._table import MISSING, NO_POSITIVE, UNKNOWN, TaskTable, weights_of_labels
-from skgroup.tasks._types import AUTO, CLASSES, given_types, types_of_columns
+from skgroup.tasks._table import AUTO, MISSING, NO_POSITIVE, UNKNOWN, TaskTable, weights_of_labels
+from skgroup.tasks._types import CLASSES, given_types, types_of_columns
 from skgroup.tasks._weights import check_weights, weights_of_tasks, without_weightless
 
 __all__ = [

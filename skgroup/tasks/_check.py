@@ -19,8 +19,8 @@ from skgroup.tasks._names import task_label
 from skgroup.tasks._positive import categories_of, positive_codes
 from skgroup.tasks._regression import REGRESSION, to_numbers
 from skgroup.tasks._soft import SOFT, to_probabilities
-from skgroup.tasks._table import MISSING, TaskTable
-from skgroup.tasks._types import AUTO, CLASSES, given_types, is_regression, type_of
+from skgroup.tasks._table import AUTO, MISSING, TaskTable
+from skgroup.tasks._types import CLASSES, given_types, is_regression, type_of
 
 
 def check_tasks(

@@ -13,6 +13,8 @@ from skgroup.tasks._kind import Kind
 from skgroup.tasks._layout import KINDS, OutputLayout, is_soft
 from skgroup.tasks._regression import TargetScaling
 
+#: The kind of a task of which nothing is said.
+AUTO = "auto"
 #: The code of a missing label.
 MISSING = -1
 #: In place of the code of a positive class: nothing says which of two it is; there are more than
@@ -92,6 +94,13 @@ class TaskTable:
     def has_classes(self) -> NDArray[np.bool_]:
         """Which tasks have classes, (n_tasks,); the others are regression tasks."""
         return np.array([kind.has_classes for kind in self.kinds], dtype=bool)
+
+    @property
+    def told_types(self) -> str | tuple[str, ...]:
+        """The `task_types` by which any samples of the table are read as all of it is."""
+        if not any(kind.reads_values for kind in self.kinds):
+            return AUTO
+        return self.task_types if len(set(self.task_types)) > 1 else self.task_types[0]
 
     @property
     def soft(self) -> NDArray[np.bool_]:

@@ -15,8 +15,8 @@ from skgroup.tasks._layout import KINDS
 from skgroup.tasks._multiclass import MULTICLASS
 from skgroup.tasks._names import by_task_key, by_task_names, task_label
 from skgroup.tasks._regression import REGRESSION, looks_continuous
+from skgroup.tasks._table import AUTO
 
-AUTO = "auto"
 #: Of a task that is known to have classes, and not how many there are.
 CLASSES = "classes"
 _RULE = (

@@ -134,12 +134,12 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         An instance is copied at each `fit`, so that training starts from its weights.
     criterion : type of torch.nn.Module, default=MultiTaskLoss
         Called with the logits and the target, a dict of the tensors "codes" (batch, n_tasks),
-        "values" (batch, n_tasks), standardised, where there are regression tasks, and "weight"
-        (batch,) where sample weights were given. Built with those of `task_outputs`, `task_types`,
-        `task_weight` and `class_weight` that its signature takes. Another loss of regression
-        tasks: `criterion__regression_loss="huber"`, or "absolute_error". Smoothed labels of tasks
-        with classes: `criterion__label_smoothing=0.1`; data maps still hold the probability of the
-        label itself.
+        "values" (batch, n_tasks) where there are regression tasks (standardised) or soft ones, and
+        "weight" (batch,), or (batch, n_tasks), where sample weights were given. Built with those of
+        `task_outputs`, `task_types`, `task_weight` and `class_weight` that its signature takes.
+        Another loss of regression tasks: `criterion__regression_loss="huber"`, or
+        "absolute_error". Smoothed labels of tasks with classes: `criterion__label_smoothing=0.1`;
+        data maps still hold the probability of the label itself.
     optimizer : type of torch.optim.Optimizer, default=torch.optim.AdamW
     lr : float, default=4e-3
         Learning rate.
@@ -167,9 +167,13 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         categorical, and 1 or True. `classes_` stays sorted.
     task_types : str, sequence of str or dict, default="auto"
         The kind of all tasks, of each, or by task (column name, or position if `Y` has no names;
-        the others are "auto"): "binary", "multiclass", "regression" or "auto"; a Series is matched
-        by the names of the tasks. "auto" takes floats that are not all whole numbers for a
-        regression task, all else for classes.
+        the others are "auto"): "binary", "multiclass", "regression", "soft" or "auto"; a Series is
+        matched by the names of the tasks. "auto" takes floats that are not all whole numbers for a
+        regression task, all else for classes. The labels of a "soft" task are probabilities of its
+        class 1, numbers in [0, 1]; its classes are 0 and 1, and it is predicted as a binary one. A
+        label p counts as two, 1 that weighs p and 0 that weighs 1 - p, in the loss
+        (cross-entropy), in `class_weight` and in scores of probabilities; in F1, and wherever
+        labels are wanted, it is 1 above 0.5. A data map holds 1 - abs(predicted - p) of it.
     balancing : {"uncertainty", "gradnorm", "pcgrad"}, Balancing, torch.nn.Module or None, \
             default=None
         How each training step weighs the tasks, beside `task_weight`, which multiplies what comes
@@ -226,7 +230,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         -1; of a task of which a single class was met, and so nothing is learned, the position of
         that class in `classes_`; 0 of a regression task with a single number.
     task_types_ : tuple of str
-        The kind of each task: "binary", "multiclass" or "regression".
+        The kind of each task: "binary", "multiclass", "regression" or "soft".
     task_outputs_ : tuple of int
         Outputs of each task that is learned.
     target_scaling_ : TargetScaling

@@ -23,11 +23,12 @@ class DataMapRecorder(Callback):
     For each task and sample, μ_e = (1/e) Σ_{i≤e} p_i and σ_e = sqrt((1/e) Σ_{i≤e} (p_i − μ_e)²),
     p_i being the probability of the true label that the training step of epoch i computed, in
     train mode and before its update (Swayamdipta et al. 2020, "Dataset Cartography", eq. 1-2). Of
-    a regression task, p_i is the confidence in (0, 1] that `TaskGrouper` tells of.
+    a regression task, p_i is the confidence in (0, 1] that `TaskGrouper` tells of; of a soft label
+    it is 1 minus how far the predicted probability is from it.
 
     Where a label is missing, the probability that the net expects of it stands in: Σ_k p_k² over
-    the classes of the task, and of a regression task the mean over its samples of the epoch. A
-    sample that was not trained on so far has μ = σ = 0 for every task.
+    the classes of the task, and of a regression or soft task the mean over its samples of the
+    epoch. A sample that was not trained on so far has μ = σ = 0 for every task.
 
     Parameters
     ----------
