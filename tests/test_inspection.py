@@ -60,7 +60,7 @@ def test_heat_maps_are_readable(kind, n_tasks):
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
     assert (width <= 10) if n_tasks < 100 else (width <= 17)  # a page; more is to zoom into
-    assert (height <= 18) if n_tasks < 100 else (height <= 24)
+    assert (height <= 18) if n_tasks < 100 else (height <= 26)
     for axis in (ax.yaxis, *([ax.xaxis] if kind != "experts" else [])):
         labels = axis.get_ticklabels()
         assert overlap(labels) == 0
