@@ -224,6 +224,7 @@ class Sure:
     stable_, n_groups_, n_tasks_ = True, 2, 4
     verdict_ = "These 2 groups are stable."
     task_names_in_ = NAMES[::-1]
+    labels_ = np.array([0, 0, 1, 1])
     # Of the tasks in the order of the names above: the first two apart in each fourth grouping.
     co_membership_ = np.array(
         [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.75], [0.0, 0.0, 0.75, 1.0]]
@@ -249,6 +250,12 @@ def test_stability_says_how_sure_the_groups_are(clf):
     assert "groups agreement by chance stable 2 0.90 0.10 yes" in text
     assert "explained" not in text
     assert "2 groups: cat, dog" in text
+
+
+def test_a_comparison_alone_shows_the_groups_that_come_back():
+    text = " ".join(str(report(compared(0.1), stability=Sure())).split())
+    assert "Which tasks belong together? 2 groups: <b>car, pipe|line; cat, dog." in text
+    assert "Those that are together most often in many groupings." in text
 
 
 def test_groups_that_are_not_stable_are_not_said_to_belong_together(clf):
@@ -455,6 +462,8 @@ def test_what_cannot_be_reported_is_refused(clf):
         report(clf, compared(0.1, ["a", "b", "c"]))
     with pytest.raises(ValueError, match=r"tasks of 'comparison' .* Missing: cat"):
         report(clf, compared(0.1, ["a", "dog", "<b>car", "pipe|line"]))
+    with pytest.raises(ValueError, match=r"same number of samples\. Got X with 3 and Y with 90"):
+        report(clf, X=np.zeros((3, 4)), Y=make_tasks()[1])
     with pytest.raises(ValueError, match="max_tasks must be an int of at least 2"):
         report(clf, max_tasks=1)
     with pytest.raises(ValueError, match="task_names must name the 4 tasks"):

@@ -274,7 +274,7 @@ def _question(facts: Facts) -> Section:
         rows.append(("missing labels:", cell))
         rows += _rarest(facts)
     if facts.shape is not None:
-        rows.append(("features of a sample:", " by ".join(f"{n:,}" for n in facts.shape) or "1"))
+        rows.append(("features of a sample:", " by ".join(f"{n:,}" for n in facts.shape)))
     comparison = facts.comparison
     if comparison is not None:
         share = comparison.test_to_train / (1 + comparison.test_to_train)

@@ -37,6 +37,8 @@ class Facts:
     stability : fitted GroupStability or None
     together : ndarray of shape (n_tasks, n_tasks) or None
         Its `co_membership_`, in the order of the tasks.
+    most_often : ndarray of shape (n_tasks,) or None
+        Its `labels_`, likewise.
     partners : DataFrame or None
         What `partners` gives, a row a task, but partners by their positions, -1 where there is
         none.
@@ -54,6 +56,7 @@ class Facts:
     candidate: str | None = None
     stability: Any = None
     together: NDArray[np.float64] | None = None
+    most_often: NDArray[np.intp] | None = None
     partners: Any = None
     table: TaskTable | None = None
     shape: tuple[int, ...] | None = None
@@ -113,12 +116,13 @@ def gather_facts(
         )
     if stability is None and comparison is not None and candidate is not None:
         stability = getattr(comparison, "stability", {}).get(candidate)
-    together = None
+    together = most_often = None
     if stability is not None:
         given_names = getattr(stability, "task_names_in_", None)
         given_names = check_names(given_names, stability.n_tasks_)
         order = _places(given_names, names, n_tasks, "The tasks of 'stability'")
         together = stability.co_membership_[np.ix_(order, order)]
+        most_often = stability.labels_[order]
     return Facts(
         tasks=check_names(names if task_names is None else task_names, n_tasks),
         most=most,
@@ -128,9 +132,10 @@ def gather_facts(
         candidate=candidate,
         stability=stability,
         together=together,
+        most_often=most_often,
         partners=_partners(partners, estimator, names, n_tasks),
         table=table,
-        shape=None if X is None else tuple(getattr(X, "shape", np.shape(X))[1:]),
+        shape=_shape_of_sample(X, table),
     )
 
 
@@ -144,6 +149,17 @@ def _table(Y: Any, estimator: Any, names: Any) -> TaskTable:
             names=None if names is None else np.array(names, dtype=object),
             task_types="auto" if kinds is None else getattr(*kinds),
         )
+
+
+def _shape_of_sample(X: Any, table: TaskTable | None) -> tuple[int, ...] | None:
+    """None if it is not known, as of a Dataset."""
+    shape = tuple(X.shape) if hasattr(X, "shape") else np.shape(X) if isinstance(X, list) else ()
+    if table is not None and shape and shape[0] != len(table.codes):
+        raise ValueError(
+            f"X and Y must have the same number of samples. Got X with {shape[0]} and Y with "
+            f"{len(table.codes)}."
+        )
+    return tuple(shape[1:]) if len(shape) > 1 else None
 
 
 def _partners(given: Any, estimator: Any, names: list[str] | None, n_tasks: int) -> Any:

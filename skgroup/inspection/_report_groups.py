@@ -33,30 +33,36 @@ _STABILITY = {
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of the estimator, or of the first member of a portfolio that groups.
+    """The groups of the estimator, of the first member of a portfolio that groups, or those that a
+    stability has found together most often.
 
     Attributes
     ----------
     membership : ndarray of shape (n_tasks, n_groups)
     names : list of str, one a group
-    member : str
-        Whose groups they are, in a portfolio; else empty.
+    whose : str
+        A sentence, where they are not those of the estimator itself.
     grouper : str
         How the code calls what found them; empty where they were given.
     """
 
     membership: NDArray[np.float64]
     names: list[str]
-    member: str = ""
+    whose: str = ""
     grouper: str = "grouper"
 
     @classmethod
     def of(cls, facts: Facts) -> Groups | None:
         """None if nothing groups."""
-        estimator, member = facts.estimator, ""
+        estimator, whose = facts.estimator, ""
         if facts.find("membership_", "labels_") is None:
-            estimator, member = _grouping_member(facts)
+            estimator, whose = _grouping_member(facts)
         fitted = None if estimator is None else find_fitted(estimator, "membership_", "labels_")
+        if fitted is None and facts.most_often is not None:
+            numbers = np.arange(facts.most_often.max() + 1)
+            membership = (facts.most_often[:, None] == numbers).astype(np.float64)
+            called = [f"group {j}" for j in numbers]
+            return cls(membership, called, "Those that are together most often in many groupings. ")
         if fitted is None:
             return None
         values = np.asarray(getattr(*fitted))
@@ -67,7 +73,7 @@ class Groups:
         grouper = "grouper"
         if hasattr(fitted[0], "grouper_"):
             grouper = "" if fitted[0].grouper_ is None else "clf.grouper_"
-        return cls(membership, [str(name) for name in names], member, grouper)
+        return cls(membership, [str(name) for name in names], whose, grouper)
 
     @cached_property
     def kind(self) -> str:
@@ -90,11 +96,11 @@ class Groups:
 
 
 def _grouping_member(facts: Facts) -> tuple[Any, str]:
-    """The first member of a portfolio that groups all the tasks, and its name."""
+    """The first member of a portfolio that groups all the tasks, and who that is."""
     names, members = facts.find("member_names_"), facts.find("members_")
     for name, member in zip(names, members, strict=True) if members is not None else ():
         if len(getattr(member, "membership_", ())) == facts.n_tasks:
-            return member, str(name)
+            return member, f"Those of the member “{name}”. "
     return None, ""
 
 
@@ -118,7 +124,8 @@ def answer_groups(facts: Facts) -> str:
         written.append(f"{names} and {more} more" if more else names)
     found = f"{len(written)} group{'s' * (len(written) != 1)}: {'; '.join(written)}."
     if facts.stability is not None and not facts.stability.stable_:
-        return f"none for certain. This fit put together, in {found}"
+        this = "This fit put together" if facts.estimator is not None else "Most often together are"
+        return f"none for certain. {this}, in {found}"
     return found
 
 
@@ -162,7 +169,6 @@ def _groups(facts: Facts, groups: Groups) -> list[Block]:
     if not held.all():
         rest = listed([facts.tasks[t] for t in np.flatnonzero(~held)], facts.most)
         items.append(("in no group:", rest))
-    whose = f"Those of the member “{groups.member}”. " if groups.member else ""
     low, high = strongest[held].min(), strongest[held].max()
     text = (
         "Each task is in a group wholly, or not at all."
@@ -172,7 +178,7 @@ def _groups(facts: Facts, groups: Groups) -> list[Block]:
     )
     draw = partial(_draw_memberships, groups, facts.tasks)
     caption = "How much each task (row) belongs to each group (column)."
-    return [Text(whose + text), Items(items), Picture("memberships", caption, draw)]
+    return [Text(groups.whose + text), Items(items), Picture("memberships", caption, draw)]
 
 
 def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
