@@ -86,4 +86,4 @@ def test_nets_are_scored_after_each_epoch_on_both_parts(partly_labelled, small_n
 def test_candidates_are_compared_by_balanced_accuracy(digits, small_net):
     X, Y = digits[0][:200], digits[1][:200, -4:]
     comparison = compare(X, Y, small_net, seeds=2, scoring="balanced_accuracy")
-    assert "balanced_accuracy" in str(comparison)
+    assert "balanced accuracy" in str(comparison)

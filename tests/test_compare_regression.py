@@ -174,8 +174,6 @@ def test_errors_are_in_the_units_of_the_tasks_and_negative(data):
         np.testing.assert_allclose(found.values[0, 0], expected)
         same = compare(X, Y, {"ridge": Ridge()}, seeds=1, scoring={"regression": scoring})
         np.testing.assert_allclose(same.values, found.values)
-        if isinstance(scoring, str):
-            assert found.scoring == scoring
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1e6])
@@ -417,7 +415,7 @@ def test_scores_of_both_kinds_are_given_by_kind(mixed, net):
     found = compare(X, Y, {"net": net}, seeds=1, scoring=scoring)
     assert found.scoring == {
         "classes": "negative normalised entropy",
-        "regression": "neg_mean_absolute_error",
+        "regression": "negative MAE",
     }
     train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
@@ -446,8 +444,8 @@ def test_scores_of_both_kinds_are_given_by_kind(mixed, net):
             "must be a score of regression tasks.*Got 'f1', a score of tasks wi",
         ),
         ({"classes": "r2"}, "must be a score of tasks with classes.*Got 'r2', a score of regress"),
-        ({"regression": "accuracy"}, "must be able to score a regression task. Got 'accuracy'"),
-        ({"regression": "nonsense"}, "must be 'r2', another name of sklearn"),
+        ({"regression": "accuracy"}, "must be a score of regression tasks.*Got 'accuracy'"),
+        ({"regression": "nonsense"}, "must be .*, 'r2', another name of sklearn"),
         ({"regression": mean_absolute_error}, "make a scorer of it"),
         ({"regression": 3}, "must be a str or a callable. Got 3"),
     ],

@@ -73,6 +73,15 @@ def test_groups_are_on_one_side_of_each_split(data, cv, n_splits):
         assert any((one[1] != other[1]).any() for one, other in pairs)
 
 
+def test_splits_may_come_from_a_generator(data):
+    folds = GroupKFold(4)
+    found = sides(data[1], cv=folds.split(data[0], groups=GROUPS), seeds=2)
+    listed = sides(data[1], cv=list(folds.split(data[0], groups=GROUPS)), seeds=2)
+    assert len(found) == 8
+    for one, other in zip(found, listed, strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
+
+
 def test_a_splitter_draws_as_it_does_with_these_groups(data):
     splitter = GroupShuffleSplit(2, test_size=0.25)
     found = sides(data[1], cv=splitter, seeds=[3])

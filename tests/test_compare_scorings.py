@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from comparing import Counted, cheap, make_data
 from sklearn.linear_model import Ridge
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 
 from skgroup import MultiTaskNet, compare
@@ -50,6 +52,30 @@ def test_each_of_several_scorings_gives_what_it_gives_alone(data):
     np.testing.assert_array_equal(several.values, several.by_scoring("f1_macro").values)
     with pytest.raises(ValueError, match=r"name must be one of the scorings \['f1_macro'.*'f2'"):
         several.by_scoring("f2")
+
+
+def test_names_give_the_scores_of_scikit_learn(data):
+    """Where there is nothing that scikit-learn cannot score."""
+    X, Y = data
+    names = ["accuracy", "balanced_accuracy", "average_precision", "neg_log_loss"]
+    near = {"near": KNeighborsClassifier(20)}
+    found = compare(X, Y, near, seeds=1, cv=0.5, scoring=[*names, "neg_brier_score"])
+    train, test = next(ShuffleSplit(1, test_size=0.5, random_state=0).split(X))
+    for t in range(4):
+        alone = KNeighborsClassifier(20).fit(X[train], Y[train, t])
+        for name in [*names, "neg_brier_score"]:
+            expected = get_scorer(name)(alone, X[test], Y[test, t])
+            assert found.by_scoring(name).values[0, 0, t] == pytest.approx(expected)
+    numbers = X[:, :2] ** 2
+    names = ["r2", "neg_mean_absolute_error", "neg_mean_squared_error"]
+    names.append("neg_root_mean_squared_error")
+    found = compare(X, numbers, {"ridge": Ridge()}, seeds=1, scoring=names)
+    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    for t in range(2):
+        alone = Ridge().fit(X[train], numbers[train, t])
+        for name in names:
+            expected = get_scorer(name)(alone, X[test], numbers[test, t])
+            assert found.by_scoring(name).values[0, 0, t] == pytest.approx(expected)
 
 
 def test_one_fit_and_one_prediction_serve_all_scorings(data):
@@ -124,7 +150,7 @@ def test_a_dict_by_kind_is_one_scoring_and_may_be_one_of_several(mixed):
     several = compare(*mixed, {"net": net}, seeds=2, scoring={"usual": None, "mine": by_kind})
     assert several.scoring == {"classes": "F1", "regression": "R²"}
     np.testing.assert_array_equal(several.by_scoring("mine").values, one.values)
-    assert several.table.head[-5:-3] == ["mine: ROC AUC", "mine: neg_mean_absolute_error"]
+    assert several.table.head[-5:-3] == ["mine: ROC AUC", "mine: negative MAE"]
     listed = compare(
         *mixed, {"net": net}, seeds=1, scoring=[{"classes": "f1", "regression": "r2"}, by_kind]
     )

@@ -80,8 +80,8 @@ def compare(
     cv : float, int, splitter or iterable of (train, test), default=0.25
         A share of samples to test on, drawn anew for each seed; or a number of folds, shuffled
         for each seed; or a splitter, whose `random_state` is set to the seed if it is None; or
-        the splits, the same for all seeds. Every training part holds every class of every task:
-        a sample that holds the only label of a class moves there.
+        the splits (a generator is read once), the same for all seeds. Every training part holds
+        every class of every task: a sample that holds the only label of a class moves there.
     groups : array-like of shape (n_samples,), default=None
         Samples of the same group (a patient, a day) are trained on or tested on together: a share
         is one of groups, folds are made of whole ones, and a splitter is given them, which some
@@ -100,16 +100,15 @@ def compare(
         regression tasks, a dict with a score for "classes" and one for "regression". None, or a
         key that is left out, is "f1_macro" and "r2".
 
-        Of tasks with classes, "f1_macro" (or "f1") is `skgroup.metrics.multitask_f1_score`,
-        "roc_auc" is `multitask_roc_auc_score`, "normalized_entropy" is
-        `multitask_normalized_entropy` with its sign turned, and shown as negative. Of regression
-        tasks, "r2" is `multitask_r2_score`. Else a scorer of scikit-learn (a name as
-        "neg_mean_squared_error", or called with an estimator, X and y), which sees the observed
-        labels of one task as 0, ..., k - 1, the positive class of a binary task as 1, and the
-        numbers of a regression task as they are: "average_precision", "balanced_accuracy",
-        "neg_brier_score", "neg_log_loss", "neg_mean_absolute_error", ... Positive classes are those
-        of the first candidate with a `pos_label`. Where a score is not defined (a test part lacks a
-        class), it is NaN for this task and split alone.
+        Of tasks with classes, "f1_macro" (or "f1"), "roc_auc", "accuracy", "balanced_accuracy",
+        "average_precision", "neg_log_loss", "neg_brier_score" and "normalized_entropy" (its sign
+        turned, too); of regression tasks, "r2", "neg_mean_absolute_error",
+        "neg_mean_squared_error" and "neg_root_mean_squared_error": the metrics of
+        `skgroup.metrics`. Else a scorer of scikit-learn (another name, or called with an estimator,
+        X and y), which sees the observed labels of one task as 0, ..., k - 1, the positive class of
+        a binary task as 1, and the numbers of a regression task as they are. Positive classes are
+        those of the first candidate with a `pos_label`. Where a score is not defined (a test part
+        lacks a class), it is NaN for this task and split alone.
 
         Several at once are a list of names, or a dict of a name to each, which is any of the above:
         `{"F1": "f1_macro", "AUC": "roc_auc"}` (the names "classes" and "regression" are those of

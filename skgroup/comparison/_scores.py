@@ -19,10 +19,18 @@ from skgroup._compat import knows_all_classes
 from skgroup.comparison._answers import Answers
 from skgroup.comparison._fit_params import params_of_samples, params_of_score
 from skgroup.metrics import (
+    multitask_accuracy_score,
+    multitask_average_precision_score,
+    multitask_balanced_accuracy_score,
+    multitask_brier_score,
     multitask_f1_score,
+    multitask_log_loss,
+    multitask_mean_absolute_error,
+    multitask_mean_squared_error,
     multitask_normalized_entropy,
     multitask_r2_score,
     multitask_roc_auc_score,
+    multitask_root_mean_squared_error,
 )
 from skgroup.tasks import CLASSES, MISSING, REGRESSION, TaskTable, check_tasks
 
@@ -80,16 +88,37 @@ _F1 = _Metric("F1", multitask_f1_score, takes_sides=True)
 _NE = _Metric(
     "negative normalised entropy", multitask_normalized_entropy, sign=-1, of_probabilities=True
 )
-#: By kind of task, and name.
-_METRICS = {
-    CLASSES: {
-        "f1": _F1,
-        "f1_macro": _F1,
-        "roc_auc": _Metric("ROC AUC", multitask_roc_auc_score, of_probabilities=True),
-        "normalized_entropy": _NE,
-    },
-    REGRESSION.name: {"r2": _Metric(R2, multitask_r2_score)},
+_OF_CLASSES = {
+    "accuracy": _Metric("accuracy", multitask_accuracy_score),
+    "average_precision": _Metric(
+        "average precision",
+        multitask_average_precision_score,
+        of_probabilities=True,
+        takes_sides=True,
+    ),
+    "balanced_accuracy": _Metric("balanced accuracy", multitask_balanced_accuracy_score),
+    "f1": _F1,
+    "f1_macro": _F1,
+    "neg_brier_score": _Metric(
+        "negative Brier score", multitask_brier_score, sign=-1, of_probabilities=True
+    ),
+    "neg_log_loss": _Metric(
+        "negative log loss", multitask_log_loss, sign=-1, of_probabilities=True
+    ),
+    "neg_normalized_entropy": _NE,
+    "normalized_entropy": _NE,
+    "roc_auc": _Metric("ROC AUC", multitask_roc_auc_score, of_probabilities=True),
 }
+_OF_NUMBERS = {
+    "neg_mean_absolute_error": _Metric("negative MAE", multitask_mean_absolute_error, sign=-1),
+    "neg_mean_squared_error": _Metric("negative MSE", multitask_mean_squared_error, sign=-1),
+    "neg_root_mean_squared_error": _Metric(
+        "negative RMSE", multitask_root_mean_squared_error, sign=-1
+    ),
+    "r2": _Metric(R2, multitask_r2_score),
+}
+#: By kind of task, and name.
+_METRICS = {CLASSES: _OF_CLASSES, REGRESSION.name: _OF_NUMBERS}
 
 
 def named_score(kind: str, scoring: Any, owner: str) -> Score | None:

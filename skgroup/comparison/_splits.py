@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -68,6 +68,8 @@ def draw_splits(
     cv: Any, table: TaskTable, seeds: list[int], owner: str, groups: NDArray | None = None
 ) -> list[SeededSplit]:
     """The splits of each seed, one seed after the other."""
+    if isinstance(cv, Iterator):
+        cv = list(cv)  # which each seed goes through
     splits = []
     for seed in seeds:
         splitter = cv
