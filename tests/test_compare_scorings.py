@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from comparing import Counted, cheap, make_data
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import Ridge
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ShuffleSplit
@@ -159,6 +160,32 @@ def test_a_dict_by_kind_is_one_scoring_and_may_be_one_of_several(mixed):
     scoring = ["r2", "neg_mean_squared_error"]
     errors = compare(mixed[0], numbers, {"ridge": Ridge()}, seeds=1, scoring=scoring)
     assert (errors.by_scoring("neg_mean_squared_error").values < 0).all()
+
+
+def test_a_scoring_that_fails_loses_nothing_of_the_others(data, tmp_path):
+    def picky(estimator, X, y):
+        if len(y) == 30 and picky.fails:
+            raise RuntimeError("not today")
+        return accuracy(estimator, X, y)
+
+    picky.fails = True
+    scoring = {"F1": "f1_macro", "picky": picky}
+    params = {"seeds": 2, "results": tmp_path / "fits"}
+    with pytest.warns(FitFailedWarning, match="was not scored by 'picky' in fold 0 of seed"):
+        found = compare(*data, {"a": Counted(), "b": Counted(1)}, scoring=scoring, **params)
+    assert not found.errors
+    assert np.isfinite(found.values).all()
+    assert np.isnan(found.by_scoring("picky").values).all()
+    assert "nothing can be said" in found.by_scoring("picky").verdict
+    assert compare(*data, {"a": Counted()}, scoring="f1_macro", **params).n_finished == 2
+    assert Counted.fits == 4
+    picky.fails = False
+    again = compare(*data, {"a": Counted(), "b": Counted(1)}, scoring=scoring, **params)
+    assert Counted.fits == 8
+    assert np.isfinite(again.by_scoring("picky").values).all()
+    picky.fails = True
+    with pytest.raises(RuntimeError, match="not today"):
+        compare(*data, {"a": Counted()}, scoring=scoring, seeds=1, error_score="raise")
 
 
 @pytest.mark.parametrize(

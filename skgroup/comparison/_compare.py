@@ -114,6 +114,7 @@ def compare(
         `{"F1": "f1_macro", "AUC": "roc_auc"}` (the names "classes" and "regression" are those of
         the dict of one score by kind of task). Each fit is made once and scored by all. `frame` and
         `verdict` are of the first, `by_scoring(name)` of what is returned gives those of another.
+        A scorer among several that raises for every task of a split is NaN there, with a warning.
     interval : {"corrected", "seeds"}, default="corrected"
         How the 95 % intervals of paired differences are made. "corrected": Student's t over all
         splits, with variance s² (1/n + n_test/n_train) in place of s²/n, as splits that share

@@ -168,6 +168,7 @@ def run_fits(
                 if error is not None:
                     _report(fits[f], error, outcomes)
                 elif record is not None:
+                    _report_unscored(fits[f], record.pop("unscored"))
                     outcomes.add(fits[f], record)
                     store.add(record)
                 else:
@@ -190,6 +191,16 @@ def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
     )
 
 
+def _report_unscored(fit: Fit, errors: dict[str, str]) -> None:
+    for scoring, error in errors.items():
+        warnings.warn(
+            f"Candidate {fit.name!r} was not scored by {scoring!r} in fold {fit.split.fold} of "
+            f"seed {fit.split.seed}, which counts as NaN, with {error}",
+            FitFailedWarning,
+            stacklevel=4,
+        )
+
+
 def _fit_and_score(
     number: int,
     fit: Fit,
@@ -210,7 +221,10 @@ def _fit_and_score(
             training = take_samples(X, split.train), take_samples(Y, split.train)
             estimator = estimator.fit(*training, **given)
             seconds = time.perf_counter() - start
-            of_tasks = scores(estimator, take_samples(X, split.test), split.test, params)
+            inputs = take_samples(X, split.test)
+            of_tasks, unscored = scores(estimator, inputs, split.test, params)
+        if unscored and error_score == "raise":
+            raise next(iter(unscored.values()))
         record = {
             "key": fit.key,
             "candidate": fit.name,
@@ -219,6 +233,7 @@ def _fit_and_score(
             "scores": {scoring: values.tolist() for scoring, values in of_tasks.items()},
             "seconds": seconds,
             "nets": nets_of(estimator, scores.table.n_tasks),
+            "unscored": {name: f"{type(e).__name__}: {e}" for name, e in unscored.items()},
         }
         return number, record, None
     except KeyboardInterrupt:

@@ -53,10 +53,26 @@ class Scorings:
 
     def __call__(
         self, estimator: Any, X: Any, samples: NDArray[np.intp], params: Mapping[str, Any]
-    ) -> dict[str, NDArray[np.float64]]:
-        """Scores (n_tasks,) by name, of one prediction; see `TaskScores`.
+    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, Exception]]:
+        """Scores of one prediction.
 
-        `params` are those of all samples, for scorers that ask for them by metadata routing.
+        Parameters
+        ----------
+        estimator, X, samples
+            See `TaskScores`.
+        params : dict of str to object
+            Of all samples, for scorers that ask for them by metadata routing.
+
+        Returns
+        -------
+        scores : dict of str to ndarray of shape (n_tasks,)
+        errors : dict of str to Exception
+            Of those of several scorings that raised for every task.
+
+        Raises
+        ------
+        Exception
+            That of the first scoring, if no scoring gave a score.
         """
         answers = Answers.of(
             estimator,
@@ -67,7 +83,15 @@ class Scorings:
             proba=bool(self.names_of_proba),
             params=params,
         )
-        return {name: scores.of_answers(answers) for name, scores in self.by_name.items()}
+        scored, errors = {}, {}
+        for name, scores in self.by_name.items():
+            try:
+                scored[name] = scores.of_answers(answers)
+            except Exception as error:
+                errors[name] = error
+        if not scored:
+            raise next(iter(errors.values()))
+        return scored, errors
 
     def keys(self) -> dict[str, str]:
         """What tells each scoring from any other, by its name.
