@@ -390,3 +390,13 @@ def test_what_is_no_probability_is_refused(net, column, got):
     )
     with refuses(ValueError, message):
         net.set_params(task_types={"click": "soft"}).fit(X, Y)
+
+
+def test_numbers_that_may_be_probabilities_are_told_from_others(net):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    hint = " If its numbers are probabilities of a class, 'task_types' must say that it is 'soft'."
+    for scale, said in ((1, True), (2, False)):
+        Y = pd.DataFrame({"odd": [0, 1] * 20, "click": scale * np.linspace(0, 1, 40)})
+        with pytest.raises(ValueError, match="Unknown label type: continuous") as error:
+            GroupedMTLClassifier(net.set_params(task_types="auto")).fit(X, Y)
+        assert str(error.value).endswith(hint) is said

@@ -174,6 +174,8 @@ class TaskGrouper(RelationMixin):
         y : array-like of shape (n_samples, n_tasks) or (n_samples,)
             The task table `Y`.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
+            Weights of samples, or of labels, in training. A data map holds every sample as it is,
+            whatever it weighs; a label whose own weight is 0 is a missing one.
 
         Returns
         -------

@@ -353,12 +353,22 @@ class TaskClassifierMixin(ClassifierMixin, TaskPredictorMixin):
                 f"Unknown label type: continuous. {task_label(table.names, numbers[0])} of Y is a "
                 f"regression task, and {type(self).__name__} learns tasks with classes: use "
                 f"{self._of_numbers} where all are regression tasks, {self._of_any} where some are."
+                + _probabilities_hint(table, int(numbers[0]))
             )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _probabilities_hint(table: TaskTable, task: int) -> str:
+    """What to say of a regression task whose numbers might be probabilities."""
+    numbers = table.truth(task)
+    numbers = numbers[~np.isnan(numbers)]
+    if ((numbers < 0) | (numbers > 1)).any():
+        return ""
+    return " If its numbers are probabilities of a class, 'task_types' must say that it is 'soft'."
 
 
 class TaskRegressorMixin(RegressorMixin, TaskPredictorMixin):
