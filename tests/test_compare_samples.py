@@ -16,6 +16,8 @@ from skgroup import compare
 from skgroup.comparison._splits import draw_splits
 from skgroup.tasks import check_tasks
 
+pd = pytest.importorskip("pandas")
+
 GROUPS = np.repeat(["a", "b", "c", "d", "e", "f", "g", "h"], 15)
 
 
@@ -128,6 +130,7 @@ def test_without_groups_samples_move_alone(data):
         (GROUPS[:, None], 0.25, r"The 'groups' parameter of compare.*Got the shape \(120, 1\)"),
         ([None, *GROUPS[1:]], 0.25, "'groups' parameter of compare must hold a group.*none for 1"),
         ([np.nan] * 2 + [1.0] * 118, 0.25, "must hold a group for each sample. Got none for 2"),
+        (pd.array([1] * 119 + [None]), 0.25, "hold a group for each sample. Got none for 1"),
         (GROUPS, 9, "The 'cv' parameter of compare cannot split these samples. Got 9"),
         (np.zeros(120), 0.25, "The 'cv' parameter of compare cannot split these samples"),
         (

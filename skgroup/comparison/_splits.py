@@ -58,7 +58,7 @@ def check_groups(groups: Any, n_samples: int, owner: str) -> NDArray | None:
             f"{name} must hold a group for each sample, in the shape ({n_samples},). Got the shape "
             f"{groups.shape}."
         )
-    missing = [g is None or g != g for g in groups.tolist()]
+    missing = [g is None or (g == g) is not True for g in groups.tolist()]  # NaN, NaT, NA
     if any(missing):
         raise ValueError(f"{name} must hold a group for each sample. Got none for {sum(missing)}.")
     return groups
