@@ -135,12 +135,17 @@ class Picture(Block):
     def png(self) -> bytes:
         """The picture as a file; drawn anew in each call, and closed."""
         plt = import_pyplot("A report with pictures")
+        from PIL import Image
+
         with plt.ioff():
             figure = self.draw()
             data = io.BytesIO()
-            figure.savefig(data, format="png", dpi=_DPI, metadata={"Software": None})
+            figure.savefig(data, format="png", dpi=_DPI)
             plt.close(figure)
-        return data.getvalue()
+        # With a palette a picture has a third of the bytes.
+        with Image.open(data) as image, io.BytesIO() as small:
+            image.convert("RGB").quantize(256).save(small, format="png", optimize=True)
+            return small.getvalue()
 
     def to_text(self) -> str:
         return ""

@@ -24,13 +24,18 @@ _KINDS = {
     "STL": "learns each task alone, with a net of its own",
     "MTL": "learns all tasks alike, in one net or several",
     "balanced": "learns all tasks in one net, weighed anew in each step",
-    "other": "trains no net of several tasks",
+    "other": "uses no neural network",
 }
 #: What scores say, by their names; and what guessing gets by them.
 _MEANING = {
     "F1": "F1 is the harmonic mean of precision and recall: 1 is perfect, 0 the worst",
     "ROC AUC": "ROC AUC is how often a positive sample is ranked above a negative one: 1 is "
     "perfect, 0.5 is guessing",
+    "accuracy": "accuracy is the share of samples that are predicted right",
+    "average precision": "average precision is the mean precision over all recalls: 1 is perfect, "
+    "the share of positives is guessing",
+    "balanced accuracy": "balanced accuracy is the mean over classes of the share that is "
+    "predicted right: 1 is perfect, one by the number of classes is guessing",
     "R²": "R² is the share of the variance that is predicted: 1 is perfect, 0 is guessing the mean",
     "negative normalised entropy": "negative normalised entropy is the log loss, with its sign "
     "turned, by that of guessing how frequent the classes are: 0 is perfect, -1 is guessing",
