@@ -6,7 +6,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from skgroup.comparison import Comparison
+from skgroup.comparison import Comparison, compare
 
 
 def make_data():
@@ -23,6 +23,11 @@ def cheap():
         "tree": DecisionTreeClassifier(max_features=2),
         "dummy": DummyClassifier(strategy="most_frequent"),
     }
+
+
+def compare_given(X, Y=None, candidates=None, **params):
+    """`compare` of what it is given, without baselines that it makes."""
+    return compare(X, Y, candidates, **{"baselines": [], **params})
 
 
 class Counted(ClassifierMixin, BaseEstimator):

@@ -131,3 +131,9 @@ def interruptible():
     """A shell starts what runs in its background with Ctrl-C ignored; tests send it themselves."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    """The forests that portfolios and `compare` have of their own are small."""
+    monkeypatch.setattr("skgroup.ensemble._default_members._N_TREES", 10)

@@ -8,6 +8,8 @@ from sklearn.preprocessing import StandardScaler
 from skgroup import GroupedMTLClassifier, MultiTaskNet, compare
 from skgroup.nn import MLP
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 
 def net(**params):
     params = {"max_epochs": 1, "module__hidden_units": (4,), **params}
@@ -23,18 +25,18 @@ def run(candidates, **options):
 def test_a_balanced_net_is_judged_by_the_net_without(named):
     balanced = net(balancing="gradnorm", balancing__alpha=0.5)
     found = run({"mine": balanced} if named else balanced)
-    assert found.candidates == ["MTL", "STL", "mine" if named else "balanced"]
-    assert found.kinds == ["MTL", "STL", "balanced"]
-    assert found.baselines == ["MTL", "STL"]
+    assert found.candidates == ["MTL", "STL", "forest", "mine" if named else "balanced"]
+    assert found.kinds == ["MTL", "STL", "other", "balanced"]
+    assert found.baselines == ["MTL", "STL", "forest"]
     plain = run({"plain": GroupedMTLClassifier.mtl(net())})
     assert (found.values[0] == plain.values[0]).all()
-    assert not (found.values[2] == plain.values[0]).all()
+    assert not (found.values[3] == plain.values[0]).all()
 
 
 def test_a_pipeline_of_a_balanced_net_is_judged_by_one_without():
     scaled = make_pipeline(StandardScaler(), net(balancing="pcgrad"))
     found = run({"pc": scaled})
-    assert found.kinds == ["MTL", "STL", "balanced"]
+    assert found.kinds == ["MTL", "STL", "other", "balanced"]
     plain = make_pipeline(StandardScaler(), GroupedMTLClassifier.mtl(net()))
     assert (found.values[0] == run({"plain": plain}).values[0]).all()
 
@@ -42,7 +44,7 @@ def test_a_pipeline_of_a_balanced_net_is_judged_by_one_without():
 def test_groups_of_balanced_nets_are_judged_by_nets_without():
     grouped = GroupedMTLClassifier(net(balancing="uncertainty"), n_groups=2)
     found = run(grouped)
-    assert found.kinds == ["MTL", "STL", "MTL", "grouped"]
+    assert found.kinds == ["MTL", "STL", "MTL", "other", "grouped"]
     assert (found.values[0] == run({"plain": GroupedMTLClassifier.mtl(net())}).values[0]).all()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
-from comparing import Counted, make_data
+from comparing import Counted, compare_given, make_data
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, get_scorer, make_scorer
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
@@ -60,26 +60,26 @@ def test_every_candidate_gets_the_weights_of_its_samples(small_net):
         "grouped": (GroupedMTLClassifier(small_net, n_groups=2), "sample_weight"),
     }
     estimators = {name: candidate for name, (candidate, _) in candidates.items()}
-    found = compare(X, Y, estimators, seeds=2, params={"sample_weight": WEIGHT})
+    found = compare_given(X, Y, estimators, seeds=2, params={"sample_weight": WEIGHT})
     for i, (candidate, keyword) in enumerate(candidates.values()):
         np.testing.assert_allclose(found.values[i], f1_by_hand(candidate, keyword))
-    without = compare(X, Y, estimators, seeds=2, params={"sample_weight": None})
+    without = compare_given(X, Y, estimators, seeds=2, params={"sample_weight": None})
     assert (found.values != without.values).any(axis=(1, 2)).all()
-    listed = compare(X, Y, {"tree": TREE}, seeds=2, params={"sample_weight": WEIGHT.tolist()})
+    listed = compare_given(X, Y, {"tree": TREE}, seeds=2, params={"sample_weight": WEIGHT.tolist()})
     np.testing.assert_array_equal(listed.values[0], found.values[0])
 
 
 def test_what_is_not_of_samples_is_handed_on_whole():
     frame = np.arange(240.0).reshape(120, 2)
     params = {"extra": frame, "names": ["a", "b"], "level": 3, "word": "x" * 120}
-    compare(X, Y, {"a": Given()}, seeds=1, params=params)
+    compare_given(X, Y, {"a": Given()}, seeds=1, params=params)
     (given,) = Given.given
     np.testing.assert_array_equal(given["extra"], frame[SPLITS[0][0]])
     assert (given["names"], given["level"], given["word"]) == (["a", "b"], 3, "x" * 120)
     assert given["sample_weight"] is None
     Given.given = ()
     steps = make_pipeline(StandardScaler(), Given())
-    compare(X, Y, {"a": steps}, seeds=1, params={"given__extra": WEIGHT})
+    compare_given(X, Y, {"a": steps}, seeds=1, params={"given__extra": WEIGHT})
     np.testing.assert_array_equal(Given.given[0]["extra"], WEIGHT[SPLITS[0][0]])
     Given.given = ()
 
@@ -118,28 +118,28 @@ def test_the_baselines_that_are_made_get_the_weights_too(small_net):
 )
 def test_what_a_candidate_cannot_take_is_refused_before_any_training(candidate, params, message):
     with pytest.raises(ValueError, match="The 'params' parameter of compare must.*" + message):
-        compare(X, Y, {"a": Given(), "b": candidate}, params=params)
+        compare_given(X, Y, {"a": Given(), "b": candidate}, params=params)
     assert Counted.fits == 0
 
 
 def test_a_weight_a_label_reaches_those_that_take_it(small_net):
     weight = WEIGHT[:, None] * [1, 2, 0.5, 1] + np.arange(4)
-    found = compare(X, Y, {"net": small_net}, seeds=2, params={"sample_weight": weight})
+    found = compare_given(X, Y, {"net": small_net}, seeds=2, params={"sample_weight": weight})
     np.testing.assert_allclose(found.values[0], f1_by_hand(small_net, "sample_weight", weight))
     with pytest.raises(ValueError, match=r"a weight a sample.*candidate 'b'.*shape \(120, 4\)"):
-        compare(X, Y, {"a": small_net, "b": TREE}, params={"sample_weight": weight})
+        compare_given(X, Y, {"a": small_net, "b": TREE}, params={"sample_weight": weight})
 
 
 def test_weights_that_a_net_refuses_are_refused_before_any_training(small_net):
     with pytest.raises(ValueError, match=r"'net' of compare cannot be fitted.*[Nn]egative"):
-        compare(X, Y, {"a": Given(), "net": small_net}, params={"sample_weight": -WEIGHT})
+        compare_given(X, Y, {"a": Given(), "net": small_net}, params={"sample_weight": -WEIGHT})
     assert Counted.fits == 0
 
 
 def test_other_parameters_are_other_fits_of_a_file(tmp_path):
     def fits(params):
         Counted.fits = 0
-        compare(X, Y, {"a": Given()}, seeds=2, params=params, results=tmp_path / "fits")
+        compare_given(X, Y, {"a": Given()}, seeds=2, params=params, results=tmp_path / "fits")
         return Counted.fits
 
     weighted = {"sample_weight": WEIGHT}
@@ -152,21 +152,21 @@ def test_metadata_go_where_they_are_requested(tmp_path):
     weighted = DecisionTreeClassifier(max_depth=2).set_fit_request(sample_weight=True)
     params = {"sample_weight": WEIGHT}
     candidates = {"with": weighted, "without": KNeighborsClassifier()}
-    found = compare(X, Y, candidates, seeds=2, params=params)
+    found = compare_given(X, Y, candidates, seeds=2, params=params)
     np.testing.assert_allclose(found.values[0], f1_by_hand(TREE, "sample_weight"))
-    alone = compare(X, Y, {"without": KNeighborsClassifier()}, seeds=2)
+    alone = compare_given(X, Y, {"without": KNeighborsClassifier()}, seeds=2)
     np.testing.assert_array_equal(found.values[1], alone.values[0])
     other = DecisionTreeClassifier(max_depth=2).set_fit_request(sample_weight=False)
     path = tmp_path / "fits"
-    both = compare(X, Y, {"a": other, "b": weighted}, seeds=2, params=params, results=path)
-    plain = compare(X, Y, {"a": other}, seeds=2)
+    both = compare_given(X, Y, {"a": other, "b": weighted}, seeds=2, params=params, results=path)
+    plain = compare_given(X, Y, {"a": other}, seeds=2)
     np.testing.assert_array_equal(both.values[0], plain.values[0])
-    turned = compare(X, Y, {"a": weighted, "b": other}, seeds=2, params=params, results=path)
+    turned = compare_given(X, Y, {"a": weighted, "b": other}, seeds=2, params=params, results=path)
     assert (turned.values != both.values).any(axis=(1, 2)).all()
     with pytest.raises(ValueError, match=r"'params' .* be routed.*\[sample_weight\] are passed"):
-        compare(X, Y, {"a": weighted, "b": DecisionTreeClassifier()}, params=params)
+        compare_given(X, Y, {"a": weighted, "b": DecisionTreeClassifier()}, params=params)
     with pytest.raises(TypeError, match=r"'params' .* be routed.*unexpected argument"):
-        compare(X, Y, {"a": KNeighborsClassifier()}, params={"nonsense": WEIGHT})
+        compare_given(X, Y, {"a": KNeighborsClassifier()}, params={"nonsense": WEIGHT})
 
 
 @sklearn.config_context(enable_metadata_routing=True)
@@ -176,7 +176,7 @@ def test_scorers_get_the_weights_that_they_request():
         "weighted": make_scorer(accuracy_score).set_score_request(sample_weight="weight"),
         "plain": get_scorer("accuracy").set_score_request(sample_weight=False),
     }
-    found = compare(X, Y, {"a": tree}, seeds=2, scoring=scoring, params={"weight": WEIGHT})
+    found = compare_given(X, Y, {"a": tree}, seeds=2, scoring=scoring, params={"weight": WEIGHT})
     for s, (train, test) in enumerate(SPLITS):
         fitted = seeded(TREE, s).fit(X[train], Y[train], sample_weight=WEIGHT[train])
         right = fitted.predict(X[test]) == Y[test]
@@ -190,7 +190,7 @@ def test_a_portfolio_is_told_the_groups_of_its_own_splits():
     groups = np.repeat(np.arange(8), 15)
     members = [("given", TREE)]
     clf = PortfolioClassifier(members, cv=2)
-    seen = compare(X, Y, {"p": clf}, seeds=1, groups=groups, params={"groups": groups})
+    seen = compare_given(X, Y, {"p": clf}, seeds=1, groups=groups, params={"groups": groups})
     assert not seen.errors
-    without = compare(X, Y, {"p": clf}, seeds=1, groups=groups)
+    without = compare_given(X, Y, {"p": clf}, seeds=1, groups=groups)
     assert (seen.values != without.values).any()

@@ -5,10 +5,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from comparing import Counted, crafted
+from comparing import Counted, compare_given, crafted
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.exceptions import FitFailedWarning
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import make_scorer, max_error, mean_absolute_error, r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedKFold
@@ -29,7 +28,7 @@ from skgroup import (
 )
 from skgroup._estimators import parts_of
 from skgroup.cluster import FuzzyKMeans
-from skgroup.comparison._candidates import check_candidates
+from skgroup.comparison._candidates import Candidates
 from skgroup.ensemble import SingleTasks
 from skgroup.inspection import LearningCurvesDisplay
 from skgroup.metrics import (
@@ -40,6 +39,8 @@ from skgroup.metrics import (
 from skgroup.metrics.splits import held_out_splits
 from skgroup.relations import TaskGrouper
 from skgroup.tasks import check_tasks
+
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ class Mean(BaseEstimator):
 def test_a_regression_table_is_scored_by_r2(data):
     X, Y = data
     candidates = {"ridge": Ridge(), "tree": DecisionTreeRegressor(max_depth=3, random_state=0)}
-    found = compare(X, Y, candidates, seeds=2)
+    found = compare_given(X, Y, candidates, seeds=2)
     for s in range(2):
         train, test = next(ShuffleSplit(1, test_size=0.25, random_state=s).split(X))
         predicted = Ridge().fit(X[train], Y[train]).predict(X[test])
@@ -114,13 +115,14 @@ def test_a_regression_table_is_scored_by_r2(data):
 def test_baselines_of_regression_tasks_are_made_like_the_candidate(data, net):
     X, Y = data
     found = compare(X, Y, GroupedMTLRegressor(net, n_groups=2), seeds=1)
-    assert found.candidates == ["MTL", "STL", "MTL ensemble, 3 nets", "grouped"]
-    assert found.kinds == ["MTL", "STL", "MTL", "grouped"]
+    assert found.candidates == ["MTL", "STL", "MTL ensemble, 3 nets", "forest", "grouped"]
+    assert found.kinds == ["MTL", "STL", "MTL", "other", "grouped"]
     assert np.isfinite(found.values).all()
     by_hand = {
         "MTL": GroupedMTLRegressor.mtl(net),
         "STL": GroupedMTLRegressor.stl(net),
         "MTL ensemble, 3 nets": GroupedMTLRegressor.mtl_ensemble(3, net),
+        "forest": ExtraTreesRegressor(10, max_features=1 / 3),
     }
     again = compare(X, Y, {**by_hand, "grouped": GroupedMTLRegressor(net, n_groups=2)}, seeds=1)
     np.testing.assert_allclose(again.values, found.values)
@@ -131,7 +133,7 @@ def test_a_net_alone_stands_for_its_grouping(data, mixed, net):
     for X, Y in (data, mixed):
         found = compare(X, Y, net, seeds=1)
         assert found.candidates[-1] == "grouped"
-        assert found.values.shape == (4, 1, Y.shape[1])
+        assert found.values.shape == (5, 1, Y.shape[1])
         assert np.isfinite(found.values).all()
 
 
@@ -148,13 +150,18 @@ def test_what_is_not_compared_with_names_the_estimator_to_use(data, mixed, net):
 def test_scores_of_missing_numbers_do_not_count(data, net):
     X, Y = data
     Y = np.where(np.random.default_rng(0).random(Y.shape) < 0.3, np.nan, Y)
-    with pytest.warns(FitFailedWarning, match="'ridge' failed in fold 0 of seed 0"):
-        found = compare(X, Y, {"net": net, "ridge": Ridge()}, seeds=1)
+    found = compare(X, Y, {"net": net, "ridge": Ridge()}, seeds=1)
     train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     fitted = net.set_params(random_state=seed, task_types="regression").fit(X[train], Y[train])
     expected = multitask_r2_score(Y[test], fitted.predict(X[test]), average=None)
     np.testing.assert_allclose(found.values[0, 0], expected)
+    for t in range(Y.shape[1]):  # a ridge a task
+        seen = train[~np.isnan(Y[train, t])]
+        predicted = Ridge().fit(X[seen], Y[seen, t]).predict(X[test])
+        known = ~np.isnan(Y[test, t])
+        expected = r2_score(Y[test, t][known], predicted[known])
+        assert found.values[1, 0, t] == pytest.approx(expected)
 
 
 def test_errors_are_in_the_units_of_the_tasks_and_negative(data):
@@ -170,9 +177,9 @@ def test_errors_are_in_the_units_of_the_tasks_and_negative(data):
             abs(Y[test] - predicted), axis=0
         ),
     }.items():
-        found = compare(X, Y, {"ridge": Ridge()}, seeds=1, scoring=scoring)
+        found = compare_given(X, Y, {"ridge": Ridge()}, seeds=1, scoring=scoring)
         np.testing.assert_allclose(found.values[0, 0], expected)
-        same = compare(X, Y, {"ridge": Ridge()}, seeds=1, scoring={"regression": scoring})
+        same = compare_given(X, Y, {"ridge": Ridge()}, seeds=1, scoring={"regression": scoring})
         np.testing.assert_allclose(same.values, found.values)
 
 
@@ -230,7 +237,7 @@ def test_every_net_of_a_candidate_is_told_the_kinds(mixed):
         "s": make_pipeline(MultiTaskNet()),
         "p": PortfolioEstimator(),
     }
-    clones = check_candidates(candidates, table, ["s"])
+    clones = Candidates.of(candidates, ["s"], *mixed, table).estimators
     assert clones["p"].task_types == table.task_types
     nets = [p for e in clones.values() for p in parts_of(e) if isinstance(p, MultiTaskNet)]
     assert [net.task_types for net in nets] == [table.task_types] * 3
@@ -245,7 +252,7 @@ def test_whole_numbers_are_numbers_where_all_candidates_are_regressors(net):
         {"grouped": GroupedMTLRegressor(net, n_groups=2), "MTL": net},
         {"net": net.set_params(task_types="regression")},
     ):
-        found = compare(X, Y, candidates, seeds=1)
+        found = compare_given(X, Y, candidates, seeds=1)
         assert found.task_kinds == ["regression", "regression"]
         assert np.isfinite(found.values).all()
     net.set_params(task_types={1: "regression"})
@@ -271,7 +278,7 @@ def test_classifiers_are_refused_where_a_task_is_a_regression_task(data, mixed, 
     Mean.fits = 0
     for (X, Y), label in ((data, "task 0 "), (mixed, "task 1 ('spend') ")):
         with pytest.raises(ValueError, match="^Unknown label type: continuous.*" + message) as e:
-            compare(X, Y, {"mean": Mean(), "a": candidate})
+            compare_given(X, Y, {"mean": Mean(), "a": candidate})
         assert label in str(e.value)
     assert Mean.fits == 0
 
@@ -281,7 +288,7 @@ def test_regressors_are_refused_where_a_task_has_classes(mixed, candidate):
     Mean.fits = 0
     rule = r"task 0 \('churn'\) of Y is a binary task, but 'a' of compare, a .*, learns regression"
     with pytest.raises(ValueError, match=rule):
-        compare(*mixed, {"mean": Mean(), "a": candidate})
+        compare_given(*mixed, {"mean": Mean(), "a": candidate})
     assert Mean.fits == 0
 
 
@@ -453,7 +460,7 @@ def test_scores_of_both_kinds_are_given_by_kind(mixed, net):
 def test_scores_of_another_kind_are_refused_before_any_training(mixed, scoring, message):
     Mean.fits = 0
     with pytest.raises(ValueError, match="The 'scoring' parameter of compare.*" + message):
-        compare(*mixed, {"a": Mean()}, scoring=scoring)
+        compare_given(*mixed, {"a": Mean()}, scoring=scoring)
     assert Mean.fits == 0
 
 
@@ -466,7 +473,7 @@ def test_splits_are_stratified_by_classes_alone(mixed):
     splits = held_out_splits(StratifiedKFold(4), check_tasks(Y), 0)
     assert all((np.bincount(Y["label"].iloc[test]) == 5).all() for _, test in splits)
     with pytest.raises(ValueError, match=r"'cv' parameter of compare cannot split.*continuous"):
-        compare(Y[["number"]], Y["number"], {"ridge": Ridge()}, cv=StratifiedKFold(3))
+        compare_given(Y[["number"]], Y["number"], {"ridge": Ridge()}, cv=StratifiedKFold(3))
 
 
 def test_training_parts_hold_two_numbers_of_each_regression_task():
@@ -521,5 +528,7 @@ def test_the_verdict_says_that_nothing_was_learned(data):
     grouped = GroupedMTLRegressor(MultiTaskNet.stg_mtl(**options), n_groups=2)
     for scale, nothing in ((1e3, True), (1.0, False)):
         options = {} if nothing else {"estimator__lr": 0.01, "estimator__max_epochs": 20}
-        found = compare(scale * X, Y, grouped.set_params(**options), seeds=2)
+        grouped.set_params(**options)
+        plain = GroupedMTLRegressor.mtl(grouped.estimator)
+        found = compare(scale * X, Y, {"MTL": plain, "grouped": grouped}, seeds=2)
         assert ("worse than predicting the mean (R² below 0)" in found.verdict) == nothing

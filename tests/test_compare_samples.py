@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from comparing import Counted, make_data
+from comparing import Counted, compare_given, make_data
 from sklearn.model_selection import (
     GroupKFold,
     GroupShuffleSplit,
@@ -12,7 +12,6 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
 )
 
-from skgroup import compare
 from skgroup.comparison._splits import draw_splits
 from skgroup.tasks import check_tasks
 
@@ -49,7 +48,7 @@ def sides(Y, groups=GROUPS, **params):
     """The samples of each side of each split, seen by a candidate."""
     Seen.pairs = ()
     X = np.arange(len(Y), dtype=float)[:, None]
-    compare(X, Y, {"seen": Seen()}, groups=groups, **params)
+    compare_given(X, Y, {"seen": Seen()}, groups=groups, **params)
     return [[np.sort(side).astype(int) for side in pair] for pair in Seen.pairs]
 
 
@@ -142,14 +141,14 @@ def test_without_groups_samples_move_alone(data):
 )
 def test_groups_that_do_not_fit_are_refused_before_any_training(data, groups, cv, message):
     with pytest.raises(ValueError, match=message):
-        compare(*data, {"a": Counted()}, cv=cv, groups=groups)
+        compare_given(*data, {"a": Counted()}, cv=cv, groups=groups)
     assert Counted.fits == 0
 
 
 @pytest.mark.filterwarnings("ignore:The groups parameter is ignored by KFold")
 def test_a_splitter_that_tears_groups_apart_is_refused(data):
     with pytest.raises(ValueError, match=r"must leave the 'groups' whole.*of KFold\(n_s"):
-        compare(*data, {"a": Counted()}, cv=KFold(5, shuffle=True), groups=GROUPS)
+        compare_given(*data, {"a": Counted()}, cv=KFold(5, shuffle=True), groups=GROUPS)
     assert Counted.fits == 0
 
 
@@ -157,6 +156,6 @@ def test_results_of_other_groups_are_other_fits(data, tmp_path):
     fits = []
     for groups in (None, GROUPS, GROUPS):
         Counted.fits = 0
-        compare(*data, {"a": Counted()}, seeds=2, groups=groups, results=tmp_path / "fits")
+        compare_given(*data, {"a": Counted()}, seeds=2, groups=groups, results=tmp_path / "fits")
         fits.append(Counted.fits)
     assert fits == [2, 2, 0]

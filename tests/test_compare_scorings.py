@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from comparing import Counted, cheap, make_data
+from comparing import Counted, cheap, compare_given, make_data
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import Ridge
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 
-from skgroup import MultiTaskNet, compare
+from skgroup import MultiTaskNet
 
 pd = pytest.importorskip("pandas")
 SEVERAL = ["f1_macro", "roc_auc", "neg_brier_score"]
@@ -38,10 +38,13 @@ def _no_fits():
 
 
 def test_each_of_several_scorings_gives_what_it_gives_alone(data):
-    several = compare(*data, cheap(), seeds=2, scoring=SEVERAL)
+    several = compare_given(*data, cheap(), seeds=2, scoring=SEVERAL)
     assert several.scorings == SEVERAL
     for name in SEVERAL:
-        alone, of_name = compare(*data, cheap(), seeds=2, scoring=name), several.by_scoring(name)
+        alone, of_name = (
+            compare_given(*data, cheap(), seeds=2, scoring=name),
+            several.by_scoring(name),
+        )
         assert alone.scorings == [name]
         assert alone.by_scoring(name).scoring == of_name.scoring
         np.testing.assert_array_equal(of_name.values, alone.values)
@@ -60,7 +63,7 @@ def test_names_give_the_scores_of_scikit_learn(data):
     X, Y = data
     names = ["accuracy", "balanced_accuracy", "average_precision", "neg_log_loss"]
     near = {"near": KNeighborsClassifier(20)}
-    found = compare(X, Y, near, seeds=1, cv=0.5, scoring=[*names, "neg_brier_score"])
+    found = compare_given(X, Y, near, seeds=1, cv=0.5, scoring=[*names, "neg_brier_score"])
     train, test = next(ShuffleSplit(1, test_size=0.5, random_state=0).split(X))
     for t in range(4):
         alone = KNeighborsClassifier(20).fit(X[train], Y[train, t])
@@ -70,7 +73,7 @@ def test_names_give_the_scores_of_scikit_learn(data):
     numbers = X[:, :2] ** 2
     names = ["r2", "neg_mean_absolute_error", "neg_mean_squared_error"]
     names.append("neg_root_mean_squared_error")
-    found = compare(X, numbers, {"ridge": Ridge()}, seeds=1, scoring=names)
+    found = compare_given(X, numbers, {"ridge": Ridge()}, seeds=1, scoring=names)
     train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
     for t in range(2):
         alone = Ridge().fit(X[train], numbers[train, t])
@@ -88,13 +91,13 @@ def test_one_fit_and_one_prediction_serve_all_scorings(data):
             return super().predict(X)
 
     scoring = {"F1": "f1_macro", "right": accuracy, "balanced": "balanced_accuracy"}
-    found = compare(*data, {"a": Asked()}, seeds=3, scoring=scoring)
+    found = compare_given(*data, {"a": Asked()}, seeds=3, scoring=scoring)
     assert (Counted.fits, Asked.asked) == (3, 3)
     assert found.scorings == ["F1", "right", "balanced"]
 
 
 def test_what_is_shown_names_every_scoring(data):
-    found = compare(*data, cheap(), seeds=4, scoring=SEVERAL)
+    found = compare_given(*data, cheap(), seeds=4, scoring=SEVERAL)
     text, html = repr(found), found._repr_html_()
     head = found.table.head
     assert head[1] == "f1_macro ± sd"
@@ -122,7 +125,7 @@ def test_what_is_shown_names_every_scoring(data):
 def test_a_comparison_is_written_in_markdown(data):
     X, Y = data
     Y = pd.DataFrame(Y, columns=["a|b", "c_d_", "e", "f"])
-    found = compare(X, Y, cheap(), seeds=4, scoring=SEVERAL)
+    found = compare_given(X, Y, cheap(), seeds=4, scoring=SEVERAL)
     blocks = found.to_markdown().split("\n\n")
     assert blocks[0].startswith("**By f1\\_macro")
     assert "Test f1\\_macro, mean over 4 tasks, of 4 seeds, 1 split each" in blocks
@@ -138,7 +141,7 @@ def test_a_comparison_is_written_in_markdown(data):
     assert "Each task by roc\\_auc:" in blocks
     short = found.to_markdown(tasks=False)
     assert short.count("\n| ---") == 1
-    alone = compare(X, Y, cheap(), seeds=4).to_markdown(tasks=False)
+    alone = compare_given(X, Y, cheap(), seeds=4).to_markdown(tasks=False)
     assert alone.startswith("**Only baselines were compared")
     assert "| candidate | score ± sd |" in alone
 
@@ -146,19 +149,19 @@ def test_a_comparison_is_written_in_markdown(data):
 def test_a_dict_by_kind_is_one_scoring_and_may_be_one_of_several(mixed):
     net = MultiTaskNet.stg_mtl(max_epochs=1)
     by_kind = {"classes": "roc_auc", "regression": "neg_mean_absolute_error"}
-    one = compare(*mixed, {"net": net}, seeds=2, scoring=by_kind)
+    one = compare_given(*mixed, {"net": net}, seeds=2, scoring=by_kind)
     assert one.scorings == ["score"]
-    several = compare(*mixed, {"net": net}, seeds=2, scoring={"usual": None, "mine": by_kind})
+    several = compare_given(*mixed, {"net": net}, seeds=2, scoring={"usual": None, "mine": by_kind})
     assert several.scoring == {"classes": "F1", "regression": "R²"}
     np.testing.assert_array_equal(several.by_scoring("mine").values, one.values)
     assert several.table.head[-5:-3] == ["mine: ROC AUC", "mine: negative MAE"]
-    listed = compare(
+    listed = compare_given(
         *mixed, {"net": net}, seeds=1, scoring=[{"classes": "f1", "regression": "r2"}, by_kind]
     )
     assert listed.scorings == ["f1 and r2", "roc_auc and neg_mean_absolute_error"]
     numbers = mixed[1][["spend"]]
     scoring = ["r2", "neg_mean_squared_error"]
-    errors = compare(mixed[0], numbers, {"ridge": Ridge()}, seeds=1, scoring=scoring)
+    errors = compare_given(mixed[0], numbers, {"ridge": Ridge()}, seeds=1, scoring=scoring)
     assert (errors.by_scoring("neg_mean_squared_error").values < 0).all()
 
 
@@ -172,20 +175,20 @@ def test_a_scoring_that_fails_loses_nothing_of_the_others(data, tmp_path):
     scoring = {"F1": "f1_macro", "picky": picky}
     params = {"seeds": 2, "results": tmp_path / "fits"}
     with pytest.warns(FitFailedWarning, match="was not scored by 'picky' in fold 0 of seed"):
-        found = compare(*data, {"a": Counted(), "b": Counted(1)}, scoring=scoring, **params)
+        found = compare_given(*data, {"a": Counted(), "b": Counted(1)}, scoring=scoring, **params)
     assert not found.errors
     assert np.isfinite(found.values).all()
     assert np.isnan(found.by_scoring("picky").values).all()
     assert "nothing can be said" in found.by_scoring("picky").verdict
-    assert compare(*data, {"a": Counted()}, scoring="f1_macro", **params).n_finished == 2
+    assert compare_given(*data, {"a": Counted()}, scoring="f1_macro", **params).n_finished == 2
     assert Counted.fits == 4
     picky.fails = False
-    again = compare(*data, {"a": Counted(), "b": Counted(1)}, scoring=scoring, **params)
+    again = compare_given(*data, {"a": Counted(), "b": Counted(1)}, scoring=scoring, **params)
     assert Counted.fits == 8
     assert np.isfinite(again.by_scoring("picky").values).all()
     picky.fails = True
     with pytest.raises(RuntimeError, match="not today"):
-        compare(*data, {"a": Counted()}, scoring=scoring, seeds=1, error_score="raise")
+        compare_given(*data, {"a": Counted()}, scoring=scoring, seeds=1, error_score="raise")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_a_scoring_that_fails_loses_nothing_of_the_others(data, tmp_path):
 )
 def test_wrong_scorings_are_refused_before_any_training(data, scoring, message):
     with pytest.raises(ValueError, match=message):
-        compare(*data, {"a": Counted()}, scoring=scoring)
+        compare_given(*data, {"a": Counted()}, scoring=scoring)
     assert Counted.fits == 0
 
 
@@ -215,13 +218,13 @@ def test_a_file_keeps_all_scores_and_gives_some_of_them(data, tmp_path):
     def fits(scoring, candidates=None, **params):
         Counted.fits = 0
         candidates = candidates or {"a": Counted()}
-        found = compare(*data, candidates, seeds=2, scoring=scoring, results=path, **params)
+        found = compare_given(*data, candidates, seeds=2, scoring=scoring, results=path, **params)
         return Counted.fits, found
 
     assert fits({"F1": "f1_macro", "right": accuracy})[0] == 2
     n_fits, of_file = fits({"other name": accuracy})
     assert n_fits == 0
-    fresh = compare(*data, {"a": Counted()}, seeds=2, scoring=accuracy)
+    fresh = compare_given(*data, {"a": Counted()}, seeds=2, scoring=accuracy)
     np.testing.assert_array_equal(of_file.values, fresh.values)
     assert fits("f1_macro")[0] == fits(None)[0] == fits(["f1_macro"])[0] == 0
     assert fits(["f1_macro", "balanced_accuracy"])[0] == 2  # whose score no fit has
@@ -239,6 +242,6 @@ def test_a_file_tells_scores_of_another_positive_class_apart(data, tmp_path):
     for positive in ("yes", "no"):
         net = MultiTaskNet.stg_mtl(max_epochs=1, pos_label=positive)
         candidates = {"told": net, "near": KNeighborsClassifier(5)}
-        found = compare(X, answers, candidates, seeds=1, results=tmp_path / "fits")
+        found = compare_given(X, answers, candidates, seeds=1, results=tmp_path / "fits")
         values.append(found.values[1])
     assert (values[0] != values[1]).any()

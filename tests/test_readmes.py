@@ -26,6 +26,7 @@ def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("name", READMES)
 def test_snippets_run_one_after_another(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from comparing import MTL, STL, Counted, cheap, crafted, make_data
+from comparing import MTL, STL, Counted, cheap, compare_given, crafted, make_data
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
@@ -179,7 +179,7 @@ def test_what_a_grouping_should_be_measured_by_and_is_not_is_said():
 def test_baselines_that_are_made_can_be_named(data, small_net):
     clf = GroupedMTLClassifier(small_net, n_groups=2)
     found = compare(*data, clf, baselines=["STL", "MTL"], seeds=1)
-    assert found.candidates == ["MTL", "STL", "MTL ensemble, 3 nets", "grouped"]
+    assert found.candidates == ["MTL", "STL", "MTL ensemble, 3 nets", "forest", "grouped"]
     assert found.baselines == ["MTL", "STL"]
     assert found.lacking == []
     with pytest.raises(ValueError, match=r"Got 'trees'; the candidates are \['MTL', 'STL'"):
@@ -246,7 +246,7 @@ def test_the_best_baseline_may_have_failed():
 def test_a_split_of_several_seeds_counts_once(data, n_folds):
     X, Y = data
     splits = list(KFold(4).split(X))[:n_folds]
-    several, once = (compare(X, Y, cheap(), cv=splits, seeds=n) for n in (5, 1))
+    several, once = (compare_given(X, Y, cheap(), cv=splits, seeds=n) for n in (5, 1))
     ours, theirs = (found.paired("near", "dummy") for found in (several, once))
     for end in ("difference", "low", "high"):
         np.testing.assert_allclose(getattr(ours, end), getattr(theirs, end), rtol=1e-12)
@@ -288,7 +288,7 @@ def test_texts_are_escaped_and_complete():
 
 
 def test_without_pandas_there_are_still_words(data, monkeypatch):
-    found = compare(*data, cheap(), seeds=2)
+    found = compare_given(*data, cheap(), seeds=2)
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert "near" in repr(found)
     assert "use “" in found.verdict
@@ -297,7 +297,7 @@ def test_without_pandas_there_are_still_words(data, monkeypatch):
 
 
 def test_a_progress_bar_counts_the_fits(data, capsys):
-    compare(*data, {"a": Counted()}, seeds=2, verbose=1)
+    compare_given(*data, {"a": Counted()}, seeds=2, verbose=1)
     assert "2/2" in capsys.readouterr().err
-    compare(*data, {"a": Counted()}, seeds=2)
+    compare_given(*data, {"a": Counted()}, seeds=2)
     assert capsys.readouterr().err == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sklearn.base import clone, is_clusterer
@@ -11,52 +12,104 @@ from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 
 from skgroup._estimators import check_parameters, parts_of, steps_of
 from skgroup._random import draw_seeds
-from skgroup.comparison._kinds import (
-    NO_BASELINE,
-    grouped_class,
-    kind_of,
-    make_baselines,
-    of_kinds,
-)
+from skgroup.comparison._baselines import make_baselines
+from skgroup.comparison._kinds import NO_BASELINE, grouped_class, kind_of, of_kinds
 from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._task_scores import TaskScores
 from skgroup.ensemble import GroupedMTLEstimator
+from skgroup.ensemble.table_learner import TableLearner, says_its_targets
 from skgroup.ensemble.trial import try_classifier, try_grouper_of
-from skgroup.tasks import TaskTable, single_classes_said
+from skgroup.tasks import CLASSES, REGRESSION, TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
 
 _RULE = "The 'candidates' parameter of compare must be a dict of names to estimators"
 
 
-def check_candidates(candidates: Any, table: TaskTable, baselines: Any) -> dict[str, Any]:
-    """Unfitted clones by name, with baselines if there is none (and none is among `baselines`)."""
-    given = _by_name(candidates, table)
-    if not given:
-        raise ValueError(f"{_RULE}. Got an empty one.")
-    clones = {
-        name: of_kinds(name, _check_candidate(name, estimator), table, "compare")
-        for name, estimator in given.items()
-    }
-    names = [baselines] if isinstance(baselines, str) else baselines
-    if names is not None and not (
-        isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
-    ):
-        raise ValueError(
-            "The 'baselines' parameter of compare must be a name of a candidate, a list of them "
-            f"or None. Got {baselines!r}."
-        )
-    complete = names is not None and set(names) <= set(clones)
-    if complete or any(kind_of(e, table.n_tasks) not in NO_BASELINE for e in clones.values()):
-        return clones
-    made = make_baselines(clones, table)
-    taken = [name for name in made if name in clones]
-    if taken:
-        raise ValueError(
-            f"{_RULE}; {taken[0]!r} must be another name, as baselines are added to the dict and "
-            "this is what one of them is called."
-        )
-    return made | clones
+@dataclass(frozen=True)
+class Candidates:
+    """What is compared.
+
+    Attributes
+    ----------
+    estimators : dict of str to estimator
+        Unfitted, of tables of tasks: the baselines that were made, then the user's.
+    kinds : list of str, one an estimator
+        See `Comparison`.
+    baselines : list of str
+        Those of them that the others are measured by.
+    said : list of str
+        Sentences about them that the table shows.
+    """
+
+    estimators: dict[str, Any]
+    kinds: list[str]
+    baselines: list[str]
+    said: list[str]
+
+    @classmethod
+    def of(cls, candidates: Any, baselines: Any, X: Any, Y: Any, table: TaskTable) -> Candidates:
+        """Clones of the candidates, with baselines unless `baselines` names candidates alone."""
+        given = _by_name(candidates, table)
+        if not given:
+            raise ValueError(f"{_RULE}. Got an empty one.")
+        clones = {
+            name: _learning_tables(name, _check_candidate(name, estimator), table)
+            for name, estimator in given.items()
+        }
+        names = [baselines] if isinstance(baselines, str) else baselines
+        if names is not None and not (
+            isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
+        ):
+            raise ValueError(
+                "The 'baselines' parameter of compare must be a name of a candidate, a list of "
+                f"them or None. Got {baselines!r}."
+            )
+        made: dict[str, Any] = {}
+        said: list[str] = []
+        if names is None or not set(names) <= set(clones):  # [] makes none
+            made, said = make_baselines(clones, table, X, Y)
+        taken = [name for name in made if name in clones]
+        if taken:
+            raise ValueError(
+                f"{_RULE}; {taken[0]!r} must be another name, as baselines are added to the dict "
+                "and this is what one of them is called."
+            )
+        every = made | clones
+        kinds = [kind_of(estimator, table.n_tasks) for estimator in every.values()]
+        if not names:
+            names = [n for n, k in zip(every, kinds, strict=True) if k not in NO_BASELINE]
+            if len(names) == len(every) and made:  # nothing groups: the user's are measured
+                names = list(made)
+        with single_classes_said(table):
+            alone = [name for name, estimator in every.items() if _learns_alone(estimator, Y)]
+        if alone:
+            said.append(
+                "One estimator a task, on the samples that have a label of it: "
+                f"{', '.join(f'“{name}”' for name in alone)}."
+            )
+        if not names:
+            raise ValueError(
+                "The 'baselines' parameter of compare must not be empty where every candidate "
+                f"groups or balances the tasks. Got {list(every)}."
+            )
+        return cls(every, kinds, check_baselines(names, list(every)), said)
+
+
+def _learns_alone(estimator: Any, Y: Any) -> bool:
+    last = steps_of(estimator)[-1]
+    return isinstance(last, TableLearner) and last.learns_alone(Y)
+
+
+def _learning_tables(name: str, estimator: Any, table: TaskTable) -> Any:
+    """A candidate that learns the whole table, whatever it knows of tables of tasks."""
+    if isinstance(estimator, Mapping):
+        estimator = TableLearner(**estimator)
+    elif says_its_targets(estimator):
+        of_kinds(name, estimator, table, "compare")
+        key = CLASSES if table.has_classes.all() else REGRESSION.name
+        estimator = TableLearner(**{key: estimator})
+    return of_kinds(name, estimator, table, "compare")
 
 
 def _by_name(candidates: Any, table: TaskTable) -> Mapping[Any, Any]:
@@ -78,7 +131,14 @@ def _by_name(candidates: Any, table: TaskTable) -> Mapping[Any, Any]:
 
 
 def _check_candidate(name: Any, estimator: Any) -> Any:
-    """An unfitted clone."""
+    """An unfitted clone; of a classifier and a regressor, a dict of them."""
+    if isinstance(estimator, Mapping):
+        if not estimator or not set(estimator) <= {CLASSES, REGRESSION.name}:
+            raise ValueError(
+                f"{_RULE}, or to dicts of a classifier for 'classes' and a regressor for "
+                f"'regression'. Got {estimator!r} as {name!r}."
+            )
+        return {key: _check_candidate(name, part) for key, part in estimator.items()}
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{_RULE}, the names non-empty strings. Got the name {name!r}.")
     lacks = [m for m in ("get_params", "fit", "predict") if not hasattr(estimator, m)]
@@ -151,7 +211,11 @@ def try_candidate(
     try:
         check_parameters(estimator)
         last = steps_of(estimator)[-1]
-        if last is not estimator:  # steps before it change X
+        if isinstance(last, TableLearner):
+            X, Y, *_ = training_data
+            with single_classes_said(scores.table):
+                last.check(X if last is estimator else None, Y)
+        elif last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLEstimator):
                 try_grouper_of(last, scores.table)
         else:

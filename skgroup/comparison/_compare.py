@@ -13,8 +13,7 @@ from torch.utils.data import Dataset
 
 from skgroup._estimators import pos_label_of
 from skgroup.comparison._candidates import (
-    check_baselines,
-    check_candidates,
+    Candidates,
     check_n_samples,
     check_no_files,
     try_candidate,
@@ -24,7 +23,7 @@ from skgroup.comparison._figures import Measure
 from skgroup.comparison._fit_params import check_params, params_of_fits, params_of_samples
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
-from skgroup.comparison._kinds import NO_BASELINE, kind_of, task_types_of
+from skgroup.comparison._kinds import task_types_of
 from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._splits import check_groups, check_seeds, draw_splits, number_splits
 from skgroup.comparison.intervals import INTERVALS
@@ -61,14 +60,17 @@ def compare(
     candidates : dict of str to estimator, or an estimator, default=None
         Estimators by name: `GroupedMTLClassifier` (of regression tasks `GroupedMTLRegressor`, of
         tasks of several kinds `GroupedMTLEstimator`), `MultiTaskNet` with any architecture and
-        `balancing` (`{"PCGrad": MultiTaskNet(balancing="pcgrad"), ...}`), scikit-learn's
-        multi-output classifiers or regressors, pipelines of these. Where none of them is a
-        baseline, baselines are made of the first that groups (also as the last step of a pipeline)
-        or is a `MultiTaskNet`, with its net (without `balancing`), thresholds and preprocessing:
-        "MTL", "STL" and the MTL ensemble of as many nets (left out if their number is known only
-        after fit). One estimator alone is the candidate "grouped" (or has the name of its class, if
-        it does not group), a `MultiTaskNet` alone stands for the grouping of this net, or with
-        `balancing` for itself, as "balanced", and None for the grouping of a net of defaults.
+        `balancing` (`{"PCGrad": MultiTaskNet(balancing="pcgrad"), ...}`), classifiers or regressors
+        of scikit-learn, pipelines of these, and for tasks of several kinds a dict of a classifier
+        for "classes" and a regressor for "regression". One estimator alone is the candidate
+        "grouped" (or has the name of its class, if it does not group), a `MultiTaskNet` alone
+        stands for the grouping of this net, or with `balancing` for itself, as "balanced", and
+        None for the grouping of a net of defaults.
+
+        Those of scikit-learn, and others whose tags say what targets they take, learn all tasks at
+        once where they can and no label is missing, else a clone learns each task on the samples
+        that have a label of it, which the table says. As in `PortfolioClassifier`, they see encoded
+        labels. An estimator of your own that says nothing is given `Y` as it is.
 
         They decide once, for all samples, what kinds the tasks of `Y` are: by the first
         `task_types` that one of them has; all tasks are regression tasks if all candidates (nets
@@ -77,6 +79,16 @@ def compare(
         Names of the candidates that the others are measured by, of those made here too. None is
         all that neither group nor balance the tasks: single nets of any architecture,
         `GroupedMTLClassifier.mtl`, `.stl` and `.mtl_ensemble`, others of scikit-learn.
+
+        Where no candidate is a multi-task net, nor single-task nets, baselines are made: of the
+        first candidate that groups (also as the last step of a pipeline) or is a `MultiTaskNet`,
+        with its net (without `balancing`), thresholds and preprocessing "MTL", "STL" and the MTL
+        ensemble of as many nets (left out if their number is known only after fit); and, where `X`
+        holds vectors of numbers, a "forest" of 300 trees behind the same preprocessing, unless a
+        candidate is one. If no candidate groups or balances, these are the baselines and the
+        candidates are measured by them, "MTL" and "STL" then being nets of defaults. What cannot
+        be made, the table says. None is made where all names are those of candidates; an empty
+        list makes none and is else as None.
     cv : float, int, splitter or iterable of (train, test), default=0.25
         A share of samples to test on, drawn anew for each seed; or a number of folds, shuffled
         for each seed; or a splitter, whose `random_state` is set to the seed if it is None; or
@@ -195,9 +207,10 @@ def compare(
     >>> net = MultiTaskNet(max_epochs=5, lr=0.01)
     >>> comparison = compare(X, Y, GroupedMTLClassifier(net, n_groups=2), seeds=2)
     >>> comparison.candidates, comparison.baselines
-    (['MTL', 'STL', 'MTL ensemble, 3 nets', 'grouped'], ['MTL', 'STL', 'MTL ensemble, 3 nets'])
+    (['MTL', 'STL', 'MTL ensemble, 3 nets', 'forest', 'grouped'],
+     ['MTL', 'STL', 'MTL ensemble, 3 nets', 'forest'])
     >>> comparison.values.shape  # candidates, splits, tasks
-    (4, 2, 3)
+    (5, 2, 3)
     >>> comparison.frame.columns.tolist()[:6]
     ['mean', 'sd', 'n_splits', 'difference', 'low', 'high']
     >>> comparison.verdict
@@ -209,12 +222,9 @@ def compare(
     check_n_samples(X, table)
     _check_options(interval, error_score, n_jobs, verbose)
     seed_list = check_seeds(seeds, "compare")
-    estimators = check_candidates(candidates, table, baselines)
+    compared = Candidates.of(candidates, baselines, X, Y, table)
+    estimators = compared.estimators
     names = list(estimators)
-    kinds = [kind_of(estimator, table.n_tasks) for estimator in estimators.values()]
-    if baselines is None:
-        baselines = [n for n, kind in zip(names, kinds, strict=True) if kind not in NO_BASELINE]
-    baselines = check_baselines(baselines, names)
     scores = Scorings(scoring, table, "compare")
     groups = check_groups(groups, len(table.codes), "compare")
     splits = draw_splits(cv, table, seed_list, "compare", groups)
@@ -248,7 +258,7 @@ def compare(
     (first, of_first), *others = scores.by_name.items()
     return Comparison(
         candidates=names,
-        baselines=baselines,
+        baselines=compared.baselines,
         tasks=_task_names(table),
         scoring=of_first.name,
         task_kinds=of_first.task_kinds,
@@ -262,7 +272,8 @@ def compare(
         interval=interval,
         errors=outcomes.errors,
         interrupted=interrupted,
-        kinds=kinds,
+        kinds=compared.kinds,
+        remarks=compared.said,
         scoring_name=first,
         others={name: Measure(of.name, outcomes.values[name]) for name, of in others},
     )

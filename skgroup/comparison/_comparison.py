@@ -57,6 +57,9 @@ class Comparison(Figures):
         The first of `scorings`.
     others : dict of str to (scoring, values)
         Of each other scoring, by its name.
+    remarks : list of str
+        What the table says of the candidates: which learned one estimator a task, which baselines
+        could not be made.
     """
 
     @property

@@ -41,6 +41,7 @@ class Figures:
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
     interrupted: bool = False
     task_kinds: list[str] | None = None
+    remarks: list[str] = field(default_factory=list)
     scoring_name: str = "score"
     others: dict[str, Measure] = field(default_factory=dict)
 

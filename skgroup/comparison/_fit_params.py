@@ -14,6 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from skgroup._compat import BaseSearchCV, _routing_enabled
 from skgroup._estimators import steps_of, weight_parameter
 from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
+from skgroup.ensemble.table_learner import TableLearner
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of, take_samples
 
@@ -97,8 +98,13 @@ def _routed(
 ) -> dict[str, dict[str, Any]]:
     router = MetadataRouter(owner="compare")
     to_fit = MethodMapping().add(caller="fit", callee="fit")
-    for name, estimator in estimators.items():
-        router.add(**{f"candidate {name}": estimator}, method_mapping=to_fit)
+    consumers = {
+        name: estimator.learners if isinstance(estimator, TableLearner) else [estimator]
+        for name, estimator in estimators.items()
+    }
+    for name, of_name in consumers.items():
+        for i, consumer in enumerate(of_name):
+            router.add(**{f"candidate {name} {i}": consumer}, method_mapping=to_fit)
     to_score = MethodMapping().add(caller="fit", callee="score")
     for number, scorer in enumerate(scorers):
         if hasattr(scorer, "get_metadata_routing"):
@@ -108,7 +114,12 @@ def _routed(
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{_NAME} cannot be routed: {error}") from error
-    return {name: dict(routed[f"candidate {name}"].fit) for name in estimators}
+    of_fits: dict[str, dict[str, Any]] = {}
+    for name, of_name in consumers.items():
+        of_fits[name] = {}
+        for i, _ in enumerate(of_name):
+            of_fits[name] |= routed[f"candidate {name} {i}"].fit
+    return of_fits
 
 
 def params_of_score(scorer: Any, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +146,9 @@ def _called(estimator: Any, key: str) -> str | None:
         return weight_parameter(estimator)
     if isinstance(estimator, BaseSearchCV):
         return _called(estimator.estimator, key)
+    if isinstance(estimator, TableLearner):
+        inside = {_called(learner, key) for learner in estimator.learners}
+        return inside.pop() if len(inside) == 1 else None
     if isinstance(estimator, Pipeline):
         step, _, rest = key.partition("__")
         steps = dict(estimator.steps)

@@ -1,5 +1,4 @@
-"""What candidates are, what kinds of tasks they are for, and the baselines that are made like a
-candidate but for its groups."""
+"""What candidates are, and what kinds of tasks they are for."""
 
 from __future__ import annotations
 
@@ -9,18 +8,16 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from skorch import NeuralNet
 
-from skgroup._estimators import named_steps, parts_of, steps_of
+from skgroup._estimators import parts_of, steps_of
 from skgroup.ensemble import (
-    AllTasks,
     GroupedMTLClassifier,
     GroupedMTLEstimator,
     GroupedMTLRegressor,
     PortfolioEstimator,
-    SingleTasks,
 )
 from skgroup.tasks import AUTO, REGRESSION, TaskTable, given_types, task_label
 from skgroup.training import MultiTaskNet
@@ -85,8 +82,9 @@ def of_kinds(name: str, estimator: Any, table: TaskTable, owner: str) -> Any:
                 ("Unknown label type: continuous. " if regression[t] else "")
                 + f"{task_label(table.names, t)} of Y is a {types[t]} task, but {name!r} of "
                 f"{owner}, a {type(steps_of(estimator)[-1]).__name__}, learns {learns}: leave it "
-                "out, or say by the 'task_types' parameter of MultiTaskNet what the tasks are "
-                "(GroupedMTLEstimator takes tasks of several kinds)."
+                "out, or say by the 'task_types' parameter of MultiTaskNet what the tasks are. "
+                "Tasks of several kinds are learned by GroupedMTLEstimator, and by a dict of a "
+                "classifier for 'classes' and a regressor for 'regression'."
             )
     return estimator
 
@@ -106,58 +104,6 @@ def grouped_class(table: TaskTable) -> type[GroupedMTLEstimator]:
     if table.has_classes.all():
         return GroupedMTLClassifier
     return GroupedMTLEstimator if table.has_classes.any() else GroupedMTLRegressor
-
-
-def make_baselines(candidates: dict[str, Any], table: TaskTable) -> dict[str, Any]:
-    """MTL, STL and the MTL ensemble that are like the first candidate but for its groups and the
-    balancing of its nets."""
-    for template in candidates.values():
-        prefix, last = [*named_steps(template)][-1]
-        if isinstance(last, GroupedMTLEstimator):
-            break
-        if isinstance(last, MultiTaskNet):
-            one = grouped_class(table)(last, n_groups=1)
-            step = prefix.removesuffix("__")
-            template = clone(template).set_params(**{step: one}) if step else one
-            break
-        if _has_default_members(template):  # whose nets are those of defaults
-            template = of_kinds("MTL", grouped_class(table)(MultiTaskNet()), table, "compare")
-            break
-    else:
-        raise ValueError(
-            "The 'candidates' parameter of compare must hold a baseline, something that neither "
-            "groups nor balances the tasks, or a "
-            f"{grouped_class(table).__name__} or MultiTaskNet to make one of. Got "
-            f"{list(candidates)} (a meta-estimator needs baselines of yours)."
-        )
-
-    def like(grouper: Any) -> Any:
-        copied = _unbalanced(clone(template))
-        steps_of(copied)[-1].set_params(
-            grouper=grouper,
-            n_groups=None,
-            min_membership=0.0,
-            specialist_init="fresh",
-            specialist_epochs=None,
-        )
-        return copied
-
-    made = {"MTL": like(AllTasks())}
-    if table.n_tasks > 1:
-        made["STL"] = like(SingleTasks())
-    of_template, of_one = (nets_of(e, table.n_tasks) for e in (template, made["MTL"]))
-    if not math.isnan(of_template) and (n_nets := int(of_template // of_one)) > 1:
-        made[f"MTL ensemble, {n_nets} nets"] = like(AllTasks(n_nets))
-    return made
-
-
-def _unbalanced(estimator: Any) -> Any:
-    for part in parts_of(estimator):
-        if isinstance(part, MultiTaskNet) and part.balancing is not None:
-            part.balancing = None
-            for name in [name for name in vars(part) if name.startswith("balancing__")]:
-                delattr(part, name)
-    return estimator
 
 
 def nets_of(estimator: Any, n_tasks: int) -> float:
@@ -180,7 +126,7 @@ def kind_of(estimator: Any, n_tasks: int) -> str:
 def _kind_by_groups(estimator: Any, n_tasks: int) -> str:
     parts = parts_of(estimator)
     kinds = [_ungrouped(p, n_tasks) for p in parts if isinstance(p, GroupedMTLEstimator)]
-    if None in kinds or (n_tasks > 1 and any(map(_has_default_members, parts))):
+    if None in kinds or (n_tasks > 1 and any(map(has_default_members, parts))):
         return "grouped"
     if kinds:
         return str(kinds[0])
@@ -190,7 +136,7 @@ def _kind_by_groups(estimator: Any, n_tasks: int) -> str:
     return "STL" if any(isinstance(part, a_task) for part in parts) else "MTL"
 
 
-def _has_default_members(estimator: Any) -> bool:
+def has_default_members(estimator: Any) -> bool:
     """Whether an estimator is a portfolio of default members, which is no baseline."""
     return isinstance(estimator, PortfolioEstimator) and estimator.members is None
 

@@ -111,7 +111,7 @@ def _title(figures: Figures) -> str:
 
 
 def _notes(figures: Figures) -> list[str]:
-    notes = []
+    notes = [*figures.remarks]
     if figures.others:
         notes.append(
             "In brackets after a score, the difference to the best baseline by that score; "

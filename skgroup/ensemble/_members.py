@@ -57,17 +57,14 @@ class _PerTask(BaseEstimator):
 
     def fit(self, X: Any, y: NDArray, **params: NDArray) -> _PerTask:
         """Fit on codes (n_samples, n_tasks), -1 where a label is missing, or numbers, NaN where one
-        is; `params` are a number a sample, or one a sample and task."""
+        is; `params` are a number a sample, one a sample and task, or no arrays."""
         # What takes several outputs alone takes a single one as a column.
         single = get_tags(innermost(self.estimator)).target_tags.single_output
         self.estimators_ = []
         for t, labels in enumerate(y.T):
             rows = np.flatnonzero(~_where_missing(labels))
             of_task = labels[rows] if single else labels[rows, None]
-            given = {
-                key: value[rows] if value.ndim == 1 else value[rows, t]
-                for key, value in params.items()
-            }
+            given = {key: _of_task(value, rows, t) for key, value in params.items()}
             self.estimators_.append(
                 clone(self.estimator).fit(take_samples(X, rows), of_task, **given)
             )
@@ -88,6 +85,13 @@ class _PerTask(BaseEstimator):
         """Numbers (n_samples, n_tasks)."""
         every = [np.asarray(estimator.predict(X)) for estimator in self.estimators_]
         return np.column_stack(every)
+
+
+def _of_task(value: Any, rows: NDArray[np.intp], task: int) -> Any:
+    """What the fit of a task is given of a parameter."""
+    if not np.ndim(value):
+        return value
+    return value[rows] if np.ndim(value) == 1 else value[rows, task]
 
 
 def _where_missing(labels: NDArray) -> NDArray[np.bool_]:
@@ -176,7 +180,7 @@ class Member:
                 )
             of_labels, out_of_bag = True, False
         own = learns if reads_missing else learns & every.table.learnable
-        params = {key: weights_of_tasks(value, own) for key, value in params.items()}
+        params = {k: weights_of_tasks(v, own) if np.ndim(v) else v for k, v in params.items()}
         if not reads_missing and (of_labels or not _takes_table(estimator, tasks.learned)):
             estimator = _PerTask(estimator)
         elif tasks.learned.n_tasks > 1 and is_classifier(estimator):
@@ -196,6 +200,16 @@ class Member:
             out_of_bag,
             weight_key,
         )
+
+    @property
+    def is_one_a_task(self) -> bool:
+        """Whether a clone of the estimator learns each task."""
+        return isinstance(self.estimator, _PerTask)
+
+    @property
+    def alone(self) -> Any:
+        """The estimator, or that of which a clone learns each task."""
+        return self.estimator.estimator if self.is_one_a_task else self.estimator
 
     def fit(
         self,
@@ -227,7 +241,7 @@ class Member:
 
     def fit_out_of_bag(self, X: Any) -> tuple[Any, NDArray[np.float32]]:
         """A clone fitted on all samples, and what it gives for each without having seen it."""
-        alone = isinstance(self.estimator, _PerTask)
+        alone = self.is_one_a_task
         key = "estimator__oob_score" if alone else "oob_score"
         asked = self.estimator.get_params()[key]
         fitted = self.fit(X, settings={key: asked or True})
@@ -323,9 +337,8 @@ def try_member(member: Member, X: Any) -> None:
     """What can be seen of a member on the data before any member trains."""
     estimator, tasks = clone(member.estimator), member.tasks
     several = any(not kind.has_two_classes for kind in tasks.learned.kinds)
-    alone = estimator.estimator if isinstance(estimator, _PerTask) else estimator
     try:
-        if several and isinstance(innermost(alone), ClassifierChain):
+        if several and isinstance(innermost(member.alone), ClassifierChain):
             raise ValueError("it gives probabilities of tasks of two classes alone.")
         with single_classes_said(tasks.table):
             weight = member.params.get("sample_weight")
