@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 from plotting import LONG, overlap, plt
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.dataset import ValidSplit
 
-from skgroup import FuzzyKMeans, TaskGrouper
+from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.inspection import DataMapDisplay
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -153,8 +155,10 @@ def test_data_maps_of_many_tasks_fit_a_page():
     figure.draw_without_rendering()
     titles = [ax.title for ax in display.axes_]
     assert overlap(titles) == 0
-    assert all(t.get_fontsize() >= 4.5 for t in titles)
-    assert [bool(ax.get_ylabel()) for ax in display.axes_[:11]] == [True, *[False] * 9, True]
+    assert all(t.get_fontsize() >= 6 for t in titles)
+    # Names are cut in the middle, but not so far that they are all the same.
+    assert len({t.get_text() for t in titles}) == 40
+    assert [bool(ax.get_ylabel()) for ax in display.axes_[:6]] == [True, *[False] * 4, True]
     # In a place of a grid of others.
     figure, axes = plt.subplots(1, 2, figsize=(10, 5))
     display = DataMapDisplay.from_data_map(maps, [3, 5], ax=axes[1])
@@ -208,3 +212,94 @@ def test_given_maps_keep_points_at_zero():
     given[0, 0, 0] = [0.5, 0.1]
     display = DataMapDisplay.from_data_map(given)
     assert np.isfinite(display.confidence).all()
+
+
+# -- nets of a grouped classifier ----------------------------------------------------------------
+
+
+@pytest.fixture
+def grouped(tasks, small_net):
+    groups = {"evens": ["even", "round"], "others": ["low", "prime"]}
+    return GroupedMTLClassifier(small_net, groups, random_state=0).fit(*tasks)
+
+
+def test_the_net_that_grouped_the_tasks_is_recorded_again_as_it_was(tasks, small_net):
+    X, Y = tasks
+    net = small_net.set_params(random_state=1)
+    clf = GroupedMTLClassifier(net, n_groups=2).fit(X, Y)  # keeps no maps
+    before = clf.predict_proba(X)
+    display = DataMapDisplay.from_estimator(clf, ["low", "even"], net="relation", X=X, y=Y)
+    first = clf.grouper_[0]
+    assert not hasattr(first, "data_map_")
+    kept = TaskGrouper(small_net, random_state=first.random_state).fit(X, Y).data_map_
+    np.testing.assert_array_equal(display.confidence, kept[[1, 0], -1, :, 0])
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert [ax.get_title() for ax in display.axes_] == ["low", "even"]
+    piped = make_pipeline(StandardScaler(), GroupedMTLClassifier(net, n_groups=2)).fit(X, Y)
+    of_pipe = DataMapDisplay.from_estimator(piped, "low", net="relation", X=X, y=Y)
+    scaled = DataMapDisplay.from_estimator(
+        piped[1], "low", net="relation", X=piped[0].transform(X), y=Y
+    )
+    np.testing.assert_array_equal(of_pipe.confidence, scaled.confidence)
+
+
+def test_a_specialist_is_recorded_on_its_tasks_with_its_weights(tasks, grouped, small_net):
+    X, Y = tasks
+    display = DataMapDisplay.from_estimator(grouped, ["round", "even"], net="evens", X=X, y=Y)
+    assert [ax.get_title() for ax in display.axes_] == ["round (evens)", "even (evens)"]
+    alone = TaskGrouper(clone(small_net).set_params(task_weight=[1.0, 1.0]), random_state=0)
+    own = alone.fit(X, Y[["even", "round"]]).data_map_
+    np.testing.assert_array_equal(display.confidence, own[[1, 0], -1, :, 0])
+    again = DataMapDisplay.from_estimator(grouped, ["round"], net=0, X=X, y=Y[Y.columns[::-1]])
+    np.testing.assert_array_equal(again.confidence, display.confidence[:1])
+    soft = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
+    clf = GroupedMTLClassifier(small_net, soft, random_state=0).fit(X, Y)
+    first = DataMapDisplay.from_estimator(clf, "low", net=0, X=X, y=Y)
+    weighted = TaskGrouper(clone(small_net).set_params(task_weight=soft[:, 0]), random_state=0)
+    expected = weighted.fit(X, Y).data_map_[1, -1, :, 0]
+    np.testing.assert_allclose(first.confidence[0], expected, atol=1e-6)
+    assert first.ax_.get_title() == "low (group 0)"
+    half = np.r_[np.ones(100), np.zeros(100)]
+    kwargs = {"net": "evens", "X": X, "y": Y}
+    one = DataMapDisplay.from_estimator(grouped, "even", sample_weight=half, **kwargs)
+    each = np.repeat(half[:, None], 4, axis=1)
+    label = DataMapDisplay.from_estimator(grouped, "even", sample_weight=each, **kwargs)
+    seen = half > 0  # a label without weight counts as missing in the map
+    np.testing.assert_allclose(label.confidence[:, seen], one.confidence[:, seen], atol=1e-6)
+
+
+def test_tasks_of_a_single_class_have_no_map_in_a_classifier(tasks, small_net):
+    X, Y = tasks
+    Y = Y.assign(alone=1)[["alone", *Y.columns]]
+    given = make_pipeline(TaskGrouper(small_net, random_state=0), FuzzyKMeans(2, random_state=0))
+    with pytest.warns(UserWarning, match="single observed class"):
+        clf = GroupedMTLClassifier(small_net, given, random_state=0).fit(X, Y)
+    display = DataMapDisplay.from_estimator(clf, "low")
+    np.testing.assert_array_equal(display.confidence, clf.grouper_[0].data_map_[[1], -1, :, 0])
+    with pytest.raises(ValueError, match=r"one of the tasks of the net.*Got 'alone'"):
+        DataMapDisplay.from_estimator(clf, "alone")
+
+
+@pytest.mark.parametrize(
+    ("task", "kwargs", "match"),
+    [
+        ("low", {}, r"net='relation' or a group, X and y\. Got GroupedMTL"),
+        ("low", {"net": "others"}, r"net='others' needs X and y"),
+        ("low", {"net": "relation"}, r"by whose data maps.*came from None"),
+        ("low", {"net": 2}, r"position in \[0, 1\] or one of the names.*Got 2"),
+        ("low", {"net": "evens"}, r"one of the tasks of the net, \['even', 'round'\]. Got 'low'"),
+        ("tiny", {"net": "evens"}, r"Got 'tiny'"),
+    ],
+)
+def test_nets_that_are_not_there_are_refused_before_training(
+    tasks, grouped, task, kwargs, match, monkeypatch
+):
+    def fail(*args, **kwargs):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(MultiTaskNet, "train_step", fail)
+    X, Y = tasks
+    if "needs" not in match and kwargs:
+        kwargs = {**kwargs, "X": X, "y": Y}
+    with pytest.raises(ValueError, match=match):
+        DataMapDisplay.from_estimator(grouped, task, **kwargs)

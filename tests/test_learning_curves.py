@@ -255,6 +255,26 @@ def test_many_methods_have_a_legend_and_styles_of_their_own():
     assert few.ax_.get_legend() is not None
 
 
+@pytest.mark.parametrize("n_methods", [40, 100])
+def test_lines_that_no_legend_tells_apart_are_named_at_their_ends(n_methods):
+    names = [f"method_{i:03d}_with_a_long_name" for i in range(n_methods)]
+    rng = np.random.default_rng(0)
+    scores = {name: rng.uniform(0.5, 0.6, size=(2, 3)) for name in names}
+    display = LearningCurvesDisplay.from_scores(scores)
+    figure, texts = display.figure_, display.ax_.texts
+    figure.draw_without_rendering()
+    assert display.ax_.get_legend() is None
+    assert sorted(t.get_text() for t in texts) == names
+    assert all(t.get_fontsize() >= 6 for t in texts)
+    boxes = sorted((b.y0, b.y1) for b in (matplotlib.text.Text.get_window_extent(t) for t in texts))
+    assert all(a[1] < b[0] + 1 for a, b in itertools.pairwise(boxes))
+    inside(figure, texts)
+    assert display.ax_.get_window_extent().width > 0.4 * figure.get_size_inches()[0] * figure.dpi
+    legend = LearningCurvesDisplay.from_scores(scores, labels="legend")
+    legend.figure_.draw_without_rendering()
+    inside(legend.figure_, legend.ax_.get_legend().get_texts())
+
+
 def test_learning_curves_of_a_frame_with_gaps():
     frame = pd.DataFrame(
         [

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skgroup.inspection._anew import net_of
 from skgroup.inspection._checks import check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
-from skgroup.inspection._panels import make_panels, open_figure
+from skgroup.inspection._panels import import_pyplot, make_panels, open_figure
 from skgroup.inspection._snapshots import (
     check_maps,
     check_ranges,
     check_snapshot,
     coarse_correctness,
     epochs_of,
+    places_in,
     positions_of,
 )
 from skgroup.inspection._writing import short
@@ -24,8 +26,8 @@ from skgroup.tasks import MISSING, check_tasks
 
 #: Width in points of panels that have room for the names of the regions.
 _REGIONS = 180.0
-#: Figures are at most so wide, in inches, and panels at most so many in a row.
-_MOST_WIDE, _MOST_COLUMNS = 10.0, 10
+#: Figures are so wide, in inches, where panels then have the least width that names can be read at.
+_WIDE, _LEAST_PANEL = 10.0, 1.75
 
 
 class DataMapDisplay:
@@ -106,25 +108,40 @@ class DataMapDisplay:
         estimator: Any,
         task: int | str | Sequence[int | str],
         *,
+        net: str | int | None = None,
         snapshot: int = -1,
+        X: Any = None,
         y: Any = None,
+        sample_weight: Any = None,
         task_names: Sequence[str] | None = None,
         max_samples: int | None = 10_000,
         random_state: int = 0,
         ax: Any = None,
     ) -> DataMapDisplay:
-        """Plot data maps of a fitted `TaskGrouper`.
+        """Plot data maps of a fitted `TaskGrouper`, or of a net of a grouped classifier.
 
         Parameters
         ----------
         estimator : fitted TaskGrouper, or a Pipeline or classifier with one
+            With `net`, a fitted grouped classifier or regressor, or a Pipeline that ends in one.
         task : int, str, or a sequence of them
             Positions or names of tasks; a panel each.
+        net : "relation", int, str or None, default=None
+            None draws what was recorded when the estimator was fitted. Else the data map of a net
+            of a grouped estimator is recorded by training such a net again on `X` and `y`: the net
+            by whose data maps tasks were grouped, from the seed it had, which is the same net
+            where the data are those of `fit`; or the specialist of a group, by position or name,
+            on the tasks and with the weights that it has, but from another seed: another net of
+            its kind. The estimator stays as it is.
         snapshot : int, default=-1
             Position of the snapshot in `snapshot_epochs_`; the last by default.
+        X : array-like of shape (n_samples, ...), default=None
+            The samples of `fit`, for `net`.
         y : array-like of shape (n_samples, n_tasks), default=None
             The task table of `fit`. Samples whose label of a task is missing are then left out
             of its panel; else they stand where the net expected them (see `TaskGrouper`).
+        sample_weight : array-like, default=None
+            Those of `fit`, for `net`.
         task_names : sequence of str, default=None
             Of all tasks of the estimator. If None, `task_names_in_` of the estimator, or of a
             step of it, where it has them.
@@ -141,20 +158,28 @@ class DataMapDisplay:
             If the estimator is not fitted.
         ValueError
             If it has no data maps, a task or snapshot is not there, or another parameter is not
-            as described.
+            as described; before any training.
 
         Notes
         -----
         Samples that the net did not train on (`train_split` of its estimator) are left out.
         """
-        fitted = find_fitted(estimator, "data_map_")
-        if fitted is None:
-            raise ValueError(
-                "estimator must be a TaskGrouper, or have one as a step that keeps its maps, as in "
-                "GroupedMTLClassifier(grouper=make_pipeline(TaskGrouper(), FuzzyKMeans())). Got "
-                f"{type(estimator).__name__}."
-            )
-        grouper = fitted[0]
+        import_pyplot("DataMapDisplay")
+        names = task_names if task_names is not None else task_names_of(estimator)
+        found = find_fitted(estimator, "learnable_")
+        learnable = None if found is None else found[0].learnable_
+        n_all = None if learnable is None else len(learnable)
+        of_net = ""
+        if net is not None:
+            chosen_net = net_of(estimator, net)
+            tasks, of_net = chosen_net.tasks, chosen_net.name
+            places_in(tasks, task, check_names(names, n_all or len(tasks)))
+            grouper = chosen_net.record(X, y, sample_weight)
+        else:
+            grouper = _recorded(estimator)
+            tasks = np.arange(len(grouper.data_map_))
+            if learnable is not None and len(tasks) < len(learnable):
+                tasks = np.flatnonzero(learnable)  # others have no map
         maps = grouper.data_map_
         n_tasks, n_snapshots, n_samples, _ = maps.shape
         epochs = epochs_of(grouper, n_tasks, n_snapshots)
@@ -162,23 +187,25 @@ class DataMapDisplay:
         left_out = (maps[:, -1] == 0).all(axis=(0, 2))
         missing = np.broadcast_to(left_out, (n_tasks, n_samples))
         if y is not None:
-            names = getattr(grouper, "task_names_in_", None)
-            missing = (check_tasks(y, names=names).codes == MISSING).T
-            if missing.shape != (n_tasks, n_samples):
+            known = getattr(found[0], "task_names_in_", None) if found is not None else None
+            missing = (check_tasks(y, names=known).codes == MISSING).T
+            if missing.shape != (n_all or n_tasks, n_samples):
                 raise ValueError(
-                    f"y must be the task table of fit, of {n_samples} samples and {n_tasks} tasks. "
-                    f"Got {missing.shape[1]} samples and {missing.shape[0]} tasks."
+                    f"y must be the task table of fit, of {n_samples} samples and "
+                    f"{n_all or n_tasks} tasks. Got {missing.shape[1]} samples and "
+                    f"{missing.shape[0]} tasks."
                 )
-            missing = missing | left_out
-        if task_names is None:
-            task_names = task_names_of(estimator)
+            missing = missing[tasks] | left_out
+        every = check_names(names, n_all or n_tasks)
+        places = places_in(tasks, task, every)
+        shown = [f"{every[t]} ({of_net})" if of_net else every[t] for t in tasks]
         return cls._from_maps(
             maps,
-            task,
+            places,
             snapshot,
             epochs=epochs,
             missing=missing,
-            task_names=task_names,
+            task_names=shown,
         ).plot(ax, max_samples=max_samples, random_state=random_state)
 
     @classmethod
@@ -373,21 +400,34 @@ class DataMapDisplay:
         return image
 
 
+def _recorded(estimator: Any) -> Any:
+    """The part of a fitted estimator that has data maps."""
+    fitted = find_fitted(estimator, "data_map_")
+    if fitted is None:
+        raise ValueError(
+            "estimator must be a TaskGrouper, or have one as a step that keeps its maps, as in "
+            "GroupedMTLClassifier(grouper=make_pipeline(TaskGrouper(), FuzzyKMeans())); of a "
+            "grouped estimator without, give net='relation' or a group, X and y. Got "
+            f"{type(estimator).__name__}."
+        )
+    return fitted[0]
+
+
 def _make_panels(ax: Any, n_tasks: int) -> tuple[NDArray[np.object_], int]:
     """A panel a task, and how many stand in a row."""
     # Many panels are best near square, few in one row.
-    n_columns = min(n_tasks, 4 if n_tasks <= 16 else 5 if n_tasks <= 30 else _MOST_COLUMNS)
+    n_columns = min(n_tasks, 4 if n_tasks <= 16 else 5 if n_tasks <= 40 else 8)
     if hasattr(ax, "get_window_extent"):  # one place for all: panels as square as it allows
         place = ax.get_window_extent()
         n_columns = int(np.clip(round((n_tasks * place.width / place.height) ** 0.5), 1, n_tasks))
-    side = 4.2 if n_tasks == 1 else min(2.6, (_MOST_WIDE - 1.2) / n_columns)
+    side = 4.2 if n_tasks == 1 else max(_LEAST_PANEL, min(2.6, (_WIDE - 1.2) / n_columns))
     size = (n_columns * side + 1.2, -(-n_tasks // n_columns) * (side + 0.15) + 0.4)
     return make_panels("DataMapDisplay", ax, n_tasks, n_columns, size), n_columns
 
 
 def _write_title(panel: Any, name: str, room: float) -> float:
     """Write the name of a task as large as it fits; the size of its letters."""
-    font = float(np.clip(room / 17, 4.5, 11.0))
+    font = float(np.clip(room / 17, 6.0, 11.0))
     panel.set_title(short(name, max(8, int(room / (0.62 * font)))), fontsize=font, parse_math=False)
     return font
 

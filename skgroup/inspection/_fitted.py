@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._estimators import steps_of
@@ -35,6 +36,19 @@ def group_names_of(estimator: Any) -> list[str] | None:
     """Names of the groups that an estimator, or a part of it, was given; None without any."""
     named = next((p for p in parts_of(estimator) if hasattr(p, "group_names_")), None)
     return None if named is None else [str(name) for name in named.group_names_]
+
+
+def last_of(estimator: Any) -> tuple[Any, list[Any]]:
+    """The estimator that predicts at the end of pipelines and searches, and the steps before."""
+    before: list[Any] = []
+    while True:
+        if isinstance(estimator, Pipeline):
+            before += [step for _, step in estimator.steps[:-1] if hasattr(step, "transform")]
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, before
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:

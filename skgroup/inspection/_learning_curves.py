@@ -14,8 +14,11 @@ from skgroup.comparison.epochs import epoch_scores
 from skgroup.inspection._lines import looks_of, name_lines
 from skgroup.inspection._panels import import_pyplot
 
-#: Methods up to which lines are named at their ends.
-_MOST_DIRECT = 8
+#: Methods up to which lines are named at their ends, and up to which a legend tells them apart:
+#: beyond, lines look alike, and names at their ends in a higher figure are what there is.
+_MOST_DIRECT, _MOST_LEGEND = 8, 22
+#: Inches of height a line that is named at its end.
+_OF_NAME = 0.14
 
 
 class LearningCurvesDisplay:
@@ -296,7 +299,7 @@ class LearningCurvesDisplay:
             Scores to compare with, by name, as dashed lines across.
         labels : {"auto", "direct", "legend"}, default="auto"
             Names at the ends of the lines, or in a legend; "auto" is "direct" for at most eight
-            methods.
+            methods, and for more than 22 lines in a figure of their own, which is then higher.
 
         Returns
         -------
@@ -312,9 +315,14 @@ class LearningCurvesDisplay:
         _check_labels(labels)
         lines = _references(reference)
         plt = import_pyplot("LearningCurvesDisplay")
-        direct = labels == "direct" or (labels == "auto" and len(self.scores) <= _MOST_DIRECT)
+        n_lines = len(self.scores) + len(lines)
+        few, grows = len(self.scores) <= _MOST_DIRECT, ax is None and n_lines > _MOST_LEGEND
+        direct = labels == "direct" or (labels == "auto" and (few or grows))
+        columns = -(-n_lines // _MOST_LEGEND)
         if ax is None:
-            _, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+            width = 7.5 if direct else 4.9 + 2.6 * columns
+            height = max(4.5, _OF_NAME * n_lines + 0.8) if direct else 4.5
+            _, ax = plt.subplots(figsize=(width, height), layout="constrained")
         self.mean_, self.std_ = {}, {}
         looks = looks_of(list(self.scores))
         for name, scores in self.scores.items():
@@ -355,7 +363,6 @@ class LearningCurvesDisplay:
         if direct:
             name_lines(ax, self.mean_, lines)
         else:
-            columns = -(-(len(self.scores) + len(lines)) // 22)
             ax.legend(
                 loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8, ncols=columns
             )

@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
 from skgroup.cluster.memberships import one_hot
 from skgroup.inspection._checks import check_names
-from skgroup.inspection._fitted import find_fitted, group_names_of, parts_of, task_names_of
+from skgroup.inspection._fitted import (
+    find_fitted,
+    group_names_of,
+    last_of,
+    parts_of,
+    task_names_of,
+)
 from skgroup.relations import InterTaskAffinity
 from skgroup.relations.effect import Effect, effect_of, of_all_tasks
 from skgroup.selection import GroupGains
@@ -139,7 +144,7 @@ def _measured(
     owner: str,
 ) -> tuple[NDArray[np.float64], Effect, int, Sequence[str] | None]:
     """Effects of pairs by the estimator's own net, how many nets that took, and names of tasks."""
-    last, before = _last_of(estimator)
+    last, before = last_of(estimator)
     net = _net_of(last, estimator, owner)
     if X is None:
         has = f"{type(last).__name__} holds no effects of pairs of tasks"
@@ -182,19 +187,6 @@ def _measured(
 
 def _measures(kind: Any) -> bool:
     return hasattr(kind, "fit") and hasattr(kind, "pair_effects")
-
-
-def _last_of(estimator: Any) -> tuple[Any, list[Any]]:
-    """The estimator that predicts at the end of pipelines and searches, and the steps before."""
-    before: list[Any] = []
-    while True:
-        if isinstance(estimator, Pipeline):
-            before += [step for _, step in estimator.steps[:-1] if hasattr(step, "transform")]
-            estimator = estimator.steps[-1][1]
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        else:
-            return estimator, before
 
 
 def _net_of(last: Any, estimator: Any, owner: str) -> MultiTaskNet:

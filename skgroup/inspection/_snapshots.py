@@ -75,6 +75,18 @@ def positions_of(task: Any, names: list[str]) -> list[int]:
     return positions
 
 
+def places_in(tasks: NDArray[np.intp], task: Any, names: list[str]) -> list[int]:
+    """Where given tasks stand among the `tasks` of a net, which rise; `names` are of all."""
+    chosen = positions_of(task, names)
+    absent = [names[t] for t in chosen if t not in tasks]
+    if absent:
+        raise ValueError(
+            f"task must be one of the tasks of the net, {[names[t] for t in tasks]}. Got "
+            f"{absent[0]!r}."
+        )
+    return [int(place) for place in np.searchsorted(tasks, chosen)]
+
+
 def coarse_correctness(
     mean: NDArray[np.floating], epochs: NDArray[np.integer]
 ) -> NDArray[np.floating]:
