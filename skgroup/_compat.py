@@ -44,7 +44,9 @@ __all__ = [
     "_safe_indexing",
     "answers_kept",
     "argument_named",
+    "get_predict_output",
     "knows_all_classes",
+    "set_predict_output",
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
@@ -110,6 +112,18 @@ def _fit_context(
         return wrapper
 
     return decorator
+
+
+def set_predict_output(estimator: Any, container: str) -> None:
+    """Keep what predictions come in where scikit-learn keeps it of `transform`, as `clone` does."""
+    kept = getattr(estimator, "_sklearn_output_config", {})
+    estimator._sklearn_output_config = {**kept, "predict": container}
+
+
+def get_predict_output(estimator: Any) -> str:
+    """What `set_predict_output` kept; "default" if nothing."""
+    kept: str = getattr(estimator, "_sklearn_output_config", {}).get("predict", "default")
+    return kept
 
 
 @contextmanager

@@ -71,7 +71,8 @@ def masks_of_names(
 
 def are_of_names(groups: Any) -> bool:
     """Whether groups are given by their tasks: a dict, or a list with lists of names."""
-    return isinstance(groups, Mapping) or (
+    is_table = hasattr(groups, "shape")  # a sparse matrix by keys is a dict too
+    return (isinstance(groups, Mapping) and not is_table) or (
         isinstance(groups, list | tuple)
         and any(isinstance(g, _LISTS) and any(isinstance(t, str) for t in g) for g in groups)
     )

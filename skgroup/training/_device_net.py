@@ -83,8 +83,8 @@ class DeviceNet(NeuralNet):
         return self
 
     def _get_param_names(self) -> list[str]:
-        # A note of skorch's, which it takes anew from the arguments, is no parameter to show.
-        return [name for name in super()._get_param_names() if name != "_params_to_validate"]
+        # Notes of skorch's and scikit-learn's are no parameters.
+        return [name for name in super()._get_param_names() if not name.startswith("_")]
 
     def load_params(self, *args: Any, **kwargs: Any) -> Any:
         with self._device_resolved():

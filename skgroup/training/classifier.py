@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from skgroup._compat import get_predict_output, set_predict_output
 from skgroup._estimators import there_if
 from skgroup.metrics.scoring import mean_score, weight_of
 from skgroup.tasks import (
@@ -26,6 +27,7 @@ from skgroup.tasks import (
     check_tasks,
     task_label,
 )
+from skgroup.training._named_output import index_of, named_labels, named_proba
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.task_view import TaskClassifierView, TaskRegressorView, task_view
 
@@ -142,6 +144,44 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         """
         return task_view(self, task)
 
+    def set_output(self, *, predict: str | None = None) -> Self:
+        """Have predictions come with the names of tasks, classes and samples.
+
+        Parameters
+        ----------
+        predict : {"pandas", "default"}, default=None
+            "pandas": `predict` gives a DataFrame with a column a task, each in its own type (a
+            Series if `y` was 1-D in `fit`), and `predict_proba` a DataFrame of tasks that are all
+            binary, else a dict by task of DataFrames with a column a class. Their index is that of
+            `X` where it is a frame of pandas. "default": arrays. None leaves it as it is.
+
+        Returns
+        -------
+        self : the estimator
+            Clones and pickles keep what is set.
+
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
+        ValueError
+            If it is none of these.
+        """
+        if predict not in ("pandas", "default", None):
+            raise ValueError(
+                "The 'predict' parameter of set_output must be 'pandas', 'default' or None. Got "
+                f"{predict!r}."
+            )
+        if predict == "pandas":
+            import pandas  # noqa: F401
+        if predict is not None:
+            set_predict_output(self, predict)
+        return self
+
+    @property
+    def _gives_frames(self) -> bool:
+        return get_predict_output(self) == "pandas"
+
     @there_if(_need_classes)
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes.
@@ -159,7 +199,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             some tasks are regression tasks, a dict of (n_samples, n_classes) of the others, by
             name (position, if `Y` had no names). A task of which `fit` has met a single class
             counts as binary; if that class is none of 0, 1, False and True, it has no second
-            class, whose probability is 0.
+            class, whose probability is 0. With names after `set_output`.
 
         Raises
         ------
@@ -170,7 +210,16 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         ValueError
             If `X` does not fit what was seen in `fit`.
         """
-        proba, learned = self._flat_proba(X), self._learned
+        proba = self._proba(self._flat_proba(X))
+        if not self._gives_frames:
+            return proba
+        names = getattr(self, "task_names_in_", None)
+        is_1d = self.single_output_
+        return named_proba(proba, self.task_classes_, names, index_of(X), is_1d=is_1d)
+
+    def _proba(self, proba: NDArray[np.float32]) -> Any:
+        """What `predict_proba` gives, from flat probabilities."""
+        learned = self._learned
         numbers = [name == REGRESSION.name for name in self.task_types_]
         in_columns = all(KINDS[name].has_two_classes for name in self.task_types_)
         if in_columns and not self.single_output_:
@@ -186,7 +235,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             return {name: of_task for name, of_task, is_number in there if not is_number}
         return of_tasks[0] if self.single_output_ else of_tasks
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> Any:
         """The most probable class of every task (the positive class of a binary task where its
         probability is above the task's threshold, if the estimator has thresholds of its own), or
         the number of a regression task.
@@ -200,7 +249,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         -------
         labels : ndarray of shape (n_samples, n_tasks), or (n_samples,) if `y` was 1-D
             In the labels of `Y`; float64 where some tasks are regression tasks, or objects where
-            others have strings.
+            others have strings. With names, each task in its own type, after `set_output`.
 
         Raises
         ------
@@ -210,6 +259,14 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             If `X` does not fit what was seen in `fit`.
         """
         proba = self._flat_proba(X)
+        if not self._gives_frames:
+            return self._decoded(proba)
+        names = getattr(self, "task_names_in_", None)
+        labels = self._labels_of_tasks(proba)
+        return named_labels(labels, names, index_of(X), is_1d=self.single_output_)
+
+    def _decoded(self, proba: NDArray) -> NDArray:
+        """Predictions of all tasks in one array, (n_samples, n_tasks) or (n_samples,)."""
         numbers = self._numbers(proba) if REGRESSION.name in self.task_types_ else None
         labels = decode(self._codes(proba), self.task_classes_, numbers)
         return labels[:, 0] if self.single_output_ else labels
@@ -288,7 +345,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             If a task of `fit` is missing or one is new, or nothing says which class of a binary
             task is the positive one (`pos_label`).
         """
-        predicted, table = self.predict(X), self.table_to_score(y)
+        predicted, table = self._decoded(self._flat_proba(X)), self.table_to_score(y)
         return mean_score(table, predicted, weight_of(sample_weight, y, table))
 
     def table_to_score(self, y: Any) -> TaskTable:
