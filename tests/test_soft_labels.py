@@ -329,12 +329,20 @@ def test_a_member_without_weights_is_refused(table, net):
 # -- comparisons and scores ------------------------------------------------------------------------
 
 
-def test_compare_tells_its_baselines(table, net):
+def test_compare_gives_soft_labels_to_all_candidates(table, net):
     X, Y = table
     Y = Y[["click", "odd"]]
-    clf = GroupedMTLClassifier(net.set_params(task_types=types_of(Y), max_epochs=1), n_groups=2)
-    comparison = compare(X, Y, {"grouped": clf}, cv=2, seeds=[0])
+    candidates = {
+        "grouped": GroupedMTLClassifier(net.set_params(task_types=types_of(Y)), n_groups=2),
+        "logistic": LogisticRegression(C=0.01),
+    }
+    scoring = {"F1": "f1", "loss": "neg_log_loss"}
+    comparison = compare(X, Y, candidates, cv=2, seeds=[0], scoring=scoring)
+    assert {"forest", "logistic", "grouped"} <= set(comparison.candidates)
     assert np.isfinite(comparison.values).all()
+    near = KNeighborsClassifier()
+    with pytest.raises(ValueError, match="must take sample_weight in fit, as task 0"):
+        compare(X, Y, {**candidates, "near": near}, cv=2, seeds=[0])
 
 
 def test_scores_of_probabilities_are_those_of_pairs_of_labels():

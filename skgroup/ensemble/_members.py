@@ -87,6 +87,11 @@ class _PerTask(BaseEstimator):
         return np.column_stack(every)
 
 
+def _of_rows(params: Mapping[str, Any], rows: NDArray[np.intp]) -> dict[str, Any]:
+    """Parameters of `fit` for some samples; those that are no arrays as they are."""
+    return {key: value[rows] if np.ndim(value) else value for key, value in params.items()}
+
+
 def _of_task(value: Any, rows: NDArray[np.intp], task: int) -> Any:
     """What the fit of a task is given of a parameter."""
     if not np.ndim(value):
@@ -224,18 +229,16 @@ class Member:
             if self.weight_key is not None:
                 given: Any = params.get(self.weight_key)
                 if samples is not None:
-                    learned, given = (
-                        learned.take(samples),
-                        None if given is None else given[samples],
-                    )
+                    learned = learned.take(samples)
+                    given = None if given is None else given[samples]
                 learned, weight, rows = learned.hardened(given)
                 rows, samples = rows if samples is None else samples[rows], None
-                X, params = take_samples(X, rows), {k: value[rows] for k, value in params.items()}
+                X, params = take_samples(X, rows), _of_rows(params, rows)
                 params |= {self.weight_key: weights_of_labels(weight, len(rows))}
             labels = learned.codes if learned.values is None else learned.values
         if samples is not None:
             X, labels = take_samples(X, samples), take_samples(labels, samples)
-            params = {key: value[samples] for key, value in params.items()}
+            params = _of_rows(params, samples)
         with single_classes_said(self.tasks.table):
             return clone(self.estimator).set_params(**settings or {}).fit(X, labels, **params)
 

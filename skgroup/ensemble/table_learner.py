@@ -211,7 +211,7 @@ def default_forest(table: TaskTable) -> TableLearner:
     forest = TableLearner(
         forest_of_classes() if has.any() else None,
         None if has.all() else forest_of_numbers(),
-        AUTO if has.all() else table.task_types,
+        table.told_types,
     )
     if _routing_enabled():
         for learner in forest.learners:
