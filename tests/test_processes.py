@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -19,6 +20,7 @@ from skorch.dataset import ValidSplit
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup._random import local_seed, open_seed
 from skgroup.training._threads import one_thread
+from skgroup.training.processes import in_parallel
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,15 @@ def ends(function, seconds=60):
     thread.join(seconds)
     assert not thread.is_alive(), "it hangs"
     return found[0]
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_calls_side_by_side_keep_the_settings_of_scikit_learn(n_jobs):
+    calls = [delayed(sklearn.get_config)() for _ in range(4)]
+    settings = {"enable_metadata_routing": True, "transform_output": "pandas"}
+    with sklearn.config_context(**settings), parallel_config("threading"):
+        for config in in_parallel(calls, n_jobs):
+            assert settings.items() <= config.items()
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])

@@ -154,7 +154,8 @@ def compare(
     comparison : Comparison
         With the DataFrames `frame` (a row a candidate and task: mean, standard deviation, paired
         difference to the best baseline with its interval, nets, time), `scores` and `fits`; the
-        name of the `best_baseline`; and the `verdict`, a sentence. Printed, or shown in a
+        name of the `best_baseline`; the `verdict`, a sentence, and the candidate that is `advised`;
+        and `plot()`, a picture of the differences. Printed, by `to_markdown()`, or shown in a
         notebook, it is a table with the verdict.
 
     Raises

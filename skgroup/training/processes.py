@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable
 from itertools import islice
 from typing import Any
 
-from joblib import Parallel, effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn import config_context, get_config
 
 __all__ = ["in_parallel"]
 
@@ -24,6 +25,8 @@ def in_parallel(
     ordered : bool, default=True
         Whether results come in the order of the calls.
     """
+    config = get_config()  # of metadata routing, ...: other threads and processes have their own
+    calls = (delayed(_configured)(config, *call) for call in calls)
     try:
         parallel = Parallel(n_jobs=n_jobs, return_as="generator" + "_unordered" * (not ordered))
     except ValueError:
@@ -34,3 +37,8 @@ def in_parallel(
                 yield from parallel(some)
     else:
         yield from parallel(calls)
+
+
+def _configured(config: dict[str, Any], function: Any, args: Any, kwargs: Any) -> Any:
+    with config_context(**config):
+        return function(*args, **kwargs)
