@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, TaskGrouper
 from skgroup.inspection import (
     AffinityDisplay,
+    CoMembershipDisplay,
     DataMapDisplay,
     ExpertWeightsDisplay,
     GainsDisplay,
@@ -40,6 +41,12 @@ def draw(kind, n_tasks, **kwargs):
     if kind == "membership":
         values = random_membership(n_tasks, 10 if n_tasks == 100 else 3)
         return MembershipDisplay.from_membership(values, task_names=names, **kwargs)
+    if kind == "co-membership":
+        labels = rng.integers(0, 3, size=(10, n_tasks))
+        values = (labels[:, :, None] == labels[:, None]).mean(axis=0)
+        return CoMembershipDisplay.from_co_membership(
+            values, n_groups=2, task_names=names, **kwargs
+        )
     if kind == "affinity":
         values = rng.normal(size=(n_tasks, n_tasks))
         return AffinityDisplay.from_affinity(values, task_names=names, **kwargs)
@@ -53,7 +60,7 @@ def draw(kind, n_tasks, **kwargs):
 
 
 @pytest.mark.parametrize("n_tasks", [2, 15, 100])
-@pytest.mark.parametrize("kind", ["membership", "affinity", "gains", "experts"])
+@pytest.mark.parametrize("kind", ["membership", "co-membership", "affinity", "gains", "experts"])
 def test_heat_maps_are_readable(kind, n_tasks):
     display = draw(kind, n_tasks)
     figure, ax = display.figure_, display.ax_

@@ -1,6 +1,7 @@
 """Plots, in the form of scikit-learn's Display classes, partners of tasks, and a report."""
 
 from skgroup.inspection._affinity import AffinityDisplay
+from skgroup.inspection._co_membership import CoMembershipDisplay
 from skgroup.inspection._comparison import ComparisonDisplay
 from skgroup.inspection._data_map import DataMapDisplay
 from skgroup.inspection._expert_weights import ExpertWeightsDisplay
@@ -12,6 +13,7 @@ from skgroup.inspection._report import Report, report
 
 __all__ = [
     "AffinityDisplay",
+    "CoMembershipDisplay",
     "ComparisonDisplay",
     "DataMapDisplay",
     "ExpertWeightsDisplay",

@@ -331,10 +331,7 @@ class GroupStability(TaskEstimatorMixin):
             places = np.stack([places_of(of_one) for of_one in rows])
             for k in range(2, min(_MOST_GROUPS, len(learned) - 1) + 1) if clusterer else ():
                 if k != number:
-                    seeds = draw_seeds(seed, len(rows))
-                    by_number[k] = np.stack(
-                        [_cluster(clusterer, k, *one) for one in zip(rows, seeds, strict=True)]
-                    )
+                    by_number[k] = _cluster(clusterer, k, rows, seed)
         stability._judge(by_number, places, clusterer, number, learned, seed)
         return stability
 
@@ -548,7 +545,7 @@ def _repeat(
                 "The 'grouper' parameter of GroupStability must describe each of the "
                 f"{n_tasks} tasks by a row. Got shape {rows.shape} from {grouper[:-1]!r}."
             )
-        labels = {k: _cluster(clusterer, k, rows, seed) for k in numbers}
+        labels = {k: _cluster(clusterer, k, [rows], seed)[0] for k in numbers}
     return labels, places_of(rows) if _is_euclidean(clusterer) else None
 
 
@@ -559,12 +556,13 @@ def _seeded(estimator: Any, seed: int) -> Any:
     return cloned.set_params(**dict(zip(names, draw_seeds(seed, len(names)), strict=True)))
 
 
-def _cluster(clusterer: Any, n_groups: int, rows: NDArray, seed: int) -> NDArray[np.intp]:
+def _cluster(clusterer: Any, n_groups: int, tables: Iterable[NDArray], seed: int) -> NDArray:
+    """Groups of the rows of each table, (n_tables, n_rows)."""
     fitted = _seeded(clusterer, seed).set_params(n_clusters=n_groups)
     with warnings.catch_warnings():
         # Fewer places than groups: what the verdict tells of.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _labels_of(fitted.fit(rows), len(rows))
+        return np.stack([_labels_of(fitted.fit(rows), len(rows)) for rows in tables])
 
 
 def _labels_of(grouper: Any, n_tasks: int) -> NDArray[np.intp]:
@@ -589,12 +587,7 @@ def _judge_table(
     """Agreement, and the share that is explained, for each number of groups."""
     judged = []
     for k in numbers:
-        labels = np.stack(
-            [
-                _cluster(clusterer, k, of_one, seed + r)
-                for r, of_one in enumerate(places[:_N_LABELLED])
-            ]
-        )
+        labels = _cluster(clusterer, k, places[:_N_LABELLED], seed)
         judged.append((agreement(labels), differences_explained(places, labels)))
     return judged
 
