@@ -23,6 +23,7 @@ from skgroup.comparison._figures import Measure
 from skgroup.comparison._fit_params import check_params, params_of_fits, params_of_samples
 from skgroup.comparison._fit_store import FitStore
 from skgroup.comparison._fits import Outcomes, list_fits, run_fits
+from skgroup.comparison._groupings import groupings_of
 from skgroup.comparison._kinds import task_types_of
 from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._splits import check_groups, check_seeds, draw_splits, number_splits
@@ -277,6 +278,10 @@ def compare(
         remarks=compared.said,
         scoring_name=first,
         others={name: Measure(of.name, outcomes.values[name]) for name, of in others},
+        groupings={
+            name: groupings_of(estimators[name], of_splits, len(splits))
+            for name, of_splits in outcomes.groups.items()
+        },
     )
 
 

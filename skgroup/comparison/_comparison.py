@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skgroup.comparison._figures import Figures
 from skgroup.comparison._show import ScoreTable, as_html, as_markdown, as_text
 from skgroup.comparison._verdict import advised_by, write_verdict
+from skgroup.selection import GroupStability
 
 #: What the rows of all tasks together are called; where their scores are of several kinds, in
 #: standard deviations.
@@ -60,6 +63,8 @@ class Comparison(Figures):
     remarks : list of str
         What the table says of the candidates: which learned one estimator a task, which baselines
         could not be made.
+    groupings : dict of str to Groupings
+        What the candidates that look for groups have found; see `memberships` and `stability`.
     """
 
     @property
@@ -218,6 +223,25 @@ class Comparison(Figures):
         markdown : str
         """
         return as_markdown(self, self._verdicts, tasks=tasks)
+
+    @property
+    def memberships(self) -> dict[str, list[NDArray[np.float64] | None]]:
+        """The groups that were found: by candidate, a list of (n_tasks, n_groups), one a split;
+        None where a fit failed or did not run."""
+        return {name: list(of.memberships) for name, of in self.groupings.items()}
+
+    @cached_property
+    def stability(self) -> dict[str, GroupStability]:
+        """How sure the groups are: by candidate, a fitted `GroupStability` of those of all splits.
+
+        Of candidates that found groups of at least three tasks on two splits. Where these were
+        clusters of a relation, other numbers of groups are looked at too, and all are compared
+        with tasks without structure; nothing is trained. Folds share most of their samples, so
+        that groups look stabler than on the halves that `GroupStability` draws. It takes seconds,
+        the first time.
+        """
+        judged = {name: of for name, of in self.groupings.items() if of.can_be_judged}
+        return {name: of.judge(self.tasks) for name, of in judged.items()}
 
     def __repr__(self) -> str:
         return as_text(self, self._verdicts)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.comparison._groupings import Groupings
 from skgroup.comparison.intervals import UNKNOWN, Paired, paired_interval
 
 
@@ -44,6 +45,7 @@ class Figures:
     remarks: list[str] = field(default_factory=list)
     scoring_name: str = "score"
     others: dict[str, Measure] = field(default_factory=dict)
+    groupings: dict[str, Groupings] = field(default_factory=dict)
 
     @property
     def scorings(self) -> list[str]:

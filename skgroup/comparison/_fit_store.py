@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+from skgroup.comparison._groupings import are_groups
 from skgroup.exceptions import FileFormatError, NotWrittenWarning
 from skgroup.store import LineFile, path_of
 
@@ -140,6 +141,7 @@ def _is_whole(record: dict[str, Any]) -> bool:
         and all(s is None or _is_number(s) for of_tasks in scores.values() for s in of_tasks)
         and _is_number(seconds)
         and seconds >= 0
+        and are_groups(record.get("groups"))
         and "nets" in record
         and (record["nets"] is None or (_is_number(record["nets"]) and record["nets"] >= 0))
     )

@@ -18,6 +18,7 @@ from skgroup._random import open_seed
 from skgroup.comparison._candidates import seeded
 from skgroup.comparison._fit_params import params_of_samples
 from skgroup.comparison._fit_store import FitStore
+from skgroup.comparison._groupings import groups_of
 from skgroup.comparison._kinds import nets_of
 from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._splits import SeededSplit
@@ -55,12 +56,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Scores (by scoring), costs and errors of fits so far; see the attributes of `Comparison`."""
+    """Scores (by scoring), costs and errors of fits so far; see the attributes of `Comparison`.
+
+    `groups` is what `groups_of` gave of each fit, by candidate and split.
+    """
 
     values: dict[str, NDArray[np.float64]]
     seconds: NDArray[np.float64]
     nets: NDArray[np.float64]
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    groups: dict[str, dict[int, Any]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, scores: Scorings, n_candidates: int, n_splits: int) -> Outcomes:
@@ -77,6 +82,8 @@ class Outcomes:
             self.values[name][fit.place] = of_tasks
         self.seconds[fit.place] = record["seconds"]
         self.nets[fit.place] = record["nets"]
+        if record.get("groups") is not None:
+            self.groups.setdefault(fit.name, {})[fit.place[1]] = record["groups"]
 
 
 def list_fits(
@@ -234,6 +241,7 @@ def _fit_and_score(
             "seconds": seconds,
             "nets": nets_of(estimator, scores.table.n_tasks),
             "unscored": {name: f"{type(e).__name__}: {e}" for name, e in unscored.items()},
+            "groups": groups_of(estimator),
         }
         return number, record, None
     except KeyboardInterrupt:

@@ -129,6 +129,13 @@ def _notes(figures: Figures) -> list[str]:
         notes.append(f"Not compared with {' nor '.join(figures.lacking)}.")
     for _, of in _each(figures):
         notes += _undefined(of)
+    for name, groupings in figures.groupings.items():
+        if groupings.can_be_judged:
+            rand, by_chance = groupings.agreement()
+            notes.append(
+                f"Groups of “{name}” on different splits: adjusted Rand index {rand:.2f}, by "
+                f"chance at most {by_chance:.2f}; 'stability' says whether they are stable."
+            )
     if figures.interrupted:
         n_done = figures.n_finished
         notes.append(f"Interrupted after {n_done} of {figures.seconds.size} fits.")

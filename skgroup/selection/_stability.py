@@ -130,6 +130,9 @@ class GroupStability(TaskEstimatorMixin):
     of clusterers that look at Euclidean distances of rows; of others, and of groupings without a
     relation, these columns are NaN, and `stable` speaks of agreement alone.
 
+    What explains much still does when some of its groups are split, so that more groups than there
+    are may be called stable where one of them has parts that differ, too.
+
     How often groups are called stable where there are some, and where there are none, is measured
     by `benchmarks/group_stability.py`. Of few tasks little can be said: with three, any two are
     closer to each other than to the third.
@@ -328,7 +331,8 @@ class GroupStability(TaskEstimatorMixin):
                 )
             rows = [np.asarray(of_one, dtype=np.float64)[learned] for of_one in relations]
             clusterer = _judged(clusterer)
-            places = np.stack([places_of(of_one) for of_one in rows])
+            if clusterer is not None and _is_euclidean(clusterer):
+                places = np.stack([places_of(of_one) for of_one in rows])
             for k in range(2, min(_MOST_GROUPS, len(learned) - 1) + 1) if clusterer else ():
                 if k != number:
                     by_number[k] = _cluster(clusterer, k, rows, seed)
@@ -635,8 +639,7 @@ def _verdict(rows: dict[int, dict[str, Any]], k: int, asked: int | None) -> str:
         why = f"{agree}, and tasks without structure are hardly parted as well, p = {p:.2f}"
     if asked in (None, k):
         return f"These {k} groups are stable ({why})."
-    others = _listed([j for j, of_other in rows.items() if of_other["stable"]])
-    return f"No stable groups with {asked}; {others} are (with {k}, {why})."
+    return f"No stable groups with {asked}; {k} are ({why})."
 
 
 def _listed(numbers: list[int]) -> str:
