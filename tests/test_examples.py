@@ -1,5 +1,6 @@
 """Every example runs, from small data, and draws its picture."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -44,7 +45,30 @@ def small_data(tmp_path, monkeypatch):
 
 
 def test_no_example_is_left_out():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(OPTIONS)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*OPTIONS, "reports"}
+
+
+def test_reports(small_data, tmp_path, monkeypatch, capsys):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    options = ["--folder", "pages", "--yeast", "small.npz", "--n-samples", "100"]
+    options += ["--n-seeds", "1", "--n-repetitions", "2", "--n-references", "19"]
+    options += ["--max-epochs", "1"]
+    monkeypatch.setattr(sys, "argv", ["reports", *options])
+    plt.switch_backend("Agg")
+    runpy.run_path(str(EXAMPLES / "reports.py"), run_name="__main__")
+    for name in ("digits", "random", "yeast"):
+        for kind in ("md", "html"):
+            assert "Does it pay?" in (tmp_path / "pages" / f"{name}.{kind}").read_text()
+    assert capsys.readouterr().out.count("In short") == 3
+
+
+def test_reports_that_are_shown_are_small_and_whole():
+    pages = EXAMPLES / "reports"
+    for name in ("digits", "random", "yeast"):
+        text = (pages / f"{name}.md").read_text()
+        for picture in re.findall(r"\]\((.+?)\)", text):
+            assert (pages / picture).exists(), picture
+    assert max(path.stat().st_size for path in pages.iterdir()) < 300_000
 
 
 @pytest.mark.parametrize("name", OPTIONS)
