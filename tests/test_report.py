@@ -249,7 +249,19 @@ def test_stability_says_how_sure_the_groups_are(clf):
     assert "Least sure of their group: cat (75%), dog (75%)" in text
     assert "groups agreement by chance stable 2 0.90 0.10 yes" in text
     assert "explained" not in text
+    pictures = [picture.name for picture in report(clf, stability=Sure()).sections[2].pictures]
+    assert pictures == ["memberships", "together"]
+    assert "<img" in report(clf, stability=Sure()).sections[2].to_html()
     assert "2 groups: cat, dog" in text
+
+
+def test_the_stability_of_the_comparison_is_taken_where_none_is_given(clf):
+    comparison = compared(0.1)
+    vars(comparison)["stability"] = {"grouped": Sure()}
+    text = " ".join(str(report(clf, comparison)).split())
+    assert "How sure is that? These 2 groups are stable." in text
+    assert "Judged by the groups of all fits of the comparison" in text
+    assert "Judged by" not in str(report(clf, comparison, stability=Sure()))
 
 
 def test_a_comparison_alone_shows_the_groups_that_come_back():

@@ -35,6 +35,8 @@ class Facts:
     candidate : str or None
         The candidate of the comparison whose gains are shown.
     stability : fitted GroupStability or None
+    judged_by_comparison : bool
+        Whether it is that of the comparison.
     together : ndarray of shape (n_tasks, n_tasks) or None
         Its `co_membership_`, in the order of the tasks.
     most_often : ndarray of shape (n_tasks,) or None
@@ -55,6 +57,7 @@ class Facts:
     at: NDArray[np.intp] | None = None
     candidate: str | None = None
     stability: Any = None
+    judged_by_comparison: bool = False
     together: NDArray[np.float64] | None = None
     most_often: NDArray[np.intp] | None = None
     partners: Any = None
@@ -114,8 +117,10 @@ def gather_facts(
             f"The 'candidate' parameter of report names one of a comparison. Got {candidate!r} "
             "without a comparison."
         )
+    judged_by_comparison = False
     if stability is None and comparison is not None and candidate is not None:
-        stability = getattr(comparison, "stability", {}).get(candidate)
+        stability = comparison.stability.get(candidate)
+        judged_by_comparison = stability is not None
     together = most_often = None
     if stability is not None:
         given_names = getattr(stability, "task_names_in_", None)
@@ -131,6 +136,7 @@ def gather_facts(
         at=at,
         candidate=candidate,
         stability=stability,
+        judged_by_comparison=judged_by_comparison,
         together=together,
         most_often=most_often,
         partners=_partners(partners, estimator, names, n_tasks),

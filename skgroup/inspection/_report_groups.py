@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.cluster.memberships import one_hot
+from skgroup.inspection._co_membership import CoMembershipDisplay
 from skgroup.inspection._fitted import find_fitted
 from skgroup.inspection._membership import MembershipDisplay
 from skgroup.inspection._report_blocks import Block, Call, Items, Picture, Section, Table, Text
@@ -198,6 +199,13 @@ def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
             )
         ]
     blocks: list[Block] = []
+    if facts.judged_by_comparison:
+        blocks.append(
+            Text(
+                "Judged by the groups of all fits of the comparison, whose training samples "
+                "overlap, so that groups look somewhat stabler than they are."
+            )
+        )
     if groups is not None and groups.kind == "groups":
         blocks += _together(facts, groups)
     frame = stability.frame_
@@ -215,7 +223,15 @@ def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
             " “Explained” is how much of the lasting differences between tasks is between the "
             "groups; p, how often groups explain as much where tasks have no structure."
         )
-    return [*blocks, Table(["groups", *columns.values()], rows, note)]
+    draw = partial(_draw_together, facts.together, facts.most_often, facts.tasks)
+    caption = (
+        f"The share of groupings that have two tasks together, of {stability.n_groups_} groups."
+    )
+    return [
+        *blocks,
+        Picture("together", caption, draw),
+        Table(["groups", *columns.values()], rows, note),
+    ]
 
 
 def _together(facts: Facts, groups: Groups) -> list[Block]:
@@ -329,6 +345,11 @@ def _number(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def _draw_together(shares: Any, labels: Any, names: list[str]) -> Any:
+    display = CoMembershipDisplay.from_co_membership(shares, labels=labels, task_names=names)
+    return display.figure_
 
 
 def _draw_memberships(groups: Groups, tasks: list[str]) -> Any:
