@@ -133,6 +133,15 @@ def test_missing_labels_do_not_count_in_the_score(data, fitted):
         fitted.task(BINARY).score(X, Y)
 
 
+def test_a_soft_task_is_scored_by_its_more_probable_class(data):
+    X, Y = data
+    soft = pd.DataFrame({"p": 1 / (1 + np.exp(-3 * X["age"])), BINARY: Y[BINARY]})
+    view = small_net(task_types={"p": "soft"}).fit(X, soft).task("p")
+    assert view.classes_.tolist() == [0, 1]
+    expected = accuracy_score(soft["p"] > 0.5, view.predict(X))
+    assert view.score(X, soft["p"].where(soft.index >= 0)) == expected > 0.8
+
+
 def test_only_what_serves_the_task_predicts(data, fitted, monkeypatch):
     predicting = []
     whole = type(fitted)._flat_proba

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import BaseSearchCV
-from skgroup.tasks import REGRESSION, observed_labels, task_position
+from skgroup.tasks import REGRESSION, SOFT, observed_labels, task_position
 
 __all__ = ["TaskClassifierView", "TaskRegressorView", "task_view"]
 
@@ -244,14 +244,17 @@ class TaskClassifierView(ClassifierMixin, _TaskView):
         ----------
         X : array-like of shape (n_samples, ...)
         y : array-like of shape (n_samples,)
-            True labels, NaN or None where one is missing.
+            True labels, NaN or None where one is missing; of a soft task, probabilities, which are
+            class 1 above 0.5.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         score : float
         """
-        return _score(accuracy_score, y, self.predict(X), sample_weight)
+        predictor = _predictor(self.estimator)
+        is_soft = predictor.task_types_[self._position(predictor)] == SOFT.name
+        return _score(accuracy_score, y, self.predict(X), sample_weight, is_soft=is_soft)
 
 
 class TaskRegressorView(RegressorMixin, _TaskView):
@@ -288,8 +291,12 @@ class TaskRegressorView(RegressorMixin, _TaskView):
         return _score(r2_score, y, self.predict(X), sample_weight)
 
 
-def _score(metric: Any, y: Any, predicted: NDArray, sample_weight: Any) -> float:
+def _score(
+    metric: Any, y: Any, predicted: NDArray, sample_weight: Any, *, is_soft: bool = False
+) -> float:
     true, there = observed_labels(y)
+    if is_soft:
+        true = (true > 0.5).astype(np.intp)
     if sample_weight is not None:
         sample_weight = np.asarray(sample_weight)[there]
     return float(metric(true, predicted[there], sample_weight=sample_weight))
