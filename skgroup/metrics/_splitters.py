@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, indexable
 
 from skgroup._compat import validate_shuffle_split
 from skgroup.metrics._scores import _check_true
 from skgroup.metrics._stratify import iterative_stratification
 from skgroup.tasks import TaskTable
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class MultiTaskKFold(BaseCrossValidator):
@@ -83,9 +85,7 @@ class MultiTaskKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(
-        self, X: Any, y: Any = None, groups: Any = None
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
         """Positions of training and test samples, fold by fold.
 
         Parameters
@@ -104,17 +104,10 @@ class MultiTaskKFold(BaseCrossValidator):
         ValueError
             If a parameter or `y` is refused, or groups are given.
         """
-        _check_no_groups(groups, self, "GroupKFold")
-        return super().split(X, y)
+        return self.splits_of(_table_to_split(self, X, y, groups, "GroupKFold"))
 
-    def _iter_test_indices(
-        self, X: Any = None, y: Any = None, groups: Any = None
-    ) -> Iterator[NDArray[np.intp]]:
-        fold = self.folds_of(_table(y, self))
-        return (np.flatnonzero(fold == j) for j in range(self.n_splits))
-
-    def folds_of(self, table: TaskTable) -> NDArray[np.intp]:
-        """The fold of each sample of an encoded table, (n_samples,)."""
+    def splits_of(self, table: TaskTable) -> Iterator[Split]:
+        """The same of an encoded table."""
         n_samples, k = len(table.codes), self.n_splits
         if not isinstance(k, Integral) or isinstance(k, bool) or not 2 <= k <= n_samples:
             raise ValueError(
@@ -133,7 +126,8 @@ class MultiTaskKFold(BaseCrossValidator):
         random = check_random_state(self.random_state) if self.shuffle else None
         larger = np.arange(k) if random is None else random.permutation(k)
         sizes = n_samples // k + (larger < n_samples % k)
-        return iterative_stratification(table, np.full(k, 1 / k), sizes, random)
+        fold = iterative_stratification(table, np.full(k, 1 / k), sizes, random)
+        return ((np.flatnonzero(fold != j), np.flatnonzero(fold == j)) for j in range(k))
 
 
 class MultiTaskShuffleSplit(BaseShuffleSplit):
@@ -187,9 +181,7 @@ class MultiTaskShuffleSplit(BaseShuffleSplit):
             random_state=random_state,
         )
 
-    def split(
-        self, X: Any, y: Any = None, groups: Any = None
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
         """Positions of training and test samples, split by split.
 
         Parameters
@@ -208,39 +200,30 @@ class MultiTaskShuffleSplit(BaseShuffleSplit):
         ValueError
             If a parameter or `y` is refused, or groups are given.
         """
-        _check_no_groups(groups, self, "GroupShuffleSplit")
-        return super().split(X, y)
+        return self.splits_of(_table_to_split(self, X, y, groups, "GroupShuffleSplit"))
 
-    def _iter_indices(
-        self, X: Any, y: Any = None, groups: Any = None
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        table = _table(y, self)
-        random = check_random_state(self.random_state)
-        for _ in range(self.n_splits):
-            part = self.parts_of(table, random)
-            train, test = (random.permutation(np.flatnonzero(part == j)) for j in range(2))
-            yield train, test
-
-    def parts_of(self, table: TaskTable, random: np.random.RandomState) -> NDArray[np.intp]:
-        """Of each sample of an encoded table, whether it is for training (0), for testing (1) or
-        neither (2), (n_samples,)."""
+    def splits_of(self, table: TaskTable) -> Iterator[Split]:
+        """The same of an encoded table."""
         n_samples = len(table.codes)
         n_train, n_test = validate_shuffle_split(
             n_samples, self.test_size, self.train_size, default_test_size=0.1
         )
         sizes = np.array([n_train, n_test, n_samples - n_train - n_test])
-        return iterative_stratification(table, sizes / n_samples, sizes, random)
+        random = check_random_state(self.random_state)
+        for _ in range(self.n_splits):
+            part = iterative_stratification(table, sizes / n_samples, sizes, random)
+            train, test = (random.permutation(np.flatnonzero(part == j)) for j in range(2))
+            yield train, test
 
 
-def _check_no_groups(groups: Any, splitter: Any, other: str) -> None:
+def _table_to_split(splitter: Any, X: Any, Y: Any, groups: Any, other: str) -> TaskTable:
+    name = type(splitter).__name__
     if groups is not None:
         raise ValueError(
-            f"{type(splitter).__name__} must be given no groups, which it would not keep together: "
-            f"use sklearn.model_selection.{other}."
+            f"{name} must be given no groups, which it would not keep together: use "
+            f"sklearn.model_selection.{other}."
         )
-
-
-def _table(Y: Any, splitter: Any) -> TaskTable:
     if Y is None:
-        raise ValueError(f"{type(splitter).__name__} must be given Y, whose labels it spreads.")
+        raise ValueError(f"{name} must be given Y, whose labels it spreads.")
+    indexable(X, Y)
     return _check_true(Y, None)

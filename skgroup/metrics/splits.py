@@ -8,19 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import (
-    GroupKFold,
-    GroupShuffleSplit,
-    KFold,
-    ShuffleSplit,
-    check_cv,
-)
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, check_cv
 
+from skgroup.metrics._splitters import MultiTaskKFold, MultiTaskShuffleSplit, Split
 from skgroup.tasks import MISSING, TaskTable
 
-__all__ = ["count_splits", "held_out_splits"]
-
-Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+__all__ = ["Split", "count_splits", "held_out_splits"]
 
 
 def held_out_splits(
@@ -37,6 +30,8 @@ def held_out_splits(
     ----------
     cv : float, int, splitter of scikit-learn, iterable of pairs or None
         A share of the samples, drawn once; a number of folds, shuffled (5 if None); or the splits.
+        Shares and folds are those of `MultiTaskShuffleSplit` and `MultiTaskKFold`, unless there are
+        groups.
     table : TaskTable
     seed : int
     owner : str
@@ -65,12 +60,12 @@ def held_out_splits(
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         if not 2 <= int(cv) <= n_samples:
             raise ValueError(f"{rule}, of at most n_samples={n_samples} folds. Got {cv!r} instead.")
-        of_folds = KFold if groups is None else GroupKFold
+        of_folds = MultiTaskKFold if groups is None else GroupKFold
         splitter = of_folds(int(cv), shuffle=True, random_state=seed)
     elif isinstance(cv, Real) and not isinstance(cv, bool):
         if not 0 < float(cv) < 1 or not np.ceil(float(cv) * n_samples) < n_samples:
             raise ValueError(f"{rule} of pairs. Got {cv!r} instead, for {n_samples} samples.")
-        of_share = ShuffleSplit if groups is None else GroupShuffleSplit
+        of_share = MultiTaskShuffleSplit if groups is None else GroupShuffleSplit
         splitter = of_share(1, test_size=float(cv), random_state=seed)
     elif hasattr(cv, "split") or (isinstance(cv, Iterable) and not isinstance(cv, str)):
         _check_repeatable(cv, name)
@@ -82,7 +77,10 @@ def held_out_splits(
     labels = labels[:, 0] if table.is_1d else labels
     splits = []
     try:
-        pairs = list(splitter.split(np.zeros(n_samples), labels, groups))
+        if isinstance(splitter, MultiTaskKFold | MultiTaskShuffleSplit) and groups is None:
+            pairs = list(splitter.splits_of(table))
+        else:
+            pairs = list(splitter.split(np.zeros(n_samples), labels, groups))
     except ValueError as error:
         raise ValueError(f"{name} cannot split these samples. Got {cv!r}: {error}") from error
     for train, test in pairs:
