@@ -35,7 +35,8 @@ def labels_of(Y):
 def literal(labels, shares, sizes):
     """Algorithm 1 of Sechidis et al. (2011), sample by sample; the first of what is tied, and
     no sample for a part that is full."""
-    every = sorted(set().union(*labels), key=lambda of: (of[0], of[1] is not None, of[1] or 0))
+    every = set().union(*labels)
+    every = sorted(every, key=lambda of: [row for row, there in enumerate(labels) if of in there])
     wanted = [share * len(labels) for share in shares]
     wanted_of = {
         label: [share * sum(label in of_row for of_row in labels) for share in shares]
@@ -92,6 +93,16 @@ def test_folds_are_those_of_the_published_algorithm(seed):
     sizes = [len(part) for part in np.array_split(Y, k)]
     expected = literal(labels_of(Y), [1 / k] * k, sizes)
     np.testing.assert_array_equal(folds_of(MultiTaskKFold(k), Y), expected)
+
+
+@pytest.mark.parametrize("random", [{}, {"shuffle": True, "random_state": 0}])
+def test_the_order_of_tasks_does_not_matter(random):
+    Y = table_of(3)[:, :4]
+    Y = np.column_stack([Y, Y[:, 0], np.roll(Y[:, 0], 1), np.roll(Y[:, 3], 2)])
+    expected = folds_of(MultiTaskKFold(4, **random), Y)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(Y.shape[1])
+        np.testing.assert_array_equal(folds_of(MultiTaskKFold(4, **random), Y[:, order]), expected)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

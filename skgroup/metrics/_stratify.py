@@ -58,13 +58,20 @@ def iterative_stratification(
     order = np.arange(n_samples) if random is None else random.permutation(n_samples)
     labels = labels[order]
     samples_of = _samples_of(labels, n_labels)
+    # Of labels with as many samples the one of the first sample, whatever the order of the tasks.
+    rank = np.empty(n_labels, dtype=np.intp)
+    by_samples = [samples.astype(">i8").tobytes() for samples in samples_of]
+    rank[sorted(range(n_labels), key=by_samples.__getitem__)] = np.arange(n_labels)
     part = np.full(n_samples, -1)
     room, given = np.array(sizes), np.zeros((len(sizes), n_labels), dtype=np.int64)
     while room.any():
         wanted = in_all = shares * n_samples - (sizes - room)
         left = counts - given.sum(axis=0)
         left[0] = 0
-        label = int(np.where(left > 0, left, n_samples + 1).argmin())
+        label = 0
+        if left.any():
+            rarest = np.flatnonzero(left == left[left > 0].min())
+            label = int(rarest[rank[rarest].argmin()])
         samples = samples_of[label] if label > 0 else np.arange(n_samples)
         samples = samples[part[samples] < 0]
         if label > 0:
