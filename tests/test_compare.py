@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, f1_score, make_scorer, roc_auc_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -23,6 +23,7 @@ import skgroup
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.comparison._candidates import Candidates
 from skgroup.ensemble import PortfolioClassifier
+from skgroup.metrics import MultiTaskKFold, MultiTaskShuffleSplit
 from skgroup.tasks import check_tasks
 
 pd = pytest.importorskip("pandas")
@@ -56,9 +57,9 @@ def test_the_frame_equals_a_recomputation(data, cv, interval):
 
     splits = []
     for seed in seeds:
-        folds = KFold(3, shuffle=True, random_state=seed)
-        share = ShuffleSplit(1, test_size=0.25, random_state=seed)
-        for train, test in (folds if cv == 3 else share).split(X):
+        folds = MultiTaskKFold(3, shuffle=True, random_state=seed)
+        share = MultiTaskShuffleSplit(1, test_size=0.25, random_state=seed)
+        for train, test in (folds if cv == 3 else share).split(X, Y):
             splits.append((seed, train, test))
     makes = [
         lambda seed: KNeighborsClassifier(5),
@@ -149,7 +150,7 @@ def test_a_seed_sets_every_random_state_and_the_splitter(data):
 def test_scores_other_than_f1(data):
     X, Y = data
     candidates = {"near": KNeighborsClassifier(5), "trees": MultiOutputClassifier(cheap()["tree"])}
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, Y))
     near = KNeighborsClassifier(5).fit(X[train], Y[train])
     expected = {
         "roc_auc": [
@@ -184,7 +185,7 @@ def test_missing_labels_strings_and_several_classes(data, small_net):
     found = compare(X, table, {"mtl": small_net, "g": clf, "near": cheap()["near"]}, seeds=1)
     assert found.tasks == ["x", "y", "z"]
     assert np.isfinite(found.values).all()
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, table))
     seeds = np.random.RandomState(0).randint(2**31 - 1, size=1)
     net = small_net.set_params(random_state=int(seeds[0])).fit(X[train], table.iloc[train])
     predicted = net.predict(X[test])

@@ -6,7 +6,7 @@ import sklearn
 from comparing import Counted, compare_given, make_data
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, get_scorer, make_scorer
-from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -16,11 +16,14 @@ from sklearn.tree import DecisionTreeClassifier
 from skgroup import GroupedMTLClassifier, compare
 from skgroup.comparison._candidates import seeded
 from skgroup.ensemble import PortfolioClassifier
+from skgroup.metrics import MultiTaskShuffleSplit
 
 X, Y = make_data()
 WEIGHT = np.random.default_rng(1).exponential(size=120) ** 2
 TREE = DecisionTreeClassifier(max_depth=2)
-SPLITS = [next(ShuffleSplit(1, test_size=0.25, random_state=z).split(X)) for z in range(2)]
+SPLITS = [
+    next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=z).split(X, Y)) for z in range(2)
+]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import make_scorer, max_error, mean_absolute_error, r2_score
-from sklearn.model_selection import ShuffleSplit, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -32,6 +32,7 @@ from skgroup.comparison._candidates import Candidates
 from skgroup.ensemble import SingleTasks
 from skgroup.inspection import LearningCurvesDisplay
 from skgroup.metrics import (
+    MultiTaskShuffleSplit,
     multitask_f1_score,
     multitask_normalized_entropy,
     multitask_r2_score,
@@ -98,7 +99,7 @@ def test_a_regression_table_is_scored_by_r2(data):
     candidates = {"ridge": Ridge(), "tree": DecisionTreeRegressor(max_depth=3, random_state=0)}
     found = compare_given(X, Y, candidates, seeds=2)
     for s in range(2):
-        train, test = next(ShuffleSplit(1, test_size=0.25, random_state=s).split(X))
+        train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=s).split(X, Y))
         predicted = Ridge().fit(X[train], Y[train]).predict(X[test])
         expected = r2_score(Y[test], predicted, multioutput="raw_values")
         np.testing.assert_allclose(found.values[0, s], expected)
@@ -151,7 +152,7 @@ def test_scores_of_missing_numbers_do_not_count(data, net):
     X, Y = data
     Y = np.where(np.random.default_rng(0).random(Y.shape) < 0.3, np.nan, Y)
     found = compare(X, Y, {"net": net, "ridge": Ridge()}, seeds=1)
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, Y))
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     fitted = net.set_params(random_state=seed, task_types="regression").fit(X[train], Y[train])
     expected = multitask_r2_score(Y[test], fitted.predict(X[test]), average=None)
@@ -166,7 +167,7 @@ def test_scores_of_missing_numbers_do_not_count(data, net):
 
 def test_errors_are_in_the_units_of_the_tasks_and_negative(data):
     X, Y = data
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, Y))
     predicted = Ridge().fit(X[train], Y[train]).predict(X[test])
     largest = make_scorer(max_error, greater_is_better=False)
     for scoring, expected in {
@@ -309,7 +310,7 @@ def test_a_mixed_table_has_a_score_a_kind(mixed, net):
     found = compare(X, Y, candidates, seeds=3)
     assert found.scoring == {"classes": "F1", "regression": "R²"}
     assert found.task_kinds == ["classes", "regression", "classes", "regression"]
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, Y))
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     fitted = net.set_params(random_state=seed).fit(X[train], Y.iloc[train])
     truth, predicted = Y.iloc[test], fitted.predict(X[test])
@@ -424,7 +425,7 @@ def test_scores_of_both_kinds_are_given_by_kind(mixed, net):
         "classes": "negative normalised entropy",
         "regression": "negative MAE",
     }
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, Y))
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     fitted = net.set_params(random_state=seed).fit(X[train], Y.iloc[train])
     truth = Y.iloc[test]

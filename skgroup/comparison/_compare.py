@@ -93,8 +93,10 @@ def compare(
     cv : float, int, splitter or iterable of (train, test), default=0.25
         A share of samples to test on, drawn anew for each seed; or a number of folds, shuffled
         for each seed; or a splitter, whose `random_state` is set to the seed if it is None; or
-        the splits (a generator is read once), the same for all seeds. Every training part holds
-        every class of every task: a sample that holds the only label of a class moves there.
+        the splits (a generator is read once), the same for all seeds. Shares and folds have their
+        parts of rare and of missing labels (`skgroup.metrics.MultiTaskShuffleSplit`,
+        `MultiTaskKFold`), unless there are groups. Every training part holds every class of every
+        task: a sample that holds the only label of a class moves there.
     groups : array-like of shape (n_samples,), default=None
         Samples of the same group (a patient, a day) are trained on or tested on together: a share
         is one of groups, folds are made of whole ones, and a splitter is given them, which some

@@ -33,8 +33,10 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         `GroupedMTLClassifier()`.
     cv : int, float, splitter, iterable of (train, test) or None, default=5
         The held-out samples: cross-fitting by so many shuffled folds, 5 if None, or by these
-        splits; or a share of the samples, drawn once. A sample that holds the only label of a
-        class stays with the training part. Beside shuffled folds, forests of scikit-learn with
+        splits; or a share of the samples, drawn once. Folds and the share have their parts of
+        rare and of missing labels (`skgroup.metrics.MultiTaskKFold`), unless `fit` is given
+        groups. A sample that holds the only label of a class stays with the training part. Beside
+        shuffled folds, forests of scikit-learn with
         bootstrap samples (100 trees or more) are trained once, and judged by their out-of-bag
         predictions.
     threshold : float in (0, 1) or "tuned", default="tuned"

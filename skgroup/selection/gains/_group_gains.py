@@ -62,7 +62,9 @@ class GroupGains(TaskEstimatorMixin):
     cv : float, int, splitter or iterable of (train, test), default=0.2
         Held-out samples: a share, drawn once; a number of (shuffled) folds, of which each is
         held out once; or the splits (`sklearn.model_selection.ShuffleSplit(5)` draws a share
-        five times). A sample that holds the only label of a class stays with the training part.
+        five times). The share and the folds have their parts of rare and of missing labels
+        (`skgroup.metrics.MultiTaskKFold`). A sample that holds the only label of a class stays
+        with the training part.
         Each split has its own seed, which all its nets have, so that what differs between them
         is the group.
     scoring : {"loss", "f1", "roc_auc", "r2"} or dict, default="loss"
