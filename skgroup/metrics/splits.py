@@ -78,7 +78,7 @@ def held_out_splits(
     splits = []
     try:
         if isinstance(splitter, MultiTaskKFold | MultiTaskShuffleSplit) and groups is None:
-            pairs = list(splitter.splits_of(table))
+            pairs = list(splitter.splits_of(table.select(table.learnable)))
         else:
             pairs = list(splitter.split(np.zeros(n_samples), labels, groups))
     except ValueError as error:
