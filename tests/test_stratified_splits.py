@@ -15,9 +15,11 @@ from sklearn.model_selection import (
     cross_validate,
 )
 
-from skgroup import MultiTaskNet
+from skgroup import MultiTaskNet, compare
 from skgroup.metrics import MultiTaskKFold, MultiTaskShuffleSplit, get_scorer
+from skgroup.metrics.splits import held_out_splits
 from skgroup.nn import MLP
+from skgroup.tasks import check_tasks
 
 
 def labels_of(Y):
@@ -244,21 +246,36 @@ def test_searches_and_cross_validation_take_it_with_missing_labels(partly_labell
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (MultiTaskKFold(1), r"'n_splits' .* MultiTaskKFold must be an int in \[2, .* Got 1 for 97"),
-        (MultiTaskKFold(98), "'n_splits' parameter .* Got 98 for 97"),
-        (MultiTaskKFold(2.0), "'n_splits' parameter .* Got 2.0 for 97"),
-        (MultiTaskKFold(shuffle=1), "'shuffle' parameter of MultiTaskKFold must be .* Got 1"),
-        (
-            MultiTaskKFold(random_state=0),
-            "'random_state' parameter .* must be None where",
-        ),
-        (MultiTaskShuffleSplit(test_size=2.0), "test_size=2.0"),
+        (lambda: MultiTaskKFold(1), r"'n_splits' .* MultiTaskKFold must be an int in .* Got 1"),
+        (lambda: MultiTaskKFold(2.0), "'n_splits' parameter .* Got 2.0"),
+        (lambda: MultiTaskKFold(98), "'n_splits' parameter .* Got 98 for 97"),
+        (lambda: MultiTaskKFold(shuffle=1), "'shuffle' parameter of MultiTaskKFold .* Got 1"),
+        (lambda: MultiTaskKFold(random_state=0), "'random_state' parameter .* must be None where"),
+        (lambda: MultiTaskShuffleSplit(test_size=2.0), "test_size=2.0"),
     ],
 )
 def test_bad_parameters_are_refused(cv, message):
     Y = table_of(0)
     with pytest.raises(ValueError, match=message):
-        list(cv.split(Y, Y))
+        list(cv().split(Y, Y))
+
+
+def test_compare_and_portfolios_hold_out_what_it_says():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 3))
+    Y = (X[:, :2] > [0.5, 1.2]).astype(float)
+    Y[rng.random(Y.shape) < 0.1] = np.nan
+    table = check_tasks(Y)
+    drawn = MultiTaskKFold(3, shuffle=True, random_state=4)
+    for found in (held_out_splits(3, table, 4), held_out_splits(drawn, table, 0)):
+        for (train, test), expected in zip(found, drawn.split(X, Y), strict=True):
+            np.testing.assert_array_equal(train, expected[0])
+            np.testing.assert_array_equal(test, expected[1])
+    forest = {"forest": RandomForestClassifier(5)}
+    by_splitter = compare(X, np.nan_to_num(Y), forest, cv=MultiTaskKFold(3), seeds=1)
+    splits = list(MultiTaskKFold(3).split(X, np.nan_to_num(Y)))
+    by_splits = compare(X, np.nan_to_num(Y), forest, cv=splits, seeds=1)
+    np.testing.assert_array_equal(by_splitter.values, by_splits.values)
 
 
 @pytest.mark.parametrize("cv", [MultiTaskKFold(), MultiTaskShuffleSplit()])

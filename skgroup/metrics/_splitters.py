@@ -67,9 +67,24 @@ class MultiTaskKFold(BaseCrossValidator):
     def __init__(
         self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None
     ) -> None:
-        self.n_splits = n_splits
-        self.shuffle = shuffle
-        self.random_state = random_state
+        self.n_splits: int = n_splits
+        self.shuffle: bool = shuffle
+        self.random_state: Any = random_state
+        # Here, as in scikit-learn's splitters, since `compare` sets a `random_state` later.
+        if not isinstance(n_splits, Integral) or isinstance(n_splits, bool) or n_splits < 2:
+            raise ValueError(
+                "The 'n_splits' parameter of MultiTaskKFold must be an int in [2, n_samples]. Got "
+                f"{n_splits!r}."
+            )
+        if not isinstance(shuffle, bool):
+            raise ValueError(
+                f"The 'shuffle' parameter of MultiTaskKFold must be a bool. Got {shuffle!r}."
+            )
+        if not shuffle and random_state is not None:
+            raise ValueError(
+                "The 'random_state' parameter of MultiTaskKFold must be None where 'shuffle' is "
+                f"False, as nothing is drawn. Got {random_state!r}."
+            )
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """The number of folds.
@@ -109,19 +124,10 @@ class MultiTaskKFold(BaseCrossValidator):
     def splits_of(self, table: TaskTable) -> Iterator[Split]:
         """The same of an encoded table."""
         n_samples, k = len(table.codes), self.n_splits
-        if not isinstance(k, Integral) or isinstance(k, bool) or not 2 <= k <= n_samples:
+        if k > n_samples:
             raise ValueError(
-                "The 'n_splits' parameter of MultiTaskKFold must be an int in [2, n_samples]. Got "
-                f"{k!r} for {n_samples} samples."
-            )
-        if not isinstance(self.shuffle, bool):
-            raise ValueError(
-                f"The 'shuffle' parameter of MultiTaskKFold must be a bool. Got {self.shuffle!r}."
-            )
-        if not self.shuffle and self.random_state is not None:
-            raise ValueError(
-                "The 'random_state' parameter of MultiTaskKFold must be None where 'shuffle' is "
-                f"False, as nothing is drawn. Got {self.random_state!r}."
+                "The 'n_splits' parameter of MultiTaskKFold must be at most the number of samples. "
+                f"Got {k} for {n_samples} samples."
             )
         random = check_random_state(self.random_state) if self.shuffle else None
         larger = np.arange(k) if random is None else random.permutation(k)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skgroup.tasks import MISSING, TaskTable
 
-#: Numbers are stratified by this many quantiles, and whole numbers of more values than this many
+#: Numbers are stratified by at most so many quantiles; whole numbers of more values than so many
 #: are numbers.
 _N_BINS, _MOST_VALUES = 10, 100
 
@@ -53,7 +53,7 @@ def iterative_stratification(
     .. [1] K. Sechidis, G. Tsoumakas, I. Vlahavas, "On the stratification of multi-label data",
        ECML PKDD 2011.
     """
-    labels, counts = labels_of(table)
+    labels, counts = labels_of(table, shares[shares > 0].min())
     n_samples, n_labels = len(labels), len(counts)
     order = np.arange(n_samples) if random is None else random.permutation(n_samples)
     labels = labels[order]
@@ -92,8 +92,14 @@ def iterative_stratification(
     return of_samples
 
 
-def labels_of(table: TaskTable) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def labels_of(table: TaskTable, least: float) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The labels of all tasks, from 1 on; 0 stands for the most frequent of each task.
+
+    Parameters
+    ----------
+    table : TaskTable
+    least : float
+        The smallest share that a part wants: of each of the quantiles one number, if it can be.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def labels_of(table: TaskTable) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     counts = [np.zeros(1, dtype=np.int64)]
     n_labels = 0
     for t in range(table.n_tasks):
-        codes = _codes_of(table, t) + 1  # 0 is missing
+        codes = _codes_of(table, t, least) + 1  # 0 is missing
         of_task = np.bincount(codes)
         dealt = of_task > 0
         dealt[of_task.argmax()] = False
@@ -115,7 +121,7 @@ def labels_of(table: TaskTable) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return np.ascontiguousarray(labels.T), np.concatenate(counts)
 
 
-def _codes_of(table: TaskTable, t: int) -> NDArray[np.intp]:
+def _codes_of(table: TaskTable, t: int, least: float) -> NDArray[np.intp]:
     """Classes, or quantiles of numbers; -1 where a label is missing."""
     codes, numbers = table.codes[:, t].astype(np.intp), None
     seen = codes != MISSING
@@ -124,7 +130,10 @@ def _codes_of(table: TaskTable, t: int) -> NDArray[np.intp]:
     elif len(table.classes[t]) > _MOST_VALUES and table.classes[t].dtype.kind in "iuf":
         numbers = table.classes[t][codes[seen]]
     if numbers is not None and len(numbers):
-        edges = np.unique(np.quantile(numbers, np.arange(1, _N_BINS) / _N_BINS))
+        n_bins = int(np.clip(least * len(numbers), 1, _N_BINS))
+        at = np.arange(1, n_bins) / n_bins
+        # Edges are numbers of the data, so that units do not matter.
+        edges = np.unique(np.quantile(numbers, at, method="inverted_cdf"))
         codes[seen] = np.searchsorted(edges, numbers, side="right")
     return codes
 
