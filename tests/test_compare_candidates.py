@@ -10,7 +10,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -20,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skgroup import GroupedMTLClassifier, compare
 from skgroup.comparison._candidates import Candidates
 from skgroup.ensemble.table_learner import TableLearner, says_its_targets
+from skgroup.metrics import MultiTaskShuffleSplit
 from skgroup.tasks import check_tasks
 
 SINGLE = "ignore:These tasks of Y have a single observed class"
@@ -133,7 +134,7 @@ def test_missing_labels_leave_an_estimator_a_task_and_the_table_says_so(data):
     Y[::3, 0] = np.nan
     candidates = {"tree": DecisionTreeClassifier(random_state=0), "nb": GaussianNB()}
     found = compare_given(X, Y, candidates, seeds=1)
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, Y))
     for t in range(4):
         seen, known = train[Y[train, t] == Y[train, t]], test[Y[test, t] == Y[test, t]]
         predicted = GaussianNB().fit(X[seen], Y[seen, t]).predict(X[known])

@@ -8,10 +8,10 @@ from comparing import Counted, cheap, compare_given, make_data
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import Ridge
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 
 from skgroup import MultiTaskNet
+from skgroup.metrics import MultiTaskShuffleSplit
 
 pd = pytest.importorskip("pandas")
 SEVERAL = ["f1_macro", "roc_auc", "neg_brier_score"]
@@ -64,7 +64,7 @@ def test_names_give_the_scores_of_scikit_learn(data):
     names = ["accuracy", "balanced_accuracy", "average_precision", "neg_log_loss"]
     near = {"near": KNeighborsClassifier(20)}
     found = compare_given(X, Y, near, seeds=1, cv=0.5, scoring=[*names, "neg_brier_score"])
-    train, test = next(ShuffleSplit(1, test_size=0.5, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.5, random_state=0).split(X, Y))
     for t in range(4):
         alone = KNeighborsClassifier(20).fit(X[train], Y[train, t])
         for name in [*names, "neg_brier_score"]:
@@ -74,7 +74,7 @@ def test_names_give_the_scores_of_scikit_learn(data):
     names = ["r2", "neg_mean_absolute_error", "neg_mean_squared_error"]
     names.append("neg_root_mean_squared_error")
     found = compare_given(X, numbers, {"ridge": Ridge()}, seeds=1, scoring=names)
-    train, test = next(ShuffleSplit(1, test_size=0.25, random_state=0).split(X))
+    train, test = next(MultiTaskShuffleSplit(1, test_size=0.25, random_state=0).split(X, numbers))
     for t in range(2):
         alone = Ridge().fit(X[train], numbers[train, t])
         for name in names:
