@@ -171,7 +171,8 @@ def test_scores_other_than_f1(data):
 
     found = compare_given(X, Y, candidates, seeds=1, scoring=brier_skill)
     p = np.column_stack([p[:, 1] for p in near.predict_proba(X[test])])
-    np.testing.assert_allclose(found.values[0, 0], -np.mean((p - Y[test]) ** 2, axis=0))
+    expected = -np.mean((p - Y[test]) ** 2, axis=0)
+    np.testing.assert_allclose(found.values[0, 0], expected, rtol=1e-6)
     assert found.scoring == "brier_skill"
 
 
