@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from skgroup import GroupedMTLClassifier, compare
+from skgroup import GroupedMTLClassifier, PortfolioClassifier, compare
 from skgroup.comparison._candidates import Candidates
 from skgroup.ensemble.table_learner import TableLearner, says_its_targets
 from skgroup.metrics import MultiTaskShuffleSplit
@@ -245,3 +245,46 @@ def test_estimators_that_say_nothing_of_their_targets_are_given_the_table(data):
     assert Counted.fits == 1
     compare_given(*data, {"alone": Says()}, seeds=1)
     assert Counted.fits == 1 + 4
+
+
+# -- thresholds --------------------------------------------------------------------------------
+
+
+def test_tuned_thresholds_are_those_of_a_portfolio_of_the_candidate_alone(data, small_net):
+    X, Y = data
+    own = {"net": small_net, "nb": GaussianNB()}
+    found = compare_given(X, Y, own, seeds=1, threshold="tuned")
+    assert "tuned for every candidate alike, for F1 on held-out predictions." in found.remarks[-1]
+    by_hand = {name: PortfolioClassifier([("candidate", e)], cv=3) for name, e in own.items()}
+    np.testing.assert_array_equal(compare_given(X, Y, by_hand, seeds=1).values, found.values)
+    assert found.kinds == ["MTL", "other"]
+    plain = compare_given(X, Y, own, seeds=1)
+    assert (plain.values != found.values).any()
+    assert not any("hreshold" in remark for remark in plain.remarks)
+
+
+def test_a_portfolio_that_alone_tunes_its_thresholds_is_named(data):
+    portfolio = PortfolioClassifier([("nb", GaussianNB())], cv=2)
+    own = {"nb": GaussianNB(), "portfolio": portfolio}
+    words = "Thresholds of their own have “portfolio” alone: threshold='tuned' tunes all alike."
+    assert words in compare_given(*data, own, seeds=1).remarks
+    assert words not in compare_given(*data, own, seeds=1, scoring="roc_auc").remarks
+    found = compare_given(*data, own, seeds=1, threshold="tuned")
+    assert words not in found.remarks
+
+
+@pytest.mark.parametrize(
+    ("params", "candidate", "message"),
+    [
+        ({"threshold": 0.3}, GaussianNB(), r"'threshold' parameter of compare must be one of \("),
+        ({"threshold": "tuned", "scoring": "roc_auc"}, GaussianNB(), "none of Y is scored by its"),
+        ({"threshold": "tuned"}, LinearSVC(), "'a' of compare cannot be fitted.*with predict_prob"),
+    ],
+)
+def test_thresholds_that_cannot_be_tuned_are_refused_before_any_fit(
+    data, params, candidate, message
+):
+    Counted.fits = 0
+    with pytest.raises(ValueError, match=message):
+        compare_given(*data, {"a": candidate, "b": Counted()}, **params)
+    assert Counted.fits == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sklearn.base import clone, is_clusterer
@@ -16,8 +16,9 @@ from skgroup.comparison._baselines import make_baselines
 from skgroup.comparison._kinds import NO_BASELINE, grouped_class, kind_of, of_kinds
 from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._task_scores import TaskScores
-from skgroup.ensemble import GroupedMTLEstimator
-from skgroup.ensemble.table_learner import TableLearner, says_its_targets
+from skgroup.comparison._thresholds import said_of_thresholds, tuned
+from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
+from skgroup.ensemble.table_learner import TableLearner, says_its_targets, try_portfolio
 from skgroup.ensemble.trial import try_classifier, try_grouper_of
 from skgroup.tasks import CLASSES, REGRESSION, TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
@@ -95,6 +96,14 @@ class Candidates:
             )
         return cls(every, kinds, check_baselines(names, list(every)), said)
 
+    def deciding(self, threshold: str, table: TaskTable, scores: Scorings) -> Candidates:
+        """The same, by a way to decide; see `compare`."""
+        estimators = self.estimators
+        said = [*self.said, *said_of_thresholds(threshold, estimators, table, scores)]
+        if threshold == "tuned":
+            estimators = {name: tuned(e, table) for name, e in estimators.items()}
+        return replace(self, estimators=estimators, said=said)
+
 
 def _learns_alone(estimator: Any, Y: Any) -> bool:
     last = steps_of(estimator)[-1]
@@ -167,6 +176,17 @@ def check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[st
 
 def check_no_files(name: str, estimator: Any) -> None:
     """Refuse callbacks that keep files, which fits in several processes would share."""
+    kind = file_keeper(estimator)
+    if kind is not None:
+        raise ValueError(
+            "The 'n_jobs' parameter of compare must be None or 1 where callbacks keep files, as "
+            f"fits that run at the same time would read each other's. Got {kind.__name__} in the "
+            f"callbacks of candidate {name!r}."
+        )
+
+
+def file_keeper(estimator: Any) -> type | None:
+    """The class of a callback of a net that keeps files; None if there is none."""
     for net in parts_of(estimator):
         if not isinstance(net, NeuralNet):
             continue
@@ -175,11 +195,8 @@ def check_no_files(name: str, estimator: Any) -> None:
             callback = given[-1] if isinstance(given, tuple) else given
             kind = callback if isinstance(callback, type) else type(callback)
             if issubclass(kind, Checkpoint | TrainEndCheckpoint | LoadInitState):
-                raise ValueError(
-                    "The 'n_jobs' parameter of compare must be None or 1 where callbacks keep "
-                    "files, as fits that run at the same time would read each other's. Got "
-                    f"{kind.__name__} in the callbacks of candidate {name!r}."
-                )
+                return kind
+    return None
 
 
 def check_n_samples(X: Any, table: TaskTable) -> None:
@@ -215,6 +232,10 @@ def try_candidate(
             X, Y, *_ = training_data
             with single_classes_said(scores.table):
                 last.check(X if last is estimator else None, Y)
+        elif isinstance(last, PortfolioEstimator):
+            if last is estimator:
+                with single_classes_said(scores.table):
+                    try_portfolio(last, *training_data)
         elif last is not estimator:  # steps before it change X
             if isinstance(last, GroupedMTLEstimator):
                 try_grouper_of(last, scores.table)

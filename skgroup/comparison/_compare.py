@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral
 from typing import Any
 
@@ -22,11 +24,19 @@ from skgroup.comparison._comparison import Comparison
 from skgroup.comparison._figures import Measure
 from skgroup.comparison._fit_params import check_params, params_of_fits, params_of_samples
 from skgroup.comparison._fit_store import FitStore
-from skgroup.comparison._fits import Outcomes, list_fits, run_fits
+from skgroup.comparison._fits import Fit, Outcomes, list_fits, run_fits
+from skgroup.comparison._forecast import Forecast, make_forecast
 from skgroup.comparison._groupings import groupings_of
 from skgroup.comparison._kinds import task_types_of
 from skgroup.comparison._scorings import Scorings
-from skgroup.comparison._splits import check_groups, check_seeds, draw_splits, number_splits
+from skgroup.comparison._splits import (
+    SeededSplit,
+    check_groups,
+    check_seeds,
+    draw_splits,
+    number_splits,
+)
+from skgroup.comparison._thresholds import check_threshold
 from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
@@ -44,6 +54,7 @@ def compare(
     params: Any = None,
     seeds: int | Sequence[int] = 5,
     scoring: Any = None,
+    threshold: str = "default",
     interval: str = "corrected",
     results: Any = None,
     error_score: Any = np.nan,
@@ -130,6 +141,13 @@ def compare(
         the dict of one score by kind of task). Each fit is made once and scored by all. `frame` and
         `verdict` are of the first, `by_scoring(name)` of what is returned gives those of another.
         A scorer among several that raises for every task of a split is NaN there, with a warning.
+    threshold : {"default", "tuned"}, default="default"
+        "default" lets each candidate decide as it does: a net, and scikit-learn's classifiers, for
+        the more probable class; portfolios tune a threshold for each binary task, which the table
+        says where others do not. "tuned" tunes those of all candidates alike, for F1: each becomes
+        the only member of a `PortfolioClassifier(cv=3)` (`PortfolioEstimator` for tasks of several
+        kinds), which takes about four times its time, and gives probabilities on the scale of the
+        observed shares; portfolios tune theirs themselves.
     interval : {"corrected", "seeds"}, default="corrected"
         How the 95 % intervals of paired differences are made. "corrected": Student's t over all
         splits, with variance s² (1/n + n_test/n_train) in place of s²/n, as splits that share
@@ -150,7 +168,9 @@ def compare(
     n_jobs : int, default=None
         Processes (joblib), each with a fit at a time. Times are then those of fits that compete.
     verbose : int, default=0
-        1 shows a progress bar over the fits.
+        1 prints a forecast of the fits, nets and minutes that are left (see
+        `skgroup.comparison.forecast`, for which a part of a fit of each candidate is timed), and
+        shows a progress bar over the fits.
 
     Returns
     -------
@@ -220,32 +240,28 @@ def compare(
     >>> comparison.verdict
     'Grouping ...'
     """
-    if Y is None and isinstance(X, Dataset):
-        Y = labels_of(X)
-    table = check_tasks(Y, pos_label=pos_label_of(candidates), task_types=task_types_of(candidates))
-    check_n_samples(X, table)
-    _check_options(interval, error_score, n_jobs, verbose)
-    seed_list = check_seeds(seeds, "compare")
-    compared = Candidates.of(candidates, baselines, X, Y, table)
-    estimators = compared.estimators
-    names = list(estimators)
-    scores = Scorings(scoring, table, "compare")
-    groups = check_groups(groups, len(table.codes), "compare")
-    splits = draw_splits(cv, table, seed_list, "compare", groups)
-    params = check_params(params, len(table.codes))
-    of_fits = params_of_fits(estimators, params, scores.scorers)
-    train = splits[0].train
-    training_data = take_samples(X, train), take_samples(Y, train)
-    for name, estimator in estimators.items():
-        given = params_of_samples(of_fits[name], train, len(table.codes))
-        weight = given.get("sample_weight")
-        try_candidate(name, estimator, (*training_data, weight), scores, "compare")
-        if n_jobs not in (None, 1):
-            check_no_files(name, estimator)
-    store = FitStore(results, {} if results is None else scores.keys())
-    fits = list_fits(estimators, splits, X, scores, params, of_fits, stored=results is not None)
-
-    outcomes = Outcomes.empty(scores, len(names), len(splits))
+    plan = _prepare(
+        X,
+        Y,
+        candidates,
+        baselines=baselines,
+        cv=cv,
+        groups=groups,
+        seeds=seeds,
+        scoring=scoring,
+        threshold=threshold,
+        params=params,
+        interval=interval,
+        results=results,
+        error_score=error_score,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    Y, table, compared, scores, splits = plan.Y, plan.table, plan.compared, plan.scores, plan.splits
+    store, fits = plan.store, plan.fits
+    if verbose:
+        print(plan.forecast(X, n_jobs))
+    outcomes = Outcomes.empty(scores, len(compared.estimators), len(splits))
     interrupted = run_fits(
         fits,
         outcomes,
@@ -253,7 +269,7 @@ def compare(
         X,
         Y,
         scores,
-        params,
+        plan.params,
         error_score=error_score,
         n_jobs=n_jobs,
         verbose=verbose,
@@ -261,7 +277,7 @@ def compare(
     _check_outcomes(outcomes, len(fits), store, results, interrupted=interrupted)
     (first, of_first), *others = scores.by_name.items()
     return Comparison(
-        candidates=names,
+        candidates=list(compared.estimators),
         baselines=compared.baselines,
         tasks=_task_names(table),
         scoring=of_first.name,
@@ -281,10 +297,118 @@ def compare(
         scoring_name=first,
         others={name: Measure(of.name, outcomes.values[name]) for name, of in others},
         groupings={
-            name: groupings_of(estimators[name], of_splits, len(splits))
+            name: groupings_of(compared.estimators[name], of_splits, len(splits))
             for name, of_splits in outcomes.groups.items()
         },
     )
+
+
+def forecast(X: Any, Y: Any = None, candidates: Any = None, **params: Any) -> Forecast:
+    """What will `compare` cost? Count its fits and nets, and time a part of one fit a candidate.
+
+    Parameters
+    ----------
+    X, Y, candidates, **params
+        As `compare` takes them. Fits that the file `results` holds do not count.
+
+    Returns
+    -------
+    forecast : Forecast
+        With `frame`, a row a candidate, and `minutes`; printed, it is a sentence. `compare` prints
+        it where `verbose` is not 0.
+
+    Raises
+    ------
+    ValueError, FileFormatError
+        As `compare` does before any training.
+
+    Notes
+    -----
+    Estimators of this package are fitted for a sixteenth, an eighth, ... of their epochs until one
+    fit takes .3 seconds, and further epochs are taken to last as long as these. Of others, and of
+    portfolios, as many samples are tried, and the times of more follow a power of their number.
+    Early stopping is not foreseen, and with `n_jobs` processes are taken not to wait for each
+    other. Candidates, inputs and global random states stay as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup import GroupedMTLClassifier, MultiTaskNet
+    >>> from skgroup.comparison import forecast
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> clf = GroupedMTLClassifier(MultiTaskNet(max_epochs=5), n_groups=2)
+    >>> print(forecast(X, X > 0, {"grouped": clf, "MTL": GroupedMTLClassifier.mtl()}, seeds=3))
+    6 fits (12 nets) in about ...
+    """
+    given = signature(compare).bind(X, Y, candidates, **params)
+    given.apply_defaults()
+    return _prepare(**given.arguments).forecast(X, given.arguments["n_jobs"])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is compared on what, checked; nothing has been trained."""
+
+    Y: Any
+    table: TaskTable
+    compared: Candidates
+    scores: Scorings
+    splits: list[SeededSplit]
+    params: dict[str, Any]
+    store: FitStore
+    fits: list[Fit]
+
+    def forecast(self, X: Any, n_jobs: int | None) -> Forecast:
+        n_tasks = self.table.n_tasks
+        left = [fit for fit in self.fits if self.store.find(fit.key, n_tasks) is None]
+        return make_forecast(self.fits, left, X, self.Y, self.table, n_jobs)
+
+
+def _prepare(
+    X: Any,
+    Y: Any,
+    candidates: Any,
+    *,
+    baselines: Any,
+    cv: Any,
+    groups: Any,
+    seeds: Any,
+    scoring: Any,
+    threshold: Any,
+    params: Any,
+    interval: Any,
+    results: Any,
+    error_score: Any,
+    n_jobs: Any,
+    verbose: Any,
+) -> _Plan:
+    """Check everything, before anything trains; the parameters are those of `compare`."""
+    if Y is None and isinstance(X, Dataset):
+        Y = labels_of(X)
+    table = check_tasks(Y, pos_label=pos_label_of(candidates), task_types=task_types_of(candidates))
+    check_n_samples(X, table)
+    _check_options(interval, error_score, n_jobs, verbose)
+    seed_list = check_seeds(seeds, "compare")
+    compared = Candidates.of(candidates, baselines, X, Y, table)
+    scores = Scorings(scoring, table, "compare")
+    check_threshold(threshold, scores, table, Y)
+    compared = compared.deciding(threshold, table, scores)
+    estimators = compared.estimators
+    groups = check_groups(groups, len(table.codes), "compare")
+    splits = draw_splits(cv, table, seed_list, "compare", groups)
+    params = check_params(params, len(table.codes))
+    of_fits = params_of_fits(estimators, params, scores.scorers)
+    train = splits[0].train
+    training_data = take_samples(X, train), take_samples(Y, train)
+    for name, estimator in estimators.items():
+        given = params_of_samples(of_fits[name], train, len(table.codes))
+        weight = given.get("sample_weight")
+        try_candidate(name, estimator, (*training_data, weight), scores, "compare")
+        if n_jobs not in (None, 1):
+            check_no_files(name, estimator)
+    store = FitStore(results, {} if results is None else scores.keys())
+    fits = list_fits(estimators, splits, X, scores, params, of_fits, stored=results is not None)
+    return _Plan(Y, table, compared, scores, splits, params, store, fits)
 
 
 def _check_options(interval: Any, error_score: Any, n_jobs: Any, verbose: Any) -> None:

@@ -33,6 +33,8 @@ class Scorings:
         The first is what a verdict is of.
     names_of_proba : list of str
         The scores that are of what `predict_proba` gives.
+    of_decisions : bool
+        Whether a score of tasks with classes is of labels alone, which thresholds decide.
     scorers : list of callable
         Of scikit-learn's form, among them.
 
@@ -49,6 +51,7 @@ class Scorings:
         each = self.by_name.values()
         self.names_of_proba = [name for scores in each for name in scores.names_of_proba]
         self.scorers = [scorer for scores in each for scorer in scores.scorers]
+        self.of_decisions = any(scores.of_decisions for scores in each)
         self._needs_labels = any(scores.needs_labels for scores in each)
 
     def __call__(

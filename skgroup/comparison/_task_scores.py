@@ -46,6 +46,8 @@ class TaskScores:
         Of scikit-learn's form, among them.
     needs_labels : bool
         Whether a score is of what `predict` gives.
+    of_decisions : bool
+        Whether that of tasks with classes is of labels alone.
 
     Raises
     ------
@@ -81,6 +83,8 @@ class TaskScores:
         self.names_of_proba = [score.name for score in scores if score.of_probabilities]
         self.scorers = [score.scorer for score in scores if score.scorer is not None]
         self.needs_labels = any(score.of_labels for score in scores)
+        of_classes = self._scores.get(CLASSES)
+        self.of_decisions = of_classes is not None and not of_classes.of_probabilities
         for kind, score in self._scores.items():
             self._check_positive(score, by_kind[kind], owner)
 

@@ -22,11 +22,12 @@ from skgroup._estimators import parts_of, steps_of, there_if
 from skgroup.ensemble._default_members import forest_of_classes, forest_of_numbers
 from skgroup.ensemble._encoded_tasks import EncodedTasks, innermost, is_of_tasks
 from skgroup.ensemble._members import Member, learnt_tasks, try_member
+from skgroup.ensemble._portfolio import PortfolioEstimator
 from skgroup.tasks import AUTO, REGRESSION, TaskTable, check_tasks
 from skgroup.training.classifier import TaskPredictorMixin, decode
 from skgroup.training.data import has_missing
 
-__all__ = ["TableLearner", "default_forest", "says_its_targets"]
+__all__ = ["TableLearner", "default_forest", "says_its_targets", "try_portfolio"]
 
 #: Their classes say nothing of what an estimator learns, only that it is one.
 _SAY_NOTHING = ("sklearn.base", "sklearn.utils")
@@ -217,6 +218,11 @@ def default_forest(table: TaskTable) -> TableLearner:
         for learner in forest.learners:
             learner.set_fit_request(sample_weight=True)
     return forest
+
+
+def try_portfolio(estimator: PortfolioEstimator, X: Any, y: Any, sample_weight: Any = None) -> None:
+    """Raise what a portfolio would refuse before its members train."""
+    clone(estimator).set_params(random_state=0)._plan(X, y, sample_weight, None)
 
 
 def _dense(predicted: Any) -> Any:
