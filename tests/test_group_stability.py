@@ -159,6 +159,7 @@ def test_one_group_for_all_and_a_group_for_each_are_not_stable():
     for membership in (np.ones((5, 1)), np.eye(5)):
         stability = GroupStability.from_memberships([membership] * 4, random_state=0)
         assert not stability.stable_
+        assert "come back, but so they would" in stability.verdict_
 
 
 def test_a_grouper_of_ones_own_is_judged_as_it_is():

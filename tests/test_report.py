@@ -255,6 +255,20 @@ def test_stability_says_how_sure_the_groups_are(clf):
     assert "2 groups: cat, dog" in text
 
 
+def test_a_task_of_a_single_class_says_nothing_of_how_sure_the_groups_are():
+    X, Y = make_tasks()
+    stability = Sure()
+    stability.n_tasks_, stability.task_names_in_ = 5, [*NAMES[::-1], "same"]
+    stability.labels_ = np.array([0, 0, 1, 1, -1])
+    stability.co_membership_ = np.zeros((5, 5))
+    stability.co_membership_[:4, :4] = Sure.co_membership_
+    with pytest.warns(UserWarning, match="same"):
+        clf = GroupedMTLClassifier(NET, [*PARTS, 0], random_state=0).fit(X, Y.assign(same=0))
+    text = " ".join(str(report(clf, stability=stability)).split())
+    assert "together in 88% of the groupings, two of different groups in 0%" in text
+    assert "Least sure of their group: cat (75%), dog (75%)." in text
+
+
 def test_the_stability_of_the_comparison_is_taken_where_none_is_given(clf):
     comparison = compared(0.1)
     vars(comparison)["stability"] = {"grouped": Sure()}

@@ -242,7 +242,8 @@ def _together(facts: Facts, groups: Groups) -> list[Block]:
     assert share is not None
     labels = groups.membership.argmax(axis=1)
     same = labels[:, None] == labels
-    beside = ~np.eye(len(labels), dtype=bool) & groups.membership.any(axis=1)
+    held = groups.membership.any(axis=1)
+    beside = ~np.eye(len(labels), dtype=bool) & held & held[:, None]
     inside, outside = same & beside, ~same & beside
     if not inside.any() or not outside.any():
         return []
@@ -253,9 +254,12 @@ def _together(facts: Facts, groups: Groups) -> list[Block]:
     with_others = {
         facts.tasks[t]: share[t, inside[t]].mean() for t in np.flatnonzero(inside.any(axis=1))
     }
-    least = sorted(with_others, key=with_others.__getitem__)[:3]
-    rest = ", ".join(f"{name} ({with_others[name]:.0%})" for name in least)
-    return [Text(f"{text} Least sure of their group: {rest}.")]
+    unsure = [name for name, of_one in with_others.items() if of_one < 1]
+    if unsure:
+        least = sorted(unsure, key=with_others.__getitem__)[:3]
+        rest = ", ".join(f"{name} ({with_others[name]:.0%})" for name in least)
+        text += f" Least sure of their group: {rest}."
+    return [Text(text)]
 
 
 def serving_section(facts: Facts) -> Section:

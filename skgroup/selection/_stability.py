@@ -626,9 +626,14 @@ def _verdict(rows: dict[int, dict[str, Any]], k: int, asked: int | None) -> str:
     agree = f"adjusted Rand index {rand:.2f} between repetitions, by chance at most {high:.2f}"
     if not row["stable"]:
         tried = _listed(list(rows))
-        if rand < _AGREEMENT or rand <= high + 1e-9:
+        if rand < _AGREEMENT:
             best = "" if len(rows) == 1 else f" with {k}"
             return f"No stable groups with {tried}: repetitions do not agree{best} ({agree})."
+        if rand <= high + 1e-9:
+            return (
+                f"No stable groups with {tried}: those with {k} come back, but so they would with "
+                f"the tasks dealt out at random ({agree})."
+            )
         return (
             f"No stable groups with {tried}: those with {k} come back ({agree}), but tasks without "
             f"structure would be parted as well (p = {p:.2f})."
