@@ -52,9 +52,9 @@ def weight_parameter(estimator: Any) -> str | None:
         return None if inner is None else f"{name}__{inner}"
     if isinstance(estimator, BaseSearchCV):
         return weight_parameter(estimator.estimator)
-    if hasattr(estimator, "learners"):  # which hands on what it is given
-        called = {weight_parameter(learner) for learner in estimator.learners}
-        return called.pop() if len(called) == 1 else None
+    if hasattr(estimator, "learners"):  # which gives each of them what it is given
+        takes = all(weight_parameter(learner) is not None for learner in estimator.learners)
+        return "sample_weight" if takes else None
     inner = getattr(estimator, "estimator", None)
     if hasattr(inner, "fit") and weight_parameter(inner) != "sample_weight":
         return None

@@ -1,14 +1,15 @@
 """Parameters of fits in `compare`."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from comparing import Counted, compare_given, make_data
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, f1_score, get_scorer, make_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -125,12 +126,37 @@ def test_what_a_candidate_cannot_take_is_refused_before_any_training(candidate, 
     assert Counted.fits == 0
 
 
-def test_a_weight_a_label_reaches_those_that_take_it(small_net):
+def test_a_weight_a_label_reaches_every_candidate_by_the_names_of_tasks(small_net):
     weight = WEIGHT[:, None] * [1, 2, 0.5, 1] + np.arange(4)
-    found = compare_given(X, Y, {"net": small_net}, seeds=2, params={"sample_weight": weight})
+    weight[:30, 1] = 0  # as good as missing
+    names = list("abcd")
+    turned = pd.DataFrame(weight, columns=names)[names[::-1]]
+    tree = DecisionTreeClassifier(min_samples_leaf=5, random_state=0)
+    candidates = {"net": small_net, "tree": tree}
+    params = {"sample_weight": turned}
+    found = compare_given(X, pd.DataFrame(Y, columns=names), candidates, seeds=2, params=params)
+    assert not found.errors
     np.testing.assert_allclose(found.values[0], f1_by_hand(small_net, "sample_weight", weight))
-    with pytest.raises(ValueError, match=r"a weight a sample.*candidate 'b'.*shape \(120, 4\)"):
-        compare_given(X, Y, {"a": small_net, "b": TREE}, params={"sample_weight": weight})
+    for s, (train, test) in enumerate(SPLITS):
+        for t in range(4):
+            rows = train[weight[train, t] > 0]
+            fitted = seeded(tree, s).fit(X[rows], Y[rows, t], sample_weight=weight[rows, t])
+            score = f1_score(Y[test, t], fitted.predict(X[test]))
+            assert found.values[1, s, t] == pytest.approx(score)
+
+
+def test_a_classifier_and_a_regressor_get_the_weights_by_names_of_their_own():
+    numbers = np.column_stack([Y[:, :2], X[:, 3] + 0.1])
+    pair = {
+        "classes": make_pipeline(StandardScaler(), LogisticRegression()),
+        "regression": make_pipeline(StandardScaler(), Ridge()),
+    }
+    found = compare_given(X, numbers, {"pair": pair}, seeds=1, params={"sample_weight": WEIGHT})
+    without = compare_given(X, numbers, {"pair": pair}, seeds=1)
+    assert (found.values != without.values).any(axis=1)[0][[0, 2]].all()
+    pair["regression"] = KNeighborsRegressor()
+    with pytest.raises(ValueError, match=r"'pair' does not take: \{'classes': Pipeline"):
+        compare_given(X, numbers, {"pair": pair}, params={"sample_weight": WEIGHT})
 
 
 def test_weights_that_a_net_refuses_are_refused_before_any_training(small_net):

@@ -115,7 +115,8 @@ def compare(
     params : dict of str to object, default=None
         Parameters of `fit`, such as `{"sample_weight": weights}`; what holds something for each
         sample is cut to those of a split. Every candidate gets all of them, a pipeline in its last
-        step (or in the step that `name__` says), and one that cannot take one is refused. With
+        step (or in the step that `name__` says), and one that cannot take one is refused. Where
+        `sample_weight` is a weight a label, those of scikit-learn learn each task alone. With
         scikit-learn's metadata routing enabled, candidates, and scorers, get what they request.
         Scores are not weighted else, and nested splits do not know `groups` unless they are here.
     seeds : int or sequence of int, default=5

@@ -80,13 +80,13 @@ def params_of_fits(
         if refused:
             raise ValueError(
                 f"{_NAME} must hold what all candidates take in fit. Got {refused[0]!r}, which "
-                f"candidate {name!r} does not take: {estimator!r}. Leave it out, or say by "
-                "scikit-learn's metadata routing who gets it."
+                f"candidate {name!r} does not take: {_as_given(estimator)!r}. Leave it out, or say "
+                "by scikit-learn's metadata routing who gets it."
             )
         if np.ndim(params.get(_WEIGHT, 0)) > 1 and not _takes_matrix(estimator):
             raise ValueError(
                 f"{_NAME} must hold a weight a sample under '{_WEIGHT}', as candidate {name!r} "
-                f"does not take a weight a label: {estimator!r}. Got the shape "
+                f"does not take a weight a label: {_as_given(estimator)!r}. Got the shape "
                 f"{np.shape(params[_WEIGHT])}."
             )
         of_fits[name] = {str(called[key]): value for key, value in params.items()}
@@ -137,7 +137,16 @@ def _takes_matrix(estimator: Any) -> bool:
     last = steps_of(estimator)[-1]
     if isinstance(last, BaseSearchCV):
         return _takes_matrix(last.estimator)
-    return isinstance(last, MultiTaskNet | GroupedMTLEstimator | PortfolioEstimator)
+    return isinstance(last, MultiTaskNet | GroupedMTLEstimator | PortfolioEstimator | TableLearner)
+
+
+def _as_given(estimator: Any) -> Any:
+    """A candidate as the user wrote it."""
+    if not isinstance(estimator, TableLearner):
+        return estimator
+    if len(estimator.learners) == 1:
+        return estimator.learners[0]
+    return {"classes": estimator.classes, "regression": estimator.regression}
 
 
 def _called(estimator: Any, key: str) -> str | None:

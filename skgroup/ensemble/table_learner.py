@@ -18,12 +18,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skgroup._compat import _routing_enabled, forget_fit
-from skgroup._estimators import parts_of, steps_of, there_if
+from skgroup._estimators import parts_of, steps_of, there_if, weight_parameter
 from skgroup.ensemble._default_members import forest_of_classes, forest_of_numbers
 from skgroup.ensemble._encoded_tasks import EncodedTasks, innermost, is_of_tasks
 from skgroup.ensemble._members import Member, learnt_tasks, try_member
 from skgroup.ensemble._portfolio import PortfolioEstimator
-from skgroup.tasks import AUTO, REGRESSION, TaskTable, check_tasks
+from skgroup.tasks import (
+    AUTO,
+    REGRESSION,
+    TaskTable,
+    check_tasks,
+    check_weights,
+    without_weightless,
+)
 from skgroup.training.classifier import TaskPredictorMixin, decode
 from skgroup.training.data import has_missing
 
@@ -102,7 +109,9 @@ class TableLearner(TaskPredictorMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, **params: Any) -> Self:
         """Fit clones on `X` and a task table (n_samples, n_tasks) or (n_samples,).
 
-        `params` are given to both, or to that which requests them where metadata are routed.
+        `params` are given to both, or to that which requests them where metadata are routed. Of
+        them, `sample_weight` may be a weight a label, by which each task is learned alone; each
+        gets it by the name that it has for it.
         """
         table, members = self._plan(y, params)
         forget_fit(self)
@@ -117,13 +126,23 @@ class TableLearner(TaskPredictorMixin, BaseEstimator):
     def _plan(
         self, y: Any, params: Mapping[str, Any] = MappingProxyType({})
     ) -> tuple[TaskTable, list[Member]]:
+        table = check_tasks(y, task_types=self.task_types)
+        weight = params.get("sample_weight")
+        if weight is not None:
+            weight = check_weights(weight, table)
+            table = without_weightless(table, weight)
+            params = {**params, "sample_weight": weight}
         params = {key: np.asarray(v) if np.ndim(v) else v for key, v in params.items()}
         given = {"classes": params, "regression": params}
-        if params and len(self.learners) == 2 and _routing_enabled():
-            for key in given:
+        if params and _routing_enabled():
+            for key in given if len(self.learners) == 2 else ():
                 request = get_routing_for_object(getattr(self, key))
                 given[key] = {k: params[k] for k in request.consumes("fit", params.keys())}
-        table = check_tasks(y, task_types=self.task_types)
+        elif weight is not None:
+            others = {key: value for key, value in params.items() if key != "sample_weight"}
+            for key in given:
+                name = weight_parameter(getattr(self, key)) or "sample_weight"
+                given[key] = {**others, name: weight}
         tasks, scaling = EncodedTasks.of(table, y), table.target_scaling(None)
         members = []
         left = table.learnable.copy()
