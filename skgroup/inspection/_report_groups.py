@@ -242,7 +242,7 @@ def _together(facts: Facts, groups: Groups) -> list[Block]:
     assert share is not None
     labels = groups.membership.argmax(axis=1)
     same = labels[:, None] == labels
-    held = groups.membership.any(axis=1)
+    held: NDArray[np.bool_] = np.any(groups.membership > 0, axis=1)
     beside = ~np.eye(len(labels), dtype=bool) & held & held[:, None]
     inside, outside = same & beside, ~same & beside
     if not inside.any() or not outside.any():
