@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from comparing import MTL, STL, crafted
+from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
@@ -21,6 +22,7 @@ from skgroup import (
     GroupedMTLRegressor,
     MultiTaskNet,
     PortfolioClassifier,
+    TaskGrouper,
     compare,
 )
 from skgroup.inspection import partners, report
@@ -218,6 +220,16 @@ def test_partners_are_those_that_the_grouper_measured():
     assert set(table) <= set(given.to_text().splitlines())
 
 
+class FixedGroups(ClusterMixin, BaseEstimator):
+    """Finds what it is told."""
+
+    given = ()
+
+    def fit(self, X, y=None):
+        self.labels_ = np.array(FixedGroups.given)
+        return self
+
+
 class Sure:
     """A fitted stability."""
 
@@ -267,6 +279,35 @@ def test_a_task_of_a_single_class_says_nothing_of_how_sure_the_groups_are():
     text = " ".join(str(report(clf, stability=stability)).split())
     assert "together in 88% of the groupings, two of different groups in 0%" in text
     assert "Least sure of their group: cat (75%), dog (75%)." in text
+
+
+def test_the_stability_of_other_groups_says_nothing_of_these(clf):
+    X, Y = make_tasks()
+    grouper = make_pipeline(LabelCorrelationAffinity(), FuzzyKMeans(2, random_state=0))
+    found = GroupedMTLClassifier(NET, grouper, random_state=0).fit(X, Y)
+    stability = Sure()
+    stability.grouper = grouper
+    assert "How sure is that? These 2" in " ".join(str(report(found, stability=stability)).split())
+    stability.grouper = make_pipeline(TaskGrouper(NET), FuzzyKMeans(2))
+    for other in (found, clf):  # by labels, and given
+        text = " ".join(str(report(other, stability=stability)).split())
+        assert "sure is that? Not measured: the stability is of what TaskGrouper and Fuzzy" in text
+        assert "What follows is of groups that TaskGrouper and FuzzyKMeans find, not of" in text
+
+
+def test_groups_that_part_kinds_of_tasks_are_said_to():
+    X, Y = make_tasks()
+    mixed = Y.assign(**{"cat": X[:, 0] + 0.1, "dog": X[:, 0] - 0.1})
+    grouper = make_pipeline(LabelCorrelationAffinity(), FixedGroups())
+    text = "Each group holds tasks of one kind alone"
+    for y, labels, said in (
+        (mixed, [0, 0, 1, 1], True),
+        (mixed, [0, 1, 0, 1], False),
+        (Y, 0, False),
+    ):
+        FixedGroups.given = labels or [0, 0, 1, 1]
+        found = GroupedMTLEstimator(NET, grouper, random_state=0).fit(X, y)
+        assert (text in " ".join(str(report(found)).split())) == said
 
 
 def test_the_stability_of_the_comparison_is_taken_where_none_is_given(clf):

@@ -291,7 +291,7 @@ def _question(facts: Facts) -> Section:
 
 def _kinds(facts: Facts) -> str:
     """How many tasks there are, of which kinds."""
-    types = facts.find("task_types_") if facts.table is None else facts.table.task_types
+    types = facts.task_types
     if types is None and facts.comparison is not None:
         types = facts.comparison.task_kinds
     kinds, numbers = np.unique([] if types is None else list(types), return_counts=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skgroup._estimators import steps_of
 from skgroup.comparison import Comparison
 from skgroup.inspection._checks import check_count, check_names
 from skgroup.inspection._fitted import find_fitted, task_names_of
@@ -37,6 +38,8 @@ class Facts:
     stability : fitted GroupStability or None
     judged_by_comparison : bool
         Whether it is that of the comparison.
+    judged_other : str
+        What found the groups that it judges, where the estimator's were found by something else.
     together : ndarray of shape (n_tasks, n_tasks) or None
         Its `co_membership_`, in the order of the tasks.
     most_often : ndarray of shape (n_tasks,) or None
@@ -58,6 +61,7 @@ class Facts:
     candidate: str | None = None
     stability: Any = None
     judged_by_comparison: bool = False
+    judged_other: str = ""
     together: NDArray[np.float64] | None = None
     most_often: NDArray[np.intp] | None = None
     partners: Any = None
@@ -67,6 +71,12 @@ class Facts:
     @property
     def n_tasks(self) -> int:
         return len(self.tasks)
+
+    @property
+    def task_types(self) -> Sequence[str] | None:
+        """The kind of each task, if it is known."""
+        kinds = self.find("task_types_")
+        return kinds if kinds is not None or self.table is None else self.table.task_types
 
     def find(self, *attributes: str) -> Any:
         """The value of the first of these attributes that the estimator, or a part of it, has."""
@@ -137,6 +147,7 @@ def gather_facts(
         candidate=candidate,
         stability=stability,
         judged_by_comparison=judged_by_comparison,
+        judged_other="" if judged_by_comparison else _judged_other(stability, estimator),
         together=together,
         most_often=most_often,
         partners=_partners(partners, estimator, names, n_tasks),
@@ -193,6 +204,21 @@ def _partners(given: Any, estimator: Any, names: list[str] | None, n_tasks: int)
         ordered[column] = np.array([place.get(label, -1) for label in ordered[column]])
     ordered.attrs = dict(given.attrs)
     return ordered
+
+
+def _judged_other(stability: Any, estimator: Any) -> str:
+    """The steps of the grouper that a stability was fitted with, where they are of other classes
+    than those of the estimator's."""
+    judged = getattr(stability, "grouper", None)
+    fitted = None if estimator is None else find_fitted(estimator, "grouper_")
+    if judged is None or fitted is None:
+        return ""
+    own = getattr(*fitted)
+    found, others = (
+        [] if grouper is None else [type(step).__name__ for step in steps_of(grouper)]
+        for grouper in (judged, own)
+    )
+    return "" if found == others else " and ".join(found)
 
 
 def _names_of(given: Any, comparison: Any, table: TaskTable | None) -> list[str] | None:

@@ -124,7 +124,7 @@ def answer_groups(facts: Facts) -> str:
         more = len(tasks) - len(shown)
         written.append(f"{names} and {more} more" if more else names)
     found = f"{len(written)} group{'s' * (len(written) != 1)}: {'; '.join(written)}."
-    if facts.stability is not None and not facts.stability.stable_:
+    if facts.stability is not None and not (facts.stability.stable_ or facts.judged_other):
         this = "This fit put together" if facts.estimator is not None else "Most often together are"
         return f"none for certain. {this}, in {found}"
     return found
@@ -132,6 +132,9 @@ def answer_groups(facts: Facts) -> str:
 
 def answer_stability(facts: Facts) -> str:
     """How sure the groups are, in a sentence."""
+    if facts.judged_other:
+        other = f"not measured: the stability is of what {facts.judged_other} find, not of these."
+        return f"{other} {facts.stability.verdict_}"
     if facts.stability is not None:
         return str(facts.stability.verdict_)
     groups = Groups.of(facts)
@@ -152,7 +155,7 @@ def groups_section(facts: Facts) -> Section:
         blocks: list[Block] = [Text(answer[:1].upper() + answer[1:])]
     else:
         blocks = _groups(facts, groups)
-    if facts.stability is not None:
+    if facts.stability is not None and not facts.judged_other:
         blocks.insert(0, Text(str(facts.stability.verdict_)))
     return Section("The groups", [*blocks, *_stability(facts, groups)])
 
@@ -177,9 +180,22 @@ def _groups(facts: Facts, groups: Groups) -> list[Block]:
         else "Each task stands in the group that it belongs to most, with its membership there "
         f"({low:.2f} to {high:.2f}; {1 / len(groups.names):.2f} would be no preference)."
     )
+    if _parts_kinds(facts, groups):
+        text += (
+            " Each group holds tasks of one kind alone (binary, multiclass or regression), so that "
+            "groups may tell of what kind tasks are, instead of which help each other."
+        )
     draw = partial(_draw_memberships, groups, facts.tasks)
     caption = "How much each task (row) belongs to each group (column)."
     return [Text(groups.whose + text), Items(items), Picture("memberships", caption, draw)]
+
+
+def _parts_kinds(facts: Facts, groups: Groups) -> bool:
+    """Whether tasks of several kinds are in groups of one kind each, that were found."""
+    if facts.task_types is None or not groups.grouper:
+        return False
+    kinds = [{facts.task_types[t] for t in tasks} for tasks in groups.tasks if tasks]
+    return all(len(of_one) == 1 for of_one in kinds) and len(set().union(*kinds)) > 1
 
 
 def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
@@ -204,6 +220,13 @@ def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
             Text(
                 "Judged by the groups of all fits of the comparison, whose training samples "
                 "overlap, so that groups look somewhat stabler than they are."
+            )
+        )
+    if facts.judged_other:
+        blocks.append(
+            Text(
+                f"What follows is of groups that {facts.judged_other} find, not of those above, "
+                f"which were found by something else. {facts.stability.verdict_}"
             )
         )
     if groups is not None and groups.kind == "groups":
