@@ -296,9 +296,14 @@ def test_scores_weigh_labels(table, net):
             "sample_weight must be of shape (n_samples,), or of shape (n_samples, n_tasks) for "
             "weights of labels. Got (240, 3) for Y of shape (240, 4).",
         ),
-        (lambda w: np.where(w == 1, np.nan, w), "Input sample_weight contains NaN."),
-        (lambda w: np.where(w == 1, np.inf, w), "Input sample_weight contains infinity"),
-        (lambda w: w - 1, "Negative values in data passed to `sample_weight`"),
+        *[
+            (change, "sample_weight must hold finite numbers >= 0 wherever Y has a label. Got ")
+            for change in (
+                lambda w: np.where(w == 1, np.nan, w),
+                lambda w: np.where(w == 1, np.inf, w),
+                lambda w: w - 1,
+            )
+        ],
         (lambda w: 0 * w, "sample_weight is refused: Sample weights must contain at least one non"),
         (
             lambda w: w * [1, 0, 1, 1],
@@ -312,6 +317,13 @@ def test_weights_that_do_not_fit_are_refused(table, net, change, message):
     for estimator in (net, LabelCorrelationAffinity()):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
             estimator.fit(X, Y, sample_weight=change(weight))
+
+
+def test_what_stands_beside_missing_labels_does_not_matter(table, net):
+    X, Y, weight = table
+    finite = clone(net).fit(X, Y, sample_weight=np.where(np.isnan(Y), 0, weight))
+    other = clone(net).fit(X, Y, sample_weight=np.where(np.isnan(Y), np.nan, weight))
+    assert_same_parameters(finite, other)
 
 
 def test_a_single_task_may_have_a_column_of_weights(table, net):

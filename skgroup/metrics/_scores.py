@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skgroup._compat import _check_sample_weight, argument_named
+from skgroup._compat import argument_named
 from skgroup.tasks import (
     AUTO,
     MISSING,
@@ -18,12 +18,13 @@ from skgroup.tasks import (
     SOFT,
     TaskTable,
     as_columns,
-    by_task_columns,
     by_task_key,
     check_tasks,
+    check_weights,
     classes_met,
     task_label,
     types_of_columns,
+    weights_of_labels,
 )
 
 
@@ -314,27 +315,8 @@ def _weight(sample_weight: Any, true: TaskTable) -> NDArray[np.float64] | None:
     """Weights (n_samples, n_tasks), of samples or of each label; None where there are none."""
     if sample_weight is None:
         return None
-    sample_weight = by_task_columns(sample_weight, true.names, "The columns of sample_weight")
-    if np.ndim(sample_weight) != 2:
-        weight = _check_sample_weight(
-            sample_weight, true.codes, dtype=np.float64, ensure_non_negative=True
-        )
-        return np.broadcast_to(weight[:, None], true.codes.shape)
-    with argument_named("sample_weight"):
-        weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != true.codes.shape:
-        raise ValueError(
-            "sample_weight must be of shape (n_samples,), or (n_samples, n_tasks) as Y_true is: "
-            f"{true.codes.shape}. Got {weight.shape}."
-        )
-    bad = ~(np.isfinite(weight) & (weight >= 0)) & (true.codes != MISSING)
-    if bad.any():
-        sample, task = np.argwhere(bad)[0]
-        raise ValueError(
-            "sample_weight must hold finite numbers >= 0 wherever Y_true has a label. Got "
-            f"{weight[sample, task]} for sample {sample} of {task_label(true.names, task)}."
-        )
-    return np.where(true.codes == MISSING, 0, weight)
+    weight = weights_of_labels(check_weights(sample_weight, true), len(true.codes))
+    return np.broadcast_to(weight, true.codes.shape)
 
 
 def _count(mask: NDArray[np.bool_], weight: NDArray[np.float64] | None) -> NDArray:
