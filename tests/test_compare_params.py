@@ -159,9 +159,18 @@ def test_a_classifier_and_a_regressor_get_the_weights_by_names_of_their_own():
         compare_given(X, numbers, {"pair": pair}, params={"sample_weight": WEIGHT})
 
 
-def test_weights_that_a_net_refuses_are_refused_before_any_training(small_net):
-    with pytest.raises(ValueError, match=r"'net' of compare cannot be fitted.*[Nn]egative"):
-        compare_given(X, Y, {"a": Given(), "net": small_net}, params={"sample_weight": -WEIGHT})
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (-WEIGHT, "Negative values in data passed to `sample_weight`"),
+        (WEIGHT * np.nan, "Input sample_weight contains NaN"),
+        (0 * WEIGHT, "at least one non-zero number"),
+        (["heavy"] * 120, "sample_weight is refused: could not convert"),
+    ],
+)
+def test_what_is_no_weight_is_refused_before_any_training(weight, message):
+    with pytest.raises(ValueError, match=f"The 'params' parameter of compare.*{message}"):
+        compare_given(X, Y, {"a": Given(), "tree": TREE}, params={"sample_weight": weight})
     assert Counted.fits == 0
 
 

@@ -179,7 +179,12 @@ def test_a_scoring_that_fails_loses_nothing_of_the_others(data, tmp_path):
     assert not found.errors
     assert np.isfinite(found.values).all()
     assert np.isnan(found.by_scoring("picky").values).all()
-    assert "nothing can be said" in found.by_scoring("picky").verdict
+    verdict = "No baseline was scored by 'picky', so that nothing can be said: it failed with "
+    assert found.by_scoring("picky").verdict == f"{verdict}RuntimeError: not today."
+    told = "“a” was not scored by 'picky' in 2 of 2 fits, first with RuntimeError: not today"
+    assert told in found.table.notes
+    assert not any("not defined" in note for note in found.table.notes)
+    assert found.by_scoring("picky").failed == {"a", "b"}
     assert compare_given(*data, {"a": Counted()}, scoring="f1_macro", **params).n_finished == 2
     assert Counted.fits == 4
     picky.fails = False

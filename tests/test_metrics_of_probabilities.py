@@ -180,7 +180,10 @@ def test_what_is_no_probability_is_refused(metric):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.ones((3, 3)), r"sample_weight must be of shape .* Got \(3, 3\) for Y of shape \(3, 2\)"),
+        (
+            np.ones((3, 3)),
+            r"sample_weight must be of shape .* Got \(3, 3\) for Y of shape \(3, 2\)",
+        ),
         (np.zeros((3, 2)), "sample_weight is refused: .* at least one non-zero"),
         ([[1, 1], [1, -1], [1, 1]], "sample_weight must hold .* Got -1.0 for sample 1 of task 1"),
         ([[1, 1], [1, 1], [np.nan, 1]], "sample_weight must .* Got nan for sample 2 of task 0"),

@@ -292,6 +292,7 @@ def compare(
         test_to_train=float(np.mean([len(s.test) / len(s.train) for s in splits])),
         interval=interval,
         errors=outcomes.errors,
+        unscored=outcomes.unscored,
         interrupted=interrupted,
         kinds=compared.kinds,
         remarks=compared.said,
@@ -397,7 +398,7 @@ def _prepare(
     estimators = compared.estimators
     groups = check_groups(groups, len(table.codes), "compare")
     splits = draw_splits(cv, table, seed_list, "compare", groups)
-    params = check_params(params, len(table.codes))
+    params = check_params(params, table)
     of_fits = params_of_fits(estimators, params, scores.scorers)
     train = splits[0].train
     training_data = take_samples(X, train), take_samples(Y, train)

@@ -65,6 +65,8 @@ class Comparison(Figures):
         could not be made.
     groupings : dict of str to Groupings
         What the candidates that look for groups have found; see `memberships` and `stability`.
+    unscored : dict of str to dict of (candidate, seed, fold) to str
+        Of several scorings, by their names, why one has no score of fits that finished.
     """
 
     @property
@@ -166,8 +168,8 @@ class Comparison(Figures):
         take at most 0.8 of its time, and which nothing else clearly beats. Each verdict says
         whether there is such a one; where grouping helps, also whether something cheaper is as
         near, but not clearly above the best baseline. With fewer than four splits a standard error
-        says little, and the advice is the highest score. A candidate with a fit that failed is not
-        advised.
+        says little, and the advice is the highest score. A candidate with a fit that failed, or
+        was not scored, is not advised.
         """
         return write_verdict(self)
 

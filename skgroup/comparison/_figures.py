@@ -46,6 +46,7 @@ class Figures:
     scoring_name: str = "score"
     others: dict[str, Measure] = field(default_factory=dict)
     groupings: dict[str, Groupings] = field(default_factory=dict)
+    unscored: dict[str, dict[tuple[str, int, int], str]] = field(default_factory=dict)
 
     @property
     def scorings(self) -> list[str]:
@@ -224,9 +225,23 @@ class Figures:
         return int(np.isfinite(self.seconds).sum())
 
     @property
+    def scoring_errors(self) -> dict[tuple[str, int, int], str]:
+        """Why the scoring has no score of fits that finished."""
+        return self.unscored.get(self.scoring_name, {})
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which fits, (n_candidates, n_splits), finished and were scored."""
+        scored: NDArray[np.bool_] = np.isfinite(self.seconds)
+        for candidate, seed, fold in self.scoring_errors:
+            split = (self.seeds == seed) & (self.folds == fold)
+            scored[self.candidates.index(candidate), split] = False
+        return scored
+
+    @property
     def failed(self) -> set[str]:
-        """The candidates of which a fit failed."""
-        return {candidate for candidate, _, _ in self.errors}
+        """The candidates of which a fit failed, or its scoring."""
+        return {candidate for candidate, _, _ in [*self.errors, *self.scoring_errors]}
 
     def seconds_of(self, candidate: str) -> float:
         """The median time of a candidate's fits, NaN if none has finished."""

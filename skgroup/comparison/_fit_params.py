@@ -15,6 +15,7 @@ from skgroup._compat import BaseSearchCV, _routing_enabled
 from skgroup._estimators import steps_of, weight_parameter
 from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
 from skgroup.ensemble.table_learner import TableLearner
+from skgroup.tasks import TaskTable, check_weights
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of, take_samples
 
@@ -22,7 +23,7 @@ _NAME = "The 'params' parameter of compare"
 _WEIGHT = "sample_weight"
 
 
-def check_params(params: Any, n_samples: int) -> dict[str, Any]:
+def check_params(params: Any, table: TaskTable) -> dict[str, Any]:
     """Parameters by name, none of which `compare` gives a fit itself."""
     if params is None:
         return {}
@@ -32,12 +33,17 @@ def check_params(params: Any, n_samples: int) -> dict[str, Any]:
     for name in given:
         if name in ("X", "y", "Y"):
             raise ValueError(f"{_NAME} must not hold what compare gives a fit. Got {name!r}.")
-    weight = given.get(_WEIGHT)
+    weight, n_samples = given.get(_WEIGHT), len(table.codes)
     if weight is not None and not is_of_samples(weight, n_samples):
         raise ValueError(
             f"{_NAME} must hold a weight for each of the {n_samples} samples under "
             f"'{_WEIGHT}'. Got {np.shape(weight)} for a shape."
         )
+    if weight is not None:
+        try:
+            check_weights(weight, table)
+        except ValueError as error:
+            raise ValueError(f"{_NAME} cannot be used: {error}") from error
     return given
 
 

@@ -58,13 +58,15 @@ class Fit:
 class Outcomes:
     """Scores (by scoring), costs and errors of fits so far; see the attributes of `Comparison`.
 
-    `groups` is what `groups_of` gave of each fit, by candidate and split.
+    `unscored` says by scoring why fits have no score of it, `groups` is what `groups_of` gave of
+    each fit, by candidate and split.
     """
 
     values: dict[str, NDArray[np.float64]]
     seconds: NDArray[np.float64]
     nets: NDArray[np.float64]
     errors: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    unscored: dict[str, dict[tuple[str, int, int], str]] = field(default_factory=dict)
     groups: dict[str, dict[int, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -175,7 +177,7 @@ def run_fits(
                 if error is not None:
                     _report(fits[f], error, outcomes)
                 elif record is not None:
-                    _report_unscored(fits[f], record.pop("unscored"))
+                    _report_unscored(fits[f], record.pop("unscored"), outcomes)
                     outcomes.add(fits[f], record)
                     store.add(record)
                 else:
@@ -198,11 +200,13 @@ def _report(fit: Fit, error: str, outcomes: Outcomes) -> None:
     )
 
 
-def _report_unscored(fit: Fit, errors: dict[str, str]) -> None:
+def _report_unscored(fit: Fit, errors: dict[str, str], outcomes: Outcomes) -> None:
+    seed, fold = fit.split.seed, fit.split.fold
     for scoring, error in errors.items():
+        outcomes.unscored.setdefault(scoring, {})[fit.name, seed, fold] = error
         warnings.warn(
-            f"Candidate {fit.name!r} was not scored by {scoring!r} in fold {fit.split.fold} of "
-            f"seed {fit.split.seed}, which counts as NaN, with {error}",
+            f"Candidate {fit.name!r} was not scored by {scoring!r} in fold {fold} of seed {seed}, "
+            f"which counts as NaN, with {error}",
             FitFailedWarning,
             stacklevel=4,
         )

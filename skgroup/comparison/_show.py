@@ -143,20 +143,25 @@ def _notes(figures: Figures) -> list[str]:
         notes.append(
             "Scores are of the splits that each has finished, differences of those that both have."
         )
-    failed: dict[str, list[str]] = {}
-    for (candidate, _, _), error in figures.errors.items():
-        failed.setdefault(candidate, []).append(error)
-    notes += [
-        f"“{candidate}” failed in {len(errors)} of {len(figures.seeds)} fits, first with "
-        f"{errors[0]}"
-        for candidate, errors in failed.items()
-    ]
+    notes += _failures(figures, figures.errors, "failed")
+    for _, of in _each(figures):
+        notes += _failures(of, of.scoring_errors, f"was not scored by {of.scoring_name!r}")
     return notes
 
 
+def _failures(figures: Figures, errors: dict[tuple[str, int, int], str], what: str) -> list[str]:
+    of_candidates: dict[str, list[str]] = {}
+    for (candidate, _, _), error in errors.items():
+        of_candidates.setdefault(candidate, []).append(error)
+    n_fits = len(figures.seeds)
+    return [
+        f"“{candidate}” {what} in {len(of)} of {n_fits} fits, first with {of[0]}"
+        for candidate, of in of_candidates.items()
+    ]
+
+
 def _undefined(figures: Figures) -> list[str]:
-    ran = np.isfinite(figures.seconds)
-    undefined = np.atleast_1d(np.isnan(figures.values[ran]).any(axis=0))
+    undefined = np.atleast_1d(np.isnan(figures.values[figures.scored]).any(axis=0))
     notes = []
     for score, tasks in figures.tasks_by_score:
         names = [figures.tasks[t] for t in tasks if undefined[t]]

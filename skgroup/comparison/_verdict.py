@@ -92,6 +92,13 @@ def _means_of_finished(figures: Figures) -> tuple[dict[str, float], int]:
 
 def _if_nothing_can_be_said(figures: Figures, means: dict[str, float], n_units: int) -> str | None:
     if figures.best_baseline is None:
+        of_baselines = [figures.candidates.index(name) for name in figures.baselines]
+        if figures.scoring_errors and not figures.scored[of_baselines].any():
+            error = next(iter(figures.scoring_errors.values()))
+            return (
+                f"No baseline was scored by {figures.scoring_name!r}, so that nothing can be said: "
+                f"it failed with {error.removesuffix('.')}."
+            )
         if figures.n_finished and np.isnan(figures.overall).all():
             names = " and ".join(name for name, _ in figures.tasks_by_score)
             is_are, lack = ("are", "what they need") if figures.is_mixed else ("is", "classes")
@@ -179,7 +186,7 @@ def _of_all(figures: Figures, means: dict[str, float], choice: _Choice) -> str:
         why = f"the cheapest of those within a standard error of the best, “{choice.top}”"
     else:
         why = f"{_highest(figures)}, and {_nothing_cheaper(figures, means, choice)}"
-    if figures.errors and choice.n_units >= _FEW:
+    if figures.failed and choice.n_units >= _FEW:
         why += " (of those whose fits have not failed)"
     return f"use “{use}” ({_cost(figures, use)}), {why}"
 
