@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
+from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup.cluster import PointKMeans
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.inspection import MembershipDisplay, report
@@ -76,6 +76,10 @@ def test_a_task_of_several_groups_belongs_to_them_in_equal_shares(data):
         ({"animals": ["cat", "dog", "cat"]}, "names 'cat' twice in group 'animals'"),
         ({"animals": ["cat", "dog"]}, "(a task in no group). Got row 1, task 'car'"),
         ({"a": NAMES, "b": []}, "(an empty group). Got column 1"),
+        (
+            [[0, 1, 2], [3]],
+            "GroupedMTLClassifier must hold memberships, a row a task; the group of",
+        ),
         (["a", None, "a", "b"], "must hold a group (an int or str) for each of the 4 tasks"),
         (pd.Series({"cat": 0, "dog": 0, "bus": 1, "bike": 1}), "Missing: car. New: bike."),
     ],
@@ -83,6 +87,31 @@ def test_a_task_of_several_groups_belongs_to_them_in_equal_shares(data):
 def test_groups_that_do_not_fit_the_tasks_are_refused(data, grouper, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         grouped(grouper, data)
+
+
+@pytest.mark.parametrize(
+    ("grouper", "n_nets", "kind"),
+    [
+        (GROUPS, 2, "grouped"),
+        (list(GROUPS.values()), 2, "grouped"),
+        ({"all": {*NAMES}}, 1, "MTL"),
+        ([NAMES, NAMES], 2, "MTL"),
+        ([[name] for name in NAMES], 4, "STL"),
+        ({0: [0, 1], 1: [2, 3]}, 2, "grouped"),
+    ],
+)
+def test_nets_of_groups_by_name_are_counted_before_fit(data, grouper, n_nets, kind):
+    clf = GroupedMTLClassifier(small_net(), grouper)
+    assert clf.count_nets(4)["total"] == n_nets
+    X, Y = data
+    Y = Y if isinstance(grouper, list) or 0 not in grouper else Y.to_numpy()
+    found = compare(X, Y, {"it": clf}, baselines="it", seeds=1)
+    assert (found.kinds, found.nets.tolist()) == ([kind], [[n_nets]])
+
+
+def test_groups_by_name_are_compared_with_as_many_nets(data):
+    found = compare(*data, GroupedMTLClassifier(small_net(), GROUPS), seeds=1)
+    assert "MTL ensemble, 2 nets" in found.baselines
 
 
 def test_groups_keep_their_names_where_a_task_of_a_single_class_is_left_out(data):

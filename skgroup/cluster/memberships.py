@@ -76,7 +76,7 @@ def read_membership(
         names = list(given) if isinstance(given, Mapping) else None
         held = masks_of_names(given, n_tasks, task_names, owner).T
         given = held / np.maximum(held.sum(axis=1, keepdims=True), 1)
-    elif np.ndim(given) == 1:
+    elif _n_dimensions(given, owner) == 1:
         labels = np.asarray(by_task_names(given, task_names, "The rows of the given partition"))
         if len(labels) != n_tasks or not _are_labels(labels):
             raise ValueError(
@@ -92,6 +92,16 @@ def read_membership(
         given, n_tasks, name=name, all_tasks=all_tasks, task_names=task_names
     )
     return membership, None if names is None else np.array([str(n) for n in names], dtype=object)
+
+
+def _n_dimensions(given: Any, owner: str) -> int:
+    try:
+        return np.ndim(given)
+    except ValueError:
+        raise ValueError(
+            f"{owner} must hold memberships, a row a task; the group of each task; or the tasks of "
+            f"each group, in a dict, or by name in lists. Got {given!r}."
+        ) from None
 
 
 def _are_labels(labels: NDArray) -> bool:

@@ -7,19 +7,26 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from skorch import NeuralNet
 
 from skgroup._estimators import parts_of, steps_of
+from skgroup.cluster.memberships import read_membership
 from skgroup.ensemble import (
     GroupedMTLClassifier,
     GroupedMTLEstimator,
     GroupedMTLRegressor,
     PortfolioEstimator,
 )
-from skgroup.tasks import AUTO, REGRESSION, TaskTable, given_types, task_label
+from skgroup.tasks import (
+    AUTO,
+    REGRESSION,
+    TaskTable,
+    given_types,
+    names_in_groups,
+    task_label,
+)
 from skgroup.training import MultiTaskNet
 from skgroup.training.costs import count_nets
 
@@ -149,15 +156,12 @@ def _ungrouped(clf: GroupedMTLEstimator, n_tasks: int) -> str | None:
         return "MTL" if one else None
     if hasattr(clf.grouper, "fit"):
         return getattr(type(clf.grouper), "baseline", None)  # of the class, no parameter
-    if isinstance(clf.grouper, Mapping) or np.ndim(clf.grouper) == 1:
-        groups: Any = clf.grouper
-        if isinstance(groups, Mapping):
-            groups = [group for group, tasks in groups.items() for _ in np.atleast_1d(tasks)]
-        n_groups = len({str(group) for group in groups})
-        return {len(groups): "STL", 1: "MTL"}.get(n_groups)
-    membership = np.asarray(clf.grouper, dtype=np.float64)
-    if membership.ndim != 2:
+    names = names_in_groups(clf.grouper, n_tasks)
+    try:
+        membership, _ = read_membership(clf.grouper, n_tasks, owner="", task_names=names)
+    except ValueError:
         return None  # which fit, and the check before it, find a word for
-    if ((membership > 0).sum(axis=0) == 1).all() and ((membership > 0).sum(axis=1) == 1).all():
-        return "STL"
-    return "MTL" if (membership == membership[:1]).all() else None
+    if (membership == membership[:1]).all():
+        return "MTL"
+    member = membership > 0
+    return "STL" if (member.sum(axis=0) == 1).all() and (member.sum(axis=1) == 1).all() else None

@@ -101,7 +101,7 @@ def _title(figures: Figures) -> str:
     several = bool(figures.others) and not figures.is_mixed
     scores = " and ".join(
         f"{figures.scoring_name if several else name}, "
-        f"mean over {len(tasks)} task{'s' * (len(tasks) != 1 or not figures.is_mixed)},"
+        f"mean over {len(tasks)} task{'s' * (len(tasks) != 1)},"
         for name, tasks in figures.tasks_by_score
     )
     return (

@@ -56,7 +56,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.tasks import AUTO, REGRESSION, TaskTable, take_tasks
+from skgroup.tasks import AUTO, REGRESSION, TaskTable, names_in_groups, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import (
     TaskClassifierMixin,
@@ -231,7 +231,8 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         if not isinstance(n_tasks, Integral) or n_tasks < 1:
             raise ValueError(f"n_tasks must be an int >= 1. Got {n_tasks!r}.")
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
-        grouper = self._check_grouper(net, int(n_tasks))
+        names = getattr(self, "task_names_in_", names_in_groups(self.grouper, n_tasks))
+        grouper = self._check_grouper(net, int(n_tasks), names)
         if not hasattr(grouper, "fit"):
             n_relation, n_groups = 0.0, grouper.shape[1]
         else:

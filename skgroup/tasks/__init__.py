@@ -11,6 +11,7 @@ from skgroup.tasks._groups import (
     check_masks,
     groups_to_measure,
     masks_of_names,
+    names_in_groups,
 )
 from skgroup.tasks._layout import KINDS, OutputLayout, join_outputs
 from skgroup.tasks._multiclass import Multiclass
@@ -63,6 +64,7 @@ __all__ = [
     "join_outputs",
     "masks_of_names",
     "match_names",
+    "names_in_groups",
     "observed_labels",
     "positive_codes",
     "single_classes_said",

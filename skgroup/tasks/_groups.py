@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,8 @@ def masks_of_names(
         If there is no such task, or a group names one twice.
     """
     position = {key: t for t, key in enumerate(range(n_tasks) if names is None else names)}
-    items = groups.items() if isinstance(groups, Mapping) else enumerate(groups)
     masks = np.zeros((len(groups), n_tasks), dtype=bool)
-    for j, (group, tasks) in enumerate(items):
-        tasks = [tasks] if isinstance(tasks, str) or np.ndim(tasks) == 0 else list(tasks)
+    for j, (group, tasks) in enumerate(_tasks_of(groups)):
         for task in tasks if names is None else map(str, tasks):
             if task not in position:
                 raise ValueError(
@@ -67,6 +65,24 @@ def masks_of_names(
                 raise ValueError(f"{name} names {task!r} twice in group {group!r}.")
             masks[j, position[task]] = True
     return masks
+
+
+def _tasks_of(groups: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """What each group is called, and its tasks as they are given."""
+    for group, tasks in groups.items() if isinstance(groups, Mapping) else enumerate(groups):
+        alone = isinstance(tasks, str) or not hasattr(tasks, "__len__")
+        yield group, [tasks] if alone else list(tasks)
+
+
+def names_in_groups(groups: Any, n_tasks: int) -> NDArray[np.object_] | None:
+    """The names of tasks that groups speak of, for what is asked of them before there is a table;
+    None where they speak of positions, or of more than `n_tasks`."""
+    if not are_of_names(groups):
+        return None
+    tasks = dict.fromkeys(task for _, of_group in _tasks_of(groups) for task in of_group)
+    if len(tasks) > n_tasks or set(tasks) <= set(range(n_tasks)):
+        return None
+    return np.array([str(task) for task in tasks], dtype=object)
 
 
 def are_of_names(groups: Any) -> bool:
