@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from skgroup import FuzzyKMeans, GroupedMTLClassifier
 from skgroup.inspection import AffinityDisplay, GainsDisplay, MembershipDisplay, partners
 from skgroup.relations import GradientCosineAffinity, InterTaskAffinity, LabelCorrelationAffinity
+from skgroup.relations.effect import GAIN_IN_GROUPS
 from skgroup.selection import GroupGains, GroupSelector
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -157,6 +158,23 @@ def test_groups_are_named_beside_any_number_of_tasks(n_tasks):
     assert overlap(named) == 0
     assert all(t.get_fontsize() >= 6 for t in named)
     assert len(display.ax_.get_yticks()) == len(display.ax_.get_xticks()) == n_tasks
+
+
+def test_long_names_of_groups_leave_room_for_the_cells():
+    affinity = np.arange(9).reshape(3, 3) / 8
+    display = AffinityDisplay.from_affinity(
+        affinity,
+        task_names=LONG[:3],
+        membership=np.eye(2)[[0, 0, 1]],
+        group_names=["those who have been away", "those who have never left"],
+        effect=GAIN_IN_GROUPS,
+    )
+    display.figure_.draw_without_rendering()
+    inside(display.figure_, [*display.ax_.texts, bar_of(display).yaxis.label])
+    assert overlap(display.ax_.get_xticklabels()) == 0
+    values = [text for text in display.ax_.texts if text.get_text()[0].isdigit()]
+    assert len(values) == 9
+    assert all(text.get_fontsize() >= 6 for text in values)
 
 
 def test_small_gains_are_written_in_powers_of_ten():

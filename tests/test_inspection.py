@@ -73,6 +73,9 @@ def test_heat_maps_are_readable(kind, n_tasks):
         assert overlap(labels) == 0
         assert all(label.get_fontsize() >= 6 for label in labels)
         inside(figure, labels)
+    bar = next(other for other in figure.axes if not other.images)
+    inside(figure, [bar.xaxis.label, bar.yaxis.label])
+    assert overlap(bar.get_xticklabels() or bar.get_yticklabels()) == 0
     # Every row has its name; so have the columns, but where owners stand for their experts.
     assert len(ax.get_yticks()) == ax.images[0].get_array().shape[0]
     last = getattr(display, "axes_", [ax])[-1]

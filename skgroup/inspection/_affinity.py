@@ -276,7 +276,10 @@ class AffinityDisplay:
         power = power_of(limit)
         shown = self.affinity[np.ix_(positions, positions)]
         names = [short(tasks[t]) for t in positions]
-        width, height = figure_size(n_tasks, n_tasks, names, names, cell=(0.42, 0.3))
+        blocks = [] if groups is None else self._groups()
+        width, height = figure_size(
+            n_tasks, n_tasks, names, names, cell=(0.42, 0.3), block_names=blocks
+        )
         size = width, min(width, height)  # cells of many tasks are no higher than wide
         (ax,) = make_panels("AffinityDisplay", ax, 1, 1, size)
         labels = labels_of(shown / 10.0**power, limit / 10.0**power)
@@ -284,7 +287,7 @@ class AffinityDisplay:
         ax.set_ylabel(effect.rows)
         ax.set_xlabel(effect.columns)
         if groups is not None:
-            heat_map.mark_blocks(groups[positions], self._groups())
+            heat_map.mark_blocks(groups[positions], blocks)
         write_heat_maps(
             [heat_map], bar_label=f"{effect.name}{times(power)}", values=values, power=power
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -22,6 +23,10 @@ _WIDTH, _LINE = 0.62, 1.15
 #: row and column as long as that is possible: width and height in inches.
 _WIDE, _HIGH = 10.0, 17.5
 _MOST_WIDE, _MOST_HIGH = 24.0, 32.0
+#: Longer names of blocks are cut.
+_LONGEST_BLOCK = 20
+#: Length of a bar of colours, in points.
+_BAR = 220
 #: Steps of limits that are easy to read.
 _STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 #: Colour of a written zero, so that the others stand out.
@@ -39,17 +44,19 @@ def figure_size(
     cell: tuple[float, float],
     n_panels: int = 1,
     n_named: int | None = None,
+    block_names: Sequence[str] = (),
 ) -> tuple[float, float]:
     """Width and height, in inches, of a figure of heat maps one above the other, with names at
-    the left and below, and a bar of colours. `cell` is the size of a cell where there is room;
-    where there is not, cells are smaller, but so large that each row and `n_named` of the columns
-    (all if None) can be named."""
+    the left and below, of blocks also at the right, and a bar of colours. `cell` is the size of a
+    cell where there is room; where there is not, cells are smaller, but so large that each row and
+    `n_named` of the columns (all if None) can be named."""
     letter = _WIDTH * _LARGE / 72
     left = letter * max(map(len, row_names))
+    right = letter * max((len(short(name, _LONGEST_BLOCK)) for name in block_names), default=0)
     below = letter * max(map(len, column_names))
     beside = n_columns <= _MOST_BESIDE
     line = _SMALL * _LINE * 1.05 / 72
-    across = left + (1.4 if beside else 0.4)
+    across = left + right + (1.4 if beside else 0.4)
     along = below + n_panels * 0.6 + (0.2 if beside else 1.0)
     least = across + line * (n_columns if n_named is None else n_named)
     width = max(min(across + max(cell[0] * n_columns, 1.2), _WIDE), least)
@@ -149,7 +156,7 @@ class HeatMap:
             name = names[groups[start]] if groups[start] >= 0 else "no group"
             self.block_names.append(
                 self.ax.annotate(
-                    short(name, 20),
+                    short(name, _LONGEST_BLOCK),
                     xy=(1.0, (start + end - 1) / 2),
                     xycoords=self.ax.get_yaxis_transform(),
                     xytext=(4.0, 0.0),
@@ -254,13 +261,15 @@ def write_heat_maps(
         label=bar_label,
         extend={(0, 0): "neither", (1, 0): "min", (0, 1): "max"}.get((below, above), "both"),
         location="right" if beside else "top",
-        shrink=min(1.0, 220 / (height if beside else width)),
+        shrink=min(1.0, _BAR / (height if beside else width)),
         aspect=14,
         anchor=(0.0, 1.0) if beside else (0.0, 0.0),
         panchor=False,
         **thin,
     )
     bar.ax.tick_params(labelsize=8)
+    if not beside:  # numbers beside each other need more room
+        bar.ax.locator_params(nbins=5)
     if power:
         bar.formatter = lambda value, _: f"{value / 10.0**power:.6g}".replace("-", MINUS)
         bar.update_ticks()
@@ -271,6 +280,9 @@ def write_heat_maps(
     lay_out(figure)
     for heat_map in maps:
         heat_map.write_names()
+    if beside:  # the bar ends at the edge of the figure, and its label must not be longer
+        letters = bar.ax.get_window_extent().height * points / (_WIDTH * _LARGE)
+        bar.set_label(textwrap.fill(bar_label, max(int(letters), 1), break_long_words=False))
     lay_out(figure)
     for heat_map in maps:
         heat_map.write_values(values)
