@@ -21,6 +21,7 @@ from skgroup.cluster.stability import (
 )
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupSelector, GroupStability
+from skgroup.selection._judging import p_values
 
 NAMES = ["cat", "oak", "dog", "elm", "horse", "fir"]
 
@@ -38,7 +39,7 @@ def cheap(n_groups=2):
 
 
 def judge(grouper=None, **params):
-    params = {"random_state": 0, "n_references": 39, "n_repetitions": 6, **params}
+    params = {"random_state": 0, "n_references": 99, "n_repetitions": 6, **params}
     return GroupStability(cheap() if grouper is None else grouper, **params)
 
 
@@ -75,7 +76,7 @@ def test_planted_groups_are_stable_and_named():
 
 
 def test_another_number_of_groups_is_found_without_more_nets():
-    X, Y = planted()
+    X, Y = planted(seed=1)
     stability = judge(cheap(3)).fit(X, Y)
     assert stability.verdict_.startswith("No stable groups with 3; 2 are (adjusted Rand")
     assert stability.n_groups_ == 2
@@ -83,6 +84,14 @@ def test_another_number_of_groups_is_found_without_more_nets():
     assert stability.count_nets(6) == 0
     relation = TaskGrouper(small_net())
     assert judge(make_pipeline(relation, KMeans(3))).count_nets(6) == 6
+
+
+def test_the_verdict_names_all_numbers_that_are_stable():
+    X, Y = planted()  # one of the two groups has parts
+    stability = judge(cheap(3)).fit(X, Y)
+    assert stability.frame_.index[stability.frame_["stable"]].tolist() == [2, 3]
+    assert stability.verdict_.startswith("These 3 groups are stable (")
+    assert stability.verdict_.endswith("; so are those with 2.")
 
 
 def test_three_planted_groups_are_stable():
@@ -143,7 +152,9 @@ def test_given_groupings_are_judged_by_agreement():
     stability = GroupStability.from_memberships([of_two, of_two[::-1], of_two], random_state=0)
     assert stability.stable_
     assert np.isnan(stability.frame_.loc[2, "p_value"])
-    assert "from groupings alone" in stability.verdict_
+    assert "whether tasks without structure would be parted as well is not known" in (
+        stability.verdict_
+    )
     assert stability.task_names_in_.tolist() == NAMES
     rng = np.random.default_rng(0)
     drawn = [rng.dirichlet(np.ones(3), size=8) for _ in range(6)]
@@ -304,3 +315,14 @@ def test_tables_without_groups_keep_the_covariance_and_the_noise():
     seen, again = spread(places[None]), spread(drawn)
     assert again[0].sum() == pytest.approx(seen[0].sum(), rel=0.1)
     assert again[1] == pytest.approx(seen[1], rel=0.25)
+
+
+def test_the_share_of_tables_without_structure_below_a_p_value_is_at_most_that():
+    # Each of 40 in turn as the one that was seen.
+    values = np.random.default_rng(0).normal(size=(40, 4))
+    least = np.array(
+        [p_values(v, np.delete(values, i, axis=0)).min() for i, v in enumerate(values)]
+    )
+    assert all((least <= level).mean() <= level for level in np.arange(1, 41) / 40)
+    of_one = [p_values(v[:1], np.delete(values, i, axis=0)[:, :1]) for i, v in enumerate(values)]
+    np.testing.assert_allclose(np.sort(of_one, axis=0).ravel(), np.arange(1, 41) / 40)

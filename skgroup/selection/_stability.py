@@ -2,58 +2,45 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
-from sklearn.base import clone, is_clusterer
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._compat import HasMethods, Interval, Options, _fit_context, forget_fit
 from skgroup._estimators import check_parameters, parts_of, steps_of
-from skgroup._random import draw_seeds, open_seed
+from skgroup._random import draw_seeds
 from skgroup.cluster import FuzzyKMeans
-from skgroup.cluster.memberships import check_membership, one_hot
+from skgroup.cluster.memberships import check_membership
 from skgroup.cluster.stability import (
-    agreement,
-    agreement_by_chance,
     co_membership,
     consensus,
-    differences_explained,
     hard_labels,
     places_of,
-    tables_without_groups,
 )
 from skgroup.metrics.splits import held_out_splits
 from skgroup.relations import TaskGrouper
 from skgroup.selection._group_selector import GroupSelector
+from skgroup.selection._judging import judge_groups
+from skgroup.selection._regroup import cluster_rows, clusterer_of, is_euclidean, repeat, with_number
 from skgroup.tasks import take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.costs import count_nets
-from skgroup.training.data import labels_of, take_samples
+from skgroup.training.data import labels_of
 from skgroup.training.engine import check_data
 from skgroup.training.processes import in_parallel
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData, check_training_data, takes_checked_data
 
-#: The adjusted Rand index that repetitions must reach, "good recovery" in Steinley (2004).
-_AGREEMENT = 0.8
-#: How often tasks without structure may be called stable groups, with any number of groups.
-_LEVEL = 0.05
-_N_CHANCE = 200
-#: Repetitions of a table without structure that are clustered.
-_N_LABELLED = 2
 _MOST_GROUPS = 5
-#: What a clusterer that looks at Euclidean distances alone may say of its metric.
-_EUCLIDEAN = {"euclidean", "l2", "minkowski", "rbf", "nearest_neighbors", "deprecated", None}
 
 
 class GroupStability(TaskEstimatorMixin):
@@ -75,7 +62,8 @@ class GroupStability(TaskEstimatorMixin):
         to 5 (fewer than tasks) and what the clusterer of a given `grouper` says.
     n_repetitions : int, default=10
     n_references : int, default=199
-        Tables without structure to compare with. They train nothing.
+        Tables without structure to compare with. They train nothing. Fewer than 20 for each number
+        of groups leave the p-value little below 0.05.
     random_state : int, RandomState or None, default=None
         Determines the halves, every `random_state` in the grouper, and the tables without
         structure.
@@ -131,7 +119,8 @@ class GroupStability(TaskEstimatorMixin):
     relation, these columns are NaN, and `stable` speaks of agreement alone.
 
     What explains much still does when some of its groups are split, so that more groups than there
-    are may be called stable where one of them has parts that differ, too.
+    are may be called stable where one of them has parts that differ, too: `verdict_` names all
+    numbers that are.
 
     How often groups are called stable where there are some, and where there are none, is measured
     by `benchmarks/group_stability.py`. Of few tasks little can be said: with three, any two are
@@ -219,7 +208,7 @@ class GroupStability(TaskEstimatorMixin):
         data = self._check_data(grouper, X, y)
         table = data.all_tasks
         learned = np.flatnonzero(table.learnable)
-        clusterer = _clusterer_of(grouper)
+        clusterer = clusterer_of(grouper)
         numbers, asked = self._check_numbers(clusterer, len(learned))
         if data.whole is not None:
             for part in parts_of(grouper):
@@ -236,7 +225,7 @@ class GroupStability(TaskEstimatorMixin):
             given = data.alone()
         halves = (held_out_splits(0.5, data.table, s, owner="GroupStability")[0][0] for s in seeds)
         calls = (
-            delayed(_repeat)(grouper, numbers, given, half, s)
+            delayed(repeat)(grouper, numbers, given, half, s)
             for half, s in zip(halves, seeds, strict=True)
         )
         total = int(self.n_repetitions)
@@ -330,12 +319,12 @@ class GroupStability(TaskEstimatorMixin):
                     f"of {n_tasks} tasks for each of {len(checked)} groupings. Got {shapes}."
                 )
             rows = [np.asarray(of_one, dtype=np.float64)[learned] for of_one in relations]
-            clusterer = _judged(clusterer)
-            if clusterer is not None and _is_euclidean(clusterer):
+            clusterer = with_number(clusterer)
+            if clusterer is not None and is_euclidean(clusterer):
                 places = np.stack([places_of(of_one) for of_one in rows])
             for k in range(2, min(_MOST_GROUPS, len(learned) - 1) + 1) if clusterer else ():
                 if k != number:
-                    by_number[k] = _cluster(clusterer, k, rows, seed)
+                    by_number[k] = cluster_rows(clusterer, k, rows, seed)
         stability._judge(by_number, places, clusterer, number, learned, seed)
         return stability
 
@@ -411,68 +400,25 @@ class GroupStability(TaskEstimatorMixin):
     ) -> None:
         """Learn what groupings (n_repetitions, n_learned), by number of groups, and the places
         (n_repetitions, n_learned, n_learned - 1) that they were found at say."""
-        numbers = sorted(labels)
-        rng = np.random.default_rng(seed)
-        rows: dict[int, dict[str, Any]] = {}
-        for k in numbers:
-            by_chance = agreement_by_chance(labels[k], _N_CHANCE, rng)
-            rows[k] = {
-                "adjusted_rand": agreement(labels[k]),
-                "chance": float(by_chance.mean()),
-                "chance_high": float(np.quantile(by_chance, 0.95)),
-            }
-        reference = None
-        if places is not None and clusterer is not None:
-            reference = self._without_structure(places, clusterer, numbers, rng)
-            seen = np.array([differences_explained(places, labels[k]) for k in numbers])
-            p_values = _p_values(seen, reference[..., 1])
-        for j, k in enumerate(numbers):
-            row = rows[k]
-            for i, name in enumerate(("", "explained_")):
-                if name:
-                    row["explained"] = np.nan if reference is None else float(seen[j])
-                drawn = np.full(1, np.nan) if reference is None else reference[:, j, i]
-                row[f"{name}without_structure"] = float(drawn.mean())
-                row[f"{name}without_structure_high"] = float(np.quantile(drawn, 0.95))
-            row["p_value"] = np.nan if reference is None else float(p_values[j])
-            row["stable"] = bool(
-                row["adjusted_rand"] >= max(_AGREEMENT, row["chance_high"] + 1e-9)
-                and not row["p_value"] > _LEVEL
-            )
-        self._rows = rows
-        self.n_groups_ = _most_stable(rows, asked)
-        self.stable_ = rows[self.n_groups_]["stable"]
-        self.verdict_ = _verdict(rows, self.n_groups_, asked)
+        judged = judge_groups(
+            labels,
+            places,
+            clusterer,
+            asked,
+            n_references=int(self.n_references),
+            seed=seed,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        self._rows = judged.rows
+        self.n_groups_ = judged.n_groups
+        self.stable_ = judged.stable
+        self.verdict_ = judged.verdict
         together = co_membership(labels[self.n_groups_])
         self.co_membership_ = np.zeros((self.n_tasks_, self.n_tasks_))
         self.co_membership_[np.ix_(learned, learned)] = together
         self.labels_ = np.full(self.n_tasks_, -1)
         self.labels_[learned] = consensus(together, min(self.n_groups_, len(learned)))
-
-    def _without_structure(
-        self,
-        places: NDArray[np.float64],
-        clusterer: Any,
-        numbers: list[int],
-        rng: np.random.Generator,
-    ) -> NDArray[np.float64]:
-        """Agreement, and the share that is explained, in tables without structure,
-        (n_references, n_numbers, 2)."""
-        n_references = int(self.n_references)
-        seeds = rng.integers(2**31 - 1, size=n_references).tolist()
-        tables = tables_without_groups(places, n_references, rng)
-        calls = (
-            delayed(_judge_table)(table, clusterer, numbers, seed)
-            for table, seed in zip(tables, seeds, strict=True)
-        )
-        judged = []
-        with tqdm(
-            total=n_references, desc="tables without structure", disable=not self.verbose
-        ) as bar:
-            for one in in_parallel(calls, self.n_jobs):
-                judged.append(one)
-                bar.update()
-        return np.array(judged)
 
     @property
     def frame_(self) -> Any:
@@ -506,150 +452,3 @@ def _check_n_tasks(n_tasks: int) -> None:
             "GroupStability needs at least 3 tasks that there is something to learn of: two are "
             f"together or not. Got {n_tasks}."
         )
-
-
-def _clusterer_of(grouper: Any) -> Any:
-    """The clusterer behind the relation of a pipeline, if it can be told a number of groups."""
-    if not isinstance(grouper, Pipeline) or len(grouper.steps) < 2:
-        return None
-    last = grouper.steps[-1][1]
-    if not is_clusterer(last) and not isinstance(last, FuzzyKMeans):
-        return None
-    return last if isinstance(getattr(last, "n_clusters", None), Integral) else None
-
-
-def _judged(clusterer: Any) -> Any:
-    """A clusterer that can be told a number of groups, else None."""
-    return clusterer if isinstance(getattr(clusterer, "n_clusters", None), Integral) else None
-
-
-def _is_euclidean(clusterer: Any) -> bool:
-    params = clusterer.get_params(deep=False)
-    said = [params.get(name) for name in ("metric", "affinity")]
-    return all(isinstance(value, str | None) and value in _EUCLIDEAN for value in said)
-
-
-def _repeat(
-    grouper: Any, numbers: list[int], given: Any, half: NDArray[np.intp], seed: int
-) -> tuple[dict[Any, NDArray[np.intp]], NDArray[np.float64] | None]:
-    """Groups by their number, and the places of the tasks where the grouper has a relation."""
-    grouper = _seeded(grouper, seed)
-    if isinstance(given, TrainingData):
-        X, y, n_tasks = given.take(half), None, given.table.n_tasks
-    else:
-        X, y = (take_samples(part, half) for part in given)
-        n_tasks = np.shape(y)[1]
-    with open_seed(seed):
-        if not numbers:
-            return {None: _labels_of(grouper.fit(X, y), n_tasks)}, None
-        rows = np.asarray(Pipeline(grouper.steps[:-1]).fit_transform(X, y))
-        clusterer = grouper.steps[-1][1]
-        if rows.ndim != 2 or len(rows) != n_tasks:
-            raise ValueError(
-                "The 'grouper' parameter of GroupStability must describe each of the "
-                f"{n_tasks} tasks by a row. Got shape {rows.shape} from {grouper[:-1]!r}."
-            )
-        labels = {k: _cluster(clusterer, k, [rows], seed)[0] for k in numbers}
-    return labels, places_of(rows) if _is_euclidean(clusterer) else None
-
-
-def _seeded(estimator: Any, seed: int) -> Any:
-    """A clone whose every `random_state` comes from the seed."""
-    cloned = clone(estimator)
-    names = sorted(n for n in cloned.get_params() if f"__{n}".endswith("__random_state"))
-    return cloned.set_params(**dict(zip(names, draw_seeds(seed, len(names)), strict=True)))
-
-
-def _cluster(clusterer: Any, n_groups: int, tables: Iterable[NDArray], seed: int) -> NDArray:
-    """Groups of the rows of each table, (n_tables, n_rows)."""
-    fitted = _seeded(clusterer, seed).set_params(n_clusters=n_groups)
-    with warnings.catch_warnings():
-        # Fewer places than groups: what the verdict tells of.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.stack([_labels_of(fitted.fit(rows), len(rows)) for rows in tables])
-
-
-def _labels_of(grouper: Any, n_tasks: int) -> NDArray[np.intp]:
-    last = steps_of(grouper)[-1]
-    membership: Any = None
-    for name in ("serving_weights_", "membership_"):
-        if membership is None and hasattr(last, name):
-            membership = np.asarray(getattr(last, name), dtype=np.float64)
-    if membership is None and hasattr(last, "labels_"):
-        membership = one_hot(last.labels_)
-    if np.shape(membership)[:1] != (n_tasks,):
-        raise ValueError(
-            "The 'grouper' parameter of GroupStability must leave 'membership_' or 'labels_' of "
-            f"the {n_tasks} tasks. {type(last).__name__} does not."
-        )
-    return hard_labels(membership)
-
-
-def _judge_table(
-    places: NDArray[np.float64], clusterer: Any, numbers: Iterable[int], seed: int
-) -> list[tuple[float, float]]:
-    """Agreement, and the share that is explained, for each number of groups."""
-    judged = []
-    for k in numbers:
-        labels = _cluster(clusterer, k, places[:_N_LABELLED], seed)
-        judged.append((agreement(labels), differences_explained(places, labels)))
-    return judged
-
-
-def _p_values(seen: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each number of groups, adjusted for there being several, from what was seen (n_numbers,)
-    and from draws (n_draws, n_numbers) without structure."""
-
-    def unusual(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (drawn >= values[:, None, :] - 1e-9).mean(axis=1)
-
-    least = unusual(drawn).min(axis=1)
-    as_unusual = least[:, None] <= unusual(seen[None])
-    return (1 + as_unusual.sum(axis=0)) / (1 + len(drawn))
-
-
-def _most_stable(rows: dict[int, dict[str, Any]], asked: int | None) -> int:
-    if asked is not None and (rows[asked]["stable"] or not any(r["stable"] for r in rows.values())):
-        return asked
-
-    def merit(k: int) -> tuple[Any, ...]:
-        row = rows[k]
-        agrees = row["adjusted_rand"] > row["chance_high"] + 1e-9
-        return row["stable"], agrees, row["adjusted_rand"], -k
-
-    return max(rows, key=merit)
-
-
-def _verdict(rows: dict[int, dict[str, Any]], k: int, asked: int | None) -> str:
-    row = rows[k]
-    rand, high, p = row["adjusted_rand"], row["chance_high"], row["p_value"]
-    agree = f"adjusted Rand index {rand:.2f} between repetitions, by chance at most {high:.2f}"
-    if not row["stable"]:
-        tried = _listed(list(rows))
-        if rand < _AGREEMENT:
-            best = "" if len(rows) == 1 else f" with {k}"
-            return f"No stable groups with {tried}: repetitions do not agree{best} ({agree})."
-        if rand <= high + 1e-9:
-            return (
-                f"No stable groups with {tried}: those with {k} come back, but so they would with "
-                f"the tasks dealt out at random ({agree})."
-            )
-        return (
-            f"No stable groups with {tried}: those with {k} come back ({agree}), but tasks without "
-            f"structure would be parted as well (p = {p:.2f})."
-        )
-    if np.isnan(p):
-        why = f"{agree}; from groupings alone, whether tasks without structure would is not known"
-    else:
-        why = f"{agree}, and tasks without structure are hardly parted as well, p = {p:.2f}"
-    if asked in (None, k):
-        return f"These {k} groups are stable ({why})."
-    return f"No stable groups with {asked}; {k} are ({why})."
-
-
-def _listed(numbers: list[int]) -> str:
-    """ "2 to 5", "2 and 4" or "3"."""
-    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]} to {numbers[-1]}"
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} and {last}" if first else last
