@@ -260,7 +260,17 @@ def test_tuned_thresholds_are_those_of_a_portfolio_of_the_candidate_alone(data, 
     assert found.kinds == ["MTL", "other"]
     plain = compare_given(X, Y, own, seeds=1)
     assert (plain.values != found.values).any()
-    assert not any("hreshold" in remark for remark in plain.remarks)
+
+
+def test_who_alone_does_not_weigh_rare_classes_is_named_where_decisions_are_scored(data, small_net):
+    own = {"net": small_net, "nb": GaussianNB()}
+    words = "Rare classes are weighed up (class_weight) by all but “nb”, which moves decisions: "
+    words += "threshold='tuned' tunes all alike."
+    assert words in compare_given(*data, own, seeds=1).remarks
+    assert words not in compare_given(*data, own, seeds=1, scoring="roc_auc").remarks
+    assert words not in compare_given(*data, own, seeds=1, threshold="tuned").remarks
+    own["nb"] = LogisticRegression(class_weight="balanced")
+    assert not any("hreshold" in remark for remark in compare_given(*data, own, seeds=1).remarks)
 
 
 def test_a_portfolio_that_alone_tunes_its_thresholds_is_named(data):

@@ -144,11 +144,12 @@ def compare(
         A scorer among several that raises for every task of a split is NaN there, with a warning.
     threshold : {"default", "tuned"}, default="default"
         "default" lets each candidate decide as it does: a net, and scikit-learn's classifiers, for
-        the more probable class; portfolios tune a threshold for each binary task, which the table
-        says where others do not. "tuned" tunes those of all candidates alike, for F1: each becomes
-        the only member of a `PortfolioClassifier(cv=3)` (`PortfolioEstimator` for tasks of several
-        kinds), which takes about four times its time, and gives probabilities on the scale of the
-        observed shares; portfolios tune theirs themselves.
+        the more probable class; portfolios tune a threshold for each binary task, and nets weigh
+        rare classes up, which the table says where others do not. "tuned" tunes those of all
+        candidates alike, for F1: each becomes the only member of a `PortfolioClassifier(cv=3)`
+        (`PortfolioEstimator` for tasks of several kinds), which takes about four times its time,
+        and gives probabilities on the scale of the observed shares; portfolios tune theirs
+        themselves.
     interval : {"corrected", "seeds"}, default="corrected"
         How the 95 % intervals of paired differences are made. "corrected": Student's t over all
         splits, with variance s² (1/n + n_test/n_train) in place of s²/n, as splits that share

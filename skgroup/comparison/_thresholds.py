@@ -9,7 +9,7 @@ from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClas
 
 from skgroup._estimators import parts_of, steps_of
 from skgroup.comparison._scorings import Scorings
-from skgroup.ensemble import PortfolioClassifier, PortfolioEstimator
+from skgroup.ensemble import GroupedMTLEstimator, PortfolioClassifier, PortfolioEstimator
 from skgroup.ensemble.table_learner import TableLearner
 from skgroup.tasks import BINARY, TaskTable, check_tasks, single_classes_said, task_label
 
@@ -69,11 +69,19 @@ def said_of_thresholds(
             "Thresholds of binary tasks are tuned for every candidate alike, for F1 on held-out "
             "predictions."
         ]
+    alike = "threshold='tuned' tunes all alike."
     own = [name for name, estimator in estimators.items() if _tunes(estimator)]
-    if not own or len(own) == len(estimators):
+    if own and len(own) < len(estimators):
+        names = ", ".join(f"“{name}”" for name in own)
+        return [f"Thresholds of their own have {names} alone: {alike}"]
+    others = [name for name, estimator in estimators.items() if not _weighs_classes(estimator)]
+    if own or not others or len(others) == len(estimators):
         return []
-    names = ", ".join(f"“{name}”" for name in own)
-    return [f"Thresholds of their own have {names} alone: threshold='tuned' tunes all alike."]
+    names = ", ".join(f"“{name}”" for name in others)
+    return [
+        f"Rare classes are weighed up (class_weight) by all but {names}, which moves decisions: "
+        f"{alike}"
+    ]
 
 
 def _tunes(estimator: Any) -> bool:
@@ -82,3 +90,11 @@ def _tunes(estimator: Any) -> bool:
         or (isinstance(part, PortfolioEstimator) and part.threshold != 0.5)
         for part in parts_of(estimator)
     )
+
+
+def _weighs_classes(estimator: Any) -> bool:
+    """Whether an estimator, or a net that it makes itself, has weights of classes."""
+    last = steps_of(estimator)[-1]
+    if isinstance(last, GroupedMTLEstimator) and last.estimator is None:
+        return True
+    return any(getattr(part, "class_weight", None) is not None for part in parts_of(estimator))
