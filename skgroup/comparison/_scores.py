@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import Any
@@ -18,24 +18,11 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from skgroup._compat import knows_all_classes
 from skgroup.comparison._answers import Answers
 from skgroup.comparison._fit_params import params_of_samples, params_of_score
-from skgroup.metrics import (
-    multitask_accuracy_score,
-    multitask_average_precision_score,
-    multitask_balanced_accuracy_score,
-    multitask_brier_score,
-    multitask_f1_score,
-    multitask_log_loss,
-    multitask_mean_absolute_error,
-    multitask_mean_squared_error,
-    multitask_normalized_entropy,
-    multitask_r2_score,
-    multitask_roc_auc_score,
-    multitask_root_mean_squared_error,
-)
+from skgroup.metrics.scoring import NAMED, sign_of
 from skgroup.tasks import CLASSES, MISSING, REGRESSION, TaskTable, check_tasks
 
 Proba = list[NDArray[np.float64]]
-R2 = "R²"
+R2 = NAMED["r2"].called
 
 
 class Score(ABC):
@@ -64,61 +51,29 @@ class Score(ABC):
 
 
 class _Metric(Score):
-    """One of `skgroup.metrics`."""
+    """One of `skgroup.metrics`, by its name there."""
 
-    def __init__(
-        self,
-        name: str,
-        metric: Callable[..., Any],
-        *,
-        sign: int = 1,
-        of_probabilities: bool = False,
-        takes_sides: bool = False,
-    ) -> None:
-        self.name, self.takes_sides = name, takes_sides
-        self._metric, self._sign = metric, sign
-        self.of_labels, self.of_probabilities = not of_probabilities, of_probabilities
+    def __init__(self, key: str) -> None:
+        named, self._sign = NAMED[key], sign_of(key)
+        self.name = named.called if self._sign > 0 else f"negative {named.called}"
+        self.takes_sides = named.takes_sides
+        self.of_labels = named.response == "predict"
+        self.of_probabilities = not self.of_labels
+        self._metric = named.metric
 
     def __call__(self, answers: Answers) -> NDArray:
         given = answers.proba if self.of_probabilities else answers.predicted
         return self._sign * np.asarray(self._metric(answers.table, given, average=None))
 
 
-_F1 = _Metric("F1", multitask_f1_score, takes_sides=True)
-_NE = _Metric(
-    "negative normalised entropy", multitask_normalized_entropy, sign=-1, of_probabilities=True
-)
-_OF_CLASSES = {
-    "accuracy": _Metric("accuracy", multitask_accuracy_score),
-    "average_precision": _Metric(
-        "average precision",
-        multitask_average_precision_score,
-        of_probabilities=True,
-        takes_sides=True,
-    ),
-    "balanced_accuracy": _Metric("balanced accuracy", multitask_balanced_accuracy_score),
-    "f1": _F1,
-    "f1_macro": _F1,
-    "neg_brier_score": _Metric(
-        "negative Brier score", multitask_brier_score, sign=-1, of_probabilities=True
-    ),
-    "neg_log_loss": _Metric(
-        "negative log loss", multitask_log_loss, sign=-1, of_probabilities=True
-    ),
-    "neg_normalized_entropy": _NE,
-    "normalized_entropy": _NE,
-    "roc_auc": _Metric("ROC AUC", multitask_roc_auc_score, of_probabilities=True),
-}
-_OF_NUMBERS = {
-    "neg_mean_absolute_error": _Metric("negative MAE", multitask_mean_absolute_error, sign=-1),
-    "neg_mean_squared_error": _Metric("negative MSE", multitask_mean_squared_error, sign=-1),
-    "neg_root_mean_squared_error": _Metric(
-        "negative RMSE", multitask_root_mean_squared_error, sign=-1
-    ),
-    "r2": _Metric(R2, multitask_r2_score),
-}
+#: Further names of metrics.
+_ALIASES = {"f1_macro": "f1", "normalized_entropy": "neg_normalized_entropy"}
+_KEYS = dict(sorted({**{name: name for name in NAMED}, **_ALIASES}.items()))
 #: By kind of task, and name.
-_METRICS = {CLASSES: _OF_CLASSES, REGRESSION.name: _OF_NUMBERS}
+_METRICS = {
+    kind: {name: _Metric(key) for name, key in _KEYS.items() if NAMED[key].of_numbers == of_numbers}
+    for kind, of_numbers in ((CLASSES, False), (REGRESSION.name, True))
+}
 
 
 def named_score(kind: str, scoring: Any, owner: str) -> Score | None:

@@ -2,47 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from skgroup._compat import _BaseScorer, answers_kept
-from skgroup.metrics._errors import (
-    multitask_mean_absolute_error,
-    multitask_mean_squared_error,
-    multitask_r2_score,
-    multitask_root_mean_squared_error,
-)
-from skgroup.metrics._proba import (
-    multitask_average_precision_score,
-    multitask_brier_score,
-    multitask_log_loss,
-    multitask_normalized_entropy,
-    multitask_roc_auc_score,
-)
-from skgroup.metrics._scores import (
-    multitask_accuracy_score,
-    multitask_balanced_accuracy_score,
-    multitask_f1_score,
-)
+from skgroup.metrics._named import NAMED, sign_of
 from skgroup.metrics._truth import predictor_of, probabilities_of, true_table, weight_of
-
-#: What ranks samples; the first that an estimator has.
-_RANKING = ("predict_proba", "decision_function")
-#: By name: the metric, what it is of, and whether it is of regression tasks.
-_SCORERS: dict[str, tuple[Any, Any, bool]] = {
-    "accuracy": (multitask_accuracy_score, "predict", False),
-    "average_precision": (multitask_average_precision_score, _RANKING, False),
-    "balanced_accuracy": (multitask_balanced_accuracy_score, "predict", False),
-    "f1": (multitask_f1_score, "predict", False),
-    "neg_brier_score": (multitask_brier_score, "predict_proba", False),
-    "neg_log_loss": (multitask_log_loss, "predict_proba", False),
-    "neg_mean_absolute_error": (multitask_mean_absolute_error, "predict", True),
-    "neg_mean_squared_error": (multitask_mean_squared_error, "predict", True),
-    "neg_normalized_entropy": (multitask_normalized_entropy, "predict_proba", False),
-    "neg_root_mean_squared_error": (multitask_root_mean_squared_error, "predict", True),
-    "r2": (multitask_r2_score, "predict", True),
-    "roc_auc": (multitask_roc_auc_score, _RANKING, False),
-}
 
 
 def get_scorer_names() -> list[str]:
@@ -58,7 +22,7 @@ def get_scorer_names() -> list[str]:
     >>> get_scorer_names()[:4]
     ['accuracy', 'average_precision', 'balanced_accuracy', 'f1']
     """
-    return sorted(_SCORERS)
+    return sorted(NAMED)
 
 
 def get_scorer(scoring: str, *, pos_label: Any = None, average: str | None = "macro") -> Any:
@@ -117,21 +81,21 @@ def get_scorer(scoring: str, *, pos_label: Any = None, average: str | None = "ma
         )
     if average not in ("macro", None):
         raise ValueError(f"The 'average' parameter must be 'macro' or None. Got {average!r}.")
-    metric, response, _ = _SCORERS[scoring]
-    if pos_label is not None and "pos_label" not in inspect.signature(metric).parameters:
+    named = NAMED[scoring]
+    if pos_label is not None and not named.takes_sides:
         raise ValueError(
             f"The 'pos_label' parameter must be None for {scoring!r}, which treats all classes "
             f"alike. Got {pos_label!r}."
         )
     options = {} if pos_label is None else {"pos_label": pos_label}
-    return TaskScorer(scoring, metric, response, {**options, "average": average})
+    return TaskScorer(scoring, named.metric, named.response, {**options, "average": average})
 
 
 class TaskScorer(_BaseScorer):
     """A metric of all tasks as a scorer of scikit-learn; `get_scorer` makes it."""
 
     def __init__(self, name: str, metric: Any, response: Any, options: dict[str, Any]) -> None:
-        super().__init__(metric, -1 if name.startswith("neg_") else 1, options, response)
+        super().__init__(metric, sign_of(name), options, response)
         self._name = self.__name__ = name
 
     def __repr__(self) -> str:
@@ -151,7 +115,7 @@ class TaskScorer(_BaseScorer):
         scores = self._score_func(table, answer, average=average, sample_weight=weight)
         if average is not None:
             return self._sign * scores
-        of_numbers = _SCORERS[self._name][2]
+        of_numbers = NAMED[self._name].of_numbers
         keys = range(table.n_tasks) if table.names is None else table.names
         return {
             key: self._sign * score

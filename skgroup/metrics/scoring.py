@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skgroup.metrics._errors import multitask_r2_score
+from skgroup.metrics._named import NAMED, sign_of
 from skgroup.metrics._scores import multitask_f1_score, warn_undefined
 from skgroup.metrics._truth import weight_of
 from skgroup.tasks import CLASSES, REGRESSION, TaskTable, task_label
 
-__all__ = ["SCORED", "mean_score", "scoring_by_kind", "tasks_scored", "weight_of"]
+__all__ = [
+    "NAMED",
+    "SCORED",
+    "mean_score",
+    "scoring_by_kind",
+    "sign_of",
+    "tasks_scored",
+    "weight_of",
+]
 
 #: The kinds of tasks that a score can be of.
 SCORED = (CLASSES, REGRESSION.name)
