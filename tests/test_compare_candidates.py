@@ -157,8 +157,14 @@ def test_tables_of_all_kinds_are_learned_by_a_classifier_and_a_regressor(table):
     assert (found.values[0, 0] > 0.7).all()
     with pytest.raises(ValueError, match="by a dict of a classifier for 'classes' and a regressor"):
         compare_given(X, Y, {"lr": LogisticRegression()})
-    with pytest.raises(ValueError, match="a regression task needs a regressor, which is missing"):
-        compare_given(X, Y, {"lr": {"classes": LogisticRegression()}}, scoring=scoring)
+    classifier = LogisticRegression()
+    for wrong, got in (
+        ({"classes": classifier}, "'regression' it must have a regressor. Got None"),
+        ({"regression": Ridge(), "classes": Ridge()}, "'classes' it must have a classifier. Got R"),
+        ({"regression": classifier, "classes": classifier}, "must have a regressor. Got Logistic"),
+    ):
+        with pytest.raises(ValueError, match=f"Candidate 'lr' of compare cannot be.*{got}"):
+            compare_given(X, Y, {"lr": wrong}, scoring=scoring)
     with pytest.raises(ValueError, match="dicts of a classifier for 'classes' and a regressor"):
         compare_given(X, Y, {"lr": {"binary": LogisticRegression()}})
 
@@ -202,6 +208,7 @@ def test_sparse_inputs_and_missing_features_go_to_those_that_take_them(data):
         ("holes", LogisticRegression(), None, "takes X without missing values"),
         ("sparse", GaussianNB(), None, "GaussianNB takes dense X"),
         ("images", GaussianNB(), None, r"samples that are vectors. Got X of shape \(90, 5, 1\)"),
+        ("a feature", LogisticRegression(), None, r"that are vectors. Got X of shape \(90,\)"),
         ("plain", LinearSVC(), "roc_auc", "no predict_proba, which the score ROC AUC needs"),
         ("plain", LogisticRegression(C=-1.0), None, "The 'C' parameter of LogisticRegression"),
         ("plain", make_pipeline(StandardScaler(), SVC(kernel="no")), None, "The 'kernel' param"),
@@ -217,6 +224,7 @@ def test_candidates_that_cannot_learn_or_be_scored_are_refused_before_any_fit(
         "holes": np.where(plain > 1.5, np.nan, plain),
         "sparse": sparse.csr_matrix(plain),
         "images": plain[:, :, None],
+        "a feature": plain[:, 0],
     }[X]
     first = Counted() if scoring is None else GaussianNB()
     Counted.fits = 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sklearn.base import clone, is_clusterer
+from sklearn.base import clone, is_classifier, is_clusterer, is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 
@@ -113,6 +113,17 @@ def _learns_alone(estimator: Any, Y: Any) -> bool:
 def _learning_tables(name: str, estimator: Any, table: TaskTable) -> Any:
     """A candidate that learns the whole table, whatever it knows of tables of tasks."""
     if isinstance(estimator, Mapping):
+        there = table.has_classes[table.learnable]
+        for key, is_needed, learns, sort in (
+            (CLASSES, there.any(), is_classifier, "classifier"),
+            (REGRESSION.name, not there.all(), is_regressor, "regressor"),
+        ):
+            given = estimator.get(key)
+            if is_needed if given is None else not learns(given):
+                raise ValueError(
+                    f"Candidate {name!r} of compare cannot be fitted: under {key!r} it must have a "
+                    f"{sort}. Got {given!r}."
+                )
         estimator = TableLearner(**estimator)
     elif says_its_targets(estimator):
         of_kinds(name, estimator, table, "compare")

@@ -261,7 +261,8 @@ def _check_inputs(member: Member, X: Any) -> None:
         return
     tags = tags.input_tags
     lacks = None
-    if getattr(X, "ndim", 2) > 2 and not tags.three_d_array:
+    n_dimensions = getattr(X, "ndim", 2)
+    if n_dimensions != 2 and not (tags.three_d_array if n_dimensions > 2 else tags.one_d_array):
         lacks = f"samples that are vectors. Got X of shape {tuple(X.shape)}"
     elif sparse.issparse(X) and not tags.sparse:
         lacks = "dense X. Got a sparse one"
