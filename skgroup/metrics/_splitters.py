@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,48 @@ from skgroup.tasks import TaskTable
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-class MultiTaskKFold(BaseCrossValidator):
+class _TableSplitter(ABC):
+    """Splits a table of tasks by its labels."""
+
+    #: What keeps groups together, in scikit-learn.
+    _of_groups: ClassVar[str]
+
+    @abstractmethod
+    def splits_of(self, table: TaskTable) -> Iterator[Split]:
+        """What `split` yields, of an encoded table."""
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
+        """Positions of training and test samples, split by split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            Labels or numbers; NaN or None where one is missing.
+        groups : None
+
+        Yields
+        ------
+        train, test : ndarray of int
+
+        Raises
+        ------
+        ValueError
+            If a parameter or `y` is refused, or groups are given.
+        """
+        name = type(self).__name__
+        if groups is not None:
+            raise ValueError(
+                f"{name} must be given no groups, which it would not keep together: use "
+                f"sklearn.model_selection.{self._of_groups}."
+            )
+        if y is None:
+            raise ValueError(f"{name} must be given Y, whose labels it spreads.")
+        indexable(X, y)
+        return self.splits_of(_check_true(y, None))
+
+
+class MultiTaskKFold(_TableSplitter, BaseCrossValidator):
     """K-fold cross-validation in which each fold has its share of every label of every task.
 
     A rare class that plain folds leave out of some test parts is in each of them where it has
@@ -64,6 +106,8 @@ class MultiTaskKFold(BaseCrossValidator):
     [ 2  5  8 11] 1.0 2
     """
 
+    _of_groups = "GroupKFold"
+
     def __init__(
         self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None
     ) -> None:
@@ -100,27 +144,6 @@ class MultiTaskKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
-        """Positions of training and test samples, fold by fold.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            Labels or numbers; NaN or None where one is missing.
-        groups : None
-
-        Yields
-        ------
-        train, test : ndarray of int
-
-        Raises
-        ------
-        ValueError
-            If a parameter or `y` is refused, or groups are given.
-        """
-        return self.splits_of(_table_to_split(self, X, y, groups, "GroupKFold"))
-
     def splits_of(self, table: TaskTable) -> Iterator[Split]:
         """The same of an encoded table."""
         n_samples, k = len(table.codes), self.n_splits
@@ -136,7 +159,7 @@ class MultiTaskKFold(BaseCrossValidator):
         return ((np.flatnonzero(fold != j), np.flatnonzero(fold == j)) for j in range(k))
 
 
-class MultiTaskShuffleSplit(BaseShuffleSplit):
+class MultiTaskShuffleSplit(_TableSplitter, BaseShuffleSplit):
     """Random splits whose two parts have their shares of every label of every task.
 
     As `MultiTaskKFold`, for a part of the samples that is held out; the split of
@@ -172,6 +195,8 @@ class MultiTaskShuffleSplit(BaseShuffleSplit):
     (np.float64(3.0), np.float64(1.0), np.int64(2))
     """
 
+    _of_groups = "GroupShuffleSplit"
+
     def __init__(
         self,
         n_splits: int = 10,
@@ -187,27 +212,6 @@ class MultiTaskShuffleSplit(BaseShuffleSplit):
             random_state=random_state,
         )
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
-        """Positions of training and test samples, split by split.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-            Labels or numbers; NaN or None where one is missing.
-        groups : None
-
-        Yields
-        ------
-        train, test : ndarray of int
-
-        Raises
-        ------
-        ValueError
-            If a parameter or `y` is refused, or groups are given.
-        """
-        return self.splits_of(_table_to_split(self, X, y, groups, "GroupShuffleSplit"))
-
     def splits_of(self, table: TaskTable) -> Iterator[Split]:
         """The same of an encoded table."""
         n_samples = len(table.codes)
@@ -220,16 +224,3 @@ class MultiTaskShuffleSplit(BaseShuffleSplit):
             part = iterative_stratification(table, sizes / n_samples, sizes, random)
             train, test = (random.permutation(np.flatnonzero(part == j)) for j in range(2))
             yield train, test
-
-
-def _table_to_split(splitter: Any, X: Any, Y: Any, groups: Any, other: str) -> TaskTable:
-    name = type(splitter).__name__
-    if groups is not None:
-        raise ValueError(
-            f"{name} must be given no groups, which it would not keep together: use "
-            f"sklearn.model_selection.{other}."
-        )
-    if Y is None:
-        raise ValueError(f"{name} must be given Y, whose labels it spreads.")
-    indexable(X, Y)
-    return _check_true(Y, None)
