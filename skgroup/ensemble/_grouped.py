@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch import nn
 
 from skgroup._compat import (
     HasMethods,
@@ -29,6 +30,7 @@ from skgroup._random import draw_seeds
 from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster.memberships import HardLabelsMixin, read_membership
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
+from skgroup.ensemble._deployed import Mixture
 from skgroup.ensemble._groupers import (
     Groups,
     base_net,
@@ -65,6 +67,7 @@ from skgroup.training.classifier import (
 )
 from skgroup.training.costs import count_nets
 from skgroup.training.data import TaskDataset, check_inputs, labels_of, take_samples
+from skgroup.training.deployed import outputs_module
 from skgroup.training.engine import (
     STRATEGIES,
     build_net,
@@ -486,8 +489,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         dataset = TaskDataset(
             check_inputs(self, X, reset=False, missing=self.specialists_[0].scaling_ is not None)
         )
-        learned = self._learned
-        tasks = [np.searchsorted(learned, of_net) for of_net in self.specialist_tasks_]
+        learned, tasks = self._learned, self._places()
         logits = self._mixes_logits
         pieces = predict_in_pieces(self.specialists_, dataset, logits=logits)
         weights = self.serving_weights_[learned]
@@ -495,6 +497,20 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         for columns, shares in self.class_shares_.values():
             proba[:, columns] = shares
         return proba
+
+    def _places(self) -> list[NDArray[np.intp]]:
+        """Where the tasks of each specialist stand among those that are learned."""
+        return [np.searchsorted(self._learned, of_net) for of_net in self.specialist_tasks_]
+
+    def _outputs_module(self, *, logits: bool = False) -> nn.Module:
+        return Mixture(
+            [outputs_module(net, logits=self._mixes_logits) for net in self.specialists_],
+            self._places(),
+            self.serving_weights_[self._learned],
+            self._layout,
+            logits=self._mixes_logits,
+            fixed=self.class_shares_.values(),
+        )
 
     def _for_task(self, task: int) -> Self:
         serves = self.serving_weights_[task] > 0

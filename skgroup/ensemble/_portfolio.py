@@ -15,7 +15,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from skgroup._compat import (
@@ -31,6 +31,7 @@ from skgroup._compat import (
 from skgroup._estimators import pos_label_of, weight_parameter
 from skgroup._random import draw_seeds
 from skgroup.ensemble._default_members import default_members
+from skgroup.ensemble._deployed import MappedMember, Mixture, member_fit
 from skgroup.ensemble._encoded_tasks import EncodedTasks, MemberOutputs
 from skgroup.ensemble._grouped import GroupedMTLEstimator
 from skgroup.ensemble._groupers import set_random_state
@@ -60,6 +61,7 @@ from skgroup.tasks import (
 from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of, n_samples_of
+from skgroup.training.deployed import Columns
 
 
 class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
@@ -543,6 +545,22 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         flipped = layout.starts[self.positive_codes_[learned] == 0]
         mixed[:, flipped] = 1 - mixed[:, flipped]
         return mixed
+
+    def _outputs_module(self, *, logits: bool = False) -> nn.Module:
+        layout, learned = self._layout, self._learned
+        tasks = [self._places(of_member) for of_member in self.member_tasks_]
+        parts = []
+        for m, (name, member) in enumerate(zip(self.member_names_, self.members_, strict=True)):
+            fits = member if isinstance(member, list) else [member]
+            outputs = self._outputs_of(self.member_tasks_[m])
+            modules = [member_fit(fit, outputs, self._label(name), name) for fit in fits]
+            maps = self.share_maps_[m, layout.columns_of(tasks[m])]
+            parts.append(MappedMember(modules, maps, outputs.layout))
+        mixed = Mixture(parts, tasks, self.serving_weights_[learned], layout)
+        scale, shift = np.ones(layout.n_outputs), np.zeros(layout.n_outputs)
+        flipped = layout.starts[self.positive_codes_[learned] == 0]
+        scale[flipped], shift[flipped] = -1.0, 1.0
+        return nn.Sequential(mixed, Columns(np.arange(layout.n_outputs), scale, shift))
 
     def _for_task(self, task: int) -> Self:
         serves = self.serving_weights_[task] > 0

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from skgroup.tasks import MISSING, OutputLayout, TaskTable, weights_of_labels
 
-_FLOOR = 1e-6
+FLOOR = 1e-6
 _LEAST_SLOPE = 0.1
 _MAX_STEPS = 100
 _MAX_HALVINGS = 40
@@ -128,4 +128,4 @@ def to_shares(
 
 
 def _inside(proba: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.clip(proba.astype(np.float64), _FLOOR, 1 - _FLOOR)
+    return np.clip(proba.astype(np.float64), FLOOR, 1 - FLOOR)

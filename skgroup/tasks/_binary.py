@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -84,14 +86,9 @@ class Binary(Kind):
     def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
         return np.where(codes > 0, probability, 1 - probability)
 
-    def decide(
-        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
-    ) -> NDArray[np.intp]:
-        threshold = threshold.astype(probability.dtype)
-        is_second = np.where(
-            first_is_positive, 1 - probability <= threshold, probability > threshold
-        )
-        return is_second.astype(np.intp)
+    def decide(self, probability: Any, threshold: Any, first_is_positive: Any) -> Any:
+        is_second = (1 - probability <= threshold) & first_is_positive
+        return is_second | ((probability > threshold) & ~first_is_positive)
 
     def of_classes(self, probability: NDArray) -> NDArray:
         return np.hstack([1 - probability, probability])

@@ -97,10 +97,9 @@ class Kind(ABC):
         """Probability of the true labels (n_samples, n_tasks); of code 0 where one is missing."""
 
     @abstractmethod
-    def decide(
-        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
-    ) -> NDArray[np.intp]:
-        """Predicted codes (n_samples, n_tasks), by thresholds (n_tasks,) on positive classes."""
+    def decide(self, probability: Any, threshold: Any, first_is_positive: Any) -> Any:
+        """Predicted codes (n_samples, n_tasks), or whether they are 1, by thresholds (n_tasks,) on
+        positive classes; of arrays, and of tensors."""
 
     @abstractmethod
     def of_classes(self, probability: NDArray) -> NDArray:

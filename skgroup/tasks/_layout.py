@@ -263,11 +263,27 @@ class OutputLayout:
         `threshold` (n_tasks,), of binary tasks, is on the probability of the positive class.
         """
         codes = np.empty((len(probability), self.n_tasks), dtype=np.intp)
+        threshold = threshold.astype(probability.dtype)
         for b in self._blocks:
             codes[:, b.tasks] = b.kind.decide(
                 b.of_array(probability), threshold[b.tasks], first_is_positive[b.tasks]
             )
         return codes
+
+    def decide_tensor(
+        self, probability: Tensor, threshold: Tensor, first_is_positive: Tensor
+    ) -> Tensor:
+        """`decide` of a tensor of probabilities, with tensors."""
+
+        def of_kind(b: _Block) -> Tensor:
+            block = b.of_tensor(probability)
+            rule = (threshold[b.device_tasks], first_is_positive[b.device_tasks])
+            codes: Tensor = b.kind.decide(block, *rule).long()
+            return codes
+
+        if self.only is not None:
+            return of_kind(self._blocks[0])
+        return self._in_order(of_kind)
 
     def _a_task(self, probability: NDArray) -> Iterator[tuple[Kind, NDArray]]:
         return zip(self.kinds, np.split(probability, self.starts[1:], axis=1), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -66,10 +68,8 @@ class Multiclass(Kind):
         code = np.maximum(codes, 0)[..., None]
         return np.take_along_axis(probability, code, axis=-1)[..., 0]
 
-    def decide(
-        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
-    ) -> NDArray[np.intp]:
-        return probability.argmax(axis=-1)
+    def decide(self, probability: Any, threshold: Any, first_is_positive: Any) -> Any:
+        return probability.argmax(-1)
 
     def of_classes(self, probability: NDArray) -> NDArray:
         return probability

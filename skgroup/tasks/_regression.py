@@ -91,10 +91,8 @@ class Regression(Kind):
     def likelihood(self, probability: NDArray, codes: NDArray[np.intp]) -> NDArray:
         return np.full_like(probability, np.nan)
 
-    def decide(
-        self, probability: NDArray, threshold: NDArray, first_is_positive: NDArray[np.bool_]
-    ) -> NDArray[np.intp]:
-        return np.zeros(probability.shape, dtype=np.intp)
+    def decide(self, probability: Any, threshold: Any, first_is_positive: Any) -> Any:
+        return 0 * (probability > 0)
 
     def of_classes(self, probability: NDArray) -> NDArray:
         return probability

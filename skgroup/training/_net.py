@@ -90,6 +90,7 @@ from skgroup.training.data import (
     n_samples_of,
     shape_of,
 )
+from skgroup.training.deployed import NetOutputs
 from skgroup.training.loss import (
     MultiTaskLoss,
     fold_members,
@@ -973,6 +974,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
 
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         return np.concatenate([proba.numpy(force=True) for proba in self._iter_proba(X)])
+
+    def _outputs_module(self, *, logits: bool = False) -> nn.Module:
+        return NetOutputs.of_net(self, self._layout, logits=logits)
 
     def _iter_proba(self, X: Any, *, logits: bool = False) -> Iterator[Tensor]:
         """Probabilities, or their logits, (batch, n_outputs), batch by batch."""

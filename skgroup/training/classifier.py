@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from skgroup._compat import get_predict_output, set_predict_output
 from skgroup._estimators import there_if
@@ -28,6 +30,7 @@ from skgroup.tasks import (
     task_label,
 )
 from skgroup.training._named_output import index_of, named_labels, named_proba
+from skgroup.training.deployed import DeployedTasks, check_output
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.task_view import TaskClassifierView, TaskRegressorView, task_view
 
@@ -115,6 +118,55 @@ class TaskPredictorMixin(TaskEstimatorMixin):
 
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         raise NotImplementedError
+
+    def _outputs_module(self, *, logits: bool = False) -> nn.Module:
+        """`_flat_proba` as a module, or the logits of these probabilities."""
+        raise NotImplementedError
+
+    def to_module(self, output: str = "probability") -> DeployedTasks:
+        """The fitted estimator as one plain torch module, to be deployed without this package.
+
+        All that stands between features and predictions is inside: scaling and missing values,
+        members, specialists and their weights, thresholds, and the units of numbers.
+        `torch.export.export` and `torch.onnx.export(..., dynamo=True)` take it, given an example
+        batch of more than one sample (torch fixes the size of a batch of one); so does
+        `torch.compile`. What these make needs neither this package nor scikit-learn.
+
+        Parameters
+        ----------
+        output : {"probability", "prediction"}, default="probability"
+            "probability": a column for a binary task, the probability of its second class; one a
+            class where there are more; and the number of a regression task, in its units.
+            "prediction": a column a task, the code of its class (position in `classes`) or its
+            number; int64 where no task is a regression task.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            From a batch of features (batch, n_features_in_), NaN where `fit` takes it, images, or
+            what else the module is given in training, to a tensor (batch, n_columns). On the CPU,
+            set to predict, with weights of its own. `task_names`, `task_types`, `classes`,
+            `columns` (a slice a task) and `feature_names` say what is what; `metadata` the same as
+            strings of JSON.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        TypeError
+            If some member is no net.
+        ValueError
+            If `output` is none of these.
+
+        Notes
+        -----
+        Equal to `predict_proba` and `predict` to rounding, in float32: numbers too, and what is
+        trained in bfloat16. Columns are matched by position, and infinity is not refused.
+        """
+        check_output(output)
+        check_is_fitted(self)
+        module = DeployedTasks(self, output)
+        return module.eval().requires_grad_(False)
 
     def _for_task(self, task: int) -> Self:
         """What predicts this task as the estimator does, maybe with less work, and others as it
