@@ -315,7 +315,7 @@ def test_the_stability_of_the_comparison_is_taken_where_none_is_given(clf):
     vars(comparison)["stability"] = {"grouped": Sure()}
     text = " ".join(str(report(clf, comparison)).split())
     assert "How sure is that? These 2 groups are stable." in text
-    assert "Judged by the groups of all fits of the comparison" in text
+    assert "Judged by the groups that “grouped” found in all fits of the comparison" in text
     assert "Judged by" not in str(report(clf, comparison, stability=Sure()))
 
 

@@ -83,6 +83,14 @@ class Facts:
         fitted = None if self.estimator is None else find_fitted(self.estimator, *attributes)
         return None if fitted is None else getattr(*fitted)
 
+    def grouping_member(self) -> tuple[int, Any] | None:
+        """The first member of a portfolio that groups all the tasks, and its position."""
+        for i, member in enumerate(self.find("members_") or ()):
+            fitted = find_fitted(member, "membership_")
+            if fitted is not None and len(fitted[0].membership_) == self.n_tasks:
+                return i, member
+        return None
+
 
 def gather_facts(
     estimator: Any,

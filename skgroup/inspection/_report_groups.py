@@ -14,6 +14,7 @@ from skgroup.inspection._co_membership import CoMembershipDisplay
 from skgroup.inspection._fitted import find_fitted
 from skgroup.inspection._membership import MembershipDisplay
 from skgroup.inspection._report_blocks import Block, Call, Items, Picture, Section, Table, Text
+from skgroup.inspection._report_calls import report_call, stability_call
 from skgroup.inspection._report_facts import Facts
 from skgroup.inspection._writing import listed
 
@@ -43,21 +44,24 @@ class Groups:
     names : list of str, one a group
     whose : str
         A sentence, where they are not those of the estimator itself.
-    grouper : str
-        How the code calls what found them; empty where they were given.
+    given : bool
+        Whether they were given, not found.
     """
 
     membership: NDArray[np.float64]
     names: list[str]
     whose: str = ""
-    grouper: str = "grouper"
+    given: bool = False
 
     @classmethod
     def of(cls, facts: Facts) -> Groups | None:
         """None if nothing groups."""
         estimator, whose = facts.estimator, ""
         if facts.find("membership_", "labels_") is None:
-            estimator, whose = _grouping_member(facts)
+            found = facts.grouping_member()
+            estimator = None if found is None else found[1]
+            if found is not None:
+                whose = f"Those of the member “{facts.find('member_names_')[found[0]]}”. "
         fitted = None if estimator is None else find_fitted(estimator, "membership_", "labels_")
         if fitted is None and facts.most_often is not None:
             numbers = np.arange(facts.most_often.max() + 1)
@@ -71,10 +75,8 @@ class Groups:
         names = getattr(fitted[0], "group_names_", None)
         if names is None:
             names = [f"group {j}" for j in range(membership.shape[1])]
-        grouper = "grouper"
-        if hasattr(fitted[0], "grouper_"):
-            grouper = "" if fitted[0].grouper_ is None else "clf.grouper_"
-        return cls(membership, [str(name) for name in names], whose, grouper)
+        given = getattr(fitted[0], "grouper_", "") is None
+        return cls(membership, [str(name) for name in names], whose, given)
 
     @cached_property
     def kind(self) -> str:
@@ -96,15 +98,6 @@ class Groups:
         return [[int(t) for t in order if strongest[t, j]] for j in range(len(self.names))]
 
 
-def _grouping_member(facts: Facts) -> tuple[Any, str]:
-    """The first member of a portfolio that groups all the tasks, and who that is."""
-    names, members = facts.find("member_names_"), facts.find("members_")
-    for name, member in zip(names, members, strict=True) if members is not None else ():
-        if len(getattr(member, "membership_", ())) == facts.n_tasks:
-            return member, f"Those of the member “{name}”. "
-    return None, ""
-
-
 def answer_groups(facts: Facts) -> str:
     """Which tasks belong together, in a sentence."""
     groups = Groups.of(facts)
@@ -116,18 +109,30 @@ def answer_groups(facts: Facts) -> str:
         return f"not asked: {each} learns all {facts.n_tasks} tasks, without groups."
     if groups.kind == "alone":
         return "not asked: each task is learned alone."
+    found = _written(facts, groups.tasks)
+    stability = facts.stability
+    if stability is None or facts.judged_other:
+        return found
+    this = "This fit put together" if facts.estimator is not None else "Most often together are"
+    if not stability.stable_:
+        return f"none for certain. {this}, in {found}"
+    if stability.n_groups_ != sum(map(bool, groups.tasks)):
+        assert facts.most_often is not None
+        stable = [np.flatnonzero(facts.most_often == j) for j in range(stability.n_groups_)]
+        return f"{_written(facts, [of.tolist() for of in stable])} {this}, in {found}"
+    return found
+
+
+def _written(facts: Facts, groups: list[list[int]]) -> str:
+    """Groups of tasks, strongest first, in a sentence."""
     most = facts.n_tasks if facts.n_tasks <= facts.most else _NAMED
     written = []
-    for tasks in filter(None, groups.tasks):
+    for tasks in filter(None, groups):
         shown = tasks if len(tasks) <= most + 1 else tasks[:most]
         names = ", ".join(facts.tasks[t] for t in sorted(shown))
         more = len(tasks) - len(shown)
         written.append(f"{names} and {more} more" if more else names)
-    found = f"{len(written)} group{'s' * (len(written) != 1)}: {'; '.join(written)}."
-    if facts.stability is not None and not (facts.stability.stable_ or facts.judged_other):
-        this = "This fit put together" if facts.estimator is not None else "Most often together are"
-        return f"none for certain. {this}, in {found}"
-    return found
+    return f"{len(written)} group{'s' * (len(written) != 1)}: {'; '.join(written)}."
 
 
 def answer_stability(facts: Facts) -> str:
@@ -140,7 +145,7 @@ def answer_stability(facts: Facts) -> str:
     groups = Groups.of(facts)
     if groups is None or groups.kind != "groups":
         return "there are no groups to be sure of."
-    if not groups.grouper:
+    if groups.given:
         return "the groups were given, not found."
     return (
         "not measured. Memberships do not say it: those of tasks that have nothing in common can "
@@ -192,7 +197,7 @@ def _groups(facts: Facts, groups: Groups) -> list[Block]:
 
 def _parts_kinds(facts: Facts, groups: Groups) -> bool:
     """Whether tasks of several kinds are in groups of one kind each, that were found."""
-    if facts.task_types is None or not groups.grouper:
+    if facts.task_types is None or groups.given:
         return False
     kinds = [{facts.task_types[t] for t in tasks} for tasks in groups.tasks if tasks]
     return all(len(of_one) == 1 for of_one in kinds) and len(set().union(*kinds)) > 1
@@ -204,22 +209,22 @@ def _stability(facts: Facts, groups: Groups | None) -> list[Block]:
         return []
     if stability is None:
         assert groups is not None
-        if not groups.grouper:
+        if groups.given:
             return [Text("They were given, not found: how sure they are is not asked.")]
         return [
             Call(
                 "How sure the groups are has not been measured. This groups the tasks again and "
                 "again, on other samples and with other seeds:",
-                f"stability = GroupStability({groups.grouper}).fit(X, Y)\n"
-                "report(clf, comparison, stability=stability)",
+                f"stability = {stability_call(facts)}\n{report_call(facts, 'stability=stability')}",
             )
         ]
     blocks: list[Block] = []
     if facts.judged_by_comparison:
         blocks.append(
             Text(
-                "Judged by the groups of all fits of the comparison, whose training samples "
-                "overlap, so that groups look somewhat stabler than they are."
+                f"Judged by the groups that “{facts.candidate}” found in all fits of the "
+                "comparison, whose training samples overlap, so that groups look somewhat stabler "
+                "than they are."
             )
         )
     if facts.judged_other:

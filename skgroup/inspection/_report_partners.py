@@ -10,6 +10,7 @@ import numpy as np
 from skgroup.inspection._affinity import AffinityDisplay
 from skgroup.inspection._fitted import find_fitted
 from skgroup.inspection._report_blocks import Block, Call, Picture, Section, Table, Text
+from skgroup.inspection._report_calls import partners_call, report_call
 from skgroup.inspection._report_facts import Facts
 from skgroup.inspection._writing import format_of
 
@@ -18,9 +19,11 @@ def partners_section(facts: Facts) -> Section:
     title = "Who helps and who hurts whom"
     frame = facts.partners
     if frame is None:
+        code = partners_call(facts)
+        if not code:
+            return Section(title, [Text("Not measured: there is no net that could be watched.")])
         text = "Not measured. This trains one more net and watches it:"
-        code = "report(clf, comparison, partners=partners(clf, X, Y))"
-        return Section(title, [Call(text, code)])
+        return Section(title, [Call(text, report_call(facts, f"partners={code}"))])
     best, worst = (frame[f"{which}_effect"].to_numpy(float) for which in ("best", "worst"))
     size = np.nan_to_num(np.maximum(np.abs(best), np.abs(worst)), nan=-1.0)
     shown = np.sort(np.argsort(-size, kind="stable")[: facts.most])

@@ -14,6 +14,7 @@ from skgroup.comparison.intervals import paired_interval
 from skgroup.inspection._intervals import draw_intervals
 from skgroup.inspection._panels import make_panels
 from skgroup.inspection._report_blocks import Block, Call, Picture, Section, Table, Text
+from skgroup.inspection._report_calls import report_call
 from skgroup.inspection._report_facts import Facts
 from skgroup.inspection._writing import listed, short
 from skgroup.training.costs import count_nets
@@ -138,7 +139,7 @@ def gains_section(facts: Facts) -> Section:
     comparison, candidate = facts.comparison, facts.candidate
     if comparison is None:
         text = "Not known. This sets the classifier beside single-task and multi-task nets:"
-        code = "comparison = compare(X, Y, clf)\nreport(clf, comparison)"
+        code = f"comparison = compare(X, Y, clf)\n{report_call(facts, compared=True)}"
         return Section(title, [Call(text, code)])
     best = comparison.best_baseline
     if candidate is None or best is None or candidate == best:
