@@ -227,7 +227,8 @@ def _need_positive(true: TaskTable, name: str) -> None:
         raise ValueError(
             f"{name} must know which class of {label} is the positive one, of "
             f"{true.classes[unknown[0]].tolist()}: set the 'pos_label' parameter (of the "
-            "estimator, or of the metric) to a label, or to a dict of labels by task."
+            "estimator, before it is fitted, or of the metric) to a label, or to a dict of labels "
+            "by task."
         )
 
 

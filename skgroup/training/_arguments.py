@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import Parameter, signature
@@ -50,9 +51,11 @@ def named_in_errors(name: str, factory: Any, kwargs: dict[str, Any]) -> Iterator
     except Exception as error:  # whatever a class of the user's may raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         said = str(error).rstrip(".")
+        # What it is built with holds arrays of all tasks.
+        given = ", ".join(f"{key}={reprlib.repr(value)}" for key, value in kwargs.items())
         raise kind(
             f"The '{name}' parameter cannot be built: {type(error).__name__}: {said}. Got "
-            f"{factory!r} with {kwargs}."
+            f"{factory!r} with {given or 'no arguments'}."
         ) from error
 
 
