@@ -47,7 +47,7 @@ def main():
     parser.add_argument("--n-groups", type=int, default=3)
     parser.add_argument("--n-seeds", type=int, default=4)
     parser.add_argument("--n-repetitions", type=int, default=10, help="of groupings, for stability")
-    parser.add_argument("--n-references", type=int, default=49, help="tables without structure")
+    parser.add_argument("--n-references", type=int, default=99, help="tables without structure")
     parser.add_argument("--max-epochs", type=int, default=15)
     parser.add_argument("--results", type=Path, help="a folder to keep fits in, and to go on from")
     parser.add_argument("--n-samples", type=int, help="of each set; all if not given")

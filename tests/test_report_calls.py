@@ -1,4 +1,4 @@
-"""`report` advises calls that run as they stand, and says which groups are the stable ones."""
+"""`report`: advised calls run as they stand, their results are joined, stable groups come first."""
 
 import numpy as np
 import pytest
@@ -77,3 +77,14 @@ def test_of_another_number_of_groups_the_stable_ones_are_named_first():
     text = " ".join(report(clf, stability=of_two).sections[0].to_text().split())
     answer = "Which tasks belong together? 2 groups: task 0, task 1, task 2; task 3, task 4, task 5"
     assert f"{answer}. This fit put together, in 3 groups:" in text
+
+
+def test_partners_stand_beside_groups_with_names():
+    X, Y = make_tasks()
+    groups = {"animals": [0, 1, 2], "trees": [3, 4, 5]}
+    clf = GroupedMTLClassifier(NET, groups, random_state=0).fit(X, Y)
+    table = partners(clf, X, Y)
+    text = " ".join(str(report(clf, partners=table)).split())
+    best = int(table["best_in_group"].sum())
+    assert f"The best partner of {best} of 6 tasks is in the task's own group" in text
+    assert "partners drawn at random would be for 2.4." in text  # 2 of the 5 others, 6 times

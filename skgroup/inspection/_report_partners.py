@@ -75,7 +75,7 @@ def _in_groups(facts: Facts) -> list[Block]:
     known = frame["best_in_group"].notna().to_numpy() & frame["group"].notna().to_numpy()
     if not known.any():
         return []
-    group = frame["group"].to_numpy(float, na_value=np.nan)
+    group = frame["group"].factorize()[0]  # by name, where groups have names
     others = (group[:, None] == group).sum(axis=1) - 1
     chance = float((others[known] / (known.sum() - 1)).sum()) if known.sum() > 1 else 0.0
     best, worst = (
