@@ -107,8 +107,9 @@ class GroupStability(TaskEstimatorMixin):
     - `explained`: how much of the differences between tasks that last, as the other repetitions
       show them, is between the groups that a repetition found; `explained_without_structure` and
       `explained_without_structure_high`.
-    - `p_value`: share of the tables without structure in which, with any of the numbers of groups,
-      groups explain as unusually much (the smallest p of all numbers, as in [2]_).
+    - `p_value`: share of the tables (those without structure, and the one that was seen) in which,
+      with any of the numbers of groups, groups explain as unusually much (the smallest p of all
+      numbers, as in [2]_).
     - `stable`: `p_value` is at most 0.05, and `adjusted_rand` at least 0.8 and above
       `chance_high`.
 
