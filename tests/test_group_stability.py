@@ -17,6 +17,7 @@ from skgroup.cluster.stability import (
     agreement_by_chance,
     differences_explained,
     places_of,
+    spread_out,
     tables_without_groups,
 )
 from skgroup.relations import LabelCorrelationAffinity
@@ -259,8 +260,46 @@ def test_what_cannot_be_judged_is_refused(params, n_tasks, message):
         judge(**params).fit(X, Y[:, :n_tasks])
 
 
+def test_numbers_of_groups_that_come_back_are_named_where_others_do_not():
+    rng = np.random.default_rng(3)
+    relation = rng.normal(size=(8, 3))
+    relations = [relation + 0.25 * rng.normal(size=(8, 3)) for _ in range(6)]
+    labels = [KMeans(4, n_init=3, random_state=0).fit(rows).labels_ for rows in relations]
+    stability = GroupStability.from_memberships(
+        [np.eye(4)[of_one] for of_one in labels],
+        relations=relations,
+        clusterer=KMeans(4, n_init=3),
+        n_references=39,
+        random_state=0,
+    )
+    frame = stability.frame_
+    assert frame.loc[2, "adjusted_rand"] > 0.8
+    assert not frame["stable"].any()
+    assert "do not agree with 4" in stability.verdict_
+    said = "; those with 2 come back, but tasks without structure would be parted as well (p = "
+    assert said in stability.verdict_
+
+
+def test_what_shares_samples_is_spread_to_what_independent_samples_differ_by():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(200, 6)) + 3 * np.repeat([0, 1], 3)
+
+    def spread(train_size, scaled):
+        drawn = [rng.choice(200, int(200 * train_size), replace=False) for _ in range(200)]
+        places = np.stack([places_of(samples[rows].mean(axis=0)[:, None]) for rows in drawn])
+        places = spread_out(places, train_size if scaled else 0.5)
+        return np.sqrt(((places - places.mean(axis=0)) ** 2).mean())
+
+    halves = spread(0.5, False)
+    for train_size in (0.75, 0.9):
+        assert spread(train_size, False) < 0.7 * halves
+        assert spread(train_size, True) == pytest.approx(halves, rel=0.15)
+
+
 def test_what_is_no_grouping_is_refused():
     good = np.eye(2)[[0, 0, 1, 1]]
+    with pytest.raises(ValueError, match=r"'train_size' parameter .* a share in \(0, 1\). Got 1"):
+        GroupStability.from_memberships([good, good], train_size=1)
     for given, message in [
         (([good],), "at least 2 groupings"),
         (([good, good[:3]],), r"n_tasks=4.* Got shape \(3, 2\)"),

@@ -19,6 +19,7 @@ __all__ = [
     "differences_explained",
     "hard_labels",
     "places_of",
+    "spread_out",
     "tables_without_groups",
 ]
 
@@ -144,11 +145,8 @@ def tables_without_groups(
        for high-dimension, low-sample size data", JASA 103, 2008.
     """
     n_repetitions, n, d = places.shape
-    unit, size = _of_one_size(places)
-    mean = _embed((unit @ unit.swapaxes(1, 2)).mean(axis=0))
-    for _ in range(_N_ROUNDS):
-        turned = np.stack([one @ orthogonal_procrustes(one, mean)[0] for one in unit])
-        mean = turned.mean(axis=0)
+    turned, size = _turned_alike(places)
+    mean = turned.mean(axis=0)
     # Turning leaves n (n - 1) / 2 directions of (n - 1)², those that change distances; and one of
     # the repetitions went into the mean.
     noise = (turned - mean) * np.sqrt(2 * d / n * n_repetitions / (n_repetitions - 1))
@@ -163,6 +161,43 @@ def tables_without_groups(
         of_tasks = rng.permuted(np.tile(np.arange(n), (n_repetitions, 1)), axis=1)
         moved = np.take_along_axis(noise, of_tasks[..., None], axis=1) @ turns
         yield (base + moved) * size
+
+
+def spread_out(places: NDArray[np.float64], train_size: float) -> NDArray[np.float64]:
+    """Places that differ as much as those of independent samples would.
+
+    What was found on a share f of the same samples, drawn at random, differs between repetitions
+    by (1 - f) / f of the variance that new samples would bring (the delete-d jackknife [1]_).
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_repetitions, n, n - 1)
+        With mean 0; turned in any way.
+    train_size : float
+        The share, in (0, 1). Half of the samples differ as independent ones do.
+
+    Returns
+    -------
+    places : ndarray of shape (n_repetitions, n, n - 1)
+
+    References
+    ----------
+    .. [1] J. Shao, C. F. J. Wu, "A general theory for jackknife variance estimation", Annals of
+       Statistics 17, 1989.
+    """
+    turned, size = _turned_alike(places)
+    mean = turned.mean(axis=0)
+    return (mean + (turned - mean) * np.sqrt(train_size / (1 - train_size))) * size
+
+
+def _turned_alike(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Places of one size, turned to lie where those of other repetitions do; and their size."""
+    unit, size = _of_one_size(places)
+    mean = _embed((unit @ unit.swapaxes(1, 2)).mean(axis=0))
+    for _ in range(_N_ROUNDS):
+        turned = np.stack([one @ orthogonal_procrustes(one, mean)[0] for one in unit])
+        mean = turned.mean(axis=0)
+    return turned, size
 
 
 def _of_one_size(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

@@ -238,12 +238,14 @@ class Comparison(Figures):
 
         Of candidates that found groups of at least three tasks on two splits. Where these were
         clusters of a relation, other numbers of groups are looked at too, and all are compared
-        with tasks without structure; nothing is trained. Folds share most of their samples, so
-        that groups look stabler than on the halves that `GroupStability` draws. It takes seconds,
-        the first time.
+        with tasks without structure, and differences between splits are scaled to those of
+        independent samples, as splits share most of their samples (`from_memberships`); nothing is
+        trained. It takes seconds, the first time.
         """
         judged = {name: of for name, of in self.groupings.items() if of.can_be_judged}
-        return {name: of.judge(self.tasks) for name, of in judged.items()}
+        return {
+            name: of.judge(self.tasks, 1 / (1 + self.test_to_train)) for name, of in judged.items()
+        }
 
     def __repr__(self) -> str:
         return as_text(self, self._verdicts)

@@ -57,13 +57,13 @@ class Groupings:
         by_chance = agreement_by_chance(labels, _N_CHANCE, np.random.default_rng(0))
         return agreement(labels), float(np.quantile(by_chance, 0.95))
 
-    def judge(self, task_names: list[str]) -> GroupStability:
-        """As far as groups and places tell."""
+    def judge(self, task_names: list[str], train_size: float) -> GroupStability:
+        """As far as groups and places tell, each found on a share of the samples."""
         places: dict[str, Any] = {}
         if self.places is not None and self.clusterer is not None:
             places = {"relations": self.places, "clusterer": self.clusterer}
         return GroupStability.from_memberships(
-            self.found, task_names=task_names, random_state=0, **places
+            self.found, train_size=train_size, task_names=task_names, random_state=0, **places
         )
 
 

@@ -92,10 +92,7 @@ def judge_groups(
             row[f"{name}without_structure"] = float(drawn.mean())
             row[f"{name}without_structure_high"] = float(np.quantile(drawn, 0.95))
         row["p_value"] = np.nan if reference is None else float(of_numbers[j])
-        row["stable"] = bool(
-            row["adjusted_rand"] >= max(_AGREEMENT, row["chance_high"] + 1e-9)
-            and not row["p_value"] > _LEVEL
-        )
+        row["stable"] = _come_back(row) and not row["p_value"] > _LEVEL
     n_groups = _most_stable(rows, asked)
     return Judgement(rows, n_groups, _verdict(rows, n_groups, asked))
 
@@ -142,9 +139,13 @@ def _judge_table(
     """Agreement, and the share that is explained, for each number of groups."""
     judged = []
     for k in numbers:
-        labels = cluster_rows(clusterer, k, places[:_N_LABELLED], seed)
+        labels = cluster_rows(clusterer, k, list(places[:_N_LABELLED]), seed)
         judged.append((agreement(labels), differences_explained(places, labels)))
     return judged
+
+
+def _come_back(row: dict[str, Any]) -> bool:
+    return bool(row["adjusted_rand"] >= max(_AGREEMENT, row["chance_high"] + 1e-9))
 
 
 def _most_stable(rows: dict[int, dict[str, Any]], asked: int | None) -> int:
@@ -167,7 +168,16 @@ def _verdict(rows: dict[int, dict[str, Any]], k: int, asked: int | None) -> str:
         tried = _listed(list(rows))
         if rand < _AGREEMENT:
             best = "" if len(rows) == 1 else f" with {k}"
-            return f"No stable groups with {tried}: repetitions do not agree{best} ({agree})."
+            back = [j for j, r in rows.items() if _come_back(r) and r["p_value"] > _LEVEL]
+            unlike = (
+                f"; those with {_listed(back)} come back, but tasks without structure would be "
+                f"parted as well (p = {min(rows[j]['p_value'] for j in back):.2f})"
+                if back
+                else ""
+            )
+            return (
+                f"No stable groups with {tried}: repetitions do not agree{best} ({agree}){unlike}."
+            )
         if rand <= high + 1e-9:
             return (
                 f"No stable groups with {tried}: those with {k} come back, but so they would with "

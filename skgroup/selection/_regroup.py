@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -73,17 +73,27 @@ def repeat(
 def _seeded(estimator: Any, seed: int) -> Any:
     """A clone whose every `random_state` comes from the seed."""
     cloned = clone(estimator)
-    names = sorted(n for n in cloned.get_params() if f"__{n}".endswith("__random_state"))
+    names = _random_states(cloned)
     return cloned.set_params(**dict(zip(names, draw_seeds(seed, len(names)), strict=True)))
 
 
-def cluster_rows(clusterer: Any, n_groups: int, tables: Iterable[NDArray], seed: int) -> NDArray:
-    """Groups of the rows of each table, (n_tables, n_rows)."""
-    fitted = _seeded(clusterer, seed).set_params(n_clusters=n_groups)
+def _random_states(estimator: Any) -> list[str]:
+    return sorted(n for n in estimator.get_params() if f"__{n}".endswith("__random_state"))
+
+
+def cluster_rows(clusterer: Any, n_groups: int, tables: Sequence[NDArray], seed: int) -> NDArray:
+    """Groups of the rows of each table, from a seed each, (n_tables, n_rows)."""
+    fitted = clone(clusterer).set_params(n_clusters=n_groups)
+    names = _random_states(fitted)
+    seeds = np.reshape(draw_seeds(seed, len(names) * len(tables)), (len(tables), len(names)))
+    labels = []
     with warnings.catch_warnings():
         # Fewer places than groups: what the verdict tells of.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.stack([_labels_of(fitted.fit(rows), len(rows)) for rows in tables])
+        for rows, of_table in zip(tables, seeds.tolist(), strict=True):
+            fitted.set_params(**dict(zip(names, of_table, strict=True)))
+            labels.append(_labels_of(fitted.fit(rows), len(rows)))
+    return np.stack(labels)
 
 
 def _labels_of(grouper: Any, n_tasks: int) -> NDArray[np.intp]:

@@ -10,6 +10,7 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.model_selection import ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
@@ -25,6 +26,7 @@ from skgroup.cluster.stability import (
     consensus,
     hard_labels,
     places_of,
+    spread_out,
 )
 from skgroup.metrics.splits import held_out_splits
 from skgroup.relations import TaskGrouper
@@ -224,7 +226,12 @@ class GroupStability(TaskEstimatorMixin):
         given: Any = (data.X if isinstance(X, TrainingData) else X, y)
         if takes_checked_data(steps_of(grouper)[0]):
             given = data.alone()
-        halves = (held_out_splits(0.5, data.table, s, owner="GroupStability")[0][0] for s in seeds)
+        # Halves of which each has its share of every label would differ too little.
+        in_two = (ShuffleSplit(1, test_size=0.5, random_state=s) for s in seeds)
+        halves = (
+            held_out_splits(cv, data.table, s, owner="GroupStability")[0][0]
+            for cv, s in zip(in_two, seeds, strict=True)
+        )
         calls = (
             delayed(repeat)(grouper, numbers, given, half, s)
             for half, s in zip(halves, seeds, strict=True)
@@ -250,6 +257,7 @@ class GroupStability(TaskEstimatorMixin):
         *,
         relations: Sequence[Any] | None = None,
         clusterer: Any = None,
+        train_size: float = 0.5,
         task_names: Sequence[str] | None = None,
         n_references: int = 199,
         random_state: Any = None,
@@ -266,6 +274,12 @@ class GroupStability(TaskEstimatorMixin):
             those of a table without structure, and other numbers of groups are looked for.
         clusterer : clusterer, default=None
             What clustered them, with a parameter `n_clusters`.
+        train_size : float, default=0.5
+            The share of the samples, drawn at random, that each grouping is of. The larger it is,
+            the less groupings differ: with rows of `relations` whose Euclidean distances are
+            clustered, what these differ by is scaled to what independent samples would give
+            (the delete-d jackknife), and clustered anew. Groupings alone look stabler than they
+            are.
         task_names : sequence of str, default=None
             If None, the rows of the first DataFrame.
         n_references : int, default=199
@@ -290,6 +304,11 @@ class GroupStability(TaskEstimatorMixin):
                 f"least 2 groupings. Got {len(memberships)}."
             )
         stability._validate_params()
+        if not 0 < train_size < 1:
+            raise ValueError(
+                "The 'train_size' parameter of GroupStability.from_memberships must be a share in "
+                f"(0, 1). Got {train_size!r}."
+            )
         if task_names is None and hasattr(memberships[0], "iloc"):
             task_names = memberships[0].index
         names = None if task_names is None else np.array([str(t) for t in task_names], dtype=object)
@@ -323,6 +342,10 @@ class GroupStability(TaskEstimatorMixin):
             clusterer = with_number(clusterer)
             if clusterer is not None and is_euclidean(clusterer):
                 places = np.stack([places_of(of_one) for of_one in rows])
+                if train_size > 0.5:
+                    places = spread_out(places, train_size)
+                    rows = list(places)
+                    by_number = {number: cluster_rows(clusterer, number, rows, seed)}
             for k in range(2, min(_MOST_GROUPS, len(learned) - 1) + 1) if clusterer else ():
                 if k != number:
                     by_number[k] = cluster_rows(clusterer, k, rows, seed)
