@@ -37,7 +37,7 @@ def check_weights(sample_weight: Any, table: TaskTable) -> NDArray[np.float64]:
     if hasattr(sample_weight, "detach"):
         sample_weight = sample_weight.detach().cpu().numpy()
     shape = getattr(sample_weight, "shape", None)
-    if len(np.shape(sample_weight) if shape is None else shape) != 2:
+    if len(np.asarray(sample_weight).shape if shape is None else shape) != 2:
         weight: NDArray[np.float64] = _check_sample_weight(
             sample_weight, table.codes, dtype=np.float64, ensure_non_negative=True
         )
