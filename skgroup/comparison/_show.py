@@ -134,7 +134,7 @@ def _notes(figures: Figures) -> list[str]:
             rand, by_chance = groupings.agreement()
             notes.append(
                 f"Groups of “{name}” on different splits: adjusted Rand index {rand:.2f}, by "
-                f"chance at most {by_chance:.2f}; 'stability' says whether they are stable."
+                f"chance at most {by_chance:.2f}; as splits share samples, 'stability' says more."
             )
     if figures.interrupted:
         n_done = figures.n_finished
