@@ -18,6 +18,8 @@ from skgroup.relations.relation import RelationMixin
 from skgroup.selection import GroupStability
 
 _N_CHANCE = 200
+#: Enough to tell with four numbers of groups, in half of the time of the estimator's default.
+_N_REFERENCES = 99
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ class Groupings:
         if self.places is not None and self.clusterer is not None:
             places = {"relations": self.places, "clusterer": self.clusterer}
         return GroupStability.from_memberships(
-            self.found, train_size=train_size, task_names=task_names, random_state=0, **places
+            self.found,
+            train_size=train_size,
+            task_names=task_names,
+            n_references=_N_REFERENCES,
+            random_state=0,
+            **places,
         )
 
 
