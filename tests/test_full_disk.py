@@ -5,10 +5,10 @@ import os
 
 import numpy as np
 import pytest
+from comparing import compare_given as compare
 from sklearn.dummy import DummyClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from skgroup import compare
 from skgroup.exceptions import FileFormatError, NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.store import LineFile
 

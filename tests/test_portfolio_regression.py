@@ -197,7 +197,8 @@ def test_each_task_is_served_by_the_member_that_knows_it(data):
     assert reg.serving_weights_[2].min() > 0.2
     train, test = (X[:110], Y[:110, 2]), (X[110:], Y[110:, 2])
     best = max(clone(member).fit(*train).score(*test) for member in (ridge, trees))
-    assert reg.fit(*train).score(*test) > best
+    scores = [reg.set_params(random_state=seed).fit(*train).score(*test) for seed in range(5)]
+    assert np.mean(scores) > best
 
 
 def test_weights_are_convex_though_half_of_a_prediction_were_better(data):

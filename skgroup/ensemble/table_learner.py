@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from skorch import NeuralNet
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skgroup._compat import _routing_enabled, forget_fit
+from skgroup._compat import HasMethods, _fit_context, _routing_enabled, forget_fit
 from skgroup._estimators import parts_of, steps_of, there_if, weight_parameter
 from skgroup.ensemble._default_members import forest_of_classes, forest_of_numbers
 from skgroup.ensemble._encoded_tasks import EncodedTasks, innermost, is_of_tasks
@@ -96,6 +96,12 @@ class TableLearner(TaskPredictorMixin, BaseEstimator):
         In `fit`, if there is no estimator for a kind of tasks that `Y` has.
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "classes": [HasMethods(["fit", "predict"]), None],
+        "regression": [HasMethods(["fit", "predict"]), None],
+        "task_types": "no_validation",
+    }
+
     def __init__(self, classes: Any = None, regression: Any = None, task_types: Any = AUTO) -> None:
         self.classes = classes
         self.regression = regression
@@ -106,6 +112,7 @@ class TableLearner(TaskPredictorMixin, BaseEstimator):
         """The classifier and the regressor, without what is None."""
         return [part for part in (self.classes, self.regression) if part is not None]
 
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, **params: Any) -> Self:
         """Fit clones on `X` and a task table (n_samples, n_tasks) or (n_samples,).
 
