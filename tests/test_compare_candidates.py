@@ -213,6 +213,7 @@ def test_sparse_inputs_and_missing_features_go_to_those_that_take_them(data):
         ("plain", LogisticRegression(C=-1.0), None, "The 'C' parameter of LogisticRegression"),
         ("plain", make_pipeline(StandardScaler(), SVC(kernel="no")), None, "The 'kernel' param"),
         ("plain", GridSearchCV(SVC(C=-1.0), {}), None, "The 'C' parameter of SVC"),
+        ("plain", RandomForestClassifier("many"), None, "The 'n_estimators' parameter"),
     ],
 )
 def test_candidates_that_cannot_learn_or_be_scored_are_refused_before_any_fit(

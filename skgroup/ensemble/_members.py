@@ -171,7 +171,7 @@ class Member:
             )
         tell_types(estimator, every.table, learns, label)
         reads_missing = is_of_tasks(estimator)
-        out_of_bag &= gives_out_of_bag(estimator) and not params
+        out_of_bag = out_of_bag and not params and gives_out_of_bag(estimator)
         of_labels = any(np.ndim(value) == 2 for value in params.values())
         weight_key = None
         if tasks.learned.soft.any() and not reads_missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,8 @@ def multitask_roc_auc_score(
     """
     true = _check_true(Y_true, classes, task_types=task_types)
     _need_classes(true, "ROC AUC")
-    scores = _probabilities(true, Y_score)
 
-    def auc(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+    def auc(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
         if not _all_met(codes, true, t):
             return np.nan
         if true.kinds[t].has_two_classes:
@@ -82,7 +80,7 @@ def multitask_roc_auc_score(
         indicator = codes[:, None] == np.arange(len(true.classes[t]))
         return roc_auc_score(indicator, score, average="macro", sample_weight=weight)
 
-    of_tasks = _over_tasks(auc, true, _weight(sample_weight, true))
+    of_tasks = _of_labels(auc, true, Y_score, sample_weight)
     return _averaged(of_tasks, average, true, "ROC AUC")
 
 
@@ -130,10 +128,8 @@ def multitask_average_precision_score(
     true = _check_true(Y_true, classes, pos_label, task_types=task_types)
     _need_classes(true, "Average precision")
     _need_positive(true, "Average precision")
-    scores = _probabilities(true, Y_score)
 
-    def precision(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+    def precision(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
         if not _all_met(codes, true, t):
             return np.nan
         if true.kinds[t].has_two_classes:
@@ -146,7 +142,7 @@ def multitask_average_precision_score(
         indicator = codes[:, None] == np.arange(len(true.classes[t]))
         return average_precision_score(indicator, score, average="macro", sample_weight=weight)
 
-    of_tasks = _over_tasks(precision, true, _weight(sample_weight, true))
+    of_tasks = _of_labels(precision, true, Y_score, sample_weight)
     return _averaged(of_tasks, average, true, "Average precision")
 
 
@@ -189,13 +185,11 @@ def multitask_log_loss(
     """
     true = _check_true(Y_true, classes, task_types=task_types)
     _need_classes(true, "Log loss")
-    scores = _probabilities(true, Y_score)
 
-    def loss(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+    def loss(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
         return _log_loss(true, t, codes, _of_classes(score), weight)
 
-    of_tasks = _over_tasks(loss, true, _weight(sample_weight, true))
+    of_tasks = _of_labels(loss, true, Y_score, sample_weight)
     return _averaged(of_tasks, average, true, "Log loss")
 
 
@@ -236,10 +230,8 @@ def multitask_brier_score(
     """
     true = _check_true(Y_true, classes, task_types=task_types)
     _need_classes(true, "The Brier score")
-    scores = _probabilities(true, Y_score)
 
-    def brier(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+    def brier(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
         score = _of_classes(score)
         if not (score.min() >= 0 and score.max() <= 1):
             raise ValueError(
@@ -250,7 +242,7 @@ def multitask_brier_score(
         of_samples = errors[:, -1] if true.kinds[t].has_two_classes else errors.sum(axis=1)
         return float(np.average(of_samples, weights=weight))
 
-    of_tasks = _over_tasks(brier, true, _weight(sample_weight, true))
+    of_tasks = _of_labels(brier, true, Y_score, sample_weight)
     return _averaged(of_tasks, average, true, "The Brier score")
 
 
@@ -307,10 +299,8 @@ def multitask_normalized_entropy(
     """
     true = _check_true(Y_true, classes, task_types=task_types)
     _need_classes(true, "Normalised entropy")
-    scores = _probabilities(true, Y_score)
 
-    def entropy(t: int, seen: NDArray, weight: NDArray | None) -> float:
-        codes, score, weight = _hardened(true, t, seen, scores[t], weight)
+    def entropy(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
         score = _of_classes(score)
         counts = np.bincount(codes, weight, minlength=score.shape[1])
         share = counts / counts.sum()
@@ -319,18 +309,27 @@ def multitask_normalized_entropy(
         of_shares = -(share[share > 0] * np.log(share[share > 0])).sum()
         return float(_log_loss(true, t, codes, score, weight) / of_shares)
 
-    of_tasks = _over_tasks(entropy, true, _weight(sample_weight, true))
+    of_tasks = _of_labels(entropy, true, Y_score, sample_weight)
     return _averaged(of_tasks, average, true, "Normalised entropy")
 
 
-def _hardened(
-    true: TaskTable, t: int, seen: NDArray, score: NDArray, weight: NDArray | None
-) -> tuple[NDArray, NDArray, NDArray | None]:
-    """Codes, scores and weights of the labels of a task that count; a soft label p counts as two:
-    1 that weighs p, and 0 that weighs 1 - p."""
-    task = true.select(np.array([t])).take(seen)
-    hard, weights, rows = task.hardened(None if weight is None else weight[:, None])
-    return hard.codes[:, 0], score[seen][rows], None if weights is None else weights[:, 0]
+def _of_labels(
+    score: Callable[[int, NDArray, NDArray, NDArray | None], float],
+    true: TaskTable,
+    Y_score: Any,
+    sample_weight: Any,
+) -> NDArray[np.float64]:
+    """Scores of the tasks with classes, from the codes, probabilities and weights of the labels
+    that count; a soft label p counts as two: 1 that weighs p, and 0 that weighs 1 - p."""
+    scores = _probabilities(true, Y_score)
+
+    def of_seen(t: int, seen: NDArray, weight: NDArray | None) -> float:
+        task = true.select(np.array([t])).take(seen)
+        hard, weights, rows = task.hardened(None if weight is None else weight[:, None])
+        of_task = None if weights is None else weights[:, 0]
+        return score(t, hard.codes[:, 0], scores[t][seen][rows], of_task)
+
+    return _over_tasks(of_seen, true, _weight(sample_weight, true))
 
 
 def _all_met(codes: NDArray, true: TaskTable, t: int) -> bool:
