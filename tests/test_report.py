@@ -517,6 +517,8 @@ def test_what_cannot_be_reported_is_refused(clf):
         report(clf, clf)
     with pytest.raises(ValueError, match=r"'stability' parameter of report must be a fitted"):
         report(clf, stability=clf)
+    with pytest.raises(ValueError, match=r"'estimator' parameter of report must be .* Got 'clf'"):
+        report("clf")
     with pytest.raises(ValueError, match=r"'partners' parameter of report must be a DataFrame"):
         report(clf, partners=3)
     with pytest.raises(ValueError, match=r"tasks of 'stability' .* Missing: a"):

@@ -115,6 +115,11 @@ def gather_facts(
             f"{comparison!r}."
         )
     if estimator is not None:
+        if not hasattr(estimator, "fit"):
+            raise ValueError(
+                "The 'estimator' parameter of report must be a fitted estimator, or a Comparison. "
+                f"Got {estimator!r}."
+            )
         check_is_fitted(estimator)
     if stability is not None and not hasattr(stability, "co_membership_"):
         raise ValueError(
