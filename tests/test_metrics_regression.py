@@ -243,7 +243,7 @@ def test_normalised_entropy_of_a_single_class_is_not_defined():
         ),
         (
             lambda: multitask_normalized_entropy([[0], [1]], [[-1.0], [3.0]]),
-            "Y_score of task 0 is refused: y_prob contains values greater than 1",
+            "Y_score of task 0 must hold probabilities, in [0, 1]. Got -1 to 3.",
         ),
         (
             lambda: multitask_r2_score([1.0, 2.0], [1.0, 2.0], average="micro"),

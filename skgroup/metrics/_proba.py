@@ -187,7 +187,7 @@ def multitask_log_loss(
     _need_classes(true, "Log loss")
 
     def loss(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
-        return _log_loss(true, t, codes, _of_classes(score), weight)
+        return _log_loss(true, t, codes, _checked(true, t, score), weight)
 
     of_tasks = _of_labels(loss, true, Y_score, sample_weight)
     return _averaged(of_tasks, average, true, "Log loss")
@@ -232,12 +232,7 @@ def multitask_brier_score(
     _need_classes(true, "The Brier score")
 
     def brier(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
-        score = _of_classes(score)
-        if not (score.min() >= 0 and score.max() <= 1):
-            raise ValueError(
-                f"Y_score of {task_label(true.names, t)} must hold probabilities, in [0, 1]. Got "
-                f"{score.min():g} to {score.max():g}."
-            )
+        score = _checked(true, t, score)
         errors = (score - (codes[:, None] == np.arange(score.shape[1]))) ** 2
         of_samples = errors[:, -1] if true.kinds[t].has_two_classes else errors.sum(axis=1)
         return float(np.average(of_samples, weights=weight))
@@ -301,7 +296,7 @@ def multitask_normalized_entropy(
     _need_classes(true, "Normalised entropy")
 
     def entropy(t: int, codes: NDArray, score: NDArray, weight: NDArray | None) -> float:
-        score = _of_classes(score)
+        score = _checked(true, t, score)
         counts = np.bincount(codes, weight, minlength=score.shape[1])
         share = counts / counts.sum()
         if (share > 0).sum() < 2:
@@ -334,6 +329,17 @@ def _of_labels(
 
 def _all_met(codes: NDArray, true: TaskTable, t: int) -> bool:
     return len(np.unique(codes)) >= max(len(true.classes[t]), 2)
+
+
+def _checked(true: TaskTable, t: int, score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of the classes of a task, refused where they are none."""
+    score = _of_classes(score)
+    if not (score.min() >= 0 and score.max() <= 1):
+        raise ValueError(
+            f"Y_score of {task_label(true.names, t)} must hold probabilities, in [0, 1]. Got "
+            f"{score.min():g} to {score.max():g}."
+        )
+    return score
 
 
 def _of_classes(score: NDArray[np.float64]) -> NDArray[np.float64]:
