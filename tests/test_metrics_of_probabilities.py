@@ -175,7 +175,7 @@ def test_losses_are_defined_where_a_class_is_not_met(metric):
     "metric", [multitask_log_loss, multitask_brier_score, multitask_normalized_entropy]
 )
 def test_what_is_no_probability_is_refused(metric):
-    with pytest.raises(ValueError, match=r"Y_score of task 1 .* in \[0, 1\]. Got -1 to 2"):
+    with pytest.raises(ValueError, match=r"Y_score of task 1 .* in \[0, 1\]. Got 0.5 to 2"):
         metric([[0, 1], [1, 0]], [[0.1, 2.0], [0.3, 0.5]])
 
 

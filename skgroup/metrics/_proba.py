@@ -333,13 +333,12 @@ def _all_met(codes: NDArray, true: TaskTable, t: int) -> bool:
 
 def _checked(true: TaskTable, t: int, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities of the classes of a task, refused where they are none."""
-    score = _of_classes(score)
     if not (score.min() >= 0 and score.max() <= 1):
         raise ValueError(
             f"Y_score of {task_label(true.names, t)} must hold probabilities, in [0, 1]. Got "
             f"{score.min():g} to {score.max():g}."
         )
-    return score
+    return _of_classes(score)
 
 
 def _of_classes(score: NDArray[np.float64]) -> NDArray[np.float64]:
