@@ -16,6 +16,7 @@ from sklearn.model_selection._split import _validate_shuffle_split as validate_s
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
+    Hidden,
     Interval,
     Options,
     RealNotInt,
@@ -31,6 +32,7 @@ from sklearn.utils.validation import validate_data as _sklearn_validate_data
 __all__ = [
     "BaseSearchCV",
     "HasMethods",
+    "Hidden",
     "Interval",
     "Options",
     "RealNotInt",

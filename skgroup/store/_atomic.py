@@ -14,11 +14,12 @@ from skgroup.store._paths import check_regular
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
+def replaced_file(path: Path, *, to_disk: bool = True) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` once all is written and on the disk.
 
     If anything fails before, an interruption too, `path` is as it was. The new file has the mode
-    of the old one; behind a link, the file that it leads to is replaced.
+    of the old one; behind a link, the file that it leads to is replaced. Without `to_disk`, the
+    disk is not waited for: a killed process leaves a whole file, a loss of power may not.
 
     Raises
     ------
@@ -37,7 +38,8 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if to_disk:
+                os.fsync(file.fileno())
         if old:
             os.chmod(part, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(part, target)
@@ -48,7 +50,8 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
             # It speaks of no file, or of one that the user does not know.
             raise OSError(error.errno, f"{path} could not be written ({error.strerror})") from error
         raise
-    _sync_folder(target.parent)
+    if to_disk:
+        _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

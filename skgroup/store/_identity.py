@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from skgroup._random import local_seed
 
 # Parameters that change how fast an estimator is and what it says, not what it learns.
-_WITHOUT_EFFECT = ("n_jobs", "verbose")
+_WITHOUT_EFFECT = ("n_jobs", "verbose", "checkpoint")
 # Packages whose classes are what their names say.
 _KNOWN = ("builtins", "numpy", "scipy", "skgroup", "sklearn", "skorch", "torch", "torchvision")
 # What classes are told apart by.
