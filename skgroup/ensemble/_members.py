@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from skgroup.ensemble._encoded_tasks import (
 )
 from skgroup.ensemble._out_of_bag import gives_out_of_bag, take_out_of_bag
 from skgroup.ensemble.trial import try_classifier
+from skgroup.store import NOT_KEPT, RunningFit, handed_on
 from skgroup.tasks import (
     AUTO,
     BINARY,
@@ -44,6 +46,8 @@ class _PerTask(BaseEstimator):
     Parameters
     ----------
     estimator : classifier or regressor
+    checkpoint : RunningFit, default=None
+        Keeps the clones that are fitted.
 
     Attributes
     ----------
@@ -52,22 +56,26 @@ class _PerTask(BaseEstimator):
         Of a classifier.
     """
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, checkpoint: RunningFit | None = None) -> None:
         self.estimator = estimator
+        self.checkpoint = checkpoint
 
     def fit(self, X: Any, y: NDArray, **params: NDArray) -> _PerTask:
         """Fit on codes (n_samples, n_tasks), -1 where a label is missing, or numbers, NaN where one
         is; `params` are a number a sample, one a sample and task, or no arrays."""
         # What takes several outputs alone takes a single one as a column.
         single = get_tags(innermost(self.estimator)).target_tags.single_output
-        self.estimators_ = []
-        for t, labels in enumerate(y.T):
-            rows = np.flatnonzero(~_where_missing(labels))
-            of_task = labels[rows] if single else labels[rows, None]
+
+        def of_task(t: int) -> Any:
+            rows = np.flatnonzero(~_where_missing(y[:, t]))
+            labels = y[rows, t] if single else y[rows, t, None]
             given = {key: _of_task(value, rows, t) for key, value in params.items()}
-            self.estimators_.append(
-                clone(self.estimator).fit(take_samples(X, rows), of_task, **given)
-            )
+            return clone(self.estimator).fit(take_samples(X, rows), labels, **given)
+
+        running = NOT_KEPT if self.checkpoint is None else self.checkpoint
+        self.estimators_ = [
+            running.stage(f"task{t}", partial(of_task, t)) for t in range(y.shape[1])
+        ]
         return self
 
     @property
@@ -221,8 +229,10 @@ class Member:
         X: Any,
         samples: NDArray[np.intp] | None = None,
         settings: Mapping[str, Any] | None = None,
+        checkpoint: RunningFit = NOT_KEPT,
     ) -> Any:
-        """A clone with other settings, fitted on some samples (all if None)."""
+        """A clone with other settings, fitted on some samples (all if None); where it, or a step of
+        it, has a place for a checkpoint, what it does is kept."""
         labels, params = self.tasks.labels, self.params
         if not self.reads_missing:
             learned = self.tasks.learned
@@ -239,15 +249,18 @@ class Member:
         if samples is not None:
             X, labels = take_samples(X, samples), take_samples(labels, samples)
             params = _of_rows(params, samples)
-        with single_classes_said(self.tasks.table):
-            return clone(self.estimator).set_params(**settings or {}).fit(X, labels, **params)
+        estimator = clone(self.estimator).set_params(**settings or {})
+        with single_classes_said(self.tasks.table), handed_on(estimator, checkpoint):
+            return estimator.fit(X, labels, **params)
 
-    def fit_out_of_bag(self, X: Any) -> tuple[Any, NDArray[np.float32]]:
+    def fit_out_of_bag(
+        self, X: Any, checkpoint: RunningFit = NOT_KEPT
+    ) -> tuple[Any, NDArray[np.float32]]:
         """A clone fitted on all samples, and what it gives for each without having seen it."""
         alone = self.is_one_a_task
         key = "estimator__oob_score" if alone else "oob_score"
         asked = self.estimator.get_params()[key]
-        fitted = self.fit(X, settings={key: asked or True})
+        fitted = self.fit(X, settings={key: asked or True}, checkpoint=checkpoint)
         parts, codes = take_out_of_bag(
             fitted.estimators_ if alone else [fitted],
             X,

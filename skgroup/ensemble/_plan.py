@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from skgroup.ensemble._encoded_tasks import EncodedTasks
 from skgroup.ensemble._members import Member
 from skgroup.metrics.splits import Split
+from skgroup.store import RunningFit
 from skgroup.tasks import TargetScaling, TaskTable, task_label
 from skgroup.training.data import take_samples
 from skgroup.training.processes import in_parallel
@@ -56,7 +57,7 @@ class Plan:
         return [(m, s) for s in every for m in self.members if s is None or not m.out_of_bag]
 
     def cross_fit(
-        self, n_jobs: int | None, verbose: int
+        self, n_jobs: int | None, verbose: int, running: RunningFit
     ) -> tuple[list[Member], list[Any], list[NDArray[np.float32]]]:
         """The members that serve, without those that failed; what each has fitted, and its outputs
         (n_held_out, n_outputs) for the held-out samples of one split after the other."""
@@ -65,10 +66,10 @@ class Plan:
         failed: dict[str, Exception] = {}
 
         def calls() -> Iterator[Any]:
-            for member, split in jobs:
+            for j, (member, split) in enumerate(jobs):
                 if member.name not in failed:
                     sent.append(member.name)
-                    yield delayed(_try_fit)(member, self.X, split)
+                    yield delayed(_try_fit)(member, self.X, split, running, f"fit{j}")
 
         fits: dict[str, list[Any]] = {member.name: [] for member in self.members}
         outputs: dict[str, list[NDArray]] = {member.name: [] for member in self.members}
@@ -90,7 +91,7 @@ class Plan:
                 f"These members of {self.owner} failed, and the others serve without "
                 f"them: {'; '.join(f'{n!r}: {type(e).__name__}: {e}' for n, e in failed.items())}",
                 FitFailedWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         held_out = [
             outputs[m.name][0][self.held_out] if m.out_of_bag else np.concatenate(outputs[m.name])
@@ -151,13 +152,25 @@ def _seconds(member: Member, X: Any, samples: NDArray[np.intp]) -> float:
     return time.perf_counter() - start
 
 
-def _try_fit(member: Member, X: Any, split: Split | None) -> tuple[Any, NDArray[np.float32] | None]:
-    """A fitted member and its outputs for held-out samples, if there are any, or the error."""
-    try:
+def _try_fit(
+    member: Member, X: Any, split: Split | None, running: RunningFit, name: str
+) -> tuple[Any, NDArray[np.float32] | None]:
+    """A fitted member and its outputs for held-out samples, if there are any, or the error, which
+    is not kept."""
+    training = running.child(name)
+
+    def fit() -> tuple[Any, NDArray[np.float32] | None]:
         if split is None:
-            return member.fit_out_of_bag(X) if member.out_of_bag else (member.fit(X), None)
-        fitted = member.fit(X, split[0])
+            if member.out_of_bag:
+                return member.fit_out_of_bag(X, training)
+            return member.fit(X, checkpoint=training), None
+        fitted = member.fit(X, split[0], checkpoint=training)
         return fitted, member.outputs.read(fitted, take_samples(X, split[1]), member.label)
+
+    try:
+        done = running.stage(name, fit)
+        training.remove()
+        return done
     except Exception as error:  # whatever a member may raise
         try:
             pickle.loads(pickle.dumps(error))

@@ -45,6 +45,7 @@ from skgroup.ensemble._serving import learn_weights, mix
 from skgroup.ensemble._shares import learn_shares, to_shares
 from skgroup.ensemble._threshold import decides, tune_thresholds
 from skgroup.metrics.splits import count_splits, held_out_splits
+from skgroup.store import CHECKPOINT, RunningFit, running_fit
 from skgroup.tasks import (
     AUTO,
     KINDS,
@@ -83,7 +84,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         that there are.
     task_types : str, sequence of str or dict, default="auto"
         The kind of all tasks, of each, or by task; see `MultiTaskNet`. Members are told.
-    cv, threshold, threshold_scoring, refit, n_jobs, random_state, verbose
+    cv, threshold, threshold_scoring, refit, checkpoint, n_jobs, random_state, verbose
         See `PortfolioClassifier`. Thresholds are those of binary tasks.
 
     Attributes
@@ -158,6 +159,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         "threshold": [Interval(Real, 0, 1, closed="neither"), StrOptions({"tuned"})],
         "threshold_scoring": [StrOptions(set(get_scorer_names())), callable],
         "refit": ["boolean"],
+        "checkpoint": CHECKPOINT,
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -172,6 +174,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         threshold: Any = "tuned",
         threshold_scoring: Any = "f1",
         refit: bool = True,
+        checkpoint: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -182,6 +185,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         self.threshold = threshold
         self.threshold_scoring = threshold_scoring
         self.refit = refit
+        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -265,8 +269,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         """
         self._validate_params()
         # Seeds of its own, so that those of `fit` are what they would have been.
-        plan = clone(self).set_params(random_state=0)._plan(X, y, sample_weight, groups)
-        return plan.forecast()
+        return clone(self)._plan(X, y, sample_weight, groups).forecast()
 
     def count_nets(self, n_tasks: int) -> float:
         """How many nets `fit` will train.
@@ -320,14 +323,23 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         KeyboardInterrupt
             If interrupted. After any error an earlier fit stays as it was.
         """
-        plan = self._plan(X, y, sample_weight, groups)
+        with running_fit(self.checkpoint, self, X, y, sample_weight, groups) as running:
+            return self._fit(X, y, sample_weight, groups, running)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any, running: RunningFit) -> Self:
+        state = self.random_state
+        if state is None:
+            state = running.load("seed", draw_seeds(None, 1)[0])
+        plan = self._plan(X, y, sample_weight, groups, state)
         table = plan.table
         forget_fit(self)
         if not isinstance(plan.X, Dataset | dict):
             validate_data(self, plan.X, skip_check_array=True)
+        if self.random_state is None:
+            running.save("seed", state)
         self._learn_tasks(table)
         self.target_scaling_ = plan.scaling
-        members, fitted, predicted = plan.cross_fit(self.n_jobs, self.verbose)
+        members, fitted, predicted = plan.cross_fit(self.n_jobs, self.verbose, running)
         self.members_ = fitted
         self.member_names_ = np.array([member.name for member in members], dtype=object)
         self.member_tasks_ = [np.flatnonzero(member.learns) for member in members]
@@ -340,7 +352,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         self._decide_at_half(table)
         return self
 
-    def _plan(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Plan:
+    def _plan(self, X: Any, y: Any, sample_weight: Any, groups: Any, random_state: Any = 0) -> Plan:
         """Everything checked, and nothing trained."""
         if y is None and isinstance(X, Dataset):
             y = labels_of(X)
@@ -351,7 +363,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         named = self._named_members(X, table)
         table, sample_weight, groups = self._check_samples(X, table, sample_weight, groups)
         scorer = self._check_scorer(weighted=sample_weight is not None)
-        split_seed, *seeds = draw_seeds(self.random_state, 1 + len(named))
+        split_seed, *seeds = draw_seeds(random_state, 1 + len(named))
         tasks = EncodedTasks.of(table, y)
         scaling = table.target_scaling(sample_weight)
         members = self._prepare_members(named, tasks, scaling, sample_weight, groups, seeds)
@@ -520,7 +532,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
             "'pos_label' parameter of a member: "
             f"{', '.join(task_label(table.names, t) for t in unknown)}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     # -- predicting ----------------------------------------------------------------------------

@@ -50,6 +50,11 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         Whether members are trained again on all samples to serve. False serves with those that
         `cv` has trained, by the mean over the splits of their probabilities (which
         `share_maps_` are then applied to): less training, each on less data.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. Members that are trained are kept, for each
+        split. One in training goes on where it, or a step of a pipeline, has a parameter
+        `checkpoint` too, and is trained anew where it has none.
     n_jobs : int, default=None
         Processes for training members and splits side by side (joblib).
     random_state : int, RandomState or None, default=None
@@ -132,6 +137,7 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         threshold: Any = "tuned",
         threshold_scoring: Any = "f1",
         refit: bool = True,
+        checkpoint: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -141,6 +147,7 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         self.threshold = threshold
         self.threshold_scoring = threshold_scoring
         self.refit = refit
+        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

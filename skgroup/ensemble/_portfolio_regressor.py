@@ -29,7 +29,7 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
         trees, histogram boosting, where X is not sparse, and ridge regression on standardised
         features; for images, Datasets and dicts of arrays `MultiTaskNet()` and
         `GroupedMTLRegressor()`.
-    cv, refit, n_jobs, random_state, verbose
+    cv, refit, checkpoint, n_jobs, random_state, verbose
         See `PortfolioClassifier`.
 
     Attributes
@@ -84,6 +84,7 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
         *,
         cv: Any = 5,
         refit: bool = True,
+        checkpoint: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -91,6 +92,7 @@ class PortfolioRegressor(TaskRegressorMixin, PortfolioEstimator):
         self.members = members
         self.cv = cv
         self.refit = refit
+        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

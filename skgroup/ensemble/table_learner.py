@@ -248,7 +248,7 @@ def default_forest(table: TaskTable) -> TableLearner:
 
 def try_portfolio(estimator: PortfolioEstimator, X: Any, y: Any, sample_weight: Any = None) -> None:
     """Raise what a portfolio would refuse before its members train."""
-    clone(estimator).set_params(random_state=0)._plan(X, y, sample_weight, None)
+    clone(estimator)._plan(X, y, sample_weight, None)
 
 
 def _dense(predicted: Any) -> Any:

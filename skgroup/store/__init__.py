@@ -4,6 +4,7 @@ from skgroup.store._arrays import load_arrays, save_arrays
 from skgroup.store._atomic import replaced_file
 from skgroup.store._checkpoint import (
     CHECKPOINT,
+    NOT_KEPT,
     CheckpointFolder,
     RunningFit,
     handed_on,
@@ -15,6 +16,7 @@ from skgroup.store._paths import path_of, read_regular
 
 __all__ = [
     "CHECKPOINT",
+    "NOT_KEPT",
     "CheckpointFolder",
     "LineFile",
     "RunningFit",

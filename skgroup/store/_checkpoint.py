@@ -232,6 +232,9 @@ class RunningFit:
         return self.folder / f"{self.prefix}{quote(name, safe='')}{_SUFFIX}"
 
 
+#: Keeps nothing.
+NOT_KEPT = RunningFit(None, 0.0)
+
 #: What `_parameter_constraints` say of a `checkpoint`.
 CHECKPOINT: list[Any] = [str, os.PathLike, CheckpointFolder, Hidden(RunningFit), None]
 
@@ -259,8 +262,12 @@ def running_fit(checkpoint: Any, owner: Any, *identity: Any) -> Iterator[Running
     OSError
         If the folder cannot be written to.
     """
-    if checkpoint is None or (isinstance(checkpoint, RunningFit) and not checkpoint):
-        yield RunningFit(None, 0.0)
+    # Of a fit that has ended, where an estimator has kept a part of its own, nothing is left.
+    ended = isinstance(checkpoint, RunningFit) and not (
+        checkpoint.folder is not None and checkpoint.folder.is_dir()
+    )
+    if checkpoint is None or ended:
+        yield NOT_KEPT
         return
     name = f"The 'checkpoint' parameter of {type(owner).__name__}"
     prefix, root = "", True
