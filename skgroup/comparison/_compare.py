@@ -41,6 +41,7 @@ from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
 from skgroup.training.data import labels_of, take_samples
+from skgroup.training.processes import goes_elsewhere
 
 
 def compare(
@@ -407,7 +408,7 @@ def _prepare(
         given = params_of_samples(of_fits[name], train, len(table.codes))
         weight = given.get("sample_weight")
         try_candidate(name, estimator, (*training_data, weight), scores, "compare")
-        if n_jobs not in (None, 1):
+        if goes_elsewhere(n_jobs):
             check_no_files(name, estimator)
     store = FitStore(results, {} if results is None else scores.keys())
     fits = list_fits(estimators, splits, X, scores, params, of_fits, stored=results is not None)

@@ -22,7 +22,9 @@ __all__ = [
     "BatchLoader",
     "SampleTransform",
     "TaskDataset",
+    "as_arrays",
     "as_float",
+    "as_tensors",
     "check_inputs",
     "has_missing",
     "labels_of",
@@ -201,6 +203,20 @@ def _to_tensor(X: np.ndarray) -> Tensor:
         holder = type("_Memory", (), {"__array_interface__": interface, "owner": X})()
         X = np.asarray(holder)
     return torch.from_numpy(X)
+
+
+def as_arrays(X: Any) -> Any:
+    """Checked inputs with arrays for tensors, of the same memory; `as_tensors` turns them back."""
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return {key: as_arrays(value) for key, value in X.items()}
+    return X.numpy() if isinstance(X, Tensor) else X
+
+
+def as_tensors(X: Any) -> Any:
+    """Arrays as tensors of the same memory, which may be read-only and is not to be written to."""
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return {key: as_tensors(value) for key, value in X.items()}
+    return _to_tensor(X) if isinstance(X, np.ndarray) else X
 
 
 def n_samples_of(X: Any) -> int:

@@ -18,7 +18,7 @@ from skgroup.training._net import MultiTaskNet
 from skgroup.training._parameters import task_weights
 from skgroup.training.data import TaskDataset
 from skgroup.training.data_map import DataMapRecorder
-from skgroup.training.processes import in_parallel
+from skgroup.training.processes import goes_elsewhere, in_parallel
 from skgroup.training.progress import EpochProgress
 from skgroup.training.stack import (
     Stack,
@@ -121,7 +121,8 @@ def fit_many(
         another; "auto" stacks where it can be done and was measured to be faster. What is
         learned is the same to rounding.
     n_jobs : int, default=None
-        Processes (joblib), each training some of the nets; None or 1 trains in this one.
+        Processes (joblib), or workers of a cluster, each training some of the nets; None (1 unless
+        in a `joblib.parallel_config` context) or 1 trains in this one.
     verbose : int, default=0
         1 shows a progress bar over the epochs of all nets.
     description : str
@@ -146,7 +147,7 @@ def fit_many(
             _separate_files(net, j)
         if start is not None:
             start(net, of_net)
-    in_processes = n_jobs not in (None, 1) and len(nets) > 1
+    in_processes = len(nets) > 1 and goes_elsewhere(n_jobs)
     stack: Stack | str = ""
     if strategy == "stacked" or (
         strategy == "auto" and not in_processes and training_pays(nets, len(data[0].table.codes))

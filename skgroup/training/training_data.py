@@ -27,6 +27,8 @@ from skgroup.tasks import (
 from skgroup.training._scaling import RobustScaling, robust_scaling
 from skgroup.training.data import (
     TaskDataset,
+    as_arrays,
+    as_tensors,
     check_inputs,
     has_missing,
     labels_of,
@@ -112,9 +114,26 @@ class TrainingData:
         class_weight = self.class_weight
         if class_weight is not None:
             class_weight = class_weight[tasks][:, : table.width]
-        return replace(
+        data = replace(
             self, table=table, class_weight=class_weight, selected=self.tasks[tasks], whole=None
         )
+        object.__setattr__(data, "_origin", (self, tasks))
+        return data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As little as there is to say of it: many that differ in their tasks are sent to workers,
+        which have what they share, its arrays being the same objects in all of them."""
+        if (origin := vars(self).get("_origin")) is not None:
+            return TrainingData.select, origin
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "arrays" not in self.cache:
+            self.cache["arrays"] = as_arrays(self.X)
+        return {**vars(self), "X": self.cache["arrays"]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, X=as_tensors(state["X"]))
 
     def learnable(self) -> TrainingData:
         """The same samples with the tasks that there is something to learn of."""
@@ -146,7 +165,7 @@ class TrainingData:
         """Inputs and targets as the batches take them; numbers of regression tasks standardised,
         by these means and standard deviations where they are known."""
         target = {
-            "codes": torch.from_numpy(self.table.codes),
+            "codes": as_tensors(self.table.codes),
             "index": torch.arange(len(self.table.codes)),
         }
         if self.table.values is not None:

@@ -36,6 +36,7 @@ from skgroup.tasks import groups_to_measure, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, n_samples_of
 from skgroup.training.engine import STRATEGIES, build_net, check_data, fit_many, predict_many
+from skgroup.training.processes import goes_elsewhere
 from skgroup.training.stack import stack_pays
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
@@ -307,7 +308,7 @@ class GroupGains(TaskEstimatorMixin):
             is_asked[:, None] & ~self.measured_,
             data.all_tasks,
             n_weights=sum(p.numel() for p in probe.module_.parameters()),
-            together=stacked or self.n_jobs not in (None, 1),
+            together=stacked or goes_elsewhere(self.n_jobs),
         )
 
     def _measure(
