@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, Checkpoint, LoadInitState, TrainEndCheckpoint
@@ -20,6 +21,7 @@ from skorch.dataset import ValidSplit
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup._random import local_seed, open_seed
 from skgroup.training._threads import one_thread
+from skgroup.training.engine import check_data, fit_many
 from skgroup.training.processes import in_parallel
 
 
@@ -52,6 +54,72 @@ def test_calls_side_by_side_keep_the_settings_of_scikit_learn(n_jobs):
     with sklearn.config_context(**settings), parallel_config("threading"):
         for config in in_parallel(calls, n_jobs):
             assert settings.items() <= config.items()
+
+
+def _meet(barrier):
+    barrier.wait(30)
+    return threading.get_ident()
+
+
+def test_no_n_jobs_is_one_unless_a_parallel_config_says_more():
+    alone = in_parallel([delayed(threading.get_ident)() for _ in range(2)], None)
+    assert set(alone) == {threading.get_ident()}
+    with parallel_config("threading", n_jobs=2):
+        calls = [delayed(_meet)(threading.Barrier(2))] * 2  # neither ends before both have begun
+        assert len(set(in_parallel(calls, None))) == 2
+        alone = in_parallel([delayed(threading.get_ident)() for _ in range(2)], 1)
+        assert set(alone) == {threading.get_ident()}
+
+
+def _threads_here():
+    return os.getpid(), torch.get_num_threads()
+
+
+def test_workers_share_the_threads_of_the_machine(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(2)
+    try:
+        with parallel_config("multiprocessing"):
+            found = list(in_parallel([delayed(_threads_here)()] * 2, cpu_count()))
+    finally:
+        torch.set_num_threads(1)
+    assert {n_threads for _, n_threads in found} == {1}
+    assert os.getpid() not in dict(found)
+
+
+class WhereFrom(Callback):
+    """Which file the features are in."""
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        place = X.X.data_ptr()
+        with open("/proc/self/maps") as file:
+            for line in file:
+                start, stop = (int(number, 16) for number in line.split()[0].split("-"))
+                if start <= place < stop:
+                    self.file = line.split()[-1]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="nothing says what is mapped")
+def test_all_nets_of_all_processes_map_the_features_from_one_file():
+    X = np.random.default_rng(0).normal(size=(20_000, 20)).astype(np.float32)
+    net = tiny(max_epochs=1, batch_size=-1, callbacks=[WhereFrom()])
+    clf = GroupedMTLClassifier.stl(net, random_state=0, n_jobs=2).fit(X, X[:, :4] > 0)
+    files = {dict(trained.callbacks_)["WhereFrom"].file for trained in clf.specialists_}
+    assert len(files) == 1
+    assert files.pop().endswith(".pkl")  # joblib's
+
+
+def test_data_that_workers_may_only_read_are_trained_on_without_a_warning(tasks):
+    data = check_data(tiny(), *tasks).select(np.array([0, 2]))
+    buffers = []
+    packed = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
+    sent = pickle.loads(packed, buffers=[bytes(buffer) for buffer in buffers])
+    assert len(buffers) >= 2  # X and labels, which cannot be written to
+    nets, _ = fit_many([tiny()], [sent], [0])
+    expected, _ = fit_many([tiny()], [data], [0])
+    np.testing.assert_array_equal(
+        nets[0].predict_proba(tasks[0]), expected[0].predict_proba(tasks[0])
+    )
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, cpu_count, delayed
 from scipy.linalg import eigh
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 # Numbers in one float64 block: large enough for BLAS, small beside the data.
 _BLOCK = 2**20
@@ -15,6 +15,12 @@ _EPS = np.finfo(np.float64).eps
 def limit_blas(n_rows: int) -> threadpool_limits:
     """One BLAS thread where matrices are so small that several would only wait for each other."""
     return threadpool_limits(1 if n_rows <= 500 else None, "blas")
+
+
+def _blas_threads() -> int:
+    """As many as BLAS would take: a worker among others has but its share of the cores."""
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return max(pools, default=cpu_count())
 
 
 def _width(n_rows: int, n_columns: int) -> int:
@@ -67,7 +73,7 @@ def centered_gram(R: np.ndarray, *others: np.ndarray) -> np.ndarray:
                 gram += block @ block.T  # NumPy computes one triangle of it
         return gram
 
-    n_threads = min(effective_n_jobs(-1), len(blocks))
+    n_threads = min(_blas_threads(), len(blocks)) if len(blocks) > 1 else 1
     if n_threads <= 1:
         return gram_of(blocks)
     # BLAS's own threads would wait for each other in every block, long on a busy machine.

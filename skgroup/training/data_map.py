@@ -153,6 +153,8 @@ class DataMapRecorder(Callback):
         """Hand out what training that ended early has left."""
         if self.recorded_ < self.epoch_ < max(self.snapshot_epochs):
             self._hand_out()
+        # Several times the maps, which recorders bring back from other processes.
+        del self.codes_, self.values_, self.logits_, self.mean_, self.square_
 
     def _hand_out(self) -> None:
         self.recorded_ = self.epoch_

@@ -16,7 +16,7 @@ from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_conf
 from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn import config_context, get_config
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 __all__ = ["goes_elsewhere", "in_parallel"]
 
@@ -60,6 +60,7 @@ def in_parallel(
     backend = get_active_backend()[0]
     config = get_config()  # of metadata routing, ...: other threads and processes have their own
     shares_memory = getattr(backend, "supports_sharedmem", False)
+    handed: Iterator[Any]
     if shares_memory:
         handed = (delayed(_configured)(config, *call) for call in calls)
     else:
