@@ -47,12 +47,12 @@ def local_seed(seed: int) -> Iterator[None]:
     threads: code that may start some is given `open_seed`.
     """
     with _GENERATORS:
-        before = _states()
+        before = random_states()
         _seed(seed)
         try:
             yield
         finally:
-            _put_back(before)
+            put_back_random(before)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def open_seed(seed: int) -> Iterator[None]:
     global _N_OPEN
     with _GENERATORS:
         if not _N_OPEN:
-            _BEFORE[:] = [_states()]
+            _BEFORE[:] = [random_states()]
         _N_OPEN += 1
         _seed(seed)
     try:
@@ -75,10 +75,11 @@ def open_seed(seed: int) -> Iterator[None]:
         with _GENERATORS:
             _N_OPEN -= 1
             if not _N_OPEN:
-                _put_back(_BEFORE.pop())
+                put_back_random(_BEFORE.pop())
 
 
-def _states() -> tuple[Any, ...]:
+def random_states() -> tuple[Any, ...]:
+    """What the global generators of torch, NumPy and Python are at."""
     of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     return torch.get_rng_state(), of_cuda, np.random.get_state(), random.getstate()
 
@@ -91,7 +92,8 @@ def _seed(seed: int) -> None:
     random.seed(seed)  # Datasets and transforms of users may draw from it
 
 
-def _put_back(states: tuple[Any, ...]) -> None:
+def put_back_random(states: tuple[Any, ...]) -> None:
+    """Bring the global generators back to where they were."""
     of_torch, of_cuda, of_numpy, of_python = states
     torch.set_rng_state(of_torch)
     if of_cuda is not None:

@@ -26,7 +26,6 @@ from skgroup._compat import (
 )
 from skgroup._estimators import check_parameters, named_steps, steps_of
 from skgroup._html import GroupsReprMixin
-from skgroup._random import draw_seeds
 from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster.memberships import HardLabelsMixin, read_membership
 from skgroup.ensemble._baselines import AllTasks, SingleTasks
@@ -58,6 +57,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
+from skgroup.store import CHECKPOINT, handed_on, running_fit
 from skgroup.tasks import AUTO, REGRESSION, TaskTable, names_in_groups, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import (
@@ -93,7 +93,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
     Parameters
     ----------
     estimator, grouper, n_groups, min_membership, specialist_init, specialist_epochs, strategy, \
-            serving, mixing, pos_label, n_jobs, random_state, verbose
+            serving, mixing, pos_label, n_jobs, random_state, checkpoint, verbose
         See `GroupedMTLClassifier`.
 
     Attributes
@@ -152,6 +152,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         "mixing": [StrOptions({"probability", "logit"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
+        "checkpoint": CHECKPOINT,
         "verbose": ["verbose"],
     }
 
@@ -170,6 +171,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         pos_label: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
+        checkpoint: Any = None,
         verbose: int = 0,
     ) -> None:
         self.estimator = estimator
@@ -184,6 +186,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         self.pos_label = pos_label
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     # -- baselines -----------------------------------------------------------------------------
@@ -290,39 +293,49 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
             If interrupted. After any error an earlier fit stays as it was.
         """
         net, grouper, data, y, serving = self._check(X, y, sample_weight)
-        state = net.random_state if self.random_state is None else self.random_state
-        grouper_seed, specialists_seed = draw_seeds(state, 2)
         self._try(net, grouper, data, y)
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_tasks(data.all_tasks)
         self.target_scaling_ = data.all_tasks.target_scaling(data.all_weight)
 
-        self.grouper_ = None
-        if hasattr(grouper, "fit"):
-            if self.random_state is not None or self.grouper is None:
-                set_random_state(grouper, grouper_seed)
-            if takes_checked_data(steps_of(grouper)[0]):
-                X = data.alone()
-            weight = None if sample_weight is None else data.weight
-            self.grouper_ = grouper.fit(X, y, **self._grouper_params(grouper, weight))
-            if self.grouper is None:
-                # Numbers of each sample and task, which nobody has asked to be kept.
-                del steps_of(self.grouper_)[0].data_map_
-        grouped = grouper if self.grouper_ is None else steps_of(self.grouper_)[-1]
-        groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
-        weights = serving_weights(serving, groups, data.table.names)
-        planned = plan_specialists(groups, task_weights(net, data), specialists_seed)
-        relation = self.specialist_init == "relation"
-        self.specialists_ = train_specialists(
-            planned,
-            self._specialist(net),
-            data,
-            base=base_net(self.grouper_, fitted=True) if relation else None,
-            strategy=self.strategy,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
+        checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
+        with running_fit(checkpoint, self, data) as running:
+            state = net.random_state if self.random_state is None else self.random_state
+            grouper_seed, specialists_seed = running.draw_seeds(state, 2)
+            self.grouper_ = None
+            if hasattr(grouper, "fit"):
+                if takes_checked_data(steps_of(grouper)[0]):
+                    X = data.alone()
+                weight = None if sample_weight is None else data.weight
+
+                def fit_grouper() -> Any:
+                    if self.random_state is not None or self.grouper is None:
+                        set_random_state(grouper, grouper_seed)
+                    params = self._grouper_params(grouper, weight)
+                    with handed_on(grouper, running.child("grouper")):
+                        fitted = grouper.fit(X, y, **params)
+                    if self.grouper is None:
+                        # Numbers of each sample and task, which nobody has asked to be kept.
+                        del steps_of(fitted)[0].data_map_
+                    return fitted
+
+                self.grouper_ = running.stage("grouper", fit_grouper)
+            grouped = grouper if self.grouper_ is None else steps_of(self.grouper_)[-1]
+            groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
+            weights = serving_weights(serving, groups, data.table.names)
+            planned = plan_specialists(groups, task_weights(net, data), specialists_seed)
+            relation = self.specialist_init == "relation"
+            self.specialists_ = train_specialists(
+                planned,
+                self._specialist(net),
+                data,
+                base=base_net(self.grouper_, fitted=True) if relation else None,
+                strategy=self.strategy,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+                checkpoint=running.child("specialists"),
+            )
         # Rows of all tasks of Y: no group holds those that are not learned.
         learned = self._learned
         self.membership_ = self._rows_of_all(groups.membership)
@@ -634,6 +647,11 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
     random_state : int, RandomState or None, default=None
         Determines the specialists, and whatever `random_state` in the grouper is None. If None,
         the `random_state` of the estimator determines the specialists.
+    checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
+        A folder in which a running `fit` keeps what it needs to go on after its process was
+        killed: the fitted grouper, specialists that are finished, and the state of those that
+        train; see `CheckpointFolder`. Steps of the grouper that have no `checkpoint` of their own
+        have their part of it. If None, that of the estimator.
     verbose : int, default=0
         1 shows progress bars.
 
@@ -715,7 +733,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
     Parameters
     ----------
     estimator, grouper, n_groups, min_membership, specialist_init, specialist_epochs, strategy, \
-            serving, n_jobs, random_state, verbose
+            serving, n_jobs, random_state, checkpoint, verbose
         See `GroupedMTLClassifier`.
 
     Attributes
@@ -762,6 +780,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
         serving: Any = "membership",
         n_jobs: int | None = None,
         random_state: Any = None,
+        checkpoint: Any = None,
         verbose: int = 0,
     ) -> None:
         self.estimator = estimator
@@ -774,6 +793,7 @@ class GroupedMTLRegressor(TaskRegressorMixin, GroupedMTLEstimator):
         self.serving = serving
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
 

@@ -57,7 +57,7 @@ def train_specialists(
     base : MultiTaskNet, default=None
         A fitted net on all tasks that they start from; None for new weights.
     **engine
-        `strategy`, `n_jobs`, `verbose` of `fit_many`.
+        `strategy`, `n_jobs`, `verbose`, `checkpoint` of `fit_many`.
 
     Returns
     -------

@@ -18,13 +18,14 @@ from skgroup._compat import (
     _fit_context,
     forget_fit,
 )
-from skgroup._random import draw_seeds
 from skgroup.cluster.gram import centered_gram, embed_gram
 from skgroup.relations._comparable import comparable_maps
 from skgroup.relations.relation import RelationMixin
+from skgroup.store import CHECKPOINT, RunningFit, running_fit
 from skgroup.training import MultiTaskNet
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.engine import STRATEGIES, check_data, fit_many
+from skgroup.training.training_data import TrainingData
 
 
 class TaskGrouper(RelationMixin):
@@ -61,6 +62,9 @@ class TaskGrouper(RelationMixin):
         another, or whichever is faster. The maps are the same to rounding.
     n_jobs : int, default=None
         Processes for the nets of `source="stl"`.
+    checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
+        A folder in which a running `fit` keeps what it needs to go on after its process was
+        killed; see `CheckpointFolder`. If None, that of the estimator.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -138,6 +142,7 @@ class TaskGrouper(RelationMixin):
         "random_state": ["random_state"],
         "strategy": [StrOptions(set(STRATEGIES))],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "checkpoint": CHECKPOINT,
         "verbose": ["verbose"],
     }
 
@@ -152,6 +157,7 @@ class TaskGrouper(RelationMixin):
         random_state: Any = None,
         strategy: str = "auto",
         n_jobs: int | None = None,
+        checkpoint: Any = None,
         verbose: int = 0,
     ) -> None:
         self.estimator = estimator
@@ -162,6 +168,7 @@ class TaskGrouper(RelationMixin):
         self.random_state = random_state
         self.strategy = strategy
         self.n_jobs = n_jobs
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -189,8 +196,15 @@ class TaskGrouper(RelationMixin):
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = check_data(net, X, y, sample_weight)
         epochs = self._snapshots_of(net.max_epochs)
+        checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
+        with running_fit(checkpoint, self, data) as running:
+            return self._fit(net, data, epochs, running)
+
+    def _fit(
+        self, net: MultiTaskNet, data: TrainingData, epochs: list[int], running: RunningFit
+    ) -> TaskGrouper:
         state = net.random_state if self.random_state is None else self.random_state
-        seed = draw_seeds(state, 1)[0]
+        (seed,) = running.draw_seeds(state, 1)
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(data.all_tasks)
@@ -218,6 +232,7 @@ class TaskGrouper(RelationMixin):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             description="data maps",
+            checkpoint=running.child("nets"),
         )
         if single:
             self.estimators_ = nets

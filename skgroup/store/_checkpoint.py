@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import itertools
 import os
 import pickle
@@ -29,6 +30,7 @@ import torch
 from torch import Tensor
 
 from skgroup._compat import Hidden
+from skgroup._random import draw_seeds
 from skgroup.exceptions import NotWrittenWarning
 from skgroup.store._atomic import replaced_file
 from skgroup.store._identity import key_of
@@ -115,10 +117,14 @@ class RunningFit:
     every : float
     prefix : str, default=""
         Of the names of the files of this part.
+    is_part : bool, default=False
+        Whether a larger fit goes on when this one has ended.
     """
 
-    def __init__(self, folder: Path | None, every: float, prefix: str = "") -> None:
-        self.folder, self.every, self.prefix = folder, every, prefix
+    def __init__(
+        self, folder: Path | None, every: float, prefix: str = "", *, is_part: bool = False
+    ) -> None:
+        self.folder, self.every, self.prefix, self.is_part = folder, every, prefix, is_part
         self.keep = False
         self._told: set[str] = set()
         self._begin()
@@ -143,7 +149,7 @@ class RunningFit:
         wait = max(self.every, _REST * self._cost) if self.every else 0.0
         return time.monotonic() - self._saved >= wait
 
-    def save(self, name: str, value: Any, known: Mapping[Any, Any] | None = None) -> None:
+    def save(self, name: str, value: Any, known: Mapping[Any, Any] | None = None) -> bool:
         """Keep a value, of whatever can be pickled, in the place of an earlier one.
 
         Where it cannot be written, there is one warning, and the earlier one stays.
@@ -155,15 +161,20 @@ class RunningFit:
         known : dict, default=None
             Objects that are not kept, but named, wherever they stand inside of the value: `load`
             is given those that take their place.
+
+        Returns
+        -------
+        saved : bool
         """
         if self.folder is None:
-            return
-        began = time.monotonic()
+            return False
+        saved, began = True, time.monotonic()
         try:
             to_disk = began - self._saved >= self.every > 0
             with replaced_file(self._file(name), to_disk=to_disk) as file:
                 _write(file, value, known)
         except Exception as error:  # of the disk, or whatever a value may raise that is pickled
+            saved = False
             if not self._told:
                 warnings.warn(
                     f"The checkpoint in {self.folder} stays as it is: a part could not be kept. "
@@ -174,6 +185,11 @@ class RunningFit:
             self._told.add(name)
         self._saved = time.monotonic()
         self._cost = self._saved - began
+        return saved
+
+    def check(self, value: Any, known: Mapping[Any, Any] | None = None) -> None:
+        """Raise what saving a value would."""
+        _write(io.BytesIO(), value, known)
 
     def load(self, name: str, default: Any = None, known: Mapping[Any, Any] | None = None) -> Any:
         """What was kept; the default if there is nothing, or it is damaged."""
@@ -186,13 +202,20 @@ class RunningFit:
             return default
 
     def stage(self, name: str, compute: Callable[[], T]) -> T:
-        """What an earlier run of this fit has computed, else what is computed now, and kept."""
+        """What an earlier run of this fit has computed, else what is computed now, and kept in the
+        place of what the `child` of this name has."""
         missing = object()
         found: Any = self.load(name, missing)
         if found is missing:
             found = compute()
-            self.save(name, found)
+            if self.save(name, found):
+                self.child(name).remove()
         return found
+
+    def draw_seeds(self, random_state: Any, size: int) -> list[int]:
+        """Seeds from a `random_state`; where it is None, those that an earlier run has drawn."""
+        seeds = draw_seeds(random_state, size)
+        return self.stage("seeds", lambda: seeds) if random_state is None else seeds
 
     def child(self, name: str) -> Self:
         """That of a part of the fit: of a net, a fold, a stage.
@@ -207,7 +230,7 @@ class RunningFit:
         """
         quoted = quote(name, safe="")
         quoted = quoted if len(quoted) <= 60 else str(joblib.hash(name))
-        part = type(self)(self.folder, self.every, f"{self.prefix}{quoted}@")
+        part = type(self)(self.folder, self.every, f"{self.prefix}{quoted}@", is_part=True)
         part._told = self._told
         return part
 
@@ -291,7 +314,7 @@ def running_fit(checkpoint: Any, owner: Any, *identity: Any) -> Iterator[Running
         raise OSError(
             error.errno, f"{name} must be a folder that can be written to ({error.strerror})"
         ) from error
-    running = RunningFit(own, checkpoint.every)
+    running = RunningFit(own, checkpoint.every, is_part=not root)
     try:
         yield running
         ended = root and not running.keep

@@ -46,7 +46,8 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
 
     Estimators are their class and parameters, whatever `fit` left in them; classes and functions
     are what they do; tensors, weights and settings of modules are numbers. Of a torch Dataset the
-    class and all samples count, which are read once.
+    class and all samples count, which are read once. An object with a method `__identity__` is what
+    this returns.
     """
     if isinstance(value, types.FunctionType) and getattr(value, "hooked", False):
         value = inspect.unwrap(value)  # torch wraps an optimizer's `step` at its first use
@@ -56,6 +57,8 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
     def of(part: Any) -> Any:
         return fingerprint(part, (*within, id(value)))
 
+    if callable(said := getattr(type(value), "__identity__", None)):
+        return type(value).__qualname__, of(said(value))
     for as_kind in (_as_code, _as_model, _as_data):
         if (found := as_kind(value, of)) is not None:
             return found

@@ -82,8 +82,11 @@ class TrainingLoop(DeviceNet):
             and not self._listeners("on_grad_computed")
         )
         wait = any(not isinstance(listener, DataMapRecorder) for listener in begin + end)
-        losses, sizes = [], []
-        for batch in iterator:
+        batches, losses, sizes = iterator, [], []
+        resuming = self.__dict__.get("resuming_") if training else None
+        if resuming is not None:
+            batches, losses, sizes = resuming.begin_epoch(iterator)
+        for batch in batches:
             if wait and self not in begin:  # of which skorch's hook does so
                 self.history.new_batch()
             self._tell(begin, "on_batch_begin", batch=batch, training=training)
@@ -93,6 +96,8 @@ class TrainingLoop(DeviceNet):
             if wait:
                 self._record_batch(prefix, losses[-1].item(), sizes[-1])
             self._tell(end, "on_batch_end", batch=batch, training=training, **step)
+            if resuming is not None:
+                resuming.after_batch(losses, sizes)
         if training and not losses:
             raise ValueError(
                 "The 'iterator_train' parameter must give at least one batch an epoch. Got none."
@@ -102,6 +107,14 @@ class TrainingLoop(DeviceNet):
             self._end_batches(prefix, values)
         else:
             self._record_batches(prefix, values, sizes)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Batches of a dataset, as in skorch."""
+        iterator = super().get_iterator(dataset, training=training)
+        resuming = self.__dict__.get("resuming_")
+        if resuming is not None and not resuming.begun:
+            resuming.sources.append(iterator)
+        return iterator
 
     def _record_batches(self, prefix: str, losses: list[float], sizes: list[int]) -> None:
         for loss, size in zip(losses, sizes, strict=True):

@@ -25,8 +25,9 @@ from skgroup._compat import (
     _routing_enabled,
     unchanged_on_error,
 )
-from skgroup._random import draw_seeds, local_seed
+from skgroup._random import local_seed
 from skgroup.nn import MLP, Dropout, TabM
+from skgroup.store import RunningFit, running_fit
 from skgroup.tasks import (
     AUTO,
     CLASSES,
@@ -79,6 +80,7 @@ from skgroup.training._rehearsal import (
     trial_batch,
     try_step,
 )
+from skgroup.training._resuming import Resuming, Trained
 from skgroup.training._scaling import RobustScaling
 from skgroup.training._threads import threads_for
 from skgroup.training.classifier import TaskPredictorMixin
@@ -214,6 +216,12 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         the output as it is.
     callbacks, warm_start, compile, use_caching, torch_load_kwargs
         As in `skorch.NeuralNet`.
+    checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
+        A folder in which a running `fit` or `partial_fit` keeps where it is, at most every 30
+        seconds: weights, optimizer, random states, the position in the epoch, history, the state
+        of callbacks. The same call, started again after its process was killed, goes on from
+        there, and ends with the same numbers as one that was never killed; see
+        `CheckpointFolder`. Nets that other estimators train are kept by the `checkpoint` of these.
     **kwargs
         Parameters by prefix.
 
@@ -291,6 +299,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     # What skorch sets, named for the type checker.
     module_: Any
     criterion_: Any
+    seed_: int
+    learned_: dict[str, Any]
     callbacks_: list[tuple[str, Any]]
     device: Any
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
@@ -328,6 +338,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         compile: Any = False,
         use_caching: Any = "auto",
         torch_load_kwargs: Any = None,
+        checkpoint: Any = None,
         **kwargs: Any,
     ) -> None:
         self.task_weight = task_weight
@@ -338,6 +349,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         self.input_scaling = input_scaling
         self.precision = precision
         self.random_state = random_state
+        self.checkpoint = checkpoint
         super().__init__(
             module=module,
             criterion=criterion,
@@ -414,9 +426,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         """
         with unchanged_on_error(self):
             data = self._check_data(X, y, sample_weight)
-            self.seed_ = draw_seeds(self.random_state, 1)[0]
-            self._prepare(data, fit_params=fit_params)
-            interruption = self._train_or_undo(data, **fit_params)
+            interruption = self._learn(data, fit_params, seeded=False)
         if interruption is not None:
             raise interruption
         return self
@@ -453,13 +463,29 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             classes = self.task_classes_
         with unchanged_on_error(self):
             data = self._check_data(X, y, sample_weight, classes=classes, reset=first)
-            if first:
-                self.seed_ = draw_seeds(self.random_state, 1)[0]
-            self._prepare(data, resume=not first, fit_params=fit_params)
-            interruption = self._train_or_undo(data, **fit_params)
+            interruption = self._learn(data, fit_params, seeded=not first)
         if interruption is not None:
             raise interruption
         return self
+
+    def _learn(
+        self, data: TrainingData, fit_params: dict[str, Any], *, seeded: bool
+    ) -> BaseException | None:
+        """Build and train, or go on with what `partial_fit` has built; an interruption is handed
+        back."""
+        earlier: list[Any] = []
+        if self._goes_on(seeded):
+            names = [*self._modules, *self._criteria, *self._optimizers]
+            parts = [getattr(self, f"{name}_") for name in names]
+            earlier = [part.state_dict() for part in parts if hasattr(part, "state_dict")]
+            earlier += [seeded and self.seed_, len(self.history_)]
+        with running_fit(self.checkpoint, self, data, fit_params, earlier) as running:
+            if not seeded:
+                (self.seed_,) = running.draw_seeds(self.random_state, 1)
+            self._prepare(data, resume=seeded, fit_params=fit_params)
+            interruption = self._train_or_undo(data, checkpoint=running, **fit_params)
+            running.keep = interruption is not None
+        return interruption
 
     def _check_known(self, classes: list[NDArray]) -> None:
         """Refuse classes of a later partial_fit that are not those of the first."""
@@ -473,7 +499,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
                     f"{len(classes)} tasks."
                 )
 
-    def _train_or_undo(self, data: TrainingData, **fit_params: Any) -> BaseException | None:
+    def _train_or_undo(
+        self, data: TrainingData, *, checkpoint: RunningFit, **fit_params: Any
+    ) -> BaseException | None:
         """Train; an interruption is handed back, for what was learned to be kept.
 
         After an error, module, optimizer and history, which may be those of an earlier fit
@@ -485,7 +513,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         before = [copy.deepcopy(part.state_dict()) for part in parts]
         n_epochs = len(self.history_)
         try:
-            self._train(data, **fit_params)
+            self._train(data, checkpoint=checkpoint, **fit_params)
         except KeyboardInterrupt as error:
             return error
         except BaseException:
@@ -589,7 +617,12 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             self.class_weight = {keys[t]: value for t, value in given.items() if t in keys}
 
     def _train(
-        self, data: TrainingData, *, extra_callbacks: Iterable[Callback] = (), **fit_params: Any
+        self,
+        data: TrainingData,
+        *,
+        extra_callbacks: Iterable[Callback] = (),
+        checkpoint: RunningFit | None = None,
+        **fit_params: Any,
     ) -> None:
         """Train a prepared net. An interrupt passes through."""
         dataset = self.dataset_of(data)
@@ -601,25 +634,44 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
                 self.balanced_step_ = BalancedStep.of_net(self)
             callbacks = self.callbacks_
             self.callbacks_ = [*callbacks, *((type(cb).__name__, cb) for cb in extra_callbacks)]
+            resuming = None
             try:
+                if checkpoint:
+                    resuming = Resuming(checkpoint, Trained.of_net(self, dataset))
+                    if resuming.finished():
+                        return
                 try:
                     # Scoring callbacks of skorch ask the net for its device.
                     with suppress(StopTraining), self._device_resolved():
                         self.notify("on_train_begin", X=dataset, y=None)
-                        # skorch's LoadInitState may have loaded a history just now.
-                        with local_seed(self.seed_ + 1 + len(self.history_)):
-                            self.fit_loop(dataset, None, **fit_params)
+                        self._loop(dataset, resuming, **fit_params)
                 except KeyboardInterrupt:
                     with suppress(Exception):  # e.g. of EarlyStopping, before the first epoch's end
                         self.notify("on_train_end", X=dataset, y=None)
                     raise
                 with suppress(StopTraining):
                     self.notify("on_train_end", X=dataset, y=None)
+                if resuming is not None:
+                    resuming.finish()
             finally:
                 self.callbacks_ = callbacks
                 _cut_graphs(self.module_)
                 self.__dict__.pop("valid_weight_", None)
                 self.__dict__.pop("balanced_step_", None)
+
+    def _loop(self, dataset: TaskDataset, resuming: Resuming | None, **fit_params: Any) -> None:
+        """The epochs that no earlier run has finished."""
+        n_before, done = len(self.history_), 0
+        if resuming is not None:
+            resuming.check()
+            n_before, done = resuming.begin(n_before)
+            self.resuming_ = resuming
+        try:
+            # skorch's LoadInitState may have loaded a history just now.
+            with local_seed(self.seed_ + 1 + n_before):
+                self.fit_loop(dataset, None, self.max_epochs - done, **fit_params)
+        finally:
+            self.__dict__.pop("resuming_", None)
 
     def _prepare(
         self,

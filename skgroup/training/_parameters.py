@@ -20,6 +20,7 @@ from skgroup._compat import (
     StrOptions,
     validate_parameter_constraints,
 )
+from skgroup.store import CHECKPOINT
 from skgroup.tasks import (
     MISSING,
     TaskTable,
@@ -64,6 +65,7 @@ CONSTRAINTS: dict[str, Any] = {
     "compile": ["boolean"],
     "use_caching": ["boolean", StrOptions({"auto"})],
     "torch_load_kwargs": [dict, None],
+    "checkpoint": CHECKPOINT,
 }  # fmt: skip
 
 

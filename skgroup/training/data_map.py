@@ -74,6 +74,20 @@ class DataMapRecorder(Callback):
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         self.end()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded so far, and handed out, for a recording that goes on."""
+        names = ("logits_", "mean_", "square_", "visited_", "visits_", "epoch_", "recorded_")
+        recorded = {name: vars(self).get(name) for name in names}
+        return recorded | {"handed_out": getattr(self.on_snapshot, "__dict__", None)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        for name in state.keys() - {"handed_out"}:
+            setattr(self, name, state[name])
+        if state["handed_out"]:
+            for name, value in state["handed_out"].items():
+                setattr(self.on_snapshot, name, value)
+
     def begin(self, layout: OutputLayout, codes: Tensor, values: Tensor | None = None) -> None:
         """Start a recording of the tasks whose labels are `codes`, (n_samples, n_tasks), and of
         whose regression tasks the standardised numbers are `values`."""

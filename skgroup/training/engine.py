@@ -14,6 +14,7 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from skgroup.store import RunningFit
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._parameters import task_weights
 from skgroup.training.data import TaskDataset
@@ -80,9 +81,14 @@ def build_net(net: MultiTaskNet, data: TrainingData, seed: int) -> MultiTaskNet:
     return net
 
 
-def train_net(net: MultiTaskNet, data: TrainingData, callbacks: Sequence[Callback] = ()) -> None:
-    """Train a net that was built."""
-    net._train(data, extra_callbacks=callbacks)
+def train_net(
+    net: MultiTaskNet,
+    data: TrainingData,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: RunningFit | None = None,
+) -> None:
+    """Train a net that was built, or go on with what an earlier run has kept of it."""
+    net._train(data, extra_callbacks=callbacks, checkpoint=checkpoint)
 
 
 def training_batch(net: MultiTaskNet, batch: Any) -> tuple[Any, Any]:
@@ -103,6 +109,7 @@ def fit_many(
     n_jobs: int | None = None,
     verbose: int = 0,
     description: str = "nets",
+    checkpoint: RunningFit | None = None,
 ) -> tuple[list[MultiTaskNet], list[DataMapRecorder]]:
     """Train each net on its data; every net is built and tried before any is trained.
 
@@ -127,6 +134,9 @@ def fit_many(
         1 shows a progress bar over the epochs of all nets.
     description : str
         What the progress bar calls the nets.
+    checkpoint : RunningFit, default=None
+        What is to keep the nets that are finished, and the state of those that train; a part of
+        that of the fit, for these nets alone.
 
     Returns
     -------
@@ -161,17 +171,23 @@ def fit_many(
         if isinstance(stack, Stack):
             recorders = [] if make_recorder is None else [make_recorder(True)]
             train_stacked(
-                stack, nets, data, recorder=next(iter(recorders), None), progress=progress
+                stack,
+                nets,
+                data,
+                recorder=next(iter(recorders), None),
+                progress=progress,
+                checkpoint=checkpoint,
             )
             return list(nets), recorders
+        parts = [checkpoint and checkpoint.child(f"net{j}") for j in range(len(nets))]
         recorders = [] if make_recorder is None else [make_recorder(len(nets) == 1) for _ in nets]
         callbacks_of: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
         if not in_processes:
-            for net, of_net, callbacks in zip(nets, data, callbacks_of, strict=True):
-                _train(net, of_net, [*callbacks, *progress])
+            for net, of_net, callbacks, part in zip(nets, data, callbacks_of, parts, strict=True):
+                _train(net, of_net, [*callbacks, *progress], part)
                 bar.total -= net.max_epochs - len(net.history_)  # early stopping
             return list(nets), recorders
-        jobs = (delayed(_train)(*job) for job in zip(nets, data, callbacks_of, strict=True))
+        jobs = (delayed(_train)(*job) for job in zip(nets, data, callbacks_of, parts, strict=True))
         done = []
         for net, callbacks in in_parallel(jobs, n_jobs):
             bar.update(net.max_epochs)
@@ -274,7 +290,10 @@ def _is_relative(file: Any) -> bool:
 
 
 def _train(
-    net: MultiTaskNet, data: TrainingData, callbacks: list[Callback]
+    net: MultiTaskNet,
+    data: TrainingData,
+    callbacks: list[Callback],
+    checkpoint: RunningFit | None,
 ) -> tuple[MultiTaskNet, list[Callback]]:
-    train_net(net, data, callbacks)
+    train_net(net, data, callbacks, checkpoint)
     return net, callbacks

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from skgroup._random import local_seed
 from skgroup.nn import Dropout, LinearHeads, TaskHeads
+from skgroup.store import RunningFit
 from skgroup.tasks import OutputLayout, join_outputs
 from skgroup.training._balanced_step import BalancedStep
 from skgroup.training._net import MultiTaskNet
+from skgroup.training._resuming import Resuming, Trained
 from skgroup.training._threads import one_thread
 from skgroup.training.balancing import BALANCINGS, Balancing
 from skgroup.training.data import BatchLoader, TaskDataset
@@ -301,6 +303,7 @@ def train_stacked(
     *,
     recorder: DataMapRecorder | None = None,
     progress: Sequence[Callback] = (),
+    checkpoint: RunningFit | None = None,
 ) -> None:
     """Train prepared nets together; each ends as if it had been trained alone.
 
@@ -315,6 +318,8 @@ def train_stacked(
         see the same batches.
     progress : sequence of Callback, default=()
         Hear of the end of each epoch of each net.
+    checkpoint : RunningFit, default=None
+        What is to keep where training is.
     """
     first = nets[0]
     datasets = [net.dataset_of(d) for net, d in zip(nets, data, strict=True)]
@@ -344,11 +349,28 @@ def train_stacked(
         for net in nets:
             net._set_training(True)
             net.notify("on_train_begin", X=datasets[0], y=None)
-        for _ in range(first.max_epochs):
+        resuming, done = None, 0
+        if checkpoint:
+            modules = {"stack": stack.base, "balancing": balancing}
+            trained = Trained(
+                nets,
+                modules,
+                {"optimizer": optimizer},
+                parameters=params,
+                buffers=stack.buffers,
+                recorder=recorder,
+            )
+            resuming = Resuming(checkpoint, trained, generators)
+            done = first.max_epochs if resuming.finished() else resuming.begin(0)[1]
+        for _ in range(first.max_epochs - done):
             for net, dataset in zip(nets, datasets, strict=True):
                 net.notify("on_epoch_begin", dataset_train=dataset, dataset_valid=None)
-            losses, sizes = [], []
-            for index in _batches(loader, generators[:1] if shared else generators):
+            losses: list[Tensor] = []
+            sizes: list[int] = []
+            batches = _batches(loader, generators[:1] if shared else generators)
+            if resuming is not None:
+                batches, losses, sizes = resuming.begin_epoch(batches)
+            for index in batches:
                 x = first._inputs_of(take(data[0].X, index))
                 target = tasks.batch(index)
                 optimizer.zero_grad()
@@ -365,6 +387,8 @@ def train_stacked(
                     recorder.record(index, tasks.logits_side_by_side(logits))
                 losses.append(loss.detach())
                 sizes.append(index.shape[-1])
+                if resuming is not None:
+                    resuming.after_batch(losses, sizes)
             of_nets = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(nets)
             if recorder is not None:
                 recorder.end_epoch()
@@ -373,6 +397,8 @@ def train_stacked(
                 net.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
                 for callback in progress:
                     callback.on_epoch_end(net)
+        if resuming is not None and done < first.max_epochs:
+            resuming.finish()
         optimizers = [net.optimizer_ for net in nets]
         stack.unstack(optimizer, optimizers)
         if balancing is not None:

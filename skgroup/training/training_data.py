@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from skgroup.tasks import (
     AUTO,
@@ -40,6 +40,9 @@ from skgroup.training.loss import class_weight_table
 
 __all__ = ["TrainingData", "check_same_types", "check_training_data", "takes_checked_data"]
 
+#: Samples by which a Dataset is told from others.
+_N_COMPARED = 1000
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -66,6 +69,17 @@ class TrainingData:
     largest: int = 0
     #: What was computed of X, for all that is made of the same samples.
     cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __identity__(self) -> Any:
+        """What tells these data from others: all labels and weights, all of `X`, or, where it is a
+        Dataset, which to read may take long, some of its samples."""
+        X = self.X
+        if isinstance(X, Dataset):
+            n = len(X)  # type: ignore[arg-type]
+            some = np.unique(np.linspace(0, n - 1, _N_COMPARED, dtype=int))
+            X = type(X), n, Subset(X, some.tolist())
+        weights = self.sample_weight, self.class_weight
+        return X, vars(self.all_tasks), weights, self.inputs, self.tasks
 
     def scaling(self) -> RobustScaling | None:
         """The robust scaling of the features; None where samples are no vectors."""
