@@ -11,10 +11,12 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgroup import MultiTaskNet, PortfolioClassifier, PortfolioEstimator, PortfolioRegressor
+from skgroup.metrics import MultiTaskKFold
 from skgroup.store import CheckpointFolder
 
 pytestmark = forks
@@ -71,6 +73,7 @@ def test_wherever_it_is_killed_it_ends_with_the_same_bits_and_trains_nothing_twi
     # A kill while a task was kept costs this task alone.
     n_once = n_fits(tmp_path / "whole")
     assert n_once <= n_fits(tmp_path / "log") <= n_once + 1
+    assert not refit or clf.members_[0].checkpoint is clf.members_[1][-1].checkpoint is None
 
 
 @pytest.mark.parametrize("kind", [PortfolioRegressor, PortfolioEstimator])
@@ -122,3 +125,15 @@ def test_the_seed_that_was_drawn_is_kept(tmp_path):
     clf.set_params(checkpoint=CheckpointFolder(tmp_path / "copy"))
     assert_same_bits(fitted(first), fitted(clone(clf).fit(X, Y)))
     assert (clf.fit(X, Y).serving_weights_ != first.serving_weights_).any()
+
+
+def test_searches_among_members_go_on_and_need_no_folder_afterwards(tmp_path):
+    search = GridSearchCV(NET, {"lr": [1e-3, 1e-2]}, cv=MultiTaskKFold(2))
+    clf = PortfolioClassifier([("search", search)], cv=2, refit=False, random_state=0)
+    expected = clone(clf).fit(X, Y)
+    clf.set_params(checkpoint=kept_in(tmp_path))
+    assert killed_at(lambda: clone(clf).fit(X, Y), 9)
+    clf.fit(X, Y)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
+    clf.members_[0][0].best_estimator_.fit(X, Y)
+    assert os.listdir(tmp_path / "kept") == []

@@ -168,9 +168,7 @@ def _try_fit(
         return fitted, member.outputs.read(fitted, take_samples(X, split[1]), member.label)
 
     try:
-        done = running.stage(name, fit)
-        training.remove()
-        return done
+        return running.stage(name, fit)
     except Exception as error:  # whatever a member may raise
         try:
             pickle.loads(pickle.dumps(error))

@@ -22,6 +22,7 @@ from skgroup._compat import forget_fit
 from skgroup._random import draw_seeds
 from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.relations.relation import RelationMixin
+from skgroup.store import running_fit
 from skgroup.tasks import groups_to_measure
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net, training_batch
@@ -102,14 +103,15 @@ class AffinityMixin(RelationMixin):
 class NetAffinityMixin(AffinityMixin):
     """An affinity that is measured while a net trains on all tasks.
 
-    A subclass has the parameters `estimator`, `masks`, `every`, `max_memory`, `random_state` and
-    `verbose`.
+    A subclass has the parameters `estimator`, `masks`, `every`, `max_memory`, `checkpoint`,
+    `random_state` and `verbose`.
     """
 
     estimator: MultiTaskNet | None
     masks: Any
     every: int
     max_memory: int
+    checkpoint: Any
     random_state: Any
     verbose: int
 
@@ -188,20 +190,28 @@ class NetAffinityMixin(AffinityMixin):
         if self.masks is not None:
             sets = groups_to_measure(self.masks, data.all_tasks, owner=owner, each="sets")
         state = net.random_state if self.random_state is None else self.random_state
-        seed = draw_seeds(state, 1)[0]
-        forget_fit(self)
-        self.__dict__.update(data.inputs)
-        self._learn_names(data.all_tasks)
-        build_net(net, data, seed)
-        steps, rows = distinct(np.vstack([np.eye(learnable.sum(), dtype=bool), sets[:, learnable]]))
-        options |= {"steps": steps if len(sets) else None, "max_memory": int(self.max_memory)}
-        probe = TaskProbe(net, **options)
-        recorder = AffinityRecorder(probe, measure, self.every)
-        with tqdm(
-            total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
-        ) as bar:
-            progress = [EpochProgress(bar)] if self.verbose else []
-            train_net(net, data, [recorder, *progress])
+        checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
+        with running_fit(checkpoint, self, data) as running:
+            seed = running.load("seed", draw_seeds(state, 1)[0])
+            forget_fit(self)
+            self.__dict__.update(data.inputs)
+            self._learn_names(data.all_tasks)
+            build_net(net, data, seed)
+            steps, rows = distinct(
+                np.vstack([np.eye(learnable.sum(), dtype=bool), sets[:, learnable]])
+            )
+            options |= {
+                "steps": steps if len(sets) else None,
+                "max_memory": int(self.max_memory),
+            }
+            probe = TaskProbe(net, **options)
+            recorder = AffinityRecorder(probe, measure, self.every)
+            running.save("seed", seed)
+            with tqdm(
+                total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
+            ) as bar:
+                progress = [EpochProgress(bar)] if self.verbose else []
+                train_net(net, data, [recorder, *progress], running)
         self.estimator_ = net
         if self.masks is not None:
             self.masks_ = sets
@@ -284,6 +294,17 @@ class AffinityRecorder(Callback):
         shape = self.probe.steps.shape
         self.totals_.append(np.zeros(shape))
         self.counts_.append(np.zeros(shape, dtype=np.int64))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was measured so far, for a training that goes on."""
+        names = ("totals_", "counts_", "step_")
+        return {name: vars(self)[name] for name in names} | {"buffer": self.probe.buffer}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.probe.buffer = state["buffer"]
+        self.totals_, self.counts_ = [*state["totals_"]], [*state["counts_"]]
+        self.step_ = state["step_"]
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any

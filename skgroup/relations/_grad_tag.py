@@ -21,6 +21,7 @@ from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.relations._linearised import linearise
 from skgroup.relations._subset_fits import SubsetFits
 from skgroup.relations.effect import GAIN_IN_GROUPS, Effect
+from skgroup.store import CHECKPOINT, RunningFit, running_fit
 from skgroup.tasks import (
     MISSING,
     as_masks,
@@ -72,6 +73,9 @@ class GradTAG(AffinityMixin):
         Bytes, about, that projected gradients may take, in training as afterwards, and as many for
         the work on them: 4 times `projection_dim` times the number of logits for a sample (and
         member of a net of members). Of more samples than fit, some are drawn at random.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
         Determines splits, nets, projections, subsets and samples. If None, the `random_state` of
         the estimator does.
@@ -142,6 +146,7 @@ class GradTAG(AffinityMixin):
         "subset_size": [Interval(Integral, 2, None, closed="left"), None],
         "cv": ["cv_object", Interval(Real, 0, 1, closed="neither")],
         "max_memory": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint": CHECKPOINT,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -156,6 +161,7 @@ class GradTAG(AffinityMixin):
         subset_size: int | None = None,
         cv: Any = 0.2,
         max_memory: int = 2**28,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -166,6 +172,7 @@ class GradTAG(AffinityMixin):
         self.subset_size = subset_size
         self.cv = cv
         self.max_memory = max_memory
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
@@ -204,9 +211,14 @@ class GradTAG(AffinityMixin):
         """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = check_data(net, X, y, sample_weight)
+        checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
+        with running_fit(checkpoint, self, data) as running:
+            return self._fit(net, data, running)
+
+    def _fit(self, net: MultiTaskNet, data: TrainingData, running: RunningFit) -> GradTAG:
         table = data.all_tasks
         state = net.random_state if self.random_state is None else self.random_state
-        seed = draw_seeds(state, 1)[0]
+        seed = running.load("seed", draw_seeds(state, 1)[0])
         of_curvature = 4 * data.table.n_tasks * int(self.projection_dim) ** 2
         if of_curvature > self.max_memory:
             raise ValueError(
@@ -231,14 +243,16 @@ class GradTAG(AffinityMixin):
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(table)
+        running.save("seed", seed)
+        of_parts = [running.child(f"split{m}") for m in range(len(splits))]
         total = sum(net.max_epochs for net in nets)
         with tqdm(total=total, desc="Grad-TAG", unit="epoch", disable=not self.verbose) as bar:
-            for trained, (train, _) in zip(nets, parts, strict=True):
-                train_net(trained, train, [EpochProgress(bar)] if self.verbose else [])
-        self.estimators_, self.fits_ = (
-            nets,
-            [self._linearise(*of_split) for of_split in zip(nets, parts, of_splits, strict=True)],
-        )
+            for trained, (train, _), of_part in zip(nets, parts, of_parts, strict=True):
+                progress = [EpochProgress(bar)] if self.verbose else []
+                train_net(trained, train, progress, of_part.child("net"))
+        self.estimators_ = nets
+        of_fits = zip(nets, parts, of_splits, of_parts, strict=True)
+        self.fits_ = [self._linearise(*of_fit) for of_fit in of_fits]
         one = torch.eye(data.table.n_tasks, dtype=torch.bool)
         losses = [
             fits.losses(one).diagonal().where((fits.held_out.share > 0).any(0), torch.nan)
@@ -344,12 +358,19 @@ class GradTAG(AffinityMixin):
         return masks
 
     def _linearise(
-        self, net: MultiTaskNet, parts: tuple[TrainingData, TrainingData], seed: int
+        self,
+        net: MultiTaskNet,
+        parts: tuple[TrainingData, TrainingData],
+        seed: int,
+        running: RunningFit,
     ) -> SubsetFits:
         of_samples, *of_columns = draw_seeds(seed, 1 + int(self.projection_dim))
         most = {"max_memory": int(self.max_memory) // 2, "sample_seed": of_samples}
         train, held_out = (
-            linearise(net, net.dataset_of(part), of_columns, **most) for part in parts
+            linearise(
+                net, net.dataset_of(part), of_columns, **most, running=running.child(f"part{k}")
+            )
+            for k, part in enumerate(parts)
         )
         given = net.loss_weights_["task_weight"]
         weight = np.ones(train.layout.n_tasks) if given is None else given

@@ -12,6 +12,7 @@ from torch import Tensor
 from skgroup._compat import Interval, StrOptions, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
 from skgroup.relations.effect import Effect
+from skgroup.store import CHECKPOINT
 from skgroup.training import MultiTaskNet
 
 
@@ -42,6 +43,9 @@ class GradientCosineAffinity(NetAffinityMixin):
     max_memory : int, default=2**30
         Bytes, about, that the work on one batch may take; where the gradients of all tasks do
         not fit, they are worked on in turns, which costs further backward passes.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
         Determines the net. If None, the `random_state` of the estimator does.
     verbose : int, default=0
@@ -102,6 +106,7 @@ class GradientCosineAffinity(NetAffinityMixin):
         "weights_only": ["boolean"],
         "every": [Interval(Integral, 1, None, closed="left")],
         "max_memory": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint": CHECKPOINT,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -114,6 +119,7 @@ class GradientCosineAffinity(NetAffinityMixin):
         weights_only: bool = False,
         every: int = 10,
         max_memory: int = MAX_MEMORY,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -122,6 +128,7 @@ class GradientCosineAffinity(NetAffinityMixin):
         self.weights_only = weights_only
         self.every = every
         self.max_memory = max_memory
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 

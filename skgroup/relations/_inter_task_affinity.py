@@ -11,6 +11,7 @@ from torch import Tensor
 from skgroup._compat import Interval, StrOptions, _fit_context
 from skgroup.relations._affinity import MAX_MEMORY, NetAffinityMixin, TaskProbe
 from skgroup.relations.effect import Effect
+from skgroup.store import CHECKPOINT
 from skgroup.training import MultiTaskNet
 
 
@@ -54,6 +55,9 @@ class InterTaskAffinity(NetAffinityMixin):
         and one of the activations for each task or set that is worked on at a time. Where all do
         not fit, they are worked on in turns, at least one at a time. With `method="gradient"`,
         turns cost further backward passes.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
         Determines the net. If None, the `random_state` of the estimator does.
     verbose : int, default=0
@@ -150,6 +154,7 @@ class InterTaskAffinity(NetAffinityMixin):
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "scale_by_lr": ["boolean"],
         "max_memory": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint": CHECKPOINT,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -164,6 +169,7 @@ class InterTaskAffinity(NetAffinityMixin):
         momentum: float = 0.0,
         scale_by_lr: bool = False,
         max_memory: int = MAX_MEMORY,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -174,6 +180,7 @@ class InterTaskAffinity(NetAffinityMixin):
         self.momentum = momentum
         self.scale_by_lr = scale_by_lr
         self.max_memory = max_memory
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 

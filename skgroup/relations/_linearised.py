@@ -15,6 +15,7 @@ from torch.func import functional_call, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skgroup.relations._affinity import MAX_MEMORY, TaskProbe, with_bytes_saved
+from skgroup.store import NOT_KEPT, RunningFit
 from skgroup.tasks import OutputLayout
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, take_samples
@@ -93,6 +94,7 @@ def linearise(
     *,
     max_memory: int = MAX_MEMORY,
     sample_seed: int = 0,
+    running: RunningFit = NOT_KEPT,
 ) -> LinearisedTasks:
     """Logits and projected gradients of a net, as it predicts (without dropout).
 
@@ -108,6 +110,8 @@ def linearise(
         Bytes, about, that the projected gradients may take, and as many for the work on them.
     sample_seed : int
         Draws samples, where not all fit.
+    running : RunningFit
+        Keeps the batches that are done.
 
     Raises
     ------
@@ -130,13 +134,20 @@ def linearise(
     if n_fit < len(dataset):
         dataset = _take(dataset, _drawn(dataset, n_fit, sample_seed))
     directions = _Directions(probe.shared, seeds, max_memory // 2)
-    logits, gradients, targets = [], [], []
-    for x, target in net.get_iterator(dataset, training=False):
+    logits, gradients = running.load("gradients", ([], []))
+    n_kept, targets = len(logits), []
+    for i, (x, target) in enumerate(net.get_iterator(dataset, training=False)):
+        targets.append(target)
+        if i < n_kept:
+            continue
         with torch.no_grad():
             logits.append(probe.logits(x).cpu())
         derivatives = _derivatives(probe, x, directions, max_memory // 2)
         gradients.append(derivatives.permute(2, 1, 0).contiguous())
-        targets.append(target)
+        if running.due():
+            running.save("gradients", (logits, gradients))
+    if len(logits) > n_kept:
+        running.save("gradients", (logits, gradients))
     target = {key: torch.cat([t[key] for t in targets]) for key in targets[0]}
     codes, layout = target["codes"], probe.layout.to("cpu")
     _, share, values = weigh_labels(target, probe.class_weight.cpu(), layout)

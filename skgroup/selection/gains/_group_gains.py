@@ -31,7 +31,7 @@ from skgroup.selection.gains._scoring import (
     score_tasks,
     which_can_be_scored,
 )
-from skgroup.store import path_of
+from skgroup.store import CHECKPOINT, RunningFit, key_of, path_of, running_fit
 from skgroup.tasks import groups_to_measure, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, n_samples_of
@@ -40,6 +40,9 @@ from skgroup.training.processes import goes_elsewhere
 from skgroup.training.stack import stack_pays
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
+
+#: What goes on with a warm start.
+_KNOWN_BEFORE = ("seed_", "masks_", "scores_", "measured_")
 
 
 class GroupGains(TaskEstimatorMixin):
@@ -83,6 +86,9 @@ class GroupGains(TaskEstimatorMixin):
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the nets of groups of one size train: as stacks of parameters, one after another, or
         whichever is faster. What is learned is the same to rounding.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     n_jobs : int, default=None
         Processes for training the nets (joblib).
     random_state : int, RandomState or None, default=None
@@ -108,7 +114,7 @@ class GroupGains(TaskEstimatorMixin):
     scoring_ : str or dict
         What was measured.
     n_trained_ : int
-        Nets that the last `fit` trained.
+        Nets that the last `fit` trained, those included that it had trained before a kill.
     n_tasks_ : int
     learnable_ : ndarray of bool, of shape (n_tasks,)
         Which tasks groups are measured of: those of a single class are in none.
@@ -154,6 +160,7 @@ class GroupGains(TaskEstimatorMixin):
         "scoring": [StrOptions({"loss", *chain.from_iterable(SCORES.values())}), dict],
         "warm_start": ["boolean"],
         "strategy": [StrOptions(set(STRATEGIES))],
+        "checkpoint": CHECKPOINT,
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -168,6 +175,7 @@ class GroupGains(TaskEstimatorMixin):
         scoring: Any = "loss",
         warm_start: bool = False,
         strategy: str = "auto",
+        checkpoint: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -178,6 +186,7 @@ class GroupGains(TaskEstimatorMixin):
         self.scoring = scoring
         self.warm_start = warm_start
         self.strategy = strategy
+        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -218,33 +227,45 @@ class GroupGains(TaskEstimatorMixin):
         wanted = np.vstack([wanted, np.eye(table.n_tasks, dtype=bool)[table.learnable]])
         earlier = vars(self).copy()
         before = earlier if self.warm_start and hasattr(self, "scores_") else None
-        seed = self._draw_seed(net, before)
-        parts = held_out_parts(self.cv, data.table, draw_seeds(seed, 1)[0])
-        conditions = conditions_of(net, data, parts, self.scoring)
-        if before is not None:
-            check_same(before["conditions_"], conditions)
-        scorable = self._scorable(data, parts, by_kind)
-        probe = build_net(clone(net), data, seed=0)
-        self._begin(wanted, before, data, len(parts))
-        self.seed_, self.conditions_ = seed, conditions
-        try:
-            for m, rows in self._batches(wanted, probe, data):
-                self._measure(net, data, rows, m, parts[m], by_kind, scorable[:, m])
-        except BaseException:
-            # Whatever ends it, what was measured has cost time and stays, marked as a part.
-            if self.n_trained_:
-                self._summarise()
-            else:
-                self.__dict__ = earlier
-            raise
-        self.interrupted_ = False
-        self._summarise()
+        known = [before[name] for name in _KNOWN_BEFORE] if before else None
+        checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
+        with running_fit(checkpoint, self, data, known) as running:
+            seed = self._draw_seed(net, before, running)
+            parts = held_out_parts(self.cv, data.table, draw_seeds(seed, 1)[0])
+            conditions = conditions_of(net, data, parts, self.scoring)
+            if before is not None:
+                check_same(before["conditions_"], conditions)
+            scorable = self._scorable(data, parts, by_kind)
+            probe = build_net(clone(net), data, seed=0)
+            self._begin(wanted, before, data, len(parts))
+            self.seed_, self.conditions_ = seed, conditions
+            batches = self._batches(wanted, probe, data)
+            self._go_on(running)
+            try:
+                for m, rows in batches:
+                    left = rows[~self.measured_[rows, m]]
+                    if len(left):
+                        self._measure(
+                            net, data, left, m, parts[m], by_kind, scorable[:, m], running
+                        )
+            except BaseException:
+                # Whatever ends it, what was measured has cost time and stays, marked as a part.
+                if self.n_trained_:
+                    self._summarise()
+                else:
+                    self.__dict__ = earlier
+                raise
+            self.interrupted_ = False
+            self._summarise()
         return self
 
-    def _draw_seed(self, net: MultiTaskNet, before: dict[str, Any] | None) -> int:
+    def _draw_seed(
+        self, net: MultiTaskNet, before: dict[str, Any] | None, running: RunningFit
+    ) -> int:
         state = net.random_state if self.random_state is None else self.random_state
         if before is None:
-            return draw_seeds(state, 1)[0]
+            drawn: int = running.load("seed", draw_seeds(state, 1)[0])
+            return drawn
         seed: int = before["seed_"]
         if isinstance(state, Integral) and draw_seeds(state, 1)[0] != seed:
             raise ValueError(
@@ -294,6 +315,13 @@ class GroupGains(TaskEstimatorMixin):
             self.scores_[: len(before["masks_"])] = before["scores_"]
             self.measured_[: len(before["masks_"])] = before["measured_"]
 
+    def _go_on(self, running: RunningFit) -> None:
+        """Fill in what this fit had measured before its process was killed."""
+        running.save("seed", self.seed_)
+        found = running.load("measured")
+        if found is not None:
+            self.n_trained_, self.scores_, self.measured_ = found
+
     def _batches(
         self, wanted: NDArray[np.bool_], probe: MultiTaskNet, data: TrainingData
     ) -> Iterator[tuple[int, NDArray[np.intp]]]:
@@ -320,7 +348,9 @@ class GroupGains(TaskEstimatorMixin):
         part: HeldOutPart,
         by_kind: dict[str, str] | None,
         scorable: NDArray[np.bool_],
+        running: RunningFit,
     ) -> None:
+        training = running.child(f"part{m}-{key_of(self.masks_[rows])}")
         train = data.take(part.train, net.class_weight)
         tasks = [np.flatnonzero(self.masks_[row]) for row in rows]
         place = np.cumsum(data.all_tasks.learnable) - 1  # among the tasks that are learned
@@ -332,6 +362,7 @@ class GroupGains(TaskEstimatorMixin):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             description=f"groups of {len(tasks[0])}, held-out part {m}",
+            checkpoint=training,
         )
         test, scaling = data.take(part.test), train.table.target_scaling(train.weight)
         predicted = predict_many(nets, TaskDataset(test.X))
@@ -348,6 +379,8 @@ class GroupGains(TaskEstimatorMixin):
             self.scores_[row, t, m] = np.where(scorable[t], scores, np.nan)
         self.measured_[rows, m] = True
         self.n_trained_ += len(rows)
+        running.save("measured", (self.n_trained_, self.scores_, self.measured_))
+        training.remove()
 
     def _summarise(self) -> None:
         """Gains of what was measured; rows that were not are left out."""
