@@ -5,6 +5,7 @@ from __future__ import annotations
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import GainGrouping
 from skgroup.selection.gains import groups_to_measure
+from skgroup.store import RunningFit
 from skgroup.tasks import TaskTable
 from skgroup.training.training_data import TrainingData
 
@@ -22,6 +23,9 @@ class ExhaustiveGrouping(GainGrouping):
         The held-out samples on which gains are measured, as in `GroupGains`.
     selector : GroupSelector, default=None
         Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
 
@@ -33,9 +37,9 @@ class ExhaustiveGrouping(GainGrouping):
         As `GroupSelector` has them; `selector_` is the fitted one, of the tasks that are learned.
     """
 
-    def _fit(self, data: TrainingData) -> None:
+    def _fit(self, data: TrainingData, running: RunningFit) -> None:
         selector = self._begin(data)
-        self.gains_ = self._measure(data, "all")
+        self.gains_ = self._measure(running, data, "all")
         self._select(selector, self.gains_.gains_, masks=self.gains_.masks_)
 
     def _check(self, selector: GroupSelector, table: TaskTable) -> None:

@@ -13,6 +13,7 @@ from skgroup.relations.effect import Effect
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import Grouping
 from skgroup.selection._predicted_gains import groups_to_choose_from
+from skgroup.store import RunningFit
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
@@ -35,6 +36,9 @@ class GradTAGGrouping(Grouping):
         As in `GradTAG`.
     selector : GroupSelector, default=None
         Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
 
@@ -67,6 +71,7 @@ class GradTAGGrouping(Grouping):
         alpha: float = 0.01,
         cv: Any = 0.2,
         selector: GroupSelector | None = None,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -76,19 +81,21 @@ class GradTAGGrouping(Grouping):
         self.alpha = alpha
         self.cv = cv
         self.selector = selector
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit(self, data: TrainingData) -> None:
+    def _fit(self, data: TrainingData, running: RunningFit) -> None:
         selector = self._begin(data)
-        self.predictor_ = GradTAG(
+        predictor = GradTAG(
             self.estimator,
             projection_dim=self.projection_dim,
             alpha=self.alpha,
             cv=self.cv,
             random_state=self.random_state,
             verbose=self.verbose,
-        ).fit(data, None, sample_weight=data.sample_weight)
+        )
+        self.predictor_ = self._kept(running, "predictor", predictor, data)
         self.affinity_ = self.predictor_.affinity_
         names = getattr(self, "task_names_in_", None)
         one, every = np.eye(self.n_tasks_, dtype=bool), np.ones((1, self.n_tasks_), dtype=bool)

@@ -17,6 +17,7 @@ from skgroup.metrics.splits import count_splits
 from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection.gains import GroupGains
+from skgroup.store import CHECKPOINT, RunningFit, handed_on, running_fit
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import check_data
@@ -27,20 +28,22 @@ from skgroup.training.training_data import TrainingData
 class Grouping(GroupsReprMixin, HardLabelsMixin, TaskEstimatorMixin):
     """Measures something on X and Y and gives it to a `GroupSelector`.
 
-    A subclass implements `_fit(data)` and `_pairs()`, and has the parameters `estimator`,
-    `n_groups`, `selector`, `random_state` and `verbose`.
+    A subclass implements `_fit(data, running)` and `_pairs()`, and has the parameters `estimator`,
+    `n_groups`, `selector`, `checkpoint`, `random_state` and `verbose`.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
         "n_groups": [Interval(Integral, 1, None, closed="left")],
         "selector": [GroupSelector, None],
+        "checkpoint": CHECKPOINT,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
     estimator: MultiTaskNet | None
     n_groups: int
     selector: GroupSelector | None
+    checkpoint: Any
     random_state: Any
     verbose: int
 
@@ -69,23 +72,38 @@ class Grouping(GroupsReprMixin, HardLabelsMixin, TaskEstimatorMixin):
         """
         net = MultiTaskNet() if self.estimator is None else clone(self.estimator)
         data = check_data(net, X, y, sample_weight)
+        checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
+        with running_fit(checkpoint, self, data) as running:
+            return self._fit_learnable(data, running)
+
+    def _fit_learnable(self, data: TrainingData, running: RunningFit) -> Any:
+        """`fit` of the tasks that there is something to learn of."""
         if data.whole is None:
-            self._fit(data)
+            self._fit(data, running)
             return self
         tasks, table = np.flatnonzero(data.whole.learnable), data.whole
         of_learnable = clone(self)
         for part in (of_learnable.estimator, of_learnable.selector):
             if part is not None:
                 part.keep_tasks(tasks, table.n_tasks, table.names)
-        of_learnable._fit(data.alone())
+        of_learnable._fit(data.alone(), running)
         forget_fit(self)
         self.__dict__.update(_of_all_tasks(vars(of_learnable), tasks, table.n_tasks))
         self._learn_names(table)
         return self
 
-    def _fit(self, data: TrainingData) -> None:
+    def _fit(self, data: TrainingData, running: RunningFit) -> None:
         """`fit`, where there is something to learn of all tasks."""
         raise NotImplementedError
+
+    def _kept(self, running: RunningFit, name: str, estimator: Any, data: TrainingData) -> Any:
+        """An estimator fitted on the data, by an earlier run of this fit or now."""
+
+        def fit() -> Any:
+            with handed_on(estimator, running.child(name)):
+                return estimator.fit(data, None, sample_weight=data.sample_weight)
+
+        return running.stage(name, fit)
 
     def _begin(self, data: TrainingData, **fixed: Any) -> GroupSelector:
         """Check everything before anything trains, and forget an earlier fit."""
@@ -175,6 +193,7 @@ class GainGrouping(Grouping):
         *,
         cv: Any = 0.2,
         selector: GroupSelector | None = None,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -182,11 +201,12 @@ class GainGrouping(Grouping):
         self.n_groups = n_groups
         self.cv = cv
         self.selector = selector
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
     def _measure(
-        self, data: TrainingData, masks: Any, gains: GroupGains | None = None
+        self, running: RunningFit, data: TrainingData, masks: Any, gains: GroupGains | None = None
     ) -> GroupGains:
         """Gains of groups; those that `gains` holds already are not measured again."""
         if gains is None:
@@ -195,7 +215,9 @@ class GainGrouping(Grouping):
             )
         else:
             gains.set_params(warm_start=True)
-        return gains.set_params(masks=masks).fit(data, None, data.sample_weight)
+        name = masks if isinstance(masks, str) else f"{len(masks)} groups"
+        measured: GroupGains = self._kept(running, name, gains.set_params(masks=masks), data)
+        return measured
 
     def _pairs(self) -> tuple[NDArray[np.float64], Effect]:
         return self.gains_.pair_effects()

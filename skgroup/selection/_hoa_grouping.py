@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skgroup.selection._grouping import GainGrouping
+from skgroup.store import RunningFit
 from skgroup.training.training_data import TrainingData
 
 
@@ -15,7 +16,7 @@ class HOAGrouping(GainGrouping):
 
     Parameters
     ----------
-    estimator, n_groups, cv, selector, random_state, verbose
+    estimator, n_groups, cv, selector, checkpoint, random_state, verbose
         As in `ExhaustiveGrouping`. The selector's `singleton_score` is replaced by 0, as a task
         alone gains nothing over itself.
 
@@ -32,10 +33,10 @@ class HOAGrouping(GainGrouping):
        ICML 2020, arXiv:1905.07553.
     """
 
-    def _fit(self, data: TrainingData) -> None:
+    def _fit(self, data: TrainingData, running: RunningFit) -> None:
         # Alone, a task gains nothing over itself: what the diagonal says.
         selector = self._begin(data, singleton_score="diagonal")
-        self.gains_ = self._measure(data, "pairs")
+        self.gains_ = self._measure(running, data, "pairs")
         self.affinity_ = np.nan_to_num(self.gains_.pair_effects()[0])
         self._select(selector, self.affinity_)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import GainGrouping
 from skgroup.selection._predicted_gains import LISTED, groups_to_choose_from
 from skgroup.selection.gains import MTGNet, matrix_of_pairs, pairs_of_tasks
+from skgroup.store import RunningFit
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
@@ -37,7 +39,7 @@ class MTGNetGrouping(GainGrouping):
     predictor : MTGNet, default=None
         `MTGNet()` if None, which predicted closer and steadier than `MTGNet.published()`, the
         network and training of the source.
-    estimator, n_groups, cv, selector, random_state, verbose
+    estimator, n_groups, cv, selector, checkpoint, random_state, verbose
         As in `ExhaustiveGrouping`.
 
     Attributes
@@ -67,6 +69,7 @@ class MTGNetGrouping(GainGrouping):
         predictor: MTGNet | None = None,
         cv: Any = 0.2,
         selector: GroupSelector | None = None,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -75,29 +78,30 @@ class MTGNetGrouping(GainGrouping):
             n_groups,
             cv=cv,
             selector=selector,
+            checkpoint=checkpoint,
             random_state=random_state,
             verbose=verbose,
         )
         self.groups_per_task = groups_per_task
         self.predictor = predictor
 
-    def _fit(self, data: TrainingData) -> None:
+    def _fit(self, data: TrainingData, running: RunningFit) -> None:
         selector = self._begin(data)
         names = getattr(self, "task_names_in_", None)
         predictor, n_tasks = self._new_predictor(), self.n_tasks_
         start = np.vstack([np.eye(n_tasks, dtype=bool), np.ones((1, n_tasks), dtype=bool)])
-        measured = self._measure(data, start[: self._n_groups_measured(n_tasks)])
+        measured = self._measure(running, data, start[: self._n_groups_measured(n_tasks)])
         while (left := self._n_groups_measured(n_tasks) - len(measured.masks_)) > 0:
             pool: Any = n_tasks
             if n_tasks > LISTED:
                 pool = selector.neighbours(measured.masks_, names)
-            suggested = predictor.suggest(
-                pool, measured.masks_, measured.gains_, min(left, n_tasks)
-            )
+            known = measured.masks_, measured.gains_, min(left, n_tasks)
+            suggest = partial(predictor.suggest, pool, *known)
+            suggested = running.stage(f"after {len(measured.masks_)} groups", suggest)
             if not len(suggested):
                 break
             masks = np.vstack([measured.masks_, suggested])
-            measured = self._measure(data, masks, measured)
+            measured = self._measure(running, data, masks, measured)
         self.gains_ = measured
         self.predictor_ = predictor.fit(measured.masks_, measured.gains_)
         masks = groups_to_choose_from(self._gains_of, measured.masks_, selector, names)

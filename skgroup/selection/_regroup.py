@@ -18,6 +18,7 @@ from skgroup._random import draw_seeds, open_seed
 from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster.memberships import one_hot
 from skgroup.cluster.stability import hard_labels, places_of
+from skgroup.store import RunningFit, handed_on
 from skgroup.training.data import take_samples
 from skgroup.training.training_data import TrainingData
 
@@ -47,10 +48,28 @@ def is_euclidean(clusterer: Any) -> bool:
 
 
 def repeat(
+    grouper: Any,
+    numbers: list[int],
+    given: Any,
+    half: NDArray[np.intp],
+    seed: int,
+    running: RunningFit,
+    name: str,
+) -> tuple[dict[Any, NDArray[np.intp]], NDArray[np.float64] | None]:
+    """Groups by their number, and the places of the tasks where the grouper has a relation; by an
+    earlier run of this fit, as its stage of a name, or now."""
+    grouper = _seeded(grouper, seed)
+
+    def group() -> tuple[dict[Any, NDArray[np.intp]], NDArray[np.float64] | None]:
+        with handed_on(grouper, running.child(name)):
+            return _group(grouper, numbers, given, half, seed)
+
+    return running.stage(name, group)
+
+
+def _group(
     grouper: Any, numbers: list[int], given: Any, half: NDArray[np.intp], seed: int
 ) -> tuple[dict[Any, NDArray[np.intp]], NDArray[np.float64] | None]:
-    """Groups by their number, and the places of the tasks where the grouper has a relation."""
-    grouper = _seeded(grouper, seed)
     if isinstance(given, TrainingData):
         X, y, n_tasks = given.take(half), None, given.table.n_tasks
     else:

@@ -33,7 +33,8 @@ from skgroup.relations import TaskGrouper
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._judging import judge_groups
 from skgroup.selection._regroup import cluster_rows, clusterer_of, is_euclidean, repeat, with_number
-from skgroup.tasks import take_tasks
+from skgroup.store import CHECKPOINT, RunningFit, running_fit
+from skgroup.tasks import TaskTable, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of
@@ -69,6 +70,9 @@ class GroupStability(TaskEstimatorMixin):
     random_state : int, RandomState or None, default=None
         Determines the halves, every `random_state` in the grouper, and the tables without
         structure.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. Repetitions that have ended are kept.
     n_jobs : int, default=None
         Processes for repetitions and for tables without structure.
     verbose : int, default=0
@@ -160,6 +164,7 @@ class GroupStability(TaskEstimatorMixin):
         "n_repetitions": [Interval(Integral, 2, None, closed="left")],
         "n_references": [Interval(Integral, 19, None, closed="left")],
         "random_state": ["random_state"],
+        "checkpoint": CHECKPOINT,
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "verbose": ["verbose"],
     }
@@ -172,6 +177,7 @@ class GroupStability(TaskEstimatorMixin):
         n_repetitions: int = 10,
         n_references: int = 199,
         random_state: Any = None,
+        checkpoint: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -180,6 +186,7 @@ class GroupStability(TaskEstimatorMixin):
         self.n_repetitions = n_repetitions
         self.n_references = n_references
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -222,19 +229,40 @@ class GroupStability(TaskEstimatorMixin):
         self.__dict__.update(data.inputs)
         self._learn_names(table)
 
-        *seeds, seed = draw_seeds(self.random_state, int(self.n_repetitions) + 1)
         given: Any = (data.X if isinstance(X, TrainingData) else X, y)
         if takes_checked_data(steps_of(grouper)[0]):
             given = data.alone()
+        with running_fit(self.checkpoint, self, data) as running:
+            *seeds, seed = running.draw_seeds(self.random_state, int(self.n_repetitions) + 1)
+            found = self._repeat(grouper, numbers, given, data.table, seeds, running)
+            labels = {k: np.stack([of_one[k] for of_one, _ in found]) for k in found[0][0]}
+            if None in labels:  # the grouper's own number of groups
+                ours = labels.pop(None)
+                labels[int(np.median([len(np.unique(of_one)) for of_one in ours]))] = ours
+            places = [of_one for _, of_one in found if of_one is not None]
+            at = np.stack(places) if places else None
+            self._judge(labels, at, clusterer, asked, learned, seed)
+        return self
+
+    def _repeat(
+        self,
+        grouper: Any,
+        numbers: list[int],
+        given: Any,
+        table: TaskTable,
+        seeds: list[int],
+        running: RunningFit,
+    ) -> list[Any]:
+        """What each repetition has found."""
         # Halves of which each has its share of every label would differ too little.
         in_two = (ShuffleSplit(1, test_size=0.5, random_state=s) for s in seeds)
         halves = (
-            held_out_splits(cv, data.table, s, owner="GroupStability")[0][0]
+            held_out_splits(cv, table, s, owner="GroupStability")[0][0]
             for cv, s in zip(in_two, seeds, strict=True)
         )
         calls = (
-            delayed(repeat)(grouper, numbers, given, half, s)
-            for half, s in zip(halves, seeds, strict=True)
+            delayed(repeat)(grouper, numbers, given, half, s, running, f"repetition{k}")
+            for k, (half, s) in enumerate(zip(halves, seeds, strict=True))
         )
         total = int(self.n_repetitions)
         with tqdm(total=total, desc="repetitions", disable=not self.verbose) as bar:
@@ -242,13 +270,7 @@ class GroupStability(TaskEstimatorMixin):
             for one in in_parallel(calls, self.n_jobs):
                 found.append(one)
                 bar.update()
-        labels = {k: np.stack([of_one[k] for of_one, _ in found]) for k in found[0][0]}
-        if None in labels:  # the grouper's own number of groups
-            ours = labels.pop(None)
-            labels[int(np.median([len(np.unique(of_one)) for of_one in ours]))] = ours
-        places = [of_one for _, of_one in found if of_one is not None]
-        self._judge(labels, np.stack(places) if places else None, clusterer, asked, learned, seed)
-        return self
+        return found
 
     @classmethod
     def from_memberships(

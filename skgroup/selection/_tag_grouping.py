@@ -13,6 +13,7 @@ from skgroup.relations import InterTaskAffinity
 from skgroup.relations.effect import Effect
 from skgroup.selection._group_selector import GroupSelector
 from skgroup.selection._grouping import Grouping
+from skgroup.store import RunningFit
 from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
@@ -30,6 +31,9 @@ class TAGGrouping(Grouping):
         Steps between two measurements of the affinity.
     selector : GroupSelector, default=None
         Chooses the groups; its `n_groups` is replaced by that of this estimator.
+    checkpoint : path or CheckpointFolder, default=None
+        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
+        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
 
@@ -59,6 +63,7 @@ class TAGGrouping(Grouping):
         *,
         every: int = 10,
         selector: GroupSelector | None = None,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -66,17 +71,19 @@ class TAGGrouping(Grouping):
         self.n_groups = n_groups
         self.every = every
         self.selector = selector
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit(self, data: TrainingData) -> None:
+    def _fit(self, data: TrainingData, running: RunningFit) -> None:
         selector = self._begin(data)
-        self.relation_ = InterTaskAffinity(
+        relation = InterTaskAffinity(
             self.estimator,
             every=self.every,
             random_state=self.random_state,
             verbose=self.verbose,
-        ).fit(data, None, sample_weight=data.sample_weight)
+        )
+        self.relation_ = self._kept(running, "relation", relation, data)
         self.affinity_ = self.relation_.affinity_
         self._select(selector, self.affinity_)
 

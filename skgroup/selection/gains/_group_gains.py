@@ -43,6 +43,8 @@ from skgroup.training.training_data import TrainingData
 
 #: What goes on with a warm start.
 _KNOWN_BEFORE = ("seed_", "masks_", "scores_", "measured_")
+#: What is kept of a fit.
+_MEASURED = ("n_trained_", "scores_", "measured_")
 
 
 class GroupGains(TaskEstimatorMixin):
@@ -153,6 +155,8 @@ class GroupGains(TaskEstimatorMixin):
            [nan, nan,  0.]])
     """
 
+    scores_: NDArray[np.float64]
+    measured_: NDArray[np.bool_]
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [MultiTaskNet, None],
         "masks": [StrOptions({"all", "pairs"}), "array-like", dict],
@@ -318,9 +322,7 @@ class GroupGains(TaskEstimatorMixin):
     def _go_on(self, running: RunningFit) -> None:
         """Fill in what this fit had measured before its process was killed."""
         running.save("seed", self.seed_)
-        found = running.load("measured")
-        if found is not None:
-            self.n_trained_, self.scores_, self.measured_ = found
+        self.__dict__.update(running.load("measured", {}))
 
     def _batches(
         self, wanted: NDArray[np.bool_], probe: MultiTaskNet, data: TrainingData
@@ -379,7 +381,7 @@ class GroupGains(TaskEstimatorMixin):
             self.scores_[row, t, m] = np.where(scorable[t], scores, np.nan)
         self.measured_[rows, m] = True
         self.n_trained_ += len(rows)
-        running.save("measured", (self.n_trained_, self.scores_, self.measured_))
+        running.save("measured", {k: vars(self)[k] for k in _MEASURED})
         training.remove()
 
     def _summarise(self) -> None:
