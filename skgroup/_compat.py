@@ -3,12 +3,13 @@
 import copy
 import functools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from inspect import signature
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from inspect import Signature, signature
 from typing import Any
 
 import numpy as np
+from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.base import _fit_context as _sklearn_fit_context
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.model_selection._search import BaseSearchCV
@@ -29,8 +30,21 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight as _sklearn_check_sample_weight
 from sklearn.utils.validation import validate_data as _sklearn_validate_data
 
+from skgroup._fit_parts import FitPart
+
+try:  # from scikit-learn 1.9 on, where it is experimental
+    from sklearn.callback import CallbackSupportMixin, ProgressBar
+    from sklearn.callback._callback_support import callback_management_context
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: scikit-learn is older than its callbacks."""
+
+    ProgressBar = callback_management_context = None
+
 __all__ = [
     "BaseSearchCV",
+    "CallbackSupportMixin",
     "HasMethods",
     "Hidden",
     "Interval",
@@ -46,13 +60,16 @@ __all__ = [
     "_safe_indexing",
     "answers_kept",
     "argument_named",
+    "clone_parametrized",
     "get_predict_output",
     "knows_all_classes",
+    "only_watched",
     "set_predict_output",
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
     "validate_shuffle_split",
+    "whole_fit",
 ]
 
 
@@ -97,23 +114,71 @@ def _fit_context(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """scikit-learn's decorator of `fit`, after whose failure an estimator is as it was before.
 
-    `atomic=False` is for a `fit` that keeps what it finished, and says so.
+    `atomic=False` is for a `fit` that keeps what it finished, and says so. Callbacks of
+    scikit-learn's hear of the fit of an estimator that is a `CallbackSupportMixin`; of how many
+    parts it has, its `_n_fit_parts` says.
     """
     of_sklearn = _sklearn_fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
 
     def decorator(fit_method: Callable[..., Any]) -> Callable[..., Any]:
-        fit = of_sklearn(fit_method)
-        if not atomic:
-            return fit
+        arguments = signature(fit_method)
 
         @functools.wraps(fit_method)
-        def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-            with unchanged_on_error(estimator):
-                return fit(estimator, *args, **kwargs)
+        def fit(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+            n_parts = getattr(estimator, "_n_fit_parts", 0)
+            with (
+                unchanged_on_error(estimator) if atomic else nullcontext(),
+                whole_fit(estimator, n_parts, lambda: _told_of(arguments, estimator, args, kwargs)),
+            ):
+                return fit_method(estimator, *args, **kwargs)
 
-        return wrapper
+        return of_sklearn(fit)
 
     return decorator
+
+
+def _told_of(arguments: Signature, estimator: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """X, y and weights among the arguments of a `fit`, as callbacks are given them."""
+    given = arguments.bind(estimator, *args, **kwargs).arguments
+    told: dict[str, Any] = {key: functools.partial(given.get, key) for key in ("X", "y")}
+    weight = given.get("sample_weight")
+    return told | ({} if weight is None else {"metadata": {"sample_weight": weight}})
+
+
+@contextmanager
+def whole_fit(
+    estimator: Any,
+    n_parts: int | None = 0,
+    given: Callable[[], Mapping[str, Any]] = dict,
+) -> Iterator[FitPart]:
+    """The fit of an estimator, as callbacks of scikit-learn hear of it.
+
+    Parameters
+    ----------
+    estimator : estimator
+    n_parts : int or None, default=0
+        How many parts it has at most; None if that is not known.
+    given : callable
+        Gives the X, the y and the metadata that callbacks are told, asked where there is one.
+    """
+    is_told = "_callback_fit_ctx" in vars(estimator)  # by the method that called this one
+    if is_told or not hasattr(estimator, "_init_callback_context"):
+        yield FitPart.of(estimator)
+        return
+    with callback_management_context(estimator):
+        whole = FitPart(estimator, estimator._init_callback_context(max_subtasks=n_parts))
+        of_data = given() if whole.is_heard else {}
+        whole.begin(**of_data)
+        yield whole
+        # A copy of the estimator knows all of it by now.
+        whole.end(**of_data, reconstruction_attributes=dict)
+
+
+def only_watched(estimator: Any) -> bool:
+    """Whether scikit-learn's callbacks of an estimator are progress bars, which ask for nothing
+    that it has learned and never end its training."""
+    callbacks = vars(estimator).get("_skl_callbacks", ())
+    return all(isinstance(callback, ProgressBar) for callback in callbacks)
 
 
 def set_predict_output(estimator: Any, container: str) -> None:

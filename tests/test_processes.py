@@ -309,10 +309,10 @@ def test_nets_that_train_together_keep_their_files_apart(tasks, tmp_path, n_jobs
     )
     clf = GroupedMTLClassifier.stl(net, random_state=0, n_jobs=n_jobs).fit(X, Y)
     for j, trained in enumerate(clf.specialists_):
-        kept = torch.load(tmp_path / f"net{j}" / "params.pt", weights_only=True)
+        kept = torch.load(tmp_path / f"specialist {j}" / "params.pt", weights_only=True)
         for name, value in trained.module_.state_dict().items():
             torch.testing.assert_close(value, kept[name])
-        assert (tmp_path / f"net{j}" / "train_end_params.pt").exists()
+        assert (tmp_path / f"specialist {j}" / "train_end_params.pt").exists()
     # And each starts from its own.
     before = net.callbacks
     net.set_params(callbacks=[*before, ("start", LoadInitState(before[0][1]))])

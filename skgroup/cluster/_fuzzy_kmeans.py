@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from sklearn.utils import assert_all_finite, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import (
+    CallbackSupportMixin,
     Interval,
     StrOptions,
     _check_sample_weight,
@@ -31,6 +33,7 @@ from skgroup._compat import (
     argument_named,
     validate_data,
 )
+from skgroup._fit_parts import FitPart
 from skgroup._html import GroupsReprMixin
 from skgroup.cluster.gram import (
     Mixtures,
@@ -48,6 +51,7 @@ _EAGER = 2**22
 
 
 class FuzzyKMeans(
+    CallbackSupportMixin,
     GroupsReprMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -185,6 +189,11 @@ class FuzzyKMeans(
         self.tol = tol
         self.random_state = random_state
 
+    @property
+    def _n_fit_parts(self) -> int:
+        """Starts, as callbacks of scikit-learn's count them."""
+        return self.n_init if isinstance(self.init, str) or callable(self.init) else 1
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> FuzzyKMeans:
         """Find the clusters and the memberships of the rows.
@@ -212,6 +221,9 @@ class FuzzyKMeans(
             `sample_weight` hold NaN or infinity, no weight is positive, or given centres have
             the wrong shape.
         """
+        told: dict[str, Any] = {"X": (lambda given=X: given), "y": lambda: y}
+        if sample_weight is not None:
+            told["metadata"] = {"sample_weight": sample_weight}
         X, sample_weight = self._check(X, sample_weight)
         n_samples, n_features = X.shape
         # check_random_state(None) would be NumPy's global one.
@@ -246,34 +258,43 @@ class FuzzyKMeans(
         points -= origin
         points, starts = np.split(points, [len(rows)])
 
-        centers, self.n_iter_ = self._cluster(points, weights, starts, n_features, random_state)
+        def learned(centers: NDArray[np.float64], n_iter: int, *, eager: bool) -> dict[str, Any]:
+            """What centres among the points say, as attributes."""
+            found: dict[str, Any] = {"n_iter_": n_iter}
+            if wide:
+                mixtures = _mixtures(points, centers, X, rows)
+                norms = (points**2).sum(axis=1, keepdims=True) + (centers**2).sum(axis=1)
+                squared = cdist(points, centers, "sqeuclidean")
+                squared = refine_small(squared, norms, X, rows, mixtures)
+                if eager:
+                    found["cluster_centers_"] = _scale(mixtures.all(), exponent)
+                else:
+                    found["_mixtures"] = mixtures, exponent
+            else:
+                centers = (centers + origin).astype(X.dtype)
+                squared = squared_distances(X[rows], centers)
+                found["cluster_centers_"] = _scale(centers, exponent)
+            membership = softmax(_logits(squared, self.fuzziness), axis=1)
+            objective = (
+                squared.min(axis=1)
+                if self.algorithm == "kmeans"
+                else (membership**self.fuzziness * squared).sum(axis=1)
+            )
+            with np.errstate(over="ignore"):
+                inertia = float(np.ldexp(weights @ objective, 2 * exponent + of_weight))
+            membership = membership[rank]
+            found |= {"inertia_": inertia, "membership_": membership}
+            found |= {"labels_": membership.argmax(axis=1), "_n_features_out": self.n_clusters}
+            return found
 
+        eager = self.n_clusters * n_features <= _EAGER
+        now = partial(learned, eager=True)
+        centers, n_iter = self._cluster(
+            points, weights, starts, n_features, random_state, now, told
+        )
         for stale in ("cluster_centers_", "_mixtures"):
             self.__dict__.pop(stale, None)
-        if wide:
-            mixtures = _mixtures(points, centers, X, rows)
-            norms = (points**2).sum(axis=1, keepdims=True) + (centers**2).sum(axis=1)
-            squared = cdist(points, centers, "sqeuclidean")
-            squared = refine_small(squared, norms, X, rows, mixtures)
-            self._mixtures = mixtures, exponent
-            if self.n_clusters * n_features <= _EAGER:
-                self.cluster_centers_ = self._compute_centers()
-        else:
-            centers = (centers + origin).astype(X.dtype)
-            squared = squared_distances(X[rows], centers)
-            self.cluster_centers_ = _scale(centers, exponent)
-
-        membership = softmax(_logits(squared, self.fuzziness), axis=1)
-        objective = (
-            squared.min(axis=1)
-            if self.algorithm == "kmeans"
-            else (membership**self.fuzziness * squared).sum(axis=1)
-        )
-        with np.errstate(over="ignore"):
-            self.inertia_ = float(np.ldexp(weights @ objective, 2 * exponent + of_weight))
-        self.membership_ = membership[rank]
-        self.labels_ = self.membership_.argmax(axis=1)
-        self._n_features_out = self.n_clusters
+        self.__dict__.update(learned(centers, n_iter, eager=eager))
         return self
 
     def _check(
@@ -337,8 +358,15 @@ class FuzzyKMeans(
         starts: Any,
         n_features: int,
         random_state: np.random.RandomState,
+        now: Callable[..., dict[str, Any]],
+        told: dict[str, Any],
     ) -> tuple[NDArray[np.float64], int]:
-        """Centres (n_clusters, r) among points (m, r), and the number of iterations."""
+        """Centres (n_clusters, r) among points (m, r), and the number of iterations.
+
+        Callbacks are `told` of the starts and, where these are ours, iterations; `now` gives the
+        attributes of centres and a number of iterations.
+        """
+        whole = FitPart.of(self)
         # Too few distinct points are split, so that every cluster can have one.
         used = np.flatnonzero(weights)
         if used.size < self.n_clusters:
@@ -369,22 +397,40 @@ class FuzzyKMeans(
             # KMeans subtracts the mean of the points before it asks for first centres.
             mean = points.mean(axis=0)
             starts = iter(starts)
+            begun: list[FitPart] = []
+
+            def begin(*args: Any, **kwargs: Any) -> NDArray[np.float64]:
+                for part in begun[-1:]:
+                    part.end(**told)
+                begun.append(whole.part("start"))
+                begun[-1].begin(**told)
+                return next(starts) - mean
+
             kmeans = KMeans(
                 int(self.n_clusters),
-                init=lambda *args, **kwargs: next(starts) - mean,
+                init=begin,
                 n_init=self.n_init if isinstance(self.init, str) or callable(self.init) else 1,
                 max_iter=self.max_iter,
                 # KMeans divides the variance by the number of columns.
                 tol=self.tol * points.shape[1] / n_features,
             ).fit(points, sample_weight=weights)
+            begun[-1].end(**told)
             return kmeans.cluster_centers_, kmeans.n_iter_
 
         spread = np.sqrt(points.var(axis=0).sum())
         tol = 1e-4 * self.tol * spread
-        runs = (
-            _fuzzy_c_means(points, weights, centers, self.fuzziness, self.max_iter, tol)
-            for centers in starts
-        )
+
+        def run_from(centers: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64], int, Any]:
+            part = whole.part("start", self.max_iter)
+            part.begin(**told)
+            iterations = _Iterations(part, told, now)
+            run = _fuzzy_c_means(
+                points, weights, centers, self.fuzziness, self.max_iter, tol, iterations
+            )
+            part.end(**told, reconstruction_attributes=lambda: now(run[1], run[2]))
+            return run
+
+        runs = (run_from(centers) for centers in starts)
         best = next(runs)
         for run in runs:
             # The same optimum, found twice, differs by rounding.
@@ -453,6 +499,36 @@ class FuzzyKMeans(
         return softmax(_logits(squared, self.fuzziness), axis=1)
 
 
+class _Iterations:
+    """Tells callbacks of scikit-learn's of the iterations of a start.
+
+    Parameters
+    ----------
+    start : FitPart
+    told : dict
+        What they are given.
+    now : callable
+        Gives the attributes of centres and a number of iterations.
+    """
+
+    def __init__(
+        self, start: FitPart, told: dict[str, Any], now: Callable[..., dict[str, Any]]
+    ) -> None:
+        self.start, self.told, self.now = start, told, now
+
+    def begin(self) -> None:
+        if self.start.is_heard:
+            self.part = self.start.part("iteration")
+            self.part.begin(**self.told)
+
+    def end(self, centers: NDArray[np.float64], n_iter: int) -> bool:
+        """Whether there is to be no further one."""
+        if not self.start.is_heard:
+            return False
+        state = partial(self.now, centers, n_iter)
+        return self.part.end(**self.told, reconstruction_attributes=state)
+
+
 def _logits(squared: NDArray[np.float64], fuzziness: float) -> NDArray[np.float64]:
     """Log memberships (n, k) up to a constant a row, from squared distances (n, k)."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -469,6 +545,7 @@ def _fuzzy_c_means(
     fuzziness: float,
     max_iter: int,
     tol: float,
+    iterations: _Iterations,
 ) -> tuple[Any, NDArray[np.float64], int, Any]:
     """One start of fuzzy c-means: log of the objective, centres, iterations, last movement."""
     log_weights = np.log(weights)[:, None]
@@ -483,7 +560,8 @@ def _fuzzy_c_means(
         logits -= np.log1p(np.expm1(logits).mean(axis=1, keepdims=True))
         return log_weights + fuzziness * logits, squared
 
-    for n_iter in range(1, max_iter + 1):  # noqa: B007
+    for n_iter in range(1, max_iter + 1):
+        iterations.begin()
         terms, _ = log_terms(centers)
         peak = terms.max(axis=0)
         # A centre to which no point belongs, all being on others, stays.
@@ -492,6 +570,8 @@ def _fuzzy_c_means(
         previous, centers = centers, centers.copy()
         centers[moving] = mixture @ points / mixture.sum(axis=1, keepdims=True)
         movement = np.linalg.norm(centers - previous)
+        if iterations.end(centers, n_iter):
+            movement *= 0  # a callback wants no more
         if movement <= tol:
             break
     terms, squared = log_terms(centers)

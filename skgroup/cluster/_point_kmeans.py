@@ -12,10 +12,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import Interval, _fit_context, forget_fit, validate_data
+from skgroup._compat import CallbackSupportMixin, Interval, _fit_context, forget_fit, validate_data
 
 
-class PointKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PointKMeans(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Cluster the points of all tasks together; a task belongs where its points do.
 
     A row of a data map is a sequence of points (μ, σ). k-means groups the points of all tasks,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import FitFailedWarning
 from tqdm.auto import tqdm
 
+from skgroup._fit_parts import call_named
 from skgroup._random import open_seed
 from skgroup.comparison._candidates import seeded
 from skgroup.comparison._fit_params import params_of_samples
@@ -52,6 +53,11 @@ class Fit:
     estimator: Any
     split: SeededSplit
     params: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What callbacks are told that it is."""
+        return f"candidate {self.name}, seed {self.split.seed}, fold {self.split.fold}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,12 @@ def run_fits(
             outcomes.add(fit, record)
     if left:
         store.begin()
-    calls = (delayed(_fit_and_score)(f, fits[f], X, Y, scores, params, error_score) for f in left)
+    calls = (
+        delayed(call_named)(
+            fits[f].label, _fit_and_score, f, fits[f], X, Y, scores, params, error_score
+        )
+        for f in left
+    )
     bar = tqdm(total=len(fits), initial=len(fits) - len(left), unit="fit", disable=not verbose)
     with bar:
         try:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._estimators import parts_of, pos_label_of, steps_of
+from skgroup._fit_parts import part_of_fit
 from skgroup._random import open_seed
 from skgroup.comparison._candidates import check_n_samples, seeded, try_candidate
 from skgroup.comparison._kinds import name_default_nets, of_kinds, task_types_of
@@ -80,7 +81,8 @@ def epoch_scores(
             for name, estimator in keeping.items():
                 bar.set_postfix_str(name)
                 try:
-                    of_parts = _fit_and_score(estimator, split, X, Y, parts, scorer)
+                    with part_of_fit(f"{name}, seed {split.seed}, fold {split.fold}"):
+                        of_parts = _fit_and_score(estimator, split, X, Y, parts, scorer)
                 except Exception as error:
                     last_error = error
                     warnings.warn(

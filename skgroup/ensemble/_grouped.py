@@ -23,8 +23,10 @@ from skgroup._compat import (
     _fit_context,
     _routing_enabled,
     forget_fit,
+    only_watched,
 )
 from skgroup._estimators import check_parameters, named_steps, steps_of
+from skgroup._fit_parts import FitPart
 from skgroup._html import GroupsReprMixin
 from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster.memberships import HardLabelsMixin, read_membership
@@ -71,6 +73,7 @@ from skgroup.training.deployed import outputs_module
 from skgroup.training.engine import (
     STRATEGIES,
     build_net,
+    check_callbacks_travel,
     check_data,
     predict_in_pieces,
     predict_many,
@@ -137,6 +140,8 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
 
     #: What `task_types="auto"` of the net stands for.
     _reads: ClassVar[str] = AUTO
+    #: The relation and the specialists.
+    _n_fit_parts: ClassVar[int] = 2
 
     class_shares_: dict[int, tuple[slice, NDArray[np.float32]]]
 
@@ -313,7 +318,12 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
                     if self.random_state is not None or self.grouper is None:
                         set_random_state(grouper, grouper_seed)
                     params = self._grouper_params(grouper, weight)
-                    with handed_on(grouper, running.child("grouper")):
+                    part = FitPart.of(self).part("relation")
+                    with (
+                        handed_on(grouper, running.child("grouper")),
+                        part.handed_to(grouper),
+                        part.running(),
+                    ):
                         fitted = grouper.fit(X, y, **params)
                     if self.grouper is None:
                         # Numbers of each sample and task, which nobody has asked to be kept.
@@ -325,23 +335,27 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
             groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
             weights = serving_weights(serving, groups, data.table.names)
             planned = plan_specialists(groups, task_weights(net, data), specialists_seed)
+            # Rows of all tasks of Y: no group holds those that are not learned.
+            learned = self._learned
+            self.membership_ = self._rows_of_all(groups.membership)
+            given, names = self._given_groups(self.n_tasks_, data.all_tasks.names, self._is_learned)
+            if names is not None:
+                self.group_names_ = names[(given[learned] > 0).any(axis=0)]
             relation = self.specialist_init == "relation"
-            self.specialists_ = train_specialists(
-                planned,
-                self._specialist(net),
-                data,
-                base=base_net(self.grouper_, fitted=True) if relation else None,
-                strategy=self.strategy,
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-                checkpoint=running.child("specialists"),
-            )
-        # Rows of all tasks of Y: no group holds those that are not learned.
-        learned = self._learned
-        self.membership_ = self._rows_of_all(groups.membership)
-        given, names = self._given_groups(self.n_tasks_, data.all_tasks.names, self._is_learned)
-        if names is not None:
-            self.group_names_ = names[(given[learned] > 0).any(axis=0)]
+            part = FitPart.of(self).part("specialists", len(planned), ordered=False)
+            with part.running():
+                self.specialists_ = train_specialists(
+                    planned,
+                    self._specialist(net),
+                    data,
+                    base=base_net(self.grouper_, fitted=True) if relation else None,
+                    group_names=getattr(self, "group_names_", None),
+                    strategy=self.strategy,
+                    n_jobs=self.n_jobs,
+                    verbose=self.verbose,
+                    checkpoint=running.child("specialists"),
+                    part=part,
+                )
         self.serving_weights_ = self._rows_of_all(weights)
         self.specialist_tasks_ = [learned[one.tasks] for one in planned]
         self._mixes_logits = self.mixing == "logit"
@@ -363,6 +377,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
             net.set_params(pos_label=self.pos_label)
         if isinstance(net.task_types, str) and net.task_types == AUTO:
             net.set_params(task_types=self._reads)
+        check_callbacks_travel([net], self.n_jobs)
         data = check_data(net, X, y, sample_weight)
         table = data.all_tasks
         self._check_kinds(table)
@@ -397,6 +412,12 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         start = base_net(grouper) if self.specialist_init == "relation" else None
         try_nets(net, data, kept, start=start)
         if self.strategy == "stacked":
+            if not only_watched(self):
+                raise ValueError(
+                    f"The 'strategy' parameter of {type(self).__name__} must not be 'stacked' "
+                    "where callbacks other than scikit-learn's ProgressBar are set, which may look "
+                    "into nets or end their training."
+                )
             try_stack(net, data, kept)
 
     def _specialist(self, net: MultiTaskNet) -> MultiTaskNet:

@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters, weight_parameter
+from skgroup._fit_parts import FitPart, part_of_fit
 from skgroup.ensemble._encoded_tasks import (
     EncodedTasks,
     MemberOutputs,
@@ -70,7 +71,8 @@ class _PerTask(BaseEstimator):
             rows = np.flatnonzero(~_where_missing(y[:, t]))
             labels = y[rows, t] if single else y[rows, t, None]
             given = {key: _of_task(value, rows, t) for key, value in params.items()}
-            return clone(self.estimator).fit(take_samples(X, rows), labels, **given)
+            with part_of_fit(f"task {t}"):
+                return clone(self.estimator).fit(take_samples(X, rows), labels, **given)
 
         running = NOT_KEPT if self.checkpoint is None else self.checkpoint
         self.estimators_ = [
@@ -230,9 +232,11 @@ class Member:
         samples: NDArray[np.intp] | None = None,
         settings: Mapping[str, Any] | None = None,
         checkpoint: RunningFit = NOT_KEPT,
+        part: FitPart | None = None,
     ) -> Any:
-        """A clone with other settings, fitted on some samples (all if None); where it, or a step of
-        it, has a place for a checkpoint, what it does is kept."""
+        """A clone with other settings, fitted on some samples (all if None), as a part of another
+        fit if there is one; where it, or a step of it, has a place for a checkpoint, what it does
+        is kept."""
         labels, params = self.tasks.labels, self.params
         if not self.reads_missing:
             learned = self.tasks.learned
@@ -250,7 +254,12 @@ class Member:
             X, labels = take_samples(X, samples), take_samples(labels, samples)
             params = _of_rows(params, samples)
         estimator = clone(self.estimator).set_params(**settings or {})
-        with single_classes_said(self.tasks.table), handed_on(estimator, checkpoint):
+        part = FitPart(None, None) if part is None else part
+        with (
+            single_classes_said(self.tasks.table),
+            handed_on(estimator, checkpoint),
+            part.handed_to(estimator),
+        ):
             return estimator.fit(X, labels, **params)
 
     def fit_out_of_bag(

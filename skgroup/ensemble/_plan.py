@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from tqdm.auto import tqdm
 
+from skgroup._fit_parts import FitPart, call_named
 from skgroup.ensemble._encoded_tasks import EncodedTasks
 from skgroup.ensemble._members import Member
 from skgroup.metrics.splits import Split
 from skgroup.store import RunningFit
 from skgroup.tasks import TargetScaling, TaskTable, task_label
 from skgroup.training.data import take_samples
+from skgroup.training.engine import check_callbacks_travel, nets_in
 from skgroup.training.processes import in_parallel
 
 #: Parts of the samples, and how many at least, that a forecast trains on.
@@ -57,24 +60,42 @@ class Plan:
         return [(m, s) for s in every for m in self.members if s is None or not m.out_of_bag]
 
     def cross_fit(
-        self, n_jobs: int | None, verbose: int, running: RunningFit
+        self, n_jobs: int | None, verbose: int, running: RunningFit, part: FitPart
     ) -> tuple[list[Member], list[Any], list[NDArray[np.float32]]]:
         """The members that serve, without those that failed; what each has fitted, and its outputs
-        (n_held_out, n_outputs) for the held-out samples of one split after the other."""
+        (n_held_out, n_outputs) for the held-out samples of one split after the other. To callbacks
+        of scikit-learn's, the fits are parts of `part`."""
+        for member in self.members:
+            check_callbacks_travel(nets_in(member.alone), n_jobs)
         jobs = self.jobs
         sent: list[str] = []
+        parts: list[FitPart] = []
+        of_members = part.part("members", len(jobs), ordered=False)
         failed: dict[str, Exception] = {}
 
         def calls() -> Iterator[Any]:
             for j, (member, split) in enumerate(jobs):
                 if member.name not in failed:
                     sent.append(member.name)
-                    yield delayed(_try_fit)(member, self.X, split, running, f"fit{j}")
+                    name = f"member {member.name}"
+                    if split is not None:
+                        name += f", fold {self._number_of(split)}"
+                    parts.append(of_members.part(name, number=len(parts)))
+                    if parts[-1].is_heard:
+                        # That the member tells of its fit itself, this process must know.
+                        with parts[-1].handed_to(clone(member.estimator)):
+                            parts[-1].begin()
+                    of_fit = (running, f"fit{j}", parts[-1].context)
+                    yield delayed(call_named)(name, _try_fit, member, self.X, split, *of_fit)
 
         fits: dict[str, list[Any]] = {member.name: [] for member in self.members}
         outputs: dict[str, list[NDArray]] = {member.name: [] for member in self.members}
-        with tqdm(total=len(jobs), desc="members", unit="fit", disable=not verbose) as bar:
+        with (
+            of_members.running(),
+            tqdm(total=len(jobs), desc="members", unit="fit", disable=not verbose) as bar,
+        ):
             for i, (fitted, of_part) in enumerate(in_parallel(calls(), n_jobs)):
+                parts[i].end()
                 bar.update()
                 if isinstance(fitted, Exception):
                     failed.setdefault(sent[i], fitted)
@@ -99,6 +120,9 @@ class Plan:
         ]
         serving = [fits[m.name][-1] if self.refit else fits[m.name] for m in left]
         return left, serving, held_out
+
+    def _number_of(self, split: Split) -> int:
+        return next(k for k, one in enumerate(self.splits) if one is split)
 
     def forecast(self) -> dict[str, float]:
         """Seconds of the fits of each member, by its name."""
@@ -153,18 +177,18 @@ def _seconds(member: Member, X: Any, samples: NDArray[np.intp]) -> float:
 
 
 def _try_fit(
-    member: Member, X: Any, split: Split | None, running: RunningFit, name: str
+    member: Member, X: Any, split: Split | None, running: RunningFit, name: str, context: Any
 ) -> tuple[Any, NDArray[np.float32] | None]:
     """A fitted member and its outputs for held-out samples, if there are any, or the error, which
     is not kept."""
-    training = running.child(name)
+    training, part = running.child(name), FitPart(None, context)
 
     def fit() -> tuple[Any, NDArray[np.float32] | None]:
         if split is None:
             if member.out_of_bag:
                 return member.fit_out_of_bag(X, training)
-            return member.fit(X, checkpoint=training), None
-        fitted = member.fit(X, split[0], checkpoint=training)
+            return member.fit(X, checkpoint=training, part=part), None
+        fitted = member.fit(X, split[0], checkpoint=training, part=part)
         return fitted, member.outputs.read(fitted, take_samples(X, split[1]), member.label)
 
     try:

@@ -29,6 +29,7 @@ from skgroup._compat import (
     forget_fit,
 )
 from skgroup._estimators import pos_label_of, weight_parameter
+from skgroup._fit_parts import FitPart
 from skgroup._random import draw_seeds
 from skgroup.ensemble._default_members import default_members
 from skgroup.ensemble._deployed import MappedMember, Mixture, member_fit
@@ -147,6 +148,8 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
     (('binary', 'regression'), [0])
     """
 
+    #: The members.
+    _n_fit_parts: ClassVar[int] = 1
     #: What members are, and whether they learn tasks with classes, and regression tasks.
     _sort: ClassVar[str] = "estimator"
     _sorts: ClassVar[tuple[bool, bool]] = (True, True)
@@ -339,7 +342,8 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
             running.save("seed", state)
         self._learn_tasks(table)
         self.target_scaling_ = plan.scaling
-        members, fitted, predicted = plan.cross_fit(self.n_jobs, self.verbose, running)
+        part = FitPart.of(self)
+        members, fitted, predicted = plan.cross_fit(self.n_jobs, self.verbose, running, part)
         self.members_ = fitted
         self.member_names_ = np.array([member.name for member in members], dtype=object)
         self.member_tasks_ = [np.flatnonzero(member.learns) for member in members]

@@ -44,6 +44,7 @@ def train_specialists(
     data: TrainingData,
     *,
     base: MultiTaskNet | None = None,
+    group_names: Sequence[str] | None = None,
     **engine: Any,
 ) -> list[MultiTaskNet]:
     """Train the specialists together.
@@ -56,8 +57,9 @@ def train_specialists(
     data : TrainingData
     base : MultiTaskNet, default=None
         A fitted net on all tasks that they start from; None for new weights.
+    group_names : sequence of str, one a specialist, default=None
     **engine
-        `strategy`, `n_jobs`, `verbose`, `checkpoint` of `fit_many`.
+        `strategy`, `n_jobs`, `verbose`, `checkpoint`, `part` of `fit_many`.
 
     Returns
     -------
@@ -69,12 +71,16 @@ def train_specialists(
         def start(specialist: MultiTaskNet, of_net: TrainingData) -> None:
             specialist.load_tasks(base, np.searchsorted(data.tasks, of_net.tasks))
 
+    names = [f"specialist {j}" for j in range(len(planned))]
+    if group_names is not None:
+        names = [f"{name} ({of_group})" for name, of_group in zip(names, group_names, strict=True)]
     nets, _ = fit_many(
         [clone(net).set_params(task_weight=one.task_weight) for one in planned],
         [data.select(one.tasks) for one in planned],
         [one.seed for one in planned],
         start=start,
         description="specialists",
+        names=names,
         **engine,
     )
     return nets

@@ -19,6 +19,7 @@ from torch.func import functional_call, vmap
 from tqdm.auto import tqdm
 
 from skgroup._compat import forget_fit
+from skgroup._fit_parts import FitPart, part_of_fit
 from skgroup._random import draw_seeds
 from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.relations.relation import RelationMixin
@@ -115,6 +116,8 @@ class NetAffinityMixin(AffinityMixin):
     random_state: Any
     verbose: int
 
+    _n_fit_parts = 1
+
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: one, whatever the number of tasks."""
         return 1
@@ -196,7 +199,8 @@ class NetAffinityMixin(AffinityMixin):
             forget_fit(self)
             self.__dict__.update(data.inputs)
             self._learn_names(data.all_tasks)
-            build_net(net, data, seed)
+            with part_of_fit("relation"):
+                build_net(net, data, seed)
             steps, rows = distinct(
                 np.vstack([np.eye(learnable.sum(), dtype=bool), sets[:, learnable]])
             )
@@ -211,7 +215,8 @@ class NetAffinityMixin(AffinityMixin):
                 total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
             ) as bar:
                 progress = [EpochProgress(bar)] if self.verbose else []
-                train_net(net, data, [recorder, *progress], running)
+                part = FitPart.of(self).part("relation")
+                train_net(net, data, [recorder, *progress], running, part)
         self.estimator_ = net
         if self.masks is not None:
             self.masks_ = sets

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skgroup._compat import Interval, _fit_context, forget_fit
+from skgroup._fit_parts import FitPart, part_of_fit
 from skgroup._random import draw_seeds
 from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.relations._affinity import AffinityMixin, with_constant
@@ -151,6 +152,9 @@ class GradTAG(AffinityMixin):
         "verbose": ["verbose"],
     }
 
+    #: A net a split.
+    _n_fit_parts = None
+
     def __init__(
         self,
         estimator: MultiTaskNet | None = None,
@@ -236,8 +240,10 @@ class GradTAG(AffinityMixin):
             (data.take(train, net.class_weight), data.take(test, net.class_weight))
             for train, test in splits
         ]
-        for trained, (train, _), of_split in zip(nets, parts, of_splits, strict=True):
-            build_net(trained, train, of_split)
+        names = [f"relation, split {k}" for k in range(len(nets))]
+        for trained, (train, _), of_split, name in zip(nets, parts, of_splits, names, strict=True):
+            with part_of_fit(name):
+                build_net(trained, train, of_split)
         first = parts[0][0].take(np.arange(1))
         linearise(nets[0], nets[0].dataset_of(first), [0])  # whether it can be
         forget_fit(self)
@@ -247,9 +253,12 @@ class GradTAG(AffinityMixin):
         of_parts = [running.child(f"split{m}") for m in range(len(splits))]
         total = sum(net.max_epochs for net in nets)
         with tqdm(total=total, desc="Grad-TAG", unit="epoch", disable=not self.verbose) as bar:
-            for trained, (train, _), of_part in zip(nets, parts, of_parts, strict=True):
-                progress = [EpochProgress(bar)] if self.verbose else []
-                train_net(trained, train, progress, of_part.child("net"))
+            progress = [EpochProgress(bar)] if self.verbose else []
+            for trained, (train, _), of_part, name in zip(
+                nets, parts, of_parts, names, strict=True
+            ):
+                kept, part = of_part.child("net"), FitPart.of(self).part(name)
+                train_net(trained, train, progress, kept, part)
         self.estimators_ = nets
         of_fits = zip(nets, parts, of_splits, of_parts, strict=True)
         self.fits_ = [self._linearise(*of_fit) for of_fit in of_fits]

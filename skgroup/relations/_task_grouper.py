@@ -18,10 +18,12 @@ from skgroup._compat import (
     _fit_context,
     forget_fit,
 )
+from skgroup._fit_parts import FitPart
 from skgroup.cluster.gram import centered_gram, embed_gram
 from skgroup.relations._comparable import comparable_maps
 from skgroup.relations.relation import RelationMixin
 from skgroup.store import CHECKPOINT, RunningFit, running_fit
+from skgroup.tasks import task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.engine import STRATEGIES, check_data, fit_many
@@ -215,8 +217,9 @@ class TaskGrouper(RelationMixin):
         if single:
             nets = [clone(net).set_params(task_weight=None) for _ in range(data.table.n_tasks)]
             of_nets = [data.select(np.array([t])) for t in range(data.table.n_tasks)]
+            names = [f"relation, {task_label(data.all_tasks.names, t)}" for t in data.tasks]
         else:
-            nets, of_nets = [net], [data]
+            nets, of_nets, names = [net], [data], ["relation"]
 
         def make_recorder(joint: bool) -> DataMapRecorder:
             embed = isometric and joint
@@ -233,6 +236,8 @@ class TaskGrouper(RelationMixin):
             verbose=self.verbose,
             description="data maps",
             checkpoint=running.child("nets"),
+            names=names,
+            part=FitPart.of(self),
         )
         if single:
             self.estimators_ = nets
@@ -251,6 +256,10 @@ class TaskGrouper(RelationMixin):
             self.embedding_ = embed_gram(centered_gram(self._flat_maps()))
             self.data_map_ = self.data_map_[:, -1:].copy()
         return self
+
+    @property
+    def _n_fit_parts(self) -> int | None:
+        return 1 if self.source == "mtl" else None
 
     def _snapshots_of(self, max_epochs: int) -> list[int]:
         wanted = self.snapshot_epochs

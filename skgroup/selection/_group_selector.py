@@ -18,7 +18,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import Interval, StrOptions, _fit_context, _get_output_config, forget_fit
+from skgroup._compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    _fit_context,
+    _get_output_config,
+    forget_fit,
+)
 from skgroup._html import GroupsReprMixin
 from skgroup.cluster.memberships import HardLabelsMixin
 from skgroup.selection._choose import ChosenGroups, check_solver, choose
@@ -34,7 +41,9 @@ from skgroup.selection.inputs import Given, as_names, canonical_order, read_inpu
 from skgroup.selection.solver import near
 
 
-class GroupSelector(GroupsReprMixin, HardLabelsMixin, TransformerMixin, BaseEstimator):
+class GroupSelector(
+    CallbackSupportMixin, GroupsReprMixin, HardLabelsMixin, TransformerMixin, BaseEstimator
+):
     """Choose the groups in which tasks do best, each task served by its best group.
 
     Maximises the mean, over the tasks that are to be served, of the task's score in the chosen

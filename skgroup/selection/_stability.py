@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from skgroup._compat import HasMethods, Interval, Options, _fit_context, forget_fit
 from skgroup._estimators import check_parameters, parts_of, steps_of
+from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
 from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster.memberships import check_membership
@@ -261,7 +262,11 @@ class GroupStability(TaskEstimatorMixin):
             for cv, s in zip(in_two, seeds, strict=True)
         )
         calls = (
-            delayed(repeat)(grouper, numbers, given, half, s, running, f"repetition{k}")
+            delayed(call_named)(
+                f"repetition {k}",
+                repeat,
+                *(grouper, numbers, given, half, s, running, f"repetition{k}"),
+            )
             for k, (half, s) in enumerate(zip(halves, seeds, strict=True))
         )
         total = int(self.n_repetitions)

@@ -23,8 +23,10 @@ from torch.utils.data import Dataset
 
 from skgroup._compat import (
     _routing_enabled,
+    clone_parametrized,
     unchanged_on_error,
 )
+from skgroup._fit_parts import path_of_fit
 from skgroup._random import local_seed
 from skgroup.nn import MLP, Dropout, TabM
 from skgroup.store import RunningFit, running_fit
@@ -57,6 +59,7 @@ from skgroup.training._callbacks import (
     check_monitors,
     try_callbacks,
 )
+from skgroup.training._fit_tasks import telling
 from skgroup.training._going_on import (
     building_parameters,
     check_same_scale,
@@ -66,6 +69,7 @@ from skgroup.training._going_on import (
 from skgroup.training._loop import BatchLabels, StopTraining, TrainingLoop
 from skgroup.training._module_trial import try_module
 from skgroup.training._nonlinearity import try_nonlinearity
+from skgroup.training._own_callbacks import check_files, clone_callbacks, separate_files
 from skgroup.training._parameters import (
     CONSTRAINTS,
     check_classes_given,
@@ -214,7 +218,10 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         Turns the module's output (batch, n_outputs) into probabilities. "auto" is the sigmoid of
         binary tasks, the softmax of multiclass ones and nothing of regression tasks, None takes
         the output as it is.
-    callbacks, warm_start, compile, use_caching, torch_load_kwargs
+    callbacks : list of skorch.callbacks.Callback, or of pairs (name, Callback), default=None
+        As in `skorch.NeuralNet`. Estimators that train several nets (specialists, members, those
+        of relations) give each its own, see Notes.
+    warm_start, compile, use_caching, torch_load_kwargs
         As in `skorch.NeuralNet`.
     checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
         A folder in which a running `fit` or `partial_fit` keeps where it is, at most every 30
@@ -254,6 +261,9 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         The scaling of the features, with its statistics.
     history_ : skorch.history.History
         Losses and times of every epoch.
+    name_ : str
+        What the net is called in the fit that trains it, for callbacks to say: "" of a net that is
+        fitted by itself, "relation", "specialist 0", "member tabm, fold 2/specialist 1".
 
     See Also
     --------
@@ -277,6 +287,15 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     is called sample by sample for training batches only, from the random state of the net; data
     maps and affinities then describe the augmented samples. What prediction needs too (resizing,
     scaling) belongs in a Dataset or the module.
+
+    A callback is made anew for each net of an estimator that trains several, as a clone, but what
+    its parameters hold is not copied: a list, an open file or a logger that it is given is shared
+    by all nets of a process. `net.name_` says which net it is called for. Files of callbacks with
+    a `dirname` or `log_dir`, with parameters `f_...`, or with a writer of TensorBoard's go to a
+    folder of that name inside. In other processes (`n_jobs`) a callback is a copy, which comes
+    back in `callbacks_` of the net. Nets with callbacks are trained one after another, as no
+    stack calls them. `set_callbacks` is of another sort of callbacks, scikit-learn's (from 1.9
+    on): `ProgressBar` and `ScoringMonitor` hear of each epoch.
 
     An interruption of `fit` or `partial_fit` (Ctrl-C) is raised, and the net keeps what it has
     learned: `predict` and `partial_fit` work. A KeyboardInterrupt that a callback raises itself,
@@ -308,6 +327,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     target_scaling_: TargetScaling
     # Class and task weights of the loss of a validation part that lacks labels of some task.
     valid_weight_: Any = None
+    name_ = ""
 
     def __init__(
         self,
@@ -392,6 +412,14 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         recipe: dict[str, Any] = {"optimizer": torch.optim.Adam, "lr": 1e-3}
         recipe |= {"batch_size": 128, "max_epochs": 50}
         return cls(module, **{"input_scaling": None, **recipe, **params})
+
+    def __sklearn_clone__(self) -> MultiTaskNet:
+        callbacks = clone_callbacks(self)
+        plain = type(self).__new__(type(self))
+        plain.__dict__.update(vars(self) | dict.fromkeys(callbacks))
+        cloned: MultiTaskNet = clone_parametrized(plain)
+        cloned.__dict__.update(callbacks)
+        return cloned
 
     # -- fitting -------------------------------------------------------------------------------
 
@@ -629,11 +657,14 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         with (
             local_seed(self.seed_ + 1 + len(self.history_)),
             threads_for(self.module_, self.batch_size_, self.learned_.get("input_shape")),
+            telling(self, data) as tellers,
         ):
+            separate_files(self)
             if self.balancing is not None:
                 self.balanced_step_ = BalancedStep.of_net(self)
             callbacks = self.callbacks_
-            self.callbacks_ = [*callbacks, *((type(cb).__name__, cb) for cb in extra_callbacks)]
+            extra = [*extra_callbacks, *tellers]
+            self.callbacks_ = [*callbacks, *((type(cb).__name__, cb) for cb in extra)]
             resuming = None
             try:
                 if checkpoint:
@@ -683,6 +714,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     ) -> None:
         """Learn the tasks, build module, criterion and optimizer, try everything on little."""
         fit_params = fit_params or {}
+        self.name_ = "/".join(path_of_fit())
         if seed is not None:
             self.seed_ = seed
         if not resume:
@@ -759,6 +791,11 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             n_batches = check_batches(self, train)
             build_iterator(self, dataset if valid is None else valid, training=False)
             try_callbacks(self, train, valid, n_batches)
+
+    def state_now(self) -> dict[str, Any]:
+        """What a copy of this net, which is in training, takes to predict as it does now."""
+        _cut_graphs(self.module_)
+        return {"module_": copy.deepcopy(self.module_)}
 
     def load_tasks(self, other: MultiTaskNet, tasks: NDArray[np.intp]) -> None:
         """Take the weights of a net of more tasks.
@@ -878,6 +915,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
                     self.target_scaling_,
                 )
         check_monitors(self)
+        check_files(self)
         return self
 
     # -- batches -------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ class Trained:
         }
 
     def callbacks(self) -> list[Any]:
-        return [*(cb for net in self.nets for _, cb in net.callbacks_), *self.recorders]
+        of_nets = [cb for net in self.nets for _, cb in net.callbacks_]
+        return [cb for cb in [*of_nets, *self.recorders] if not getattr(cb, "only_tells", False)]
 
     def known(self) -> dict[Any, Any]:
         """Objects that are not kept, as they are there again; what they hold is kept by itself."""
@@ -185,6 +186,8 @@ class Resuming:
         known = self.trained.known()
         for net in self.trained.nets:
             for name, callback in net.callbacks_:
+                if getattr(callback, "only_tells", False):
+                    continue
                 try:
                     self.checkpoint.check(_of_callback(callback), known)
                 except Exception as error:

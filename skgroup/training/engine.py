@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,11 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from skgroup._estimators import parts_of
+from skgroup._fit_parts import FitPart, part_of_fit, without_handed
 from skgroup.store import RunningFit
 from skgroup.training._net import MultiTaskNet
+from skgroup.training._own_callbacks import check_callbacks_travel
 from skgroup.training._parameters import task_weights
 from skgroup.training.data import TaskDataset
 from skgroup.training.data_map import DataMapRecorder
@@ -34,8 +37,10 @@ from skgroup.training.training_data import TrainingData
 __all__ = [
     "STRATEGIES",
     "build_net",
+    "check_callbacks_travel",
     "check_data",
     "fit_many",
+    "nets_in",
     "predict_in_pieces",
     "predict_many",
     "task_weights",
@@ -86,9 +91,18 @@ def train_net(
     data: TrainingData,
     callbacks: Sequence[Callback] = (),
     checkpoint: RunningFit | None = None,
+    part: FitPart | None = None,
 ) -> None:
-    """Train a net that was built, or go on with what an earlier run has kept of it."""
-    net._train(data, extra_callbacks=callbacks, checkpoint=checkpoint)
+    """Train a net that was built, or go on with what an earlier run has kept of it; as a part of
+    another fit, if there is one."""
+    part = FitPart(None, None) if part is None else part
+    with part.handed_to(net), part.running():
+        net._train(data, extra_callbacks=callbacks, checkpoint=checkpoint)
+
+
+def nets_in(estimator: Any) -> list[MultiTaskNet]:
+    """The nets among an estimator and its parameters, unfitted."""
+    return [part for part in parts_of(estimator) if isinstance(part, MultiTaskNet)]
 
 
 def training_batch(net: MultiTaskNet, batch: Any) -> tuple[Any, Any]:
@@ -110,6 +124,8 @@ def fit_many(
     verbose: int = 0,
     description: str = "nets",
     checkpoint: RunningFit | None = None,
+    names: Sequence[str] = (),
+    part: FitPart | None = None,
 ) -> tuple[list[MultiTaskNet], list[DataMapRecorder]]:
     """Train each net on its data; every net is built and tried before any is trained.
 
@@ -137,6 +153,12 @@ def fit_many(
     checkpoint : RunningFit, default=None
         What is to keep the nets that are finished, and the state of those that train; a part of
         that of the fit, for these nets alone.
+    names : sequence of str, one a net, default=()
+        What callbacks are told that the nets are called, behind the names of the parts of the fit
+        that this is in: "net 0", ... if there are none. They must differ where there are several
+        nets, as files of callbacks go to folders of these names.
+    part : FitPart, default=None
+        What the training of the nets is to scikit-learn's callbacks; its parts are the nets.
 
     Returns
     -------
@@ -151,13 +173,52 @@ def fit_many(
         Before training, if "stacked" is asked for and cannot be, or if callbacks would keep files
         that nets cannot have each for itself.
     """
-    for j, (net, of_net, seed) in enumerate(zip(nets, data, seeds, strict=True)):
-        build_net(net, of_net, seed)
-        if len(nets) > 1:
-            _separate_files(net, j)
+    names = list(names) or [f"net {j}" for j in range(len(nets))]
+    for net, of_net, seed, name in zip(nets, data, seeds, names, strict=True):
+        with part_of_fit(name):
+            build_net(net, of_net, seed)
         if start is not None:
             start(net, of_net)
     in_processes = len(nets) > 1 and goes_elsewhere(n_jobs)
+    if in_processes:
+        check_callbacks_travel(nets, n_jobs)
+    part = FitPart(None, None) if part is None else part
+    parts = [part.part(name, number=j) for j, name in enumerate(names)]
+    own = [vars(net).get("_skl_callbacks") for net in nets]
+    with ExitStack() as handed:
+        for net, own_part in zip(nets, parts, strict=True):
+            handed.enter_context(own_part.handed_to(net))
+        trained, recorders = _train_many(
+            nets,
+            data,
+            parts,
+            make_recorder=make_recorder,
+            strategy=strategy,
+            in_processes=in_processes,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            description=description,
+            checkpoint=checkpoint,
+        )
+    for net, callbacks in zip(trained, own, strict=True):
+        without_handed(net, callbacks)  # of copies that came from processes
+    return trained, recorders
+
+
+def _train_many(
+    nets: Sequence[MultiTaskNet],
+    data: Sequence[TrainingData],
+    parts: Sequence[FitPart],
+    *,
+    make_recorder: Callable[[bool], DataMapRecorder] | None,
+    strategy: str,
+    in_processes: bool,
+    n_jobs: int | None,
+    verbose: int,
+    description: str,
+    checkpoint: RunningFit | None,
+) -> tuple[list[MultiTaskNet], list[DataMapRecorder]]:
+    """Train nets that are built; see `fit_many`."""
     stack: Stack | str = ""
     if strategy == "stacked" or (
         strategy == "auto" and not in_processes and training_pays(nets, len(data[0].table.codes))
@@ -170,6 +231,8 @@ def fit_many(
         progress = [EpochProgress(bar)] if verbose else []
         if isinstance(stack, Stack):
             recorders = [] if make_recorder is None else [make_recorder(True)]
+            for part in parts:
+                part.begin()
             train_stacked(
                 stack,
                 nets,
@@ -178,18 +241,28 @@ def fit_many(
                 progress=progress,
                 checkpoint=checkpoint,
             )
+            for part in parts:
+                part.end()
             return list(nets), recorders
-        parts = [checkpoint and checkpoint.child(f"net{j}") for j in range(len(nets))]
+        kept = [checkpoint and checkpoint.child(f"net{j}") for j in range(len(nets))]
         recorders = [] if make_recorder is None else [make_recorder(len(nets) == 1) for _ in nets]
         callbacks_of: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
         if not in_processes:
-            for net, of_net, callbacks, part in zip(nets, data, callbacks_of, parts, strict=True):
-                _train(net, of_net, [*callbacks, *progress], part)
+            jobs = zip(parts, nets, data, callbacks_of, kept, strict=True)
+            for part, net, of_net, callbacks, of_run in jobs:
+                with part.running():
+                    _train(net, of_net, [*callbacks, *progress], of_run)
                 bar.total -= net.max_epochs - len(net.history_)  # early stopping
             return list(nets), recorders
-        jobs = (delayed(_train)(*job) for job in zip(nets, data, callbacks_of, parts, strict=True))
+
+        def calls() -> Iterator[Any]:
+            for part, *job in zip(parts, nets, data, callbacks_of, kept, strict=True):
+                part.begin()
+                yield delayed(_train)(*job)
+
         done = []
-        for net, callbacks in in_parallel(jobs, n_jobs):
+        for part, (net, callbacks) in zip(parts, in_parallel(calls(), n_jobs), strict=True):
+            part.end()
             bar.update(net.max_epochs)
             done.append((net, callbacks))
         return [net for net, _ in done], [r for _, callbacks in done for r in callbacks]
@@ -264,29 +337,6 @@ def _pieces(batches: Iterable[list[Tensor]]) -> Iterator[tuple[slice, list[NDArr
         stop += n_rows
     if piece:
         yield slice(start, stop), [rows[: stop - start] for rows in piece]
-
-
-def _separate_files(net: MultiTaskNet, position: int) -> None:
-    """Give the files that callbacks of a net keep a folder of its own, "net<position>".
-
-    Nets that write to the same files would overwrite, and read, each other's.
-    """
-    for name, callback in net.callbacks_:
-        parts: list[Any] = [callback, getattr(callback, "checkpoint", None)]
-        for part in [part for part in parts if hasattr(part, "dirname")]:
-            for key, file in vars(part).items():
-                if key.startswith("f_") and not _is_relative(file):
-                    raise ValueError(
-                        f"The callback {name} of nets that are trained together must name its "
-                        "files inside its 'dirname', where each net gets a folder. Got "
-                        f"{key}={file!r}."
-                    )
-            part.dirname = os.path.join(part.dirname, f"net{position}")
-            part.initialize()
-
-
-def _is_relative(file: Any) -> bool:
-    return file is None or (isinstance(file, str) and not os.path.isabs(file))
 
 
 def _train(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from sklearn import config_context, get_config
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from skgroup._fit_parts import path_of_fit, within_fit
+
 __all__ = ["goes_elsewhere", "in_parallel"]
 
 #: Bytes from which on an array goes beside the call that has it, so that it travels once.
@@ -58,7 +60,8 @@ def in_parallel(
             yield function(*args, **kwargs)
         return
     backend = get_active_backend()[0]
-    config = get_config()  # of metadata routing, ...: other threads and processes have their own
+    # Metadata routing, ..., and the part of the fit: other threads and processes have their own.
+    config = get_config(), path_of_fit()
     shares_memory = getattr(backend, "supports_sharedmem", False)
     handed: Iterator[Any]
     if shares_memory:
@@ -94,8 +97,11 @@ def _results(
         yield from parallel(calls)
 
 
-def _configured(config: dict[str, Any], function: Any, args: Any, kwargs: Any) -> Any:
-    with config_context(**config), parallel_config(n_jobs=1):
+def _configured(
+    config: tuple[dict[str, Any], tuple[str, ...]], function: Any, args: Any, kwargs: Any
+) -> Any:
+    of_sklearn, path = config
+    with config_context(**of_sklearn), within_fit(path), parallel_config(n_jobs=1):
         return function(*args, **kwargs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from skgroup._compat import only_watched
 from skgroup._random import local_seed
 from skgroup.nn import Dropout, LinearHeads, TaskHeads
 from skgroup.store import RunningFit
 from skgroup.tasks import OutputLayout, join_outputs
 from skgroup.training._balanced_step import BalancedStep
+from skgroup.training._fit_tasks import telling
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._resuming import Resuming, Trained
 from skgroup.training._threads import one_thread
@@ -206,6 +208,8 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     callbacks = {type(callback) for _, callback in first.callbacks_} - _OF_EVERY_NET
     if callbacks or first.train_split or first.compile or first.verbose:
         return "the net has callbacks, a validation split, compile or verbose"
+    if not all(only_watched(net) for net in nets):
+        return "the net has callbacks of scikit-learn's that may look into it, or end its training"
     if first.predict_nonlinearity != "auto":
         return "the net has a predict_nonlinearity of its own"
     options = _options(first, "iterator_train")
@@ -345,7 +349,12 @@ def train_stacked(
     if loader.batch_size == -1:
         loader.batch_size = len(datasets[0])
     generators = [torch.Generator().manual_seed(net.seed_ + 1 + len(net.history_)) for net in nets]
-    with local_seed(first.seed_), _few_threads(stack, nets, len(datasets[0])):
+    with (
+        local_seed(first.seed_),
+        _few_threads(stack, nets, len(datasets[0])),
+        ExitStack() as told,
+    ):
+        tellers = [told.enter_context(telling(*pair)) for pair in zip(nets, data, strict=True)]
         for net in nets:
             net._set_training(True)
             net.notify("on_train_begin", X=datasets[0], y=None)
@@ -363,8 +372,10 @@ def train_stacked(
             resuming = Resuming(checkpoint, trained, generators)
             done = first.max_epochs if resuming.finished() else resuming.begin(0)[1]
         for _ in range(first.max_epochs - done):
-            for net, dataset in zip(nets, datasets, strict=True):
+            for net, dataset, of_net in zip(nets, datasets, tellers, strict=True):
                 net.notify("on_epoch_begin", dataset_train=dataset, dataset_valid=None)
+                for teller in of_net:
+                    teller.on_epoch_begin(net)
             losses: list[Tensor] = []
             sizes: list[int] = []
             batches = _batches(loader, generators[:1] if shared else generators)
@@ -392,10 +403,10 @@ def train_stacked(
             of_nets = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(nets)
             if recorder is not None:
                 recorder.end_epoch()
-            for net, of_net, dataset in zip(nets, of_nets, datasets, strict=True):
+            for net, of_net, dataset, own in zip(nets, of_nets, datasets, tellers, strict=True):
                 net._record_batches("train", of_net, sizes)
                 net.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
-                for callback in progress:
+                for callback in (*progress, *own):
                     callback.on_epoch_end(net)
         if resuming is not None and done < first.max_epochs:
             resuming.finish()

@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 
+from skgroup._compat import CallbackSupportMixin
 from skgroup.tasks import TaskTable
 
 __all__ = ["TaskEstimatorMixin"]
 
 
-class TaskEstimatorMixin(BaseEstimator):
+class TaskEstimatorMixin(CallbackSupportMixin, BaseEstimator):
     """Number and names of the tasks, which of them are learned, and the tags of an estimator whose
     `y` is a table."""
 

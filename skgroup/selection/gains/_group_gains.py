@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
 from skgroup._estimators import check_parameters
+from skgroup._fit_parts import FitPart
 from skgroup._random import draw_seeds
 from skgroup.relations.effect import Effect, gain_of_pair, of_all_tasks
 from skgroup.selection.gains._conditions import check_same, conditions_of
@@ -169,6 +170,9 @@ class GroupGains(TaskEstimatorMixin):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    #: As many as batches of groups.
+    _n_fit_parts = None
 
     def __init__(
         self,
@@ -356,16 +360,21 @@ class GroupGains(TaskEstimatorMixin):
         train = data.take(part.train, net.class_weight)
         tasks = [np.flatnonzero(self.masks_[row]) for row in rows]
         place = np.cumsum(data.all_tasks.learnable) - 1  # among the tasks that are learned
-        nets, _ = fit_many(
-            [clone(net) for _ in rows],
-            [train.select(place[t]) for t in tasks],
-            [part.seed] * len(rows),
-            strategy=self.strategy,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-            description=f"groups of {len(tasks[0])}, held-out part {m}",
-            checkpoint=training,
-        )
+        description = f"groups of {len(tasks[0])}, held-out part {m}"
+        of_fit = FitPart.of(self).part(description, len(rows), ordered=False)
+        with of_fit.running():
+            nets, _ = fit_many(
+                [clone(net) for _ in rows],
+                [train.select(place[t]) for t in tasks],
+                [part.seed] * len(rows),
+                strategy=self.strategy,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+                description=description,
+                names=[f"group {row}, held-out part {m}" for row in rows],
+                checkpoint=training,
+                part=of_fit,
+            )
         test, scaling = data.take(part.test), train.table.target_scaling(train.weight)
         predicted = predict_many(nets, TaskDataset(test.X))
         for row, trained, proba, t in zip(rows, nets, predicted, tasks, strict=True):
