@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,8 @@ from skgroup.training.data import BatchLoader, TaskDataset, as_float, n_samples_
 
 #: Where the smooth clip bends.
 _BEND = 3.0
-#: Numbers of X that are looked at at a time.
-_AT_A_TIME = 2**24
+#: Numbers of X that are sorted at a time, and of those that are weighed; samples that are read.
+_AT_A_TIME, _WEIGHED, _ROWS = 2**25, 2**21, 2**14
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def robust_scaling(
     """The scaling of checked inputs; None where samples are no vectors.
 
     Quantiles are those of the inverted distribution of the observed values, so that a weight of
-    k counts as k repeats. Sparse matrices count their zeros; a Dataset is read once.
+    k counts as k repeats. Sparse matrices count their zeros; a Dataset is read once, into a
+    temporary file if it is large. Arrays in files are read several times, some columns each.
 
     Parameters
     ----------
@@ -80,14 +83,19 @@ def robust_scaling(
     shape = shape_of(X)
     if shape is None or len(shape) != 1:
         return None
-    counted = None
+    rows: Any = slice(None)
     if sample_weight is not None:
-        counted = np.flatnonzero(sample_weight > 0)
-        sample_weight = sample_weight[counted]
+        rows = np.flatnonzero(sample_weight > 0)
+        sample_weight = sample_weight[rows]
     parts = []
-    for columns in _columns(X):
-        values = columns if counted is None else columns[counted]
-        parts.append(_statistics(values, sample_weight))
+    with _read_once(X) as X:
+        for columns in _columns(X, rows):
+            # Weights are of the order of the samples, which takes more room.
+            step = max(1, (len(columns) if sample_weight is None else _WEIGHED // columns.shape[1]))
+            parts += [
+                _statistics(columns[start : start + step], sample_weight)
+                for start in range(0, len(columns), step)
+            ]
     median, factor, incomplete = (np.concatenate(part) for part in zip(*parts, strict=True))
     return RobustScaling(
         torch.from_numpy(median.astype(np.float32)),
@@ -96,42 +104,88 @@ def robust_scaling(
     )
 
 
-def _columns(X: Any) -> Iterator[NDArray]:
-    """Some columns of X at a time, dense."""
-    if isinstance(X, Dataset):
-        batches = BatchLoader(TaskDataset(X), 256)
-        X = torch.cat([as_float(x) for x, _ in batches])
+@contextmanager
+def _read_once(X: Any) -> Iterator[Any]:
+    """The samples of a Dataset, in a temporary file where they are many; all else as it is."""
+    if not isinstance(X, Dataset):
+        yield X
+        return
+    batches = (as_float(x).numpy() for x, _ in BatchLoader(TaskDataset(X), 256))
+    shape: Any = n_samples_of(X), *(shape_of(X) or ())
+    if np.prod(shape) <= _AT_A_TIME:
+        yield np.concatenate(list(batches))
+        return
+    with tempfile.TemporaryFile(prefix="skgroup-") as file:
+        for batch in batches:
+            try:
+                file.write(np.ascontiguousarray(batch))
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    "input_scaling='robust' keeps the samples of a large Dataset in a temporary "
+                    f"file, in {tempfile.gettempdir()} (elsewhere by the variable TMPDIR), until "
+                    f"it has their quantiles. {shape[0]} samples of {shape[1]} numbers could not "
+                    f"be written ({error.strerror})",
+                ) from error
+        file.flush()
+        yield np.memmap(file, dtype=np.float32, mode="r", shape=shape)
+
+
+def _columns(X: Any, rows: Any) -> Iterator[NDArray]:
+    """Some columns of X at a time, dense, (n_columns, n_rows), for the caller to change."""
     n_samples, n_features = n_samples_of(X), X.shape[1]
     step = max(1, _AT_A_TIME // max(1, n_samples))
-    X = X.tocsc() if sparse.issparse(X) else X.numpy()
+    X = X.tocsc() if sparse.issparse(X) else np.asarray(X)
+    dtype = np.float32 if X.dtype.kind == "f" else X.dtype
+    index = np.arange(n_samples)[rows]
     for start in range(0, n_features, step):
         part = X[:, start : start + step]
-        yield part.toarray() if sparse.issparse(part) else part
+        if sparse.issparse(part):
+            yield np.array(part.toarray()[rows].T, dtype=dtype, order="C")
+            continue
+        columns = np.empty((part.shape[1], len(index)), dtype=dtype)
+        for first in range(0, len(index), _ROWS):
+            some = slice(first, first + _ROWS)
+            columns[:, some] = part[some if len(index) == n_samples else index[some]].T
+        yield columns
 
 
 def _statistics(
     values: NDArray, weight: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Median, factor and whether some are missing, of each column."""
-    order = np.argsort(values, axis=0)  # NaN last
-    ranked = np.take_along_axis(values, order, axis=0).astype(np.float64)
-    observed = ~np.isnan(ranked)
-    below = np.cumsum(observed if weight is None else observed * weight[order], axis=0)
-    total = below[-1]
+    """Median, factor and whether some are missing, of each row of values, which are sorted."""
+    if weight is None:
+        values.sort(axis=1)  # NaN last
+        total: Any = values.shape[1] - np.isnan(values).sum(axis=1)
+        observed = total
 
-    def quantile(q: float) -> NDArray[np.float64]:
-        # Weights are sums of rounded numbers.
-        at = (below < q * total * (1 - 1e-12)).sum(axis=0)
-        return np.take_along_axis(ranked, at[None], axis=0)[0]
+        def quantile(q: float) -> NDArray[np.float64]:
+            at = np.ceil(q * total * (1 - 1e-12)).astype(np.intp) - 1
+            return _at(values, np.maximum(at, 0))
+
+    else:
+        order = np.argsort(values, axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+        there = ~np.isnan(values)
+        observed = there.sum(axis=1)
+        below = np.cumsum(there * weight[order], axis=1)
+        total = below[:, -1]
+
+        def quantile(q: float) -> NDArray[np.float64]:
+            # Weights are sums of rounded numbers.
+            return _at(values, (below < (q * total * (1 - 1e-12))[:, None]).sum(axis=1))
 
     q25, median, q75 = (quantile(q) for q in (0.25, 0.5, 0.75))
-    last = np.maximum(observed.sum(axis=0) - 1, 0)
-    span = np.take_along_axis(ranked, last[None], axis=0)[0] - ranked[0]
+    span = _at(values, np.maximum(observed - 1, 0)) - _at(values, np.zeros_like(observed))
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(q75 > q25, 1 / (q75 - q25), np.where(span > 0, 2 / span, 0.0))
     empty = total == 0
     median, factor = np.where(empty, 0.0, median), np.where(empty, 0.0, factor)
     # Of numbers that are next to each other in float32 the factor may be beyond it.
     factor = np.minimum(factor, float(np.finfo(np.float32).max) / 4)
-    incomplete: Any = ~observed.all(axis=0)
-    return median, factor, incomplete
+    return median, factor, observed < values.shape[1]
+
+
+def _at(values: NDArray, position: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The number of each row at its position."""
+    return np.take_along_axis(values, position[:, None], axis=1)[:, 0].astype(np.float64)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+import math
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 from skorch.helper import SliceDataset
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset
 
-from skgroup._compat import _safe_indexing, validate_data
+from skgroup._compat import _safe_indexing, argument_named, validate_data
 from skgroup._random import local_seed
 
 __all__ = [
@@ -30,10 +34,14 @@ __all__ = [
     "labels_of",
     "largest_sample",
     "n_samples_of",
+    "piece_of",
     "refuse_missing",
     "shape_of",
     "take_samples",
 ]
+
+#: Numbers that are looked at at a time.
+_AT_A_TIME = 2**22
 
 
 def check_inputs(estimator: Any, X: Any, *, reset: bool, missing: bool = True) -> Any:
@@ -41,7 +49,8 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool, missing: bool = True) -
 
     Floats become a float32 tensor (shared memory where they are float32 already), ints, bools
     and uint8 images a tensor of their own type, sparse matrices CSR; a dict of arrays becomes a
-    dict of tensors. A torch Dataset is left alone; if it has a method `check_samples`, this is
+    dict of tensors. A memory-mapped array stays in its file: it is read some rows at a time, and
+    floats of another width become float32 in the batch. A torch Dataset is left alone; if it has a method `check_samples`, this is
     called with the indices that a Subset takes of it (None: all), to raise what is wrong.
 
     Parameters
@@ -75,7 +84,7 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool, missing: bool = True) -
 def has_missing(X: Any) -> bool:
     """Whether checked inputs hold NaN; a Dataset is not looked at."""
     if isinstance(X, Tensor):
-        return X.is_floating_point() and bool(X.isnan().any())
+        return X.is_floating_point() and any(bool(part.isnan().any()) for part in _parts(X))
     return sparse.issparse(X) and X.dtype.kind == "f" and bool(np.isnan(X.data).any())
 
 
@@ -119,10 +128,7 @@ def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
         return X
     if isinstance(X, Mapping) and not sparse.issparse(X):  # SciPy's DOK arrays are dicts
         _check_shape(estimator, None, reset=reset)
-        return {
-            key: _to_tensor(check_array(value, ensure_2d=False, **_rules(value)))
-            for key, value in X.items()
-        }
+        return {key: _to_tensor(_check_value(value)) for key, value in X.items()}
     if isinstance(X, Tensor) and X.dtype == torch.bfloat16:
         X = X.float()
     if isinstance(X, Tensor):
@@ -136,7 +142,10 @@ def _check_inputs(estimator: Any, X: Any, *, reset: bool) -> Any:
         except (TypeError, NotImplementedError, RuntimeError) as error:  # quantized, meta, nested
             raise TypeError(f"X must be a tensor that NumPy can hold: {error}") from error
     rules = {"ensure_all_finite": "allow-nan", "accept_sparse": "csr", **_rules(X)}
+    in_file = _stays_in_file(X)
     X = validate_data(estimator, X, reset=reset, **rules)
+    if in_file:
+        _check_parts(X, ensure_all_finite="allow-nan", estimator=estimator)
     _check_shape(estimator, tuple(X.shape[1:]), reset=reset)
     X = X if sparse.issparse(X) else _to_tensor(X)
     if X.ndim != 2:
@@ -187,8 +196,44 @@ def _check_shape(estimator: Any, shape: tuple[int, ...] | None, *, reset: bool) 
 
 def _rules(X: Any) -> dict[str, Any]:
     """How scikit-learn should check an array: whole numbers keep their type until the batch."""
+    if _stays_in_file(X):
+        return {"dtype": None, "allow_nd": True, "ensure_all_finite": False}
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
     return {"dtype": None if kind in "iub" else np.float32, "allow_nd": True}
+
+
+def _stays_in_file(X: Any) -> bool:
+    """Whether an array is memory-mapped, of floats that torch can read where they are."""
+    base = X
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    if not isinstance(base, np.memmap | mmap.mmap) or not isinstance(X, np.ndarray):
+        return False
+    readable = X.dtype.byteorder in "=|" and all(stride >= 0 for stride in X.strides)
+    return readable and X.dtype in (np.float16, np.float32, np.float64)
+
+
+def _check_value(X: Any) -> NDArray:
+    """A checked array of a dict."""
+    checked: NDArray = check_array(X, ensure_2d=False, **_rules(X))
+    if _stays_in_file(X):
+        _check_parts(checked, ensure_all_finite=True)
+    return checked
+
+
+def _check_parts(X: NDArray, **rules: Any) -> None:
+    """Check some rows at a time of an array in a file, as the float32 that it is read as."""
+    with argument_named("X"):
+        for part in _parts(X):
+            check_array(
+                part, dtype=np.float32, ensure_2d=False, allow_nd=True, input_name="X", **rules
+            )
+
+
+def _parts(X: Any) -> Iterator[Any]:
+    """Some rows of an array or tensor at a time."""
+    step = max(1, _AT_A_TIME // max(1, math.prod(X.shape[1:])))
+    return (X[start : start + step] for start in range(0, max(1, len(X)), step))
 
 
 def _to_tensor(X: np.ndarray) -> Tensor:
@@ -241,8 +286,20 @@ def largest_sample(X: Any) -> int:
         return largest[int(np.argmax(sizes))][0] if sizes else 0
     if not isinstance(X, Tensor) or not X.is_floating_point() or not X.numel():
         return 0
-    rows = X.reshape(len(X), -1)
-    return int(torch.maximum(rows.amax(1), -rows.amin(1)).argmax())
+    of_samples = []
+    for part in _parts(X):
+        rows = part.reshape(len(part), -1)
+        of_samples.append(torch.maximum(rows.amax(1), -rows.amin(1)))
+    return int(torch.cat(of_samples).argmax())
+
+
+def piece_of(X: Any, rows: slice) -> Any:
+    """Consecutive samples of inputs, checked or not: where that is possible, a view."""
+    if isinstance(X, Dataset):
+        return Subset(X, range(rows.start, rows.stop))
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return {key: piece_of(value, rows) for key, value in X.items()}
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 def take_samples(X: Any, samples: np.ndarray) -> Any:
@@ -270,17 +327,34 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 
 def labels_of(dataset: Any) -> np.ndarray:
     """Labels (n_samples, n_tasks) or (n_samples,) of a torch Dataset that yields `(x, labels)`."""
+    parts = []
     with local_seed(0):
-        items = [dataset[i] for i in range(len(dataset))]
-    if not all(isinstance(item, tuple | list) and len(item) >= 2 for item in items):
-        raise ValueError(
-            "Where Y is not given, X must be a Dataset of pairs (x, labels). Got a "
-            f"{type(dataset).__name__} whose first item is a {type(items[0]).__name__}."
-        )
-    labels = [item[1] for item in items]
-    labels = [label.numpy(force=True) if isinstance(label, Tensor) else label for label in labels]
-    typed = all(hasattr(label, "dtype") for label in labels)
-    return np.stack([np.asarray(label, dtype=None if typed else object) for label in labels])
+        for some in _split(range(len(dataset)), 1024):
+            items = items_of(dataset, some)
+            if not all(isinstance(item, tuple | list) and len(item) >= 2 for item in items):
+                raise ValueError(
+                    "Where Y is not given, X must be a Dataset of pairs (x, labels). Got a "
+                    f"{type(dataset).__name__} whose first item is a {type(items[0]).__name__}."
+                )
+            # Without the samples, which may not fit into memory together.
+            labels = [item[1] for item in items]
+            labels = [y.numpy(force=True) if isinstance(y, Tensor) else y for y in labels]
+            typed = all(hasattr(label, "dtype") for label in labels)
+            parts.append(np.stack([np.asarray(y, dtype=None if typed else object) for y in labels]))
+    if any(part.dtype.kind == "O" for part in parts):
+        parts = [part.astype(object) for part in parts]
+    return np.concatenate(parts)
+
+
+def _split(index: range, size: int) -> Iterator[range]:
+    return (index[start : start + size] for start in range(0, len(index), size))
+
+
+def items_of(dataset: Any, index: Iterable[int]) -> list[Any]:
+    """Items of a Dataset, at once where it can."""
+    if callable(getattr(dataset, "__getitems__", None)):
+        return list(dataset.__getitems__(list(index)))
+    return [dataset[i] for i in index]
 
 
 def as_float(x: Any, *, keep_ints: bool = False) -> Any:
@@ -330,6 +404,18 @@ class TaskDataset(Dataset):
         x = _take(self.X, slice(i, i + 1))
         return ({k: v[0] for k, v in x.items()} if isinstance(x, dict) else x[0]), target
 
+    def __getitems__(self, index: list[int]) -> list[tuple[Any, Any]]:
+        """Many samples, as a torch DataLoader asks for them where it can."""
+        if not callable(getattr(self.X, "__getitems__", None)):
+            return [self[i] for i in index]
+        samples = [x[0] if isinstance(x, tuple | list) else x for x in items_of(self.X, index)]
+        if not self.target:
+            return [(x, 0) for x in samples]
+        some = torch.as_tensor(index)
+        rows = zip(*(value[some] for value in self.target.values()), strict=True)
+        targets = (dict(zip(self.target, row, strict=True)) for row in rows)
+        return list(zip(samples, targets, strict=True))
+
     def batch(self, index: Tensor | slice) -> tuple[Any, Any]:
         """Samples `index`, and their targets."""
         target: Any = {key: value[index] for key, value in self.target.items()}
@@ -343,7 +429,8 @@ def _take(X: Any, index: Tensor | slice) -> Any:
         rows = X[index if isinstance(index, slice) else index.numpy()]
         return torch.from_numpy(rows.toarray())
     # A slice is a view of what may be the caller's memory, and a module may work in place.
-    return X[index].clone() if isinstance(index, slice) else X[index]
+    rows: Tensor = X[index].clone() if isinstance(index, slice) else X[index]
+    return rows.float() if rows.is_floating_point() else rows
 
 
 class SampleTransform:
@@ -444,6 +531,12 @@ class BatchLoader:
         Draw a new order for each pass.
     drop_last : bool, default=False
         Leave out a last batch of fewer samples.
+    block_size : int, default=None
+        Shuffle blocks of so many consecutive samples, and the samples of `blocks_at_once` blocks
+        among each other, so that few parts of a file are read at a time: for data that are larger
+        than the memory, such as row groups of Parquet files. None shuffles all samples alike.
+    blocks_at_once : int, default=8
+        Blocks whose samples are mixed; no effect without a `block_size`.
     generator : torch.Generator, default=None
         Draws the order, and seeds what a transform or Dataset draws; torch's global one if None.
     transform : callable, default=None
@@ -456,7 +549,8 @@ class BatchLoader:
     Raises
     ------
     ValueError
-        If `transform` is not callable; in a pass, if it changes the shape or type of a sample.
+        If `transform` is not callable, or blocks are of less than one sample; in a pass, if it
+        changes the shape or type of a sample.
     """
 
     def __init__(
@@ -467,9 +561,17 @@ class BatchLoader:
         drop_last: bool = False,
         generator: torch.Generator | None = None,
         transform: Callable[[Any], Any] | None = None,
+        block_size: int | None = None,
+        blocks_at_once: int = 8,
         **options: Any,
     ) -> None:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.block_size, self.blocks_at_once = block_size, blocks_at_once
+        for name in ("block_size", "blocks_at_once"):
+            value = getattr(self, name)
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not (whole and value >= 1) and not (name == "block_size" and value is None):
+                raise ValueError(f"The {name!r} option must be an int >= 1. Got {value!r}.")
         self.generator = generator
         self.transform = None if transform is None else SampleTransform(transform)
         base: Any = dataset
@@ -479,8 +581,11 @@ class BatchLoader:
             index = outer if index is None else outer[index]
             base = base.dataset
         self.base, self.index = base, index
+        self.n_samples = len(dataset)  # type: ignore[arg-type]
         self.loader = None
         if options or not getattr(base, "in_memory", False):
+            if shuffle and block_size is not None:
+                shuffle, options = False, {"sampler": _Shuffled(self), **options}
             self.loader = DataLoader(
                 dataset if self.transform is None else _Transformed(dataset, self.transform),
                 batch_size=batch_size,
@@ -489,7 +594,6 @@ class BatchLoader:
                 generator=generator,
                 **options,
             )
-        self.n_samples = len(dataset)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         n, size = self.n_samples, self.batch_size
@@ -533,5 +637,31 @@ class BatchLoader:
         """The order of one pass over the samples; None where it is the stored one."""
         if not self.shuffle:
             return self.index
-        order = torch.randperm(self.n_samples, generator=self.generator)
+        order = self.shuffled()
         return order if self.index is None else self.index[order]
+
+    def shuffled(self) -> Tensor:
+        """Positions of the samples in a new order."""
+        if self.block_size is None:
+            return torch.randperm(self.n_samples, generator=self.generator)
+        blocks = torch.arange(self.n_samples).split(int(self.block_size))
+        order = [blocks[i] for i in torch.randperm(len(blocks), generator=self.generator)]
+        parts = []
+        for start in range(0, len(order), int(self.blocks_at_once)):
+            part = torch.cat(order[start : start + int(self.blocks_at_once)])
+            parts.append(part[torch.randperm(len(part), generator=self.generator)])
+        return torch.cat(parts)
+
+
+class _Shuffled(Sampler):
+    """The order of a BatchLoader, for a DataLoader."""
+
+    def __init__(self, batches: BatchLoader) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return self.batches.n_samples
+
+    def __iter__(self) -> Iterator[int]:
+        for part in self.batches.shuffled().split(1024):
+            yield from part.tolist()

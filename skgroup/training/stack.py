@@ -49,6 +49,8 @@ _OF_EVERY_NET = {EpochTimer, PassthroughScoring, PrintLog}
 _STACK_UP_TO = 2**24
 #: Batches from which on a stack predicts faster than one net after another.
 _PREDICT_FROM = 8
+#: Options of batches that a stack takes.
+_ORDERED = {"shuffle", "batch_size", "drop_last", "block_size", "blocks_at_once"}
 #: Nets from which on a stack that `torch.func.vmap` runs predicts faster than one after another.
 _VMAP_FROM = 8
 #: Steps of training from which on a stack is faster than a loop: it has to be tried first.
@@ -215,7 +217,7 @@ def stack_or_reason(nets: Sequence[MultiTaskNet], data: Sequence[TrainingData]) 
     options = _options(first, "iterator_train")
     if "transform" in options:
         return "the net has a transform, which may draw random numbers"
-    if first.iterator_train is not BatchLoader or options - {"shuffle", "batch_size", "drop_last"}:
+    if first.iterator_train is not BatchLoader or options - _ORDERED:
         return "the net has an iterator of its own"
     if not has_parts_a_task(first.criterion_) or first.optimizer not in _ELEMENTWISE:
         return "the net has a loss or an optimizer that may not treat each net alone"
