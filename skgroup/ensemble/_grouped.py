@@ -518,6 +518,10 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
 
     # -- predicting ----------------------------------------------------------------------------
 
+    @property
+    def _predicted_at_a_time(self) -> int:
+        return self.specialists_[0].prediction_batch_size
+
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "specialists_")
         dataset = TaskDataset(

@@ -185,7 +185,7 @@ class TableLearner(TaskPredictorMixin, BaseEstimator):
             member.is_one_a_task and member.tasks.learned.n_tasks > 1 for member in self._plan(y)[1]
         )
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> NDArray:  # type: ignore[override]
         """What the estimators predict, in the labels of `Y`; see `MultiTaskNet.predict`."""
         check_is_fitted(self, "estimators_")
         answers = [np.asarray(_dense(fitted.predict(X))) for fitted in self.estimators_]

@@ -1062,6 +1062,10 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
             )
         super().check_is_fitted(attributes, *args, **kwargs)
 
+    @property
+    def _predicted_at_a_time(self) -> int:
+        return self.prediction_batch_size
+
     def _flat_proba(self, X: Any) -> NDArray[np.float32]:
         return np.concatenate([proba.numpy(force=True) for proba in self._iter_proba(X)])
 

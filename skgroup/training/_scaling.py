@@ -118,7 +118,7 @@ def _read_once(X: Any) -> Iterator[Any]:
     with tempfile.TemporaryFile(prefix="skgroup-") as file:
         for batch in batches:
             try:
-                file.write(np.ascontiguousarray(batch))
+                file.write(batch.tobytes())
             except OSError as error:
                 raise OSError(
                     error.errno,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -30,6 +31,11 @@ from skgroup.tasks import (
     task_label,
 )
 from skgroup.training._named_output import index_of, named_labels, named_proba
+from skgroup.training._written import (
+    holds_labels,
+    holds_numbers,
+    write_predictions,
+)
 from skgroup.training.deployed import DeployedTasks, check_output
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.task_view import TaskClassifierView, TaskRegressorView, task_view
@@ -234,14 +240,45 @@ class TaskPredictorMixin(TaskEstimatorMixin):
     def _gives_frames(self) -> bool:
         return get_predict_output(self) == "pandas"
 
+    # No metadata that could be routed.
+    __metadata_request__predict: ClassVar[dict[str, Any]] = {"out": UNUSED}
+    __metadata_request__predict_proba: ClassVar[dict[str, Any]] = {"out": UNUSED}
+
+    @property
+    def _predicted_at_a_time(self) -> int:
+        """Samples that nets predict at a time, -1 for all."""
+        return 256
+
+    def _written(self, X: Any, out: Any, read: Any, empty: NDArray, holds: Any, rule: str) -> Any:
+        """Predictions of some samples at a time in `out`; `read` makes them of `_flat_proba`."""
+        return write_predictions(
+            X,
+            out,
+            lambda part: read(self._flat_proba(part)),
+            empty,
+            holds=holds,
+            rule=rule,
+            # Codes and labels take twice the room of a float32.
+            size=sum(self.task_outputs_) + 4 * self.n_tasks_,
+            batch_size=self._predicted_at_a_time,
+        )
+
+    def _no_outputs(self) -> NDArray[np.float32]:
+        """What `_flat_proba` gives of no samples."""
+        return np.zeros((0, sum(self.task_outputs_)), dtype=np.float32)
+
     @there_if(_need_classes)
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, out: Any = None) -> Any:
         """Probabilities of the classes.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
             Samples as in `fit`.
+        out : ndarray or path, default=None
+            See `predict`. Of a list, or dict, of arrays a task, one array in which they stand side
+            by side, (n_samples, all classes of these tasks), of which views are returned. float32,
+            or wider.
 
         Returns
         -------
@@ -259,9 +296,24 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             If called before `fit`.
         AttributeError
             If all tasks are regression tasks.
+        OSError, TypeError
+            As of `predict`.
         ValueError
-            If `X` does not fit what was seen in `fit`.
+            If `X` does not fit what was seen in `fit`; before any prediction, if `out` is not
+            right.
         """
+        if out is not None:
+            check_is_fitted(self)
+            empty = self._proba(self._no_outputs())
+            table = self._written(
+                X,
+                out,
+                lambda flat: _side_by_side(self._proba(flat)),
+                _side_by_side(empty),
+                holds_numbers,
+                "probabilities, float32 or wider",
+            )
+            return _as_given(table, empty)
         proba = self._proba(self._flat_proba(X))
         if not self._gives_frames:
             return proba
@@ -287,7 +339,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             return {name: of_task for name, of_task, is_number in there if not is_number}
         return of_tasks[0] if self.single_output_ else of_tasks
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, out: Any = None) -> Any:
         """The most probable class of every task (the positive class of a binary task where its
         probability is above the task's threshold, if the estimator has thresholds of its own), or
         the number of a regression task.
@@ -296,20 +348,44 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         ----------
         X : array-like of shape (n_samples, ...)
             Samples as in `fit`.
+        out : ndarray or path, default=None
+            Where predictions go, for samples that do not fit into memory (a memory-mapped array, a
+            Dataset): a writable array of the shape of what is returned without it, np.memmap
+            too, of any dtype that holds all labels (int8 for 0 and 1; numbers of regression tasks
+            take float32 or wider); or the path of a file of NumPy's, "….npy". Some samples are
+            predicted at a time, so that memory stays small whatever their number.
 
         Returns
         -------
         labels : ndarray of shape (n_samples, n_tasks), or (n_samples,) if `y` was 1-D
             In the labels of `Y`; float64 where some tasks are regression tasks, or objects where
-            others have strings. With names, each task in its own type, after `set_output`.
+            others have strings. With names, each task in its own type, after `set_output`. `out`,
+            without names, if it is given; of a file, what was written, memory-mapped to be read.
 
         Raises
         ------
         NotFittedError
             If called before `fit`.
+        OSError
+            If a file cannot be written.
+        TypeError
+            If `out` is neither an array nor a path.
         ValueError
-            If `X` does not fit what was seen in `fit`.
+            If `X` does not fit what was seen in `fit`. Before any prediction, if `out` has another
+            shape, or a dtype that cannot hold what is predicted, or is read-only. After an error
+            a file is as it was, or not there; an array may be filled in part.
         """
+        if out is not None:
+            check_is_fitted(self)
+            empty = self._decoded(self._no_outputs())
+            classes = [
+                c[:0] if name == REGRESSION.name else c
+                for c, name in zip(self.task_classes_, self.task_types_, strict=True)
+            ]
+            holds = holds_labels(classes, empty.dtype)
+            return self._written(
+                X, out, self._decoded, empty, holds, f"all labels, as {empty.dtype} does"
+            )
         proba = self._flat_proba(X)
         if not self._gives_frames:
             return self._decoded(proba)
@@ -442,6 +518,23 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         binary = [kind.has_two_classes for kind in table.kinds]
         positive = np.where(binary, positive, NO_POSITIVE)
         return replace(table, positive=positive, constant=np.full(len(met), MISSING))
+
+
+def _side_by_side(proba: Any) -> NDArray:
+    """Probabilities of tasks, in whatever form, in one array."""
+    if isinstance(proba, np.ndarray):
+        return proba
+    return np.concatenate(list(proba.values() if isinstance(proba, dict) else proba), axis=1)
+
+
+def _as_given(table: NDArray, like: Any) -> Any:
+    """Views of an array in the form of `like`."""
+    if isinstance(like, np.ndarray):
+        return table
+    parts = list(like.values() if isinstance(like, dict) else like)
+    ends = np.cumsum([part.shape[1] for part in parts])
+    views = [table[:, end - part.shape[1] : end] for end, part in zip(ends, parts, strict=True)]
+    return dict(zip(like, views, strict=True)) if isinstance(like, dict) else views
 
 
 class TaskClassifierMixin(ClassifierMixin, TaskPredictorMixin):

@@ -50,8 +50,9 @@ def check_inputs(estimator: Any, X: Any, *, reset: bool, missing: bool = True) -
     Floats become a float32 tensor (shared memory where they are float32 already), ints, bools
     and uint8 images a tensor of their own type, sparse matrices CSR; a dict of arrays becomes a
     dict of tensors. A memory-mapped array stays in its file: it is read some rows at a time, and
-    floats of another width become float32 in the batch. A torch Dataset is left alone; if it has a method `check_samples`, this is
-    called with the indices that a Subset takes of it (None: all), to raise what is wrong.
+    floats of another width become float32 in the batch. A torch Dataset is left alone; if it has a
+    method `check_samples`, this is called with the indices that a Subset takes of it (None: all),
+    to raise what is wrong.
 
     Parameters
     ----------
@@ -426,8 +427,8 @@ def _take(X: Any, index: Tensor | slice) -> Any:
     if isinstance(X, Mapping):
         return {key: _take(value, index) for key, value in X.items()}
     if sparse.issparse(X):
-        rows = X[index if isinstance(index, slice) else index.numpy()]
-        return torch.from_numpy(rows.toarray())
+        some = X[index if isinstance(index, slice) else index.numpy()]
+        return torch.from_numpy(some.toarray())
     # A slice is a view of what may be the caller's memory, and a module may work in place.
     rows: Tensor = X[index].clone() if isinstance(index, slice) else X[index]
     return rows.float() if rows.is_floating_point() else rows

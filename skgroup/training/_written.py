@@ -1,0 +1,191 @@
+"""Predictions of some samples at a time, into an array or file that the caller names."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from torch.utils.data import Dataset
+
+from skgroup.store import replaced_file
+from skgroup.training.data import n_samples_of, piece_of, shape_of
+
+#: Numbers that are predicted from, or that predictions are, at a time.
+_AT_A_TIME = 2**22
+#: Batches that nets predict at a time, at least.
+_BATCHES = 8
+
+Writer = Callable[[slice, NDArray], None]
+
+
+def write_predictions(
+    X: Any,
+    out: Any,
+    predict: Callable[[Any], NDArray],
+    empty: NDArray,
+    *,
+    holds: Callable[[np.dtype], bool],
+    rule: str,
+    size: int,
+    batch_size: int,
+) -> NDArray:
+    """Predict some samples at a time, and put what comes to its place.
+
+    Parameters
+    ----------
+    X : inputs, not checked
+    out : ndarray, or path of a file
+    predict : callable
+        From some samples to their predictions.
+    empty : ndarray
+        What it gives of none.
+    holds : callable
+        Whether a dtype can hold all predictions.
+    rule : str
+        Which dtypes can, for messages.
+    size : int
+        Numbers that the predictions of a sample take.
+    batch_size : int
+        Samples that nets predict at a time.
+
+    Returns
+    -------
+    out : ndarray
+        The given one; what is in the file, mapped into memory to be read.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    TypeError, ValueError
+        If `out` is not right.
+    """
+    X, n_samples = _countable(X)
+    shape = (n_samples, *empty.shape[1:])
+    is_path = isinstance(out, str | os.PathLike)
+    _check_out(X, out, shape, empty.dtype, holds, rule)
+    # The same batches as in one go, and no few of them alone: nets might not be stacked for them.
+    step = max(1, _AT_A_TIME // max(1, size, _numbers_a_sample(X)))
+    step = max(_BATCHES, round(step / batch_size)) * batch_size if batch_size > 0 else step
+    starts = [*range(0, n_samples - step + 1, step)] or [0]
+    stops = [*starts[1:], n_samples]
+    with _file(Path(out), shape, empty.dtype) if is_path else _array(out) as write:
+        for start, stop in zip(starts, stops, strict=True):
+            rows = slice(start, stop)
+            write(rows, predict(piece_of(X, rows)))
+    written: NDArray = np.load(out, mmap_mode="r") if is_path else out
+    return written
+
+
+def _countable(X: Any) -> tuple[Any, int]:
+    """Inputs that pieces can be cut of, and the number of their samples."""
+    if sparse.issparse(X):
+        X = X.tocsr()
+    elif not isinstance(X, Dataset | dict) and not hasattr(X, "shape"):
+        X = X if hasattr(X, "__len__") and not isinstance(X, list | tuple) else np.asarray(X)
+    try:
+        return X, n_samples_of(X)
+    except (AttributeError, TypeError):
+        raise ValueError(f"X must hold samples. Got {X!r}.") from None
+
+
+def _check_out(
+    X: Any,
+    out: Any,
+    shape: tuple[int, ...],
+    natural: np.dtype,
+    holds: Callable[[np.dtype], bool],
+    rule: str,
+) -> None:
+    if isinstance(out, str | os.PathLike):
+        if not os.fspath(out).endswith(".npy"):
+            raise ValueError(f"out must be an array, or a path that ends in '.npy'. Got {out!r}.")
+        if natural.hasobject:
+            raise ValueError(
+                "out must be an array of objects, as labels of several types (strings beside "
+                f"numbers) have no place in a file. Got the path {os.fspath(out)!r}."
+            )
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(
+            "out must be a NumPy array (np.memmap too) or the path of a file. Got "
+            f"{type(out).__name__}."
+        )
+    if out.shape != shape:
+        raise ValueError(f"out must be of shape {shape}. Got {out.shape}.")
+    if not holds(out.dtype):
+        raise ValueError(f"out must be of a dtype that holds {rule}. Got {out.dtype}.")
+    if not out.flags.writeable:
+        raise ValueError("out must be a writable array. Got a read-only one.")
+    if isinstance(X, np.ndarray) and np.may_share_memory(X, out):
+        raise ValueError("out must not share memory with X, which stays as it is. It does.")
+
+
+@contextmanager
+def _array(out: NDArray) -> Iterator[Writer]:
+    yield out.__setitem__
+    if isinstance(out, np.memmap):
+        out.flush()
+
+
+@contextmanager
+def _file(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[Writer]:
+    """A file of NumPy's that is there when all is written."""
+    header = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    with replaced_file(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+
+        def write(rows: slice, values: NDArray) -> None:
+            file.write(values.astype(dtype, copy=False).tobytes())
+
+        yield write
+
+
+def holds_labels(classes: list[NDArray], natural: np.dtype) -> Callable[[np.dtype], bool]:
+    """Whether predicted labels, and numbers of tasks without classes, survive in a dtype.
+
+    Parameters
+    ----------
+    classes : list of ndarray, one a task
+        None of a regression task.
+    natural : dtype
+        That in which they are predicted.
+    """
+
+    def holds(dtype: np.dtype) -> bool:
+        if dtype == natural or dtype.hasobject or natural.hasobject:
+            return dtype.hasobject or dtype == natural
+        plain = [c.dtype.kind in "biuf" for c in classes]
+        if dtype.kind not in ("biuf" if all(plain) else "U"):
+            return False
+        with np.errstate(all="ignore"):
+            return all(
+                np.array_equal(c.astype(dtype).astype(c.dtype), c)
+                if len(c)
+                else holds_numbers(dtype)
+                for c in classes
+            )
+
+    return holds
+
+
+def holds_numbers(dtype: np.dtype) -> bool:
+    """Whether a dtype holds what nets compute, which is in float32."""
+    return dtype.kind == "f" and np.can_cast(np.float32, dtype)
+
+
+def _numbers_a_sample(X: Any) -> int:
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return sum(map(_numbers_a_sample, X.values()))
+    return math.prod(shape_of(X) or ())
