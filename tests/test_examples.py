@@ -19,6 +19,7 @@ OPTIONS = {
     "missing_labels": ["--n-seeds", "2", "--tox21", "small.npz"],
     "overview": ["--n-seeds", "2"],
     "own_net": [],
+    "parquet_rows": ["--n-rows", "300", "--row-group-size", "50"],
 }
 
 
@@ -73,7 +74,8 @@ def test_reports_that_are_shown_are_small_and_whole():
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_example(name, small_data, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("torchvision" if name == "images" else "matplotlib")
+    needed = {"images": "torchvision", "parquet_rows": "pyarrow"}
+    pytest.importorskip(needed.get(name, "matplotlib"))
     import matplotlib.pyplot as plt
 
     options = ["--plot", "drawn.png", "--max-epochs", "2", *OPTIONS[name]]

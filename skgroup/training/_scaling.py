@@ -88,7 +88,7 @@ def robust_scaling(
         rows = np.flatnonzero(sample_weight > 0)
         sample_weight = sample_weight[rows]
     parts = []
-    with _read_once(X) as X:
+    with _read_once(X, shape[0]) as X:
         for columns in _columns(X, rows):
             # Weights are of the order of the samples, which takes more room.
             step = max(1, (len(columns) if sample_weight is None else _WEIGHED // columns.shape[1]))
@@ -105,14 +105,14 @@ def robust_scaling(
 
 
 @contextmanager
-def _read_once(X: Any) -> Iterator[Any]:
+def _read_once(X: Any, n_features: int) -> Iterator[Any]:
     """The samples of a Dataset, in a temporary file where they are many; all else as it is."""
     if not isinstance(X, Dataset):
         yield X
         return
     batches = (as_float(x).numpy() for x, _ in BatchLoader(TaskDataset(X), 256))
-    shape: Any = n_samples_of(X), *(shape_of(X) or ())
-    if np.prod(shape) <= _AT_A_TIME:
+    shape = n_samples_of(X), n_features
+    if shape[0] * shape[1] <= _AT_A_TIME:
         yield np.concatenate(list(batches))
         return
     with tempfile.TemporaryFile(prefix="skgroup-") as file:

@@ -337,8 +337,8 @@ def labels_of(dataset: Any) -> np.ndarray:
                     "Where Y is not given, X must be a Dataset of pairs (x, labels). Got a "
                     f"{type(dataset).__name__} whose first item is a {type(items[0]).__name__}."
                 )
-            # Without the samples, which may not fit into memory together.
             labels = [item[1] for item in items]
+            del items  # samples, which may not fit into memory together
             labels = [y.numpy(force=True) if isinstance(y, Tensor) else y for y in labels]
             typed = all(hasattr(label, "dtype") for label in labels)
             parts.append(np.stack([np.asarray(y, dtype=None if typed else object) for y in labels]))
