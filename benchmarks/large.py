@@ -3,10 +3,10 @@
     python -m benchmarks.large                      # 2,000,000 x 200 float32, a file of 1.6 GB
     python -m benchmarks.large --n-samples 100000
 
-Makes the file in a temporary folder (`--folder` says where), and in a process each trains one epoch of
-a small net with `TaskGrouper`, trains as long by a minimal torch loop over the same file, and predicts
-to a file. Memory is anonymous memory (RssAnon of Linux, read every 10 ms) above what the process
-had when everything was imported: what pages of files take, the system can have back at any time.
+Makes the file in a temporary folder (`--folder` says where), and in a process each trains one epoch
+of a small net with `TaskGrouper`, trains as long by a minimal torch loop over the same file, and
+predicts to a file. Memory is anonymous memory (RssAnon of Linux, read every 10 ms) above what the
+process had when everything was imported: what pages of files take, the system can have back.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python examples/parquet_rows.py                         # a file of 20,000 rows is made up
     python examples/parquet_rows.py --path mine.parquet --tasks churn,upsell
 
-Claim: a few row groups are in memory at a time. Training shuffles the row groups, and the rows of some
-of them among each other (`iterator_train__block_size`), so that each row group is read once an epoch;
-`predict(..., out=...)` writes to a file. Features are all columns that are no tasks.
+Claim: a few row groups are in memory at a time. Training shuffles the row groups, and the rows of
+some of them among each other (`iterator_train__block_size`), so that each row group is read once an
+epoch; `predict(..., out=...)` writes to a file. Features are all columns that are no tasks.
 """
 
 import argparse
