@@ -123,6 +123,15 @@ def test_an_array_in_a_file_is_never_copied_as_a_whole(table, in_file, monkeypat
     assert max(largest) <= 256 * X.shape[1]
 
 
+def test_processes_map_the_file_for_themselves(table, in_file):
+    mapped = in_file(table[0])
+    checked = data.check_inputs(small_net(), mapped, reset=True)
+    assert checked.data_ptr() == mapped.ctypes.data
+    assert np.shares_memory(data.as_arrays(checked), mapped)
+    (file,) = {part.filename for part in (mapped, data.as_arrays(checked).base)}
+    assert file.endswith("X.npy")
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [(np.inf, "infinity"), (1e300, "too large for dtype"), (np.nan, "contains NaN")],

@@ -205,13 +205,18 @@ def _rules(X: Any) -> dict[str, Any]:
 
 def _stays_in_file(X: Any) -> bool:
     """Whether an array is memory-mapped, of floats that torch can read where they are."""
-    base = X
-    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
-        base = base.base
-    if not isinstance(base, np.memmap | mmap.mmap) or not isinstance(X, np.ndarray):
+    if not _is_mapped(X):
         return False
     readable = X.dtype.byteorder in "=|" and all(stride >= 0 for stride in X.strides)
     return readable and X.dtype in (np.float16, np.float32, np.float64)
+
+
+def _is_mapped(X: Any) -> bool:
+    """Whether the memory of an array is that of a file."""
+    base = X
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(X, np.ndarray) and isinstance(base, np.memmap | mmap.mmap)
 
 
 def _check_value(X: Any) -> NDArray:
@@ -243,19 +248,23 @@ def _to_tensor(X: np.ndarray) -> Tensor:
     if X.dtype.kind == "u" and X.dtype.itemsize > 1:
         # torch indexes few operations of wider unsigned types
         X = X.astype(np.int64 if X.max(initial=0) <= np.iinfo(np.int64).max else np.float32)
+    given = X
     if not X.flags.writeable:
         # torch warns of read-only memory (memory maps of joblib), which nothing here writes to.
         interface = dict(X.__array_interface__, data=(X.__array_interface__["data"][0], False))
         holder = type("_Memory", (), {"__array_interface__": interface, "owner": X})()
         X = np.asarray(holder)
-    return torch.from_numpy(X)
+    tensor = torch.from_numpy(X)
+    if _is_mapped(given):
+        vars(tensor)["in_file"] = given  # which workers map for themselves
+    return tensor
 
 
 def as_arrays(X: Any) -> Any:
     """Checked inputs with arrays for tensors, of the same memory; `as_tensors` turns them back."""
     if isinstance(X, Mapping) and not sparse.issparse(X):
         return {key: as_arrays(value) for key, value in X.items()}
-    return X.numpy() if isinstance(X, Tensor) else X
+    return getattr(X, "in_file", X.numpy()) if isinstance(X, Tensor) else X
 
 
 def as_tensors(X: Any) -> Any:
