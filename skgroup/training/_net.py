@@ -277,7 +277,10 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
 
     Floats become float32, ints and bools keep their type in memory and become float32 in the
     batch (an image of uint8 keeps its range of 0 to 255). float32 holds whole numbers exactly up
-    to 2^24: shift or scale larger ones, like times and identifiers. Inputs may be a torch
+    to 2^24: shift or scale larger ones, like times and identifiers. An array that is mapped into
+    memory (`np.load(path, mmap_mode="r")`) is read some rows, or columns, at a time, and never
+    copied as a whole; of a file that is larger than the memory, `iterator_train__block_size`
+    shuffles blocks of rows, as reading single rows at random would be slow. Inputs may be a torch
     `Dataset` too, with `Y` beside it, or yielding `(x, labels)`; samples are then drawn by
     torch's DataLoader (`iterator_train__num_workers`, ...).
 
