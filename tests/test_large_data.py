@@ -20,6 +20,7 @@ from skgroup import (
     TaskGrouper,
 )
 from skgroup.nn import MLP
+from skgroup.store import key_of
 from skgroup.training import _scaling, _written, data
 from skgroup.training.data import BatchLoader, TaskDataset, labels_of
 
@@ -129,7 +130,7 @@ def test_processes_map_the_file_for_themselves(table, in_file):
     assert checked.data_ptr() == mapped.ctypes.data
     assert np.shares_memory(data.as_arrays(checked), mapped)
     (file,) = {part.filename for part in (mapped, data.as_arrays(checked).base)}
-    assert file.endswith("X.npy")
+    assert str(file).endswith("X.npy")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,18 @@ def test_arrays_in_files_of_any_order_are_read_as_they_are(table, tmp_path, smal
     mapped = mapped if X_of(X).strides[0] > 0 else mapped[::-1]
     ours, expected = small_net().fit(mapped, Y), small_net().fit(np.array(mapped), Y)
     np.testing.assert_array_equal(ours.predict_proba(mapped), expected.predict_proba(mapped))
+
+
+def test_what_is_in_a_file_is_known_by_what_it_holds(table, in_file):
+    X = table[0].astype(np.float64)
+    mapped = in_file(X)
+    assert key_of(mapped) == key_of(X) != key_of(X + 1)
+    checked = data.check_inputs(small_net(), mapped, reset=True)
+    tracemalloc.start()
+    key_of(checked)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes / 4
 
 
 # -- Datasets --------------------------------------------------------------------------------------

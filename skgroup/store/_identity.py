@@ -12,6 +12,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import torch
 from scipy import sparse
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -101,7 +102,8 @@ def _as_model(value: Any, of: Callable[[Any], Any]) -> Any:
     """The parameters of an estimator, the numbers of a module or a Dataset; None of others."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
-        return "tensor", (value.float() if value.is_floating_point() else value).numpy()
+        # NumPy has no bfloat16; what is of other types may be too large to be copied.
+        return "tensor", (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     if isinstance(value, nn.Module):
         weights = {name: of(part) for name, part in value.state_dict().items()}
         settings = {
@@ -132,6 +134,8 @@ def _as_data(value: Any, of: Callable[[Any], Any]) -> Any:
         return "frame", list(map(str, frame.columns)), list(map(of, columns))
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
         return "objects", value.shape, [of(v) for v in value.ravel().tolist()]
+    if isinstance(value, np.memmap):  # what it holds, wherever it lies
+        return np.asarray(value)
     if isinstance(value, Mapping):
         pairs = [(joblib.hash(of(k)), of(v)) for k, v in value.items()]
         return "mapping", sorted(pairs, key=lambda pair: pair[0])
