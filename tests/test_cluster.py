@@ -132,6 +132,16 @@ def test_a_class_that_workers_cannot_import_comes_back_as_it_is(client, tasks):
     assert all(type(net.module_) is Local for net in clf.specialists_)
 
 
+def test_the_example_says_how_time_falls_and_that_gains_are_the_same(client, capsys):
+    from examples.cluster import main
+
+    options = ["--n-tasks", "3", "--max-epochs", "1", "--processes", "0"]
+    main([*options, "--scheduler", client.scheduler.address])
+    assert "6 nets one after another" in (printed := capsys.readouterr().out)
+    assert printed.splitlines()[1].startswith("dask, 2 workers")
+    assert printed.endswith("same gains: True\n")
+
+
 def _wait(folder, i):
     (folder / str(i)).touch()
     time.sleep(0.5)

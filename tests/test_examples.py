@@ -46,7 +46,8 @@ def small_data(tmp_path, monkeypatch):
 
 
 def test_no_example_is_left_out():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*OPTIONS, "reports"}
+    elsewhere = {"reports", "accelerate_net", "cluster"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*OPTIONS, *elsewhere}
 
 
 def test_reports(small_data, tmp_path, monkeypatch, capsys):

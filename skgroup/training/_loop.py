@@ -35,12 +35,25 @@ class TrainingLoop(DeviceNet):
     plain_step_ = False
     balancing: Any
 
+    def of_all_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """What is known of the samples of a batch, of the parts of all processes that train it."""
+        return tensors
+
+    def mean_of_processes(self, value: Tensor) -> Tensor:
+        """A number's mean over all processes, so that they note, and stop by, the same."""
+        return value
+
+    def _screens(self) -> tuple[Any, ...]:
+        """Where the table of epochs goes if nobody has said where."""
+        return (print,)
+
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Tell the callbacks; see `skorch.NeuralNet.notify`."""
         callbacks = [callback for _, callback in self.callbacks_]
         if method_name == "on_epoch_end" and not self.verbose:
             # It would lay out a table that nobody sees.
-            callbacks = [c for c in callbacks if type(c) is not PrintLog or c.sink is not print]
+            quiet = self._screens()
+            callbacks = [c for c in callbacks if type(c) is not PrintLog or c.sink not in quiet]
         self._tell([self, *callbacks], method_name, **kwargs)
 
     def _tell(self, listeners: Iterable[Any], hook: str, **kwargs: Any) -> None:
@@ -91,7 +104,7 @@ class TrainingLoop(DeviceNet):
                 self.history.new_batch()
             self._tell(begin, "on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
+            losses.append(self.mean_of_processes(step["loss"].detach()))
             sizes.append(get_len(batch[0]))
             if wait:
                 self._record_batch(prefix, losses[-1].item(), sizes[-1])

@@ -66,7 +66,7 @@ class DataMapRecorder(Callback):
             if net.predict_nonlinearity != "auto" or y_pred.dim() == 3:
                 # No logits, or those of members, whose mean probability counts.
                 y_pred = self.layout_.logits(net._probability(self.layout_, y_pred.detach()))
-            self.record(batch[1]["index"], y_pred)
+            self.record(*net.of_all_processes(batch[1]["index"], y_pred.detach()))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         self.end_epoch()
