@@ -404,8 +404,13 @@ def test_a_file_is_written_as_a_whole_or_not(table, fitted, tmp_path, small_part
         fitted["net"].predict_proba(X, out=path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(OSError, match="nowhere"):
-        fitted["net"].predict_proba(X, out=tmp_path / "nowhere" / "proba.npy")
+
+
+def test_a_file_must_have_a_place(table, fitted, tmp_path):
+    (tmp_path / "folder.npy").mkdir()
+    for path in (tmp_path / "nowhere" / "proba.npy", tmp_path / "folder.npy"):
+        with pytest.raises(ValueError, match=rf"^out must be .* folder that there is.*{path.name}"):
+            fitted["net"].predict_proba(table[0][:9, :5], out=path)
 
 
 def test_names_do_not_go_into_an_array(table, fitted):

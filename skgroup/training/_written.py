@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch.utils.data import Dataset
 
-from skgroup.store import replaced_file
+from skgroup.store import path_of, replaced_file
 from skgroup.training.data import n_samples_of, piece_of, shape_of
 
 #: Numbers that are predicted from, or that predictions are, at a time.
@@ -69,18 +69,18 @@ def write_predictions(
     """
     X, n_samples = _countable(X)
     shape = (n_samples, *empty.shape[1:])
-    is_path = isinstance(out, str | os.PathLike)
     _check_out(X, out, shape, empty.dtype, holds, rule)
+    path = None if isinstance(out, np.ndarray) else path_of(out, "out")
     # The same batches as in one go, and no few of them alone: nets might not be stacked for them.
     step = max(1, _AT_A_TIME // max(1, size, _numbers_a_sample(X)))
     step = max(_BATCHES, round(step / batch_size)) * batch_size if batch_size > 0 else step
     starts = [*range(0, n_samples - step + 1, step)] or [0]
     stops = [*starts[1:], n_samples]
-    with _file(Path(out), shape, empty.dtype) if is_path else _array(out) as write:
+    with _array(out) if path is None else _file(path, shape, empty.dtype) as write:
         for start, stop in zip(starts, stops, strict=True):
             rows = slice(start, stop)
             write(rows, predict(piece_of(X, rows)))
-    written: NDArray = np.load(out, mmap_mode="r") if is_path else out
+    written: NDArray = out if path is None else np.load(path, mmap_mode="r")
     return written
 
 
@@ -105,12 +105,17 @@ def _check_out(
     rule: str,
 ) -> None:
     if isinstance(out, str | os.PathLike):
-        if not os.fspath(out).endswith(".npy"):
+        path = path_of(out, "out")
+        if path.suffix != ".npy":
             raise ValueError(f"out must be an array, or a path that ends in '.npy'. Got {out!r}.")
+        if path.is_dir() or not path.parent.is_dir():
+            raise ValueError(
+                f"out must be the path of a file, in a folder that there is. Got {out!r}."
+            )
         if natural.hasobject:
             raise ValueError(
                 "out must be an array of objects, as labels of several types (strings beside "
-                f"numbers) have no place in a file. Got the path {os.fspath(out)!r}."
+                f"numbers) have no place in a file. Got the path {out!r}."
             )
         return
     if not isinstance(out, np.ndarray):
