@@ -21,7 +21,7 @@ from skgroup import (
 )
 from skgroup.nn import MLP
 from skgroup.store import key_of
-from skgroup.training import _scaling, _written, data
+from skgroup.training import _resuming, _scaling, _written, data
 from skgroup.training.data import BatchLoader, TaskDataset, labels_of
 
 N_SAMPLES, N_FEATURES = 4_500, 60
@@ -242,6 +242,20 @@ def test_blocks_are_shuffled_and_each_sample_comes_once(table, at_once):
     assert torch.equal(batches[0][0], torch.from_numpy(X[batches[0][1]["index"]]))
     order = np.ravel([batch["index"] for _, batch in batches])
     assert [len(set(part // 5)) for part in order.reshape(5, 20)] == [4] * 5
+
+
+def test_a_pass_over_blocks_can_be_gone_on_with(table):
+    dataset = TaskDataset(Rows(table[0][:100], table[1][:100]), {"index": torch.arange(100)})
+    batches = BatchLoader(dataset, 10, shuffle=True, block_size=5)
+    assert _resuming._replays(batches)  # a checkpoint holds where in the epoch training was
+    passes = []
+    for n_drawn in (0, 3):
+        torch.manual_seed(0)
+        left = iter(batches)
+        first = next(left)
+        torch.rand(n_drawn)  # as dropout does
+        passes.append([target["index"].tolist() for _, target in (first, *left)])
+    assert passes[0] == passes[1]
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])

@@ -299,7 +299,7 @@ def _replays(batches: Any) -> bool:
             f"before. Got {loader.persistent_workers!r}."
         )
     samplers = [loader.sampler, loader.batch_sampler]
-    return all(s is None or type(s).__module__.startswith("torch.") for s in samplers)
+    return all(s is None or type(s).__module__.startswith(("torch.", "skgroup.")) for s in samplers)
 
 
 def _of_part(part: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
