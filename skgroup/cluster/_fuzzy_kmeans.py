@@ -133,6 +133,11 @@ class FuzzyKMeans(
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where all are strings.
 
+    Notes
+    -----
+    Callbacks of scikit-learn (`set_callbacks`, from 1.9 on) hear of each start, and of the
+    iterations of "fuzzy"; those of "kmeans" are scikit-learn's `KMeans`, which tells of none.
+
     References
     ----------
     .. [1] A. Sherif, A. Abid, M. Elattar, M. ElHelw, "STG-MTL: scalable task grouping for

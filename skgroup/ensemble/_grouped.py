@@ -718,6 +718,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
 
     Notes
     -----
+    Callbacks of the estimator, which are skorch's, hear of the nets of the relation and of each
+    specialist, see `MultiTaskNet`. Those of scikit-learn (`set_callbacks`, from 1.9 on) hear of a
+    tree: relation and specialists, each net and its epochs, stacked or in processes too, of the
+    nets that `max_propagation_depth` reaches. `ScoringMonitor` scores the fitted estimator; set on
+    the net, each net after each epoch. Nets train as a stack beside a `ProgressBar`, one after
+    another beside callbacks that may look into them or end their training.
+
     `sample_weight` weighs the samples of the specialists and of the relation in the grouper;
     with scikit-learn's metadata routing enabled, of the steps that request it.
 
