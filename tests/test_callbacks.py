@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -112,7 +112,7 @@ def test_a_list_that_a_callback_is_given_hears_of_each_net_by_its_name(tasks):
     assert names(lines) == [*alone, "specialist 0"]
     lines.clear()
 
-    members = [("net", net), ("lr", LogisticRegression()), ("grouped", clf)]
+    members = [("net", net), ("tree", DecisionTreeClassifier()), ("grouped", clf)]
     PortfolioClassifier(members, cv=2, random_state=0).fit(X, Y)
     parts = ["relation", "specialist 0", "specialist 1"]
     assert names(lines) == [
