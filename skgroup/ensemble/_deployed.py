@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Mixture(LayoutModule):
     def forward(self, x: Any) -> Tensor:
         """Outputs (batch, n_outputs) of a batch."""
         every = torch.cat([part(x) for part in self.parts], dim=1)
-        mixed = (every[:, self.source] * self.weight).sum(-1)
+        mixed = (every[..., self.source] * self.weight).sum(-1)
         if self.logits:
             mixed = self.layout.probability(mixed)
         else:
@@ -136,24 +136,48 @@ class MappedMember(LayoutModule):
         return self.layout.probability(logits).float()
 
 
-def member_fit(
-    fitted: Any, outputs: MemberOutputs, label: str, name: str
-) -> tuple[nn.Module, Columns]:
-    """The module of a fitted member, and how its outputs become those of the portfolio.
+def refuse_other_members(fits: Mapping[str, Sequence[Any]], owner: str, *, named: bool) -> None:
+    """Refuse a portfolio with members that are no nets.
+
+    Parameters
+    ----------
+    fits : mapping of str to sequence of fitted estimators
+        Those of each member.
+    owner : str
+        The name of the portfolio's class.
+    named : bool
+        Whether the members were given, and so can be dropped.
 
     Raises
     ------
     TypeError
-        If the member is no net.
+        If some member is no net.
     """
+    others = [
+        name
+        for name, of_member in fits.items()
+        if not all(isinstance(best_of(fit), TaskPredictorMixin) for fit in of_member)
+    ]
+    if others:
+        drop = ", ".join(f"{name}='drop'" for name in others)
+        without = f"set_params({drop})" if named else "'members' of nets alone"
+        raise TypeError(
+            f"All members of {owner} must be nets, or estimators of nets, to become a torch "
+            f"module. These are not: {', '.join(map(repr, others))}. Fit again with {without}, or "
+            "deploy the estimator itself (joblib); scikit-learn's own become ONNX by skl2onnx."
+        )
+
+
+def best_of(fitted: Any) -> Any:
+    """The estimator that a fitted search has found; others as they are."""
     while isinstance(fitted, BaseSearchCV) and hasattr(fitted, "best_estimator_"):
         fitted = fitted.best_estimator_
-    if not isinstance(fitted, TaskPredictorMixin):
-        raise TypeError(
-            f"{label} must be a net, or an estimator of nets, to become a torch module. Got "
-            f"{fitted!r}. Leave it out and fit again, set_params({name}='drop'), or deploy the "
-            "estimator itself (joblib); scikit-learn's own become ONNX by skl2onnx."
-        )
+    return fitted
+
+
+def member_fit(fitted: Any, outputs: MemberOutputs, label: str) -> tuple[nn.Module, Columns]:
+    """The module of a fitted member, and how its outputs become those of the portfolio."""
+    fitted = best_of(fitted)
     module = outputs_module(fitted)
     reader = reading_outputs(fitted)
     n_outputs = int(sum(fitted.task_outputs_))

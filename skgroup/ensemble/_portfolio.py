@@ -32,7 +32,7 @@ from skgroup._estimators import pos_label_of, weight_parameter
 from skgroup._fit_parts import FitPart
 from skgroup._random import draw_seeds
 from skgroup.ensemble._default_members import default_members
-from skgroup.ensemble._deployed import MappedMember, Mixture, member_fit
+from skgroup.ensemble._deployed import MappedMember, Mixture, member_fit, refuse_other_members
 from skgroup.ensemble._encoded_tasks import EncodedTasks, MemberOutputs
 from skgroup.ensemble._grouped import GroupedMTLEstimator
 from skgroup.ensemble._groupers import set_random_state
@@ -565,11 +565,15 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
     def _outputs_module(self, *, logits: bool = False) -> nn.Module:
         layout, learned = self._layout, self._learned
         tasks = [self._places(of_member) for of_member in self.member_tasks_]
+        fits = {
+            name: member if isinstance(member, list) else [member]
+            for name, member in zip(self.member_names_, self.members_, strict=True)
+        }
+        refuse_other_members(fits, type(self).__name__, named=self.members is not None)
         parts = []
-        for m, (name, member) in enumerate(zip(self.member_names_, self.members_, strict=True)):
-            fits = member if isinstance(member, list) else [member]
+        for m, (name, of_member) in enumerate(fits.items()):
             outputs = self._outputs_of(self.member_tasks_[m])
-            modules = [member_fit(fit, outputs, self._label(name), name) for fit in fits]
+            modules = [member_fit(fit, outputs, self._label(name)) for fit in of_member]
             maps = self.share_maps_[m, layout.columns_of(tasks[m])]
             parts.append(MappedMember(modules, maps, outputs.layout))
         mixed = Mixture(parts, tasks, self.serving_weights_[learned], layout)

@@ -228,7 +228,7 @@ class FusionLevel(nn.Module):
         return torch.bmm(self._weights(h), self.experts(h))
 
     def _weights(self, h: Tensor) -> Tensor:
-        weights = self.gates(h if h.dim() == 2 else h[:, : self.gates.out.n_layers])
+        weights = self.gates(h if h.dim() == 2 else h[..., : self.gates.out.n_layers, :])
         return weights if self.native is None else weights + self.native()
 
     def mean_weights(self, h: Tensor) -> Tensor:

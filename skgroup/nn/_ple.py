@@ -148,7 +148,7 @@ class ExtractionLevel(nn.Module):
         """Fused (batch, n_units or n_tasks, n_out) of (batch, n_in) or (batch, n_units, n_in)."""
         weights = self._task_weights(h)
         if self.shared_gate is not None:
-            of_shared = self.shared_gate(h if h.dim() == 2 else h[:, self.n_tasks :])
+            of_shared = self.shared_gate(h if h.dim() == 2 else h[..., self.n_tasks :, :])
             weights = torch.cat([weights, of_shared], dim=1)
         return torch.bmm(weights, self.experts(h))
 
@@ -157,7 +157,7 @@ class ExtractionLevel(nn.Module):
 
         One product with those zeros is faster than several without.
         """
-        seen = self.gates(h if h.dim() == 2 else h[:, : self.n_tasks]).flatten(1)
+        seen = self.gates(h if h.dim() == 2 else h[..., : self.n_tasks, :]).flatten(1)
         if self.kept is not None:
             seen = seen.index_select(1, self.kept)
         weights = seen.new_zeros(seen.shape[0], self.n_tasks * self.n_experts)

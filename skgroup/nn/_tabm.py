@@ -121,4 +121,4 @@ class TabM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, n_members, n_outputs) of inputs (batch, ...)."""
-        return self.heads(self.trunk(x.flatten(1)[:, None]))
+        return self.heads(self.trunk(x.flatten(1).unsqueeze(1)))

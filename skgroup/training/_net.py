@@ -1073,6 +1073,17 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         return np.concatenate([proba.numpy(force=True) for proba in self._iter_proba(X)])
 
     def _outputs_module(self, *, logits: bool = False) -> nn.Module:
+        if type(self).infer is not MultiTaskNet.infer:
+            raise TypeError(
+                f"{type(self).__name__} has an 'infer' of its own, which no torch module can take "
+                "over: do what it does in the module."
+            )
+        if self.get_params_for("iterator_valid").get("transform") is not None:
+            raise ValueError(
+                "What 'iterator_valid__transform' does to samples stands outside of the net: do it "
+                "in the module, or set_params(iterator_valid__transform=None) and give the module "
+                "of 'to_module' samples that are transformed."
+            )
         return NetOutputs.of_net(self, self._layout, logits=logits)
 
     def _iter_proba(self, X: Any, *, logits: bool = False) -> Iterator[Tensor]:

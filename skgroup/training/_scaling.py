@@ -54,12 +54,19 @@ class RobustScaling:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Scaled features and indicators (..., n_out) of features (..., n_features)."""
-        z = ((x - self.median.to(x.device)) * self.factor.to(x.device)).clamp_(-1e9, 1e9)
-        z = z / (1 + (z / _BEND).square_()).sqrt_()
-        z = z.nan_to_num_(0.0)
-        if len(self.incomplete) == 0:
-            return z
-        return torch.cat([z, x[..., self.incomplete.to(x.device)].isnan().to(z.dtype)], dim=-1)
+        return robustly_scaled(
+            x, self.median.to(x.device), self.factor.to(x.device), self.incomplete.to(x.device)
+        )
+
+
+def robustly_scaled(x: Tensor, median: Tensor, factor: Tensor, incomplete: Tensor | None) -> Tensor:
+    """What `RobustScaling` does, of tensors on one device: torch.export knows no objects."""
+    z = ((x - median) * factor).clamp_(-1e9, 1e9)
+    z = z / (1 + (z / _BEND).square_()).sqrt_()
+    z = z.nan_to_num_(0.0)
+    if incomplete is None or len(incomplete) == 0:
+        return z
+    return torch.cat([z, x[..., incomplete].isnan().to(z.dtype)], dim=-1)
 
 
 def robust_scaling(

@@ -134,9 +134,10 @@ class TaskPredictorMixin(TaskEstimatorMixin):
 
         All that stands between features and predictions is inside: scaling and missing values,
         members, specialists and their weights, thresholds, and the units of numbers.
-        `torch.export.export` and `torch.onnx.export(..., dynamo=True)` take it, given an example
-        batch of more than one sample (torch fixes the size of a batch of one); so does
-        `torch.compile`. What these make needs neither this package nor scikit-learn.
+        `torch.export.export` and `torch.onnx.export(..., dynamo=True)` (this from torch 2.7 on)
+        take it, given an example batch of more than one sample (torch fixes the size of a batch
+        of one); so does `torch.compile`. What these make needs neither this package nor
+        scikit-learn.
 
         Parameters
         ----------
@@ -160,14 +161,17 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         NotFittedError
             If called before `fit`.
         TypeError
-            If some member is no net.
+            If some member is no net, or the net is of a subclass with an `infer` of its own.
         ValueError
-            If `output` is none of these.
+            If `output` is none of these, or prediction transforms samples before the net
+            (`iterator_valid__transform`).
 
         Notes
         -----
         Equal to `predict_proba` and `predict` to rounding, in float32: numbers too, and what is
-        trained in bfloat16. Columns are matched by position, and infinity is not refused.
+        trained in bfloat16. Columns are matched by position, and infinity is not refused. Steps
+        of a pipeline before the estimator stay outside: `pipeline[-1].to_module()` takes what
+        they make. A net of inputs by name takes a dict of them.
         """
         check_output(output)
         check_is_fitted(self)

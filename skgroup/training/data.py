@@ -372,7 +372,7 @@ def as_float(x: Any, *, keep_ints: bool = False) -> Any:
     indices of an embedding)."""
     if isinstance(x, Mapping):
         return {key: as_float(value, keep_ints=True) for key, value in x.items()}
-    if isinstance(x, list | tuple):
+    if isinstance(x, (list, tuple)):  # no union: torch.export of torch 2.6 knows none
         return type(x)(as_float(value, keep_ints=True) for value in x)
     if keep_ints and not x.is_floating_point() and x.dtype is not torch.uint8:
         return x

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skgroup.tasks import KINDS, MISSING, REGRESSION, OutputLayout, join_outputs
-from skgroup.training._scaling import RobustScaling
+from skgroup.training._scaling import RobustScaling, robustly_scaled
 from skgroup.training.data import as_float
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 OUTPUTS = ("probability", "prediction")
-_NO_COLUMNS = torch.empty(0, dtype=torch.int64)
 
 
 class LayoutModule(nn.Module):
@@ -73,7 +72,7 @@ class Columns(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Columns (batch, n_columns) of outputs (batch, n_outputs)."""
-        return outputs[:, self.index] * self.scale + self.shift
+        return outputs[..., self.index] * self.scale + self.shift
 
 
 def affine_columns(read: Callable[[NDArray[np.float32]], NDArray], n_outputs: int) -> Columns:
@@ -129,8 +128,7 @@ class NetOutputs(LayoutModule):
         """Probabilities or logits (batch, n_outputs) of a batch."""
         x = as_float(x, keep_ints=isinstance(x, dict))
         if self.scaled:
-            incomplete = _NO_COLUMNS if self.incomplete is None else self.incomplete
-            x = RobustScaling(self.median, self.factor, incomplete)(x)
+            x = robustly_scaled(x, self.median, self.factor, self.incomplete)
         try:
             output = self.module(**x) if isinstance(x, dict) else self.module(x)
         except Exception as error:
