@@ -71,6 +71,15 @@ def test_no_n_jobs_is_one_unless_a_parallel_config_says_more():
         assert set(alone) == {threading.get_ident()}
 
 
+def test_a_call_that_cannot_be_sent_is_an_error_and_no_wait():
+    calls = (delayed(bool)(value) for value in (1, 2, 3, threading.Lock(), 4))
+    with (
+        parallel_config("multiprocessing"),
+        pytest.raises(pickle.PicklingError, match="cannot be sent to a worker: TypeError: .*lock"),
+    ):
+        list(in_parallel(calls, 2))
+
+
 def _threads_here():
     return os.getpid(), torch.get_num_threads()
 

@@ -169,7 +169,8 @@ def compare(
         What a candidate scores where its fit or its predictions raise an error: NaN, with a
         warning, while the others go on.
     n_jobs : int, default=None
-        Processes (joblib), each with a fit at a time. Times are then those of fits that compete.
+        Processes (joblib, or a cluster by its `parallel_config`), each with a fit at a time. Times
+        are then those of fits that compete.
     verbose : int, default=0
         1 prints a forecast of the fits, nets and minutes that are left (see
         `skgroup.comparison.forecast`, for which a part of a fit of each candidate is timed), and

@@ -668,7 +668,7 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
         The positive class of binary tasks, which F1 and class weights speak of; see
         `MultiTaskNet`. None is what the estimator has.
     n_jobs : int, default=None
-        Processes for training the specialists (joblib).
+        Processes for training the specialists (joblib, or a cluster by its `parallel_config`).
     random_state : int, RandomState or None, default=None
         Determines the specialists, and whatever `random_state` in the grouper is None. If None,
         the `random_state` of the estimator determines the specialists.

@@ -56,7 +56,7 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         split. One in training goes on where it, or a step of a pipeline, has a parameter
         `checkpoint` too, and is trained anew where it has none.
     n_jobs : int, default=None
-        Processes for training members and splits side by side (joblib).
+        Processes for training members and splits (joblib, or a cluster by its `parallel_config`).
     random_state : int, RandomState or None, default=None
         Determines the folds, and whatever `random_state` in the members is None.
     verbose : int, default=0

@@ -93,7 +93,7 @@ class GroupGains(TaskEstimatorMixin):
         Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
         killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     n_jobs : int, default=None
-        Processes for training the nets (joblib).
+        Processes for training the nets (joblib, or a cluster by its `parallel_config`).
     random_state : int, RandomState or None, default=None
         Determines splits and nets. If None, the `random_state` of the estimator does.
     verbose : int, default=0
