@@ -75,7 +75,7 @@ def test_a_call_that_cannot_be_sent_is_an_error_and_no_wait():
     calls = (delayed(bool)(value) for value in (1, 2, 3, threading.Lock(), 4))
     with (
         parallel_config("multiprocessing"),
-        pytest.raises(pickle.PicklingError, match="cannot be sent to a worker: TypeError: .*lock"),
+        pytest.raises(pickle.PicklingError, match=r"cannot be sent to a worker: TypeError: .*lock"),
     ):
         list(in_parallel(calls, 2))
 
