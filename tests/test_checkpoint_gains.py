@@ -85,7 +85,8 @@ def test_gains_of_a_file_and_a_checkpoint_go_together(tmp_path, trained):
     more["checkpoint"] = kept_in(tmp_path)
     assert killed_at(lambda: GroupGains.load(tmp_path / "gains", NET, **more).fit(X, Y), 8)
     trained.clear()
-    again = GroupGains.load(tmp_path / "gains", NET, **more).fit(X, Y)
+    with_its_own = clone(NET).set_params(checkpoint=tmp_path / "another")  # changes nothing
+    again = GroupGains.load(tmp_path / "gains", with_its_own, **more).fit(X, Y)
     assert len(trained) <= again.n_trained_ == 5
     assert_same_bits(fitted(expected), fitted(again))
     # What is in the file decides where to begin, so that another file is another fit.

@@ -57,6 +57,11 @@ def classifier(log, **params):
     return PortfolioClassifier(members, **{"cv": 2, "random_state": 0, **params})
 
 
+def small_one(log, **params):
+    dropped = {"scaled": "drop", "forest": "drop"}
+    return classifier(log, refit=False, **params).set_params(**dropped)
+
+
 def kept_in(path):
     return CheckpointFolder(path / "kept", every=0)
 
@@ -94,8 +99,8 @@ def test_those_of_numbers_go_on_too(tmp_path, kind):
 
 def test_at_random_moments_with_processes(tmp_path):
     with parallel_config("multiprocessing"):
-        clf = classifier(tmp_path / "log", n_jobs=2, checkpoint=kept_in(tmp_path))
-        expected = classifier(tmp_path / "log").fit(X, Y)
+        clf = small_one(tmp_path / "log", n_jobs=2, checkpoint=kept_in(tmp_path))
+        expected = small_one(tmp_path / "log").fit(X, Y)
         moments = np.random.default_rng().uniform(0, 0.4, size=3)
         n_killed = sum(killed_after(lambda: clone(clf).fit(X, Y), s) for s in moments)
         n_killed += killed_at(lambda: clone(clf).fit(X, Y), 2)
@@ -119,7 +124,7 @@ def test_a_member_that_fails_is_not_taken_for_one_that_is_trained(tmp_path):
 
 
 def test_the_seed_that_was_drawn_is_kept(tmp_path):
-    clf = classifier(tmp_path / "log", random_state=None, checkpoint=kept_in(tmp_path))
+    clf = small_one(tmp_path / "log", random_state=None, checkpoint=kept_in(tmp_path))
     assert killed_at(lambda: clone(clf).fit(X, Y), 3)
     shutil.copytree(tmp_path / "kept", tmp_path / "copy")
     first = clone(clf).fit(X, Y)

@@ -10,7 +10,7 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.training_data import TrainingData
 
 #: Parameters of a net that do not decide what it learns from a seed.
-_WITHOUT_EFFECT = {"verbose", "device", "random_state"}
+_WITHOUT_EFFECT = {"verbose", "device", "random_state", "checkpoint"}
 
 
 def conditions_of(
