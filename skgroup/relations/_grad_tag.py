@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from skgroup._compat import Interval, _fit_context, forget_fit
 from skgroup._fit_parts import FitPart, part_of_fit
 from skgroup._random import draw_seeds
+from skgroup._state import StoredState
 from skgroup.metrics.splits import count_splits, held_out_splits
 from skgroup.relations._affinity import AffinityMixin, with_constant
 from skgroup.relations._linearised import linearise
@@ -39,7 +40,7 @@ from skgroup.training.training_data import TrainingData
 _SMALLEST = float(np.finfo(np.float32).eps)
 
 
-class GradTAG(AffinityMixin):
+class GradTAG(StoredState, AffinityMixin):
     """Estimate what tasks gain in any group, from one net of all tasks (Grad-TAG).
 
     A net is trained on all tasks. Around its shared parameters θ its logits are taken as linear,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skgroup._state import device_here
 from skgroup.tasks._binary import BINARY
 from skgroup.tasks._kind import Kind
 from skgroup.tasks._multiclass import MULTICLASS
@@ -105,7 +106,7 @@ class OutputLayout:
         kinds: Mapping[str, Kind] = KINDS,
     ) -> None:
         self.task_outputs = tuple(task_outputs)
-        self._kinds = kinds
+        self._kinds, self._device = kinds, torch.device(device)
         if task_types is None:
             task_types = [(BINARY if k == 1 else MULTICLASS).name for k in self.task_outputs]
         self.task_types = tuple(task_types)
@@ -132,6 +133,20 @@ class OutputLayout:
     def to(self, device: torch.device | str) -> OutputLayout:
         """The same layout with its index tensors on a device."""
         return OutputLayout(self.task_outputs, self.task_types, device, self._kinds)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # All else follows; the kinds that all share are known.
+        return {
+            "task_outputs": self.task_outputs,
+            "task_types": self.task_types,
+            "device": str(self._device),
+            "kinds": None if self._kinds is KINDS else dict(self._kinds),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        kinds = KINDS if state["kinds"] is None else state["kinds"]
+        device = device_here(state["device"])
+        OutputLayout.__init__(self, state["task_outputs"], state["task_types"], device, kinds)
 
     def tasks_of(self, kind: Kind) -> NDArray[np.intp]:
         """The tasks of a kind."""

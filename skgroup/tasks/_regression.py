@@ -56,7 +56,7 @@ class Regression(Kind):
             raise ValueError(
                 f"The 'regression_loss' parameter must be one of {list(LOSSES)}. Got {loss!r}."
             )
-        self._loss = LOSSES[loss]
+        self._loss = loss
 
     def n_outputs(self, n_classes: int) -> int:
         return 1
@@ -71,7 +71,7 @@ class Regression(Kind):
 
     def log_likelihood(self, logits: Tensor, truth: Tensor) -> Tensor:
         # Up to constants, of errors that are spread as the loss takes them to be.
-        return -self._loss(logits, truth.expand_as(logits), reduction="none")
+        return -LOSSES[self._loss](logits, truth.expand_as(logits), reduction="none")
 
     def confidence(self, logits: Tensor, truth: Tensor) -> Tensor:
         # Chosen by measurement, benchmarks/regression_maps.py: (1 - |F(p) - F(y)|)^3, F of the

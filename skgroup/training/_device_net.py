@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from skorch import NeuralNet
 from skorch.history import History
-from skorch.utils import to_device
+from skorch.setter import optimizer_setter
+from skorch.utils import get_map_location, to_device
 from torch import nn
 
 from skgroup._random import local_seed
+from skgroup._state import restored, stored
 from skgroup.training._arguments import named_in_errors
 from skgroup.training._going_on import check_param_groups
 
@@ -157,21 +161,50 @@ class DeviceNet(NeuralNet):
         device = torch.device(self._device()).type
         return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
+    # -- storing -------------------------------------------------------------------------------
+
+    def _register_virtual_param(self, param_patterns: Any, fn: Any) -> None:
+        # skorch has a function with arguments of its own here, a state names its class.
+        if isinstance(fn, partial) and fn.func is optimizer_setter:
+            fn = OptimizerSetter(**fn.keywords)
+        super()._register_virtual_param(param_patterns, fn)
+
     def __getstate__(self) -> dict[str, Any]:
-        # skorch pickles modules apart, for the sake of GPUs, and with a pickler that knows no
-        # class of a user's script: where that is not needed, processes can send such nets.
-        if str(self._device()).partition(":")[0] == "cpu":
-            return self.__dict__.copy()
-        return super().__getstate__()
+        return stored(vars(self))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        device = state["device"]
-        if "__cuda_dependent_attributes__" in state:
-            super().__setstate__({**state, "device": "cpu"} if device == "auto" else state)
-        else:
-            self.__dict__.update(state)
-        if device == "auto":
-            self.device = device
-            for name in ("module_", "criterion_"):
-                if isinstance(part := self.__dict__.get(name), nn.Module):
-                    self.__dict__[name] = to_device(part, self._device())
+        # Not by skorch, which would unpickle what a state of its own holds as bytes.
+        self.__dict__.update(restored(state))
+        if self.device == "auto":
+            self._move_to(self._device())
+        elif self.device is not None:
+            self.device = self._check_device(self.device, get_map_location(self.device))
+
+    def _move_to(self, device: str) -> None:
+        if device == "cpu":  # where all comes back that has no device of its own
+            return
+        for name in [*self._modules, *self._criteria]:
+            part = self.__dict__.get(f"{name}_")
+            if isinstance(part, nn.Module):
+                to_device(part, device)
+        for name in self._optimizers:
+            optimizer = self.__dict__.get(f"{name}_")
+            if isinstance(optimizer, torch.optim.Optimizer):  # its state follows the parameters
+                optimizer.load_state_dict(optimizer.state_dict())
+
+    def __copy__(self) -> Any:
+        # Of the same module, which a state would copy.
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin
+
+
+@dataclass(frozen=True)
+class OptimizerSetter:
+    """What sets an option of a fitted net's optimizer, as a class that a state can name."""
+
+    optimizer_attr: str
+    optimizer_name: str
+
+    def __call__(self, net: Any, param: str, value: Any) -> None:
+        optimizer_setter(net, param, value, self.optimizer_attr, self.optimizer_name)

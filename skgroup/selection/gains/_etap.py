@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import BSpline
 from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
@@ -162,13 +163,29 @@ class ETAP(GainPredictor):
         return values
 
 
+class _Splines(SplineTransformer):
+    """scikit-learn's, whose state is arrays."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "bsplines_" in state:
+            parts = [(s.t, s.c, s.k, s.extrapolate) for s in self.bsplines_]
+            state = {**state, "bsplines_": parts}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "bsplines_" in state:
+            self.bsplines_ = [BSpline.construct_fast(*parts) for parts in state["bsplines_"]]
+
+
 def _fit_splines(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     """Ridge regression on B-splines, of the settings with the least leave-one-out error."""
     if x.min() == x.max():
         return RidgeCV(_OF_SPLINES).fit(x, y)
     most_knots = int(np.sqrt(len(x))) + 2
     fitted = [
-        make_pipeline(SplineTransformer(n_knots, degree, include_bias=False), RidgeCV(_OF_SPLINES))
+        make_pipeline(_Splines(n_knots, degree, include_bias=False), RidgeCV(_OF_SPLINES))
         for degree in _DEGREES
         for n_knots in range(2, most_knots + 1)
     ]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skgroup._compat import Interval, StrOptions
 from skgroup._random import draw_seeds, local_seed
+from skgroup._state import StoredState
 from skgroup.selection.gains._attention import Attention
 from skgroup.selection.gains._best_epochs import BestEpochs
 from skgroup.selection.gains._gain_predictor import GainPredictor
@@ -22,7 +23,7 @@ from skgroup.selection.gains._masks import all_groups, check_gains, check_masks
 _BLOCK = 4096
 
 
-class MTGNet(GainPredictor):
+class MTGNet(StoredState, GainPredictor):
     """Predict gains by self-attention among the learned embeddings of a group's tasks.
 
     Each task has an embedding, the tasks of a group attend to each other (absent ones are
