@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from skorch import NeuralNet
@@ -15,10 +15,15 @@ from skorch.setter import optimizer_setter
 from skorch.utils import get_map_location, to_device
 from torch import nn
 
+from skgroup._compat import unchanged_on_error
 from skgroup._random import local_seed
 from skgroup._state import restored, stored
 from skgroup.training._arguments import named_in_errors
 from skgroup.training._going_on import check_param_groups
+from skgroup.training._params_file import ModuleFile
+
+if TYPE_CHECKING:
+    from skgroup.training._net import MultiTaskNet
 
 #: Samples of a batch in prediction, where `batch_size` is "auto".
 _PREDICTED_AT_A_TIME = 256
@@ -89,10 +94,6 @@ class DeviceNet(NeuralNet):
     def _get_param_names(self) -> list[str]:
         # Notes of skorch's and scikit-learn's are no parameters.
         return [name for name in super()._get_param_names() if not name.startswith("_")]
-
-    def load_params(self, *args: Any, **kwargs: Any) -> Any:
-        with self._device_resolved():
-            return super().load_params(*args, **kwargs)
 
     def _initialize_module(self, *args: Any, **kwargs: Any) -> Any:
         with nullcontext() if self.device is None else self._device_resolved():
@@ -168,6 +169,94 @@ class DeviceNet(NeuralNet):
         if isinstance(fn, partial) and fn.func is optimizer_setter:
             fn = OptimizerSetter(**fn.keywords)
         super()._register_virtual_param(param_patterns, fn)
+
+    def save_params(
+        self,
+        f_params: Any = None,
+        f_optimizer: Any = None,
+        f_criterion: Any = None,
+        f_history: Any = None,
+        use_safetensors: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Write weights, optimizer or history to files; see `skorch.NeuralNet.save_params`.
+
+        Beside the weights, the file of `f_params` says what was learned of the data (classes,
+        names, scaling, sizes), by which `load_params` builds a net that was not fitted. To torch,
+        it is a state dict like others.
+        """
+        files = {"f_params": f_params, "f_optimizer": f_optimizer, "f_criterion": f_criterion}
+        self.__dict__["_tensors_alone"] = use_safetensors
+        try:
+            super().save_params(
+                **files, f_history=f_history, use_safetensors=use_safetensors, **kwargs
+            )
+        finally:
+            del self.__dict__["_tensors_alone"]
+
+    def load_params(
+        self,
+        f_params: Any = None,
+        f_optimizer: Any = None,
+        f_criterion: Any = None,
+        f_history: Any = None,
+        checkpoint: Any = None,
+        use_safetensors: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Load weights, optimizer or history from files; see `skorch.NeuralNet.load_params`.
+
+        A net that was not fitted is built as the one that was saved, whose parameters it must
+        have; then it predicts, and `partial_fit` goes on. A fitted net takes the weights alone, and
+        keeps what it has learned of its data.
+
+        Raises
+        ------
+        NotFittedError
+            If the net was not fitted, and no file of `f_params` says on what.
+        RuntimeError
+            If the weights are not those of such a module.
+
+        Examples
+        --------
+        >>> import io
+        >>> import numpy as np
+        >>> from skgroup import MultiTaskNet
+        >>> X = np.random.default_rng(0).normal(size=(50, 4))
+        >>> Y = np.where(X[:, :2] > 0, "yes", "no")
+        >>> net, file = MultiTaskNet(max_epochs=5, random_state=0).fit(X, Y), io.BytesIO()
+        >>> net.save_params(f_params=file)
+        >>> _ = file.seek(0)
+        >>> other = MultiTaskNet(max_epochs=5).initialize()
+        >>> other.load_params(f_params=file)
+        >>> bool((other.predict(X) == net.predict(X)).all())
+        True
+        """
+        files = {"f_optimizer": f_optimizer, "f_criterion": f_criterion, "f_history": f_history}
+        files |= {"f_params": f_params, **kwargs}
+        with self._device_resolved():
+            if not self.initialized_:
+                of_module = f_params or kwargs.get("f_module")
+                with unchanged_on_error(self):
+                    if of_module is None and checkpoint is not None:
+                        if checkpoint.f_history is not None:  # which names of files may speak of
+                            self.history_ = History.from_file(checkpoint.f_history_)
+                        of_module = checkpoint.get_formatted_files(self).get("f_params")
+                    if of_module is not None:
+                        self.initialized_ = True  # while it is
+                        super().load_params(f_params=of_module, use_safetensors=use_safetensors)
+                if of_module is not None:
+                    files |= {"f_params": None, "f_module": None}
+                    if checkpoint is None and not any(files.values()):
+                        return
+            super().load_params(**files, checkpoint=checkpoint, use_safetensors=use_safetensors)
+
+    def _get_module(self, name: str, msg: str) -> Any:
+        # What skorch writes to files, and reads.
+        if name == "module_":
+            tensors_alone = self.__dict__.get("_tensors_alone", False)
+            return ModuleFile(cast("MultiTaskNet", self), tensors_alone=tensors_alone)
+        return super()._get_module(name, msg)
 
     def __getstate__(self) -> dict[str, Any]:
         return stored(vars(self))

@@ -890,12 +890,13 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         return self
 
     def initialize(self) -> Any:
-        """Build module, criterion, optimizer and callbacks; called by `fit`."""
+        """Build module, criterion, optimizer and callbacks; called by `fit`.
+
+        A net that has seen no data does not know the sizes of its module: then nothing is built, but
+        by `load_params` or `fit`.
+        """
         if not hasattr(self, "learned_"):
-            raise NotFittedError(
-                "MultiTaskNet learns the sizes of its module from the data: call fit instead of "
-                "initialize."
-            )
+            return self
         super().initialize()
         self.built_with_ = building_parameters(self)
         return self
