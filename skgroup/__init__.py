@@ -1,5 +1,6 @@
 """Which tasks should be learned together? Multi-task grouping as scikit-learn estimators."""
 
+from skgroup._trusted import trusted_types
 from skgroup.cluster import FuzzyKMeans
 from skgroup.comparison import compare
 from skgroup.ensemble import (
@@ -28,4 +29,5 @@ __all__ = [
     "TaskGrouper",
     "compare",
     "task_view",
+    "trusted_types",
 ]

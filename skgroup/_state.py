@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import skorch.utils
 import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
@@ -22,11 +23,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-# Things that are known by their name alone.
-_CONSTANTS: dict[str, Any] = {"print": print} | {
-    str(value): value
-    for value in vars(torch).values()
-    if isinstance(value, torch.dtype | torch.layout | torch.memory_format)
+# Things that are known by their name alone; functions are those that callbacks of skorch hold.
+_CONSTANTS: dict[str, Any] = {
+    "print": print,
+    **{
+        f"skorch.utils.{name}": value
+        for name, value in vars(skorch.utils).items()
+        if name == "to_numpy" or name.startswith("_indexing_")
+    },
+    **{
+        str(value): value
+        for value in vars(torch).values()
+        if isinstance(value, torch.dtype | torch.layout | torch.memory_format)
+    },
 }
 _NAMES = {id(value): name for name, value in _CONSTANTS.items()}
 # Of which nothing needs to be changed, by far the most of what is met.
@@ -34,7 +43,7 @@ _LEAVES = frozenset({type(None), bool, int, float, str, bytes, np.ndarray, np.fl
 
 
 class StoredConstant(NamedTuple):
-    """A dtype of torch, or the function `print`."""
+    """A dtype of torch, or a function that is known to be harmless."""
 
     name: str
 

@@ -297,6 +297,11 @@ class GradTAG(StoredState, AffinityMixin):
             If a group is empty, or the number of tasks is not that of `fit`.
         """
         check_is_fitted(self)
+        check_is_fitted(
+            self,
+            "fits_",
+            msg="This %(name)s was trimmed and keeps nothing to predict from: fit it.",
+        )
         names = getattr(self, "task_names_in_", None)
         checked = check_masks(as_masks(masks, self.n_tasks_, names), self.n_tasks_)
         gains = np.where(checked, 0.0, np.nan)
@@ -306,6 +311,25 @@ class GradTAG(StoredState, AffinityMixin):
         learned[rows] = np.where(several[rows], self._gains(several[rows]), np.nan)
         gains[:, self.learnable_] = learned
         return gains
+
+    def trim(self) -> GradTAG:
+        """Forget labels and projected gradients of the training samples, and keep the rest.
+
+        Nothing more can be predicted then; `affinity_`, `losses_alone_` and the nets stay.
+
+        Returns
+        -------
+        self : GradTAG
+            Without `fits_`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        self.__dict__.pop("fits_", None)
+        return self
 
     def _gains(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Gains in groups of learnable tasks; of no meaning where a task is absent."""

@@ -306,6 +306,29 @@ class TaskGrouper(RelationMixin):
         rows.flags.writeable = False
         return rows
 
+    def trim(self) -> TaskGrouper:
+        """Forget the data maps, which have a number for each training sample, and keep the rest.
+
+        `transform` then gives rows as with `output="isometric"`, of the same distances. For fitted
+        groupers that are stored or sent; clusterers that were fitted on rows of another length
+        would have to be fitted anew.
+
+        Returns
+        -------
+        self : TaskGrouper
+            Without `data_map_`.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit`.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "embedding_"):
+            self.embedding_ = embed_gram(centered_gram(self._flat_maps()))
+        self.__dict__.pop("data_map_", None)
+        return self
+
     def count_nets(self, n_tasks: int) -> int:
         """Nets that `fit` trains: one, or one a task.
 
@@ -334,7 +357,7 @@ class TaskGrouper(RelationMixin):
             with `output="isometric"`.
         """
         check_is_fitted(self)
-        if self.output == "isometric":
+        if hasattr(self, "embedding_"):
             return np.array(
                 [f"isometric{i}" for i in range(self.embedding_.shape[1])], dtype=object
             )

@@ -36,6 +36,7 @@ class DeviceNet(NeuralNet):
     prefixes_: ClassVar[list[str]] = [*NeuralNet.prefixes_, "balancing"]
     device: Any
     batch_size: Any
+    initialized_: bool
     #: Samples of a training batch, -1 for all; learned in `fit` where `batch_size` is "auto".
     batch_size_: int
 

@@ -892,8 +892,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
     def initialize(self) -> Any:
         """Build module, criterion, optimizer and callbacks; called by `fit`.
 
-        A net that has seen no data does not know the sizes of its module: then nothing is built, but
-        by `load_params` or `fit`.
+        A net that has seen no data does not know the sizes of its module: then nothing is built
+        until `load_params` or `fit`.
         """
         if not hasattr(self, "learned_"):
             return self

@@ -83,7 +83,7 @@ class ModuleFile:
                     "its weights were trained on, as files do that 'save_params' wrote: call 'fit' "
                     "before 'load_params'."
                 )
-            vars(net).update(_restored(json.loads(text)))
+            net.__dict__.update(_restored(json.loads(text)))
             net.initialized_ = False
             with local_seed(net.seed_):
                 net.initialize()
