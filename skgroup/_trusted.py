@@ -57,6 +57,7 @@ _SKGROUP = {
     "selection.gains._group_gains": "GroupGains",
     "selection.gains._hoa": "HigherOrderApproximation",
     "selection.gains._mtg_net": "MTGNet",
+    "store._checkpoint": "CheckpointFolder",
     "tasks._binary": "Binary",
     "tasks._layout": "OutputLayout",
     "tasks._multiclass": "Multiclass",

@@ -15,7 +15,17 @@ import skgroup
 ROOT = Path(skgroup.__file__).parent
 # From top to bottom; a room may import itself and the rooms of the lines above.
 ROOMS = [
-    {"_compat", "_estimators", "_fit_parts", "_html", "_random", "_state", "_tables", "_trusted", "exceptions"},
+    {
+        "_compat",
+        "_estimators",
+        "_fit_parts",
+        "_html",
+        "_random",
+        "_state",
+        "_tables",
+        "_trusted",
+        "exceptions",
+    },
     {"store"},
     {"tasks"},
     {"metrics"},
