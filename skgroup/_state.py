@@ -258,7 +258,7 @@ class _Reader:
             generator.set_state(torch.tensor(value.state))
             return generator
         if type(value) is StoredHistory:
-            return History(json.loads(value.json))
+            return _restored_history(value.json)
         if type(value) is StoredConstant:
             if value.name not in _CONSTANTS:
                 raise ValueError(f"There is no constant {value.name!r} to restore.")
@@ -300,12 +300,25 @@ class _Reader:
 
 
 def _stored_history(history: History) -> Any:
-    """As JSON, if that says it all."""
+    """As JSON, if that says it all but which numbers of epochs are NumPy's, which is said beside."""
+    of_numpy: dict[str, list[int]] = {}
+    for i, epoch in enumerate(history):
+        for key, value in epoch.items():
+            if type(value) is np.float64:
+                of_numpy.setdefault(key, []).append(i)
     try:
-        found = json.dumps(history)
+        found = json.dumps([history, of_numpy])
     except (TypeError, ValueError):
         return history
-    return StoredHistory(found) if json.loads(found) == history else history
+    return StoredHistory(found) if json.loads(found)[0] == history else history
+
+
+def _restored_history(text: str) -> History:
+    epochs, of_numpy = json.loads(text)
+    for key, positions in of_numpy.items():
+        for i in positions:
+            epochs[i][key] = np.float64(epochs[i][key])
+    return History(epochs)
 
 
 def _same(items: Any, before: Any) -> bool:
