@@ -300,7 +300,7 @@ class _Reader:
 
 
 def _stored_history(history: History) -> Any:
-    """As JSON, if that says it all but which numbers of epochs are NumPy's, which is said beside."""
+    """As JSON, if that says it all but which numbers of epochs are NumPy's: that stands beside."""
     of_numpy: dict[str, list[int]] = {}
     for i, epoch in enumerate(history):
         for key, value in epoch.items():
