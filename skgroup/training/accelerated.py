@@ -20,7 +20,7 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
     """A `MultiTaskNet` that several processes train together, each on a part of every batch.
 
     It stands wherever a `MultiTaskNet` does (`TaskGrouper`, `GroupedMTLClassifier`, ...). The
-    script is started once a process or GPU, by `accelerate launch` or `torchrun`, and each process
+    script is started once a process or GPU, e.g. by `torchrun`, and each process
     is given the same `X` and `Y`; after `fit` all have the same weights, history, data maps and
     predictions. `random_state` must be an int, so that all draw the same.
 
