@@ -4,6 +4,7 @@ import importlib.util
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import adjusted_rand_score
@@ -197,6 +198,20 @@ def test_scores_of_a_grouped_fit_and_of_its_nets(tasks):
     ):
         (last,) = [row["f1"] for row in rows if row["task_id_path"] == place]
         assert last == pytest.approx(specialist.score(X, Y[:, tasks_of]))
+
+
+def test_scores_know_names_weights_and_numbers(tasks):
+    X, Y = tasks
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    numbers = np.column_stack([5 * X[:, 0] + 7, np.where(X[:, 1] > 1, np.nan, X[:, 1])])
+    weight = np.arange(len(X)) % 3.0
+    for table, name in ((pd.DataFrame(Y, columns=list("xyz")), "f1"), (numbers, "r2")):
+        scorer = get_scorer(name)
+        monitor = callback.ScoringMonitor(scoring={"own": scorer})
+        net = small().set_callbacks(monitor).fit(frame, table, sample_weight=weight)
+        rows = monitor.get_logs().data
+        assert [row["task_name"] for row in rows] == ["fit", "epoch", "epoch"]
+        assert rows[-1]["own"] == pytest.approx(scorer(net, frame, table, sample_weight=weight))
 
 
 @pytest.mark.parametrize("n_features", [3, 300])  # of rows shorter and longer than there are

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
+from torch import Tensor
 
 from skgroup._compat import whole_fit
 from skgroup._fit_parts import FitPart
@@ -22,7 +23,10 @@ from skgroup.training.training_data import TrainingData
 def telling(net: Any, data: TrainingData) -> Iterator[list[Callback]]:
     """Let them hear of the training of a net in the block; callbacks of skorch's that tell them of
     its epochs, if there are any to be told."""
-    told: dict[str, Any] = {"X": lambda: data.X, "y": lambda: labels_of_table(data.all_tasks)}
+    told: dict[str, Any] = {
+        "X": lambda: named_inputs(data),
+        "y": lambda: labels_of_table(data.all_tasks),
+    }
     weight = data.all_weight
     if weight is not None:
         told["metadata"] = {"sample_weight": weight}
@@ -46,6 +50,21 @@ class EpochTasks(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         if self.epoch_.end(**self.told, reconstruction_attributes=net.state_now):
             raise StopTraining
+
+
+def named_inputs(data: TrainingData) -> Any:
+    """The inputs; with the names of their columns, as a DataFrame, where these have some."""
+    names = data.inputs.get("feature_names_in_")
+    if names is None or not isinstance(data.X, Tensor | np.ndarray):
+        return data.X
+    try:
+        import pandas as pd
+
+        return pd.DataFrame(np.asarray(data.X), columns=names)
+    except ImportError:  # they are from polars, then
+        import polars as pl
+
+        return pl.DataFrame(np.asarray(data.X), schema=list(names))
 
 
 def labels_of_table(table: TaskTable) -> NDArray:
