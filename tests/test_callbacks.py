@@ -298,8 +298,8 @@ class Board(Callback):
 
 
 class History(Callback):
-    def __init__(self, f_history, log_dir):
-        self.f_history, self.log_dir = f_history, log_dir
+    def __init__(self, f_history, log_dir, checkpoint="of its own"):
+        self.f_history, self.log_dir, self.checkpoint = f_history, log_dir, checkpoint
 
     def on_train_end(self, net, **kwargs):
         Path(self.f_history).write_text(json.dumps(net.name_))

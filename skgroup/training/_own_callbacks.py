@@ -156,11 +156,9 @@ def separate_files(net: Any) -> None:
 def _parts_with_files(net: Any) -> Iterator[tuple[str, Any]]:
     for name, callback in net.callbacks_:
         for part in (callback, getattr(callback, "checkpoint", None)):
-            if part is None:
-                continue
-            keys = vars(part)
-            writers = any(isinstance(getattr(v, "log_dir", None), str) for v in keys.values())
-            if writers or any(key.startswith("f_") or key in _FOLDERS for key in keys):
+            held = getattr(part, "__dict__", {})  # a path has none
+            writers = any(isinstance(getattr(v, "log_dir", None), str) for v in held.values())
+            if writers or any(key.startswith("f_") or key in _FOLDERS for key in held):
                 yield name, part
 
 
