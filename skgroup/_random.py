@@ -7,11 +7,19 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import Tensor
+
+#: What random numbers are drawn from that is not global.
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+#: How deep, and how far into lists, objects are looked through for them.
+_DEEP, _FEW = 8, 100
 
 
 def draw_seeds(random_state: Any, size: int) -> list[int]:
@@ -100,3 +108,65 @@ def put_back_random(states: tuple[Any, ...]) -> None:
         torch.cuda.set_rng_state_all(of_cuda)
     np.random.set_state(of_numpy)
     random.setstate(of_python)
+
+
+def generator_states(value: Any) -> dict[str, Any]:
+    """What the generators that an object holds, at whatever depth, are at."""
+    return {path: _state_of(generator) for path, generator in _generators(value)}
+
+
+def put_back_generators(value: Any, states: dict[str, Any]) -> None:
+    """Bring them back to where they were."""
+    for path, generator in _generators(value):
+        if path in states:
+            _set_state(generator, states[path])
+
+
+@contextmanager
+def unchanged_generators(value: Any) -> Iterator[None]:
+    """The same random numbers after the block as before it, global and of an object."""
+    states = generator_states(value)
+    try:
+        with local_seed(0):
+            yield
+    finally:
+        put_back_generators(value, states)
+
+
+def _generators(
+    value: Any, path: str = "", seen: set[int] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """All generators that objects hold, by where they stand."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or path.count("/") > _DEEP:
+        return
+    seen.add(id(value))
+    if isinstance(value, GENERATORS):
+        yield path, value
+        return
+    parts: Any = ()
+    if isinstance(value, list | tuple):
+        parts = enumerate(value)
+    elif isinstance(value, dict):
+        parts = value.items()
+    elif not isinstance(value, Tensor | type | ModuleType):
+        parts = getattr(value, "__dict__", {}).items()
+    for name, part in islice(parts, _FEW):
+        yield from _generators(part, f"{path}/{name}", seen)
+
+
+def _state_of(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    return generator.get_state()
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)

@@ -29,9 +29,10 @@ def killed_at(fit, n_saves, *, before=False):
             left[0] -= 1
             if left[0] == 0 and before:
                 os.replace = kill
-            save(*args, **kwargs)
+            saved = save(*args, **kwargs)
             if left[0] == 0:
                 kill()
+            return saved
 
         RunningFit.save = counting
         fit()

@@ -90,9 +90,23 @@ class CheckpointFolder:
     Where a file cannot be written (a full disk), training goes on with a warning, and what was
     written before stays.
 
-    A fit in the same process ends with the same bits where training is deterministic; some
-    operations on GPUs are not. What the user's own objects change beside the net (a file that a
-    callback writes, a list that it was given) is not kept.
+    The bits are the same where training is deterministic, which some operations on GPUs are not. Of
+    a Dataset, the class, the length, 1000 samples and all labels tell the data from others. In the
+    middle of an epoch, a state is kept where the order of samples is drawn when the epoch begins, as
+    torch's samplers do; of other loaders, between epochs. Of callbacks all attributes are kept, or
+    what their methods `state_dict` and `load_state_dict` say, but not what they were given, nor what
+    they change elsewhere (a list, a file).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tempfile import mkdtemp
+    >>> from skgroup import MultiTaskNet
+    >>> from skgroup.store import CheckpointFolder
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> Y = np.column_stack([X[:, 0] > 0, X[:, 1] > X[:, 2]])
+    >>> folder = CheckpointFolder(mkdtemp(), every=60)
+    >>> net = MultiTaskNet(max_epochs=3, random_state=0, checkpoint=folder).fit(X, Y)
     """
 
     path: Any
@@ -233,6 +247,12 @@ class RunningFit:
         part = type(self)(self.folder, self.every, f"{self.prefix}{quoted}@", is_part=True)
         part._told = self._told
         return part
+
+    def forget(self, name: str) -> None:
+        """Delete a value."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                self._file(name).unlink()
 
     def remove(self) -> None:
         """Delete what this part has kept; the rest of the fit has what it needs of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import io
+import os
 import pickle
 import types
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ _WITHOUT_EFFECT = ("n_jobs", "verbose", "checkpoint")
 _KNOWN = ("builtins", "numpy", "scipy", "skgroup", "sklearn", "skorch", "torch", "torchvision")
 # What classes are told apart by.
 _DOES = (types.FunctionType, staticmethod, classmethod, property)
+# What classes hold beside: the last is a note that Python makes when it copies an object.
+_NOTES = ("__doc__", "__module__", "__slotnames__")
 _SETS = (type, str, int, float, list, tuple, dict, set, np.ndarray, Tensor, nn.Module)
 
 
@@ -63,7 +66,8 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
     for as_kind in (_as_code, _as_model, _as_data):
         if (found := as_kind(value, of)) is not None:
             return found
-    known = type(value).__module__.split(".")[0] in _KNOWN
+    # What torch has (samplers) may hold tensors, whose pickles differ between processes.
+    known = type(value).__module__.split(".")[0] in set(_KNOWN) - {"torch", "torchvision"}
     if not known and hasattr(value, "__dict__") and not isinstance(value, io.IOBase):
         return "object", of(type(value)), of(vars(value))
     return value
@@ -80,7 +84,7 @@ def _as_code(value: Any, of: Callable[[Any], Any]) -> Any:
         attributes = {
             k: _of_class(k, v, with_settings=redefined)
             for k, v in vars(value).items()
-            if k not in ("__doc__", "__module__")
+            if k not in _NOTES
         }
         return "type", *name, [of(base) for base in value.__bases__], of(attributes)
     if isinstance(value, functools.partial):
@@ -125,6 +129,10 @@ def _as_model(value: Any, of: Callable[[Any], Any]) -> Any:
 
 def _as_data(value: Any, of: Callable[[Any], Any]) -> Any:
     """What a container holds; None if it is none."""
+    if isinstance(value, torch.Generator):
+        return "generator", value.get_state().numpy()
+    if isinstance(value, os.PathLike):
+        return "path", os.fspath(value)
     if sparse.issparse(value):
         value = value.tocsr()
         return "sparse", value.shape, value.indptr, value.indices, value.data

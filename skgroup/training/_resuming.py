@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from inspect import signature
-from itertools import islice
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,20 +13,23 @@ from skorch.callbacks import LoadInitState
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from skgroup._random import put_back_random, random_states
+from skgroup._random import (
+    GENERATORS,
+    generator_states,
+    put_back_generators,
+    put_back_random,
+    random_states,
+)
 from skgroup.store import RunningFit
 from skgroup.training.data import BatchLoader
 
 if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
-_NAME = "training"
-_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-#: How deep, and how far into lists, objects are looked through for generators.
-_DEEP, _FEW = 8, 100
+_UNDER_WAY, _FINISHED = "training", "trained"
 #: What torch keeps in a module, but for what users may set.
 _OF_MODULES = vars(nn.Module()).keys() - {"training"}
-_DATA = (bool, int, float, complex, str, bytes, type(None), np.generic, np.ndarray, *_GENERATORS)
+_DATA = (bool, int, float, complex, str, bytes, type(None), np.generic, np.ndarray, *GENERATORS)
 
 
 class Trained:
@@ -115,6 +115,8 @@ class Trained:
 
     def state(self) -> dict[str, Any]:
         """All of it; tensors are those that training goes on to change."""
+        parts = {"history_", "callbacks_", "resuming_"}
+        parts |= {f"{name}_" for name in [*self.modules, *self.optimizers]}
         return {
             "parameters": {k: (p.detach(), p.requires_grad) for k, p in self._parameters().items()},
             "buffers": self.buffers,
@@ -123,7 +125,7 @@ class Trained:
             "callbacks": [_of_callback(callback) for callback in self.callbacks()],
             "histories": [list(net.history_) for net in self.nets],
             "attributes": [
-                {k: v for k, v in vars(net).items() if v is not before.get(k) and k != "resuming_"}
+                {k: v for k, v in vars(net).items() if v is not before.get(k) and k not in parts}
                 for net, before in zip(self.nets, self._before, strict=True)
             ],
         }
@@ -173,12 +175,12 @@ class Resuming:
     ) -> None:
         self.checkpoint, self.trained = checkpoint, trained
         self.sources = list(generators)
-        self._found = self._load()
+        self._found: Any = None
         self._epoch, self._n_before = -1, 0
         self._replays: bool | None = None
 
-    def _load(self) -> Any:
-        found = self.checkpoint.load(_NAME, known=self.trained.known())
+    def _load(self, name: str) -> Any:
+        found = self.checkpoint.load(name, known=self.trained.known())
         return found if found is not None and self.trained.fits(found["trained"]) else None
 
     def check(self) -> None:
@@ -199,15 +201,16 @@ class Resuming:
 
     def finished(self) -> bool:
         """Whether an earlier run has finished the training; all is then as it was at its end."""
-        if self._found is None or not self._found["finished"]:
-            return False
-        self.trained.put_back(self._found["trained"])
-        return True
+        found = self._load(_FINISHED)
+        if found is not None:
+            self.trained.put_back(found["trained"])
+        return found is not None
 
     def begin(self, n_before: int) -> tuple[int, int]:
         """How many epochs the history had when training began, which are so many now, and how many
         an earlier run has finished since; what these have left is put back."""
         self._n_before = n_before
+        self._found = self._load(_UNDER_WAY)
         if self._found is None:
             return n_before, 0
         self.trained.put_back(self._found["trained"])
@@ -234,13 +237,14 @@ class Resuming:
                 self._save([], [])
             return iter(batches), [], []
         # Read again: what was put back before may have changed since.
-        found, self._found = self._load() or self._found, None
+        found, self._found = self._load(_UNDER_WAY) or self._found, None
         self._at_begin = found["random at begin"]
         self._put_back_randomness(self._at_begin)
         left = iter(batches)
         for _ in found["sizes"]:
             next(left)
-        self._put_back_randomness(found["random"])
+        if found["sizes"]:  # else the pass has just drawn what it drew then
+            self._put_back_randomness(found["random"])
         self.trained.put_back(found["trained"])
         losses = [] if found["losses"] is None else list(found["losses"].unbind())
         return left, losses, found["sizes"]
@@ -253,31 +257,28 @@ class Resuming:
     def finish(self) -> None:
         """Keep what training has left, if there is more to come behind it."""
         if self.checkpoint.is_part:
-            state = {"finished": True, "trained": self.trained.state()}
-            self.checkpoint.save(_NAME, state, self.trained.known())
+            state = {"trained": self.trained.state()}
+            if self.checkpoint.save(_FINISHED, state, self.trained.known()):
+                self.checkpoint.forget(_UNDER_WAY)
 
     def _save(self, losses: list[Tensor], sizes: list[int]) -> None:
         state = {
-            "finished": False,
             "before": self._n_before,
             "epoch": self._epoch,
             "trained": self.trained.state(),
             "losses": torch.stack(losses) if losses else None,
             "sizes": sizes,
             "random at begin": self._at_begin,
-            "random": self._randomness() if sizes else self._at_begin,
+            "random": self._randomness() if sizes else None,
         }
-        self.checkpoint.save(_NAME, state, self.trained.known())
+        self.checkpoint.save(_UNDER_WAY, state, self.trained.known())
 
     def _randomness(self) -> tuple[Any, dict[str, Any]]:
-        states = {path: _state_of(g) for path, g in _generators(self.sources)}
-        return random_states(), states
+        return random_states(), generator_states(self.sources)
 
     def _put_back_randomness(self, states: tuple[Any, dict[str, Any]]) -> None:
         put_back_random(states[0])
-        for path, generator in _generators(self.sources):
-            if path in states[1]:
-                _set_state(generator, states[1][path])
+        put_back_generators(self.sources, states[1])
 
 
 def _replays(batches: Any) -> bool:
@@ -347,42 +348,3 @@ def _fill(live: Any, values: Mapping[str, Tensor | None]) -> None:
             live[name] = value
         else:
             old.copy_(value)
-
-
-def _generators(
-    value: Any, path: str = "", seen: set[int] | None = None
-) -> Iterator[tuple[str, Any]]:
-    """All generators that objects hold, by where they stand."""
-    seen = set() if seen is None else seen
-    if id(value) in seen or path.count("/") > _DEEP:
-        return
-    seen.add(id(value))
-    if isinstance(value, _GENERATORS):
-        yield path, value
-        return
-    parts: Any = ()
-    if isinstance(value, list | tuple):
-        parts = enumerate(value)
-    elif isinstance(value, dict):
-        parts = value.items()
-    elif not isinstance(value, Tensor | type | ModuleType):
-        parts = getattr(value, "__dict__", {}).items()
-    for name, part in islice(parts, _FEW):
-        yield from _generators(part, f"{path}/{name}", seen)
-
-
-def _state_of(generator: Any) -> Any:
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    return generator.get_state()
-
-
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    elif isinstance(generator, random.Random):
-        generator.setstate(state)
-    else:
-        generator.set_state(state)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
+from skgroup._random import local_seed, unchanged_generators
+from skgroup.store import key_of
 from skgroup.tasks import (
     AUTO,
     FARTHEST,
@@ -77,7 +79,8 @@ class TrainingData:
         if isinstance(X, Dataset):
             n = len(X)  # type: ignore[arg-type]
             some = np.unique(np.linspace(0, n - 1, _N_COMPARED, dtype=int))
-            X = type(X), n, Subset(X, some.tolist())
+            with unchanged_generators(X):
+                X = type(X), n, [key_of(X[i]) for i in some.tolist()]
         weights = self.sample_weight, self.class_weight
         return X, vars(self.all_tasks), weights, self.inputs, self.tasks
 
@@ -86,7 +89,8 @@ class TrainingData:
         key = "scaling" if self.sample_weight is None else "weighted scaling"
         if key not in self.cache:
             weight = None if self.sample_weight is None else self.row_weight
-            self.cache[key] = robust_scaling(self.X, weight)
+            with local_seed(0):  # a sample may be drawn at random (augmented)
+                self.cache[key] = robust_scaling(self.X, weight)
         return self.cache[key]
 
     @property
