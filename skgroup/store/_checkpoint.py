@@ -90,12 +90,12 @@ class CheckpointFolder:
     Where a file cannot be written (a full disk), training goes on with a warning, and what was
     written before stays.
 
-    The bits are the same where training is deterministic, which some operations on GPUs are not. Of
-    a Dataset, the class, the length, 1000 samples and all labels tell the data from others. In the
-    middle of an epoch, a state is kept where the order of samples is drawn when the epoch begins, as
-    torch's samplers do; of other loaders, between epochs. Of callbacks all attributes are kept, or
-    what their methods `state_dict` and `load_state_dict` say, but not what they were given, nor what
-    they change elsewhere (a list, a file).
+    The bits are the same where training is deterministic, which some operations on GPUs are not.
+    Of a Dataset, the class, the length, 1000 samples and all labels tell the data from others. In
+    the middle of an epoch, a state is kept where the order of samples is drawn when the epoch
+    begins, as torch's samplers do; of other loaders, between epochs. Of callbacks all attributes
+    are kept, or what their methods `state_dict` and `load_state_dict` say, but not what they were
+    given, nor what they change elsewhere (a list, a file).
 
     Examples
     --------
