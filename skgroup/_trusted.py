@@ -99,7 +99,8 @@ def trusted_types() -> list[str]:
 
     Notes
     -----
-    skops knows and trusts the estimators of scikit-learn by itself. A file says what is loaded, not
+    skops knows and trusts the estimators of scikit-learn by itself, and has no code for pandas: give
+    memberships, weights and the like as arrays or dicts where the estimator is to be stored. A file says what is loaded, not
     that it predicts well: take models from those whom you trust in that.
 
     Examples
