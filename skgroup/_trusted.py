@@ -99,9 +99,10 @@ def trusted_types() -> list[str]:
 
     Notes
     -----
-    skops knows and trusts the estimators of scikit-learn by itself, and has no code for pandas: give
-    memberships, weights and the like as arrays or dicts where the estimator is to be stored. A file says what is loaded, not
-    that it predicts well: take models from those whom you trust in that.
+    skops knows and trusts the estimators of scikit-learn by itself, and has no code for pandas:
+    give memberships, weights and the like as arrays or dicts where the estimator is to be stored.
+    A file says what is loaded, not that it predicts well: take models from those whom you trust in
+    that.
 
     Examples
     --------
