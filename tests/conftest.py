@@ -1,5 +1,6 @@
 """What the tests share: one thread, real data, and a check of the global random state."""
 
+import gc
 import signal
 
 import numpy as np
@@ -14,6 +15,12 @@ from skgroup.nn import MLP
 # The nets of the tests are so small that a second thread costs more than it brings, and much
 # more where other processes want the core too.
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """What was imported stays: each look through it for garbage takes as long as a small test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,7 @@ def test_no_example_is_left_out():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*OPTIONS, *elsewhere}
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_reports(small_data, tmp_path, monkeypatch, capsys):
     plt = pytest.importorskip("matplotlib.pyplot")
     options = ["--folder", "pages", "--yeast", "small.npz", "--n-samples", "100"]
@@ -73,6 +74,7 @@ def test_reports_that_are_shown_are_small_and_whole():
     assert max(path.stat().st_size for path in pages.iterdir()) < 300_000
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_example(name, small_data, tmp_path, monkeypatch, capsys):
     needed = {"images": "torchvision", "parquet_rows": "pyarrow"}

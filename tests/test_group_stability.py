@@ -288,16 +288,18 @@ def test_what_shares_samples_is_spread_to_what_independent_samples_differ_by():
     rng = np.random.default_rng(0)
     samples = rng.normal(size=(200, 6)) + 3 * np.repeat([0, 1], 3)
 
-    def spread(train_size, scaled):
+    def spreads(train_size):
+        """How far places are spread as they are, and brought to that of halves."""
         drawn = [rng.choice(200, int(200 * train_size), replace=False) for _ in range(200)]
         places = np.stack([places_of(samples[rows].mean(axis=0)[:, None]) for rows in drawn])
-        places = spread_out(places, train_size if scaled else 0.5)
-        return np.sqrt(((places - places.mean(axis=0)) ** 2).mean())
+        both = spread_out(places, 0.5), spread_out(places, train_size)
+        return [np.sqrt(((p - p.mean(axis=0)) ** 2).mean()) for p in both]
 
-    halves = spread(0.5, False)
+    halves, _ = spreads(0.5)
     for train_size in (0.75, 0.9):
-        assert spread(train_size, False) < 0.7 * halves
-        assert spread(train_size, True) == pytest.approx(halves, rel=0.15)
+        as_they_are, scaled = spreads(train_size)
+        assert as_they_are < 0.7 * halves
+        assert scaled == pytest.approx(halves, rel=0.15)
 
 
 def test_what_is_no_grouping_is_refused():
