@@ -52,7 +52,7 @@ def main(argv=None):
     if options.processes:
         config = parallel_config("loky", n_jobs=options.processes)
         compare(f"{options.processes} processes of joblib", config)
-    local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     cluster = LocalCluster(**local) if options.scheduler is None else nullcontext(options.scheduler)
     with cluster as address, Client(address) as client:
         compare(f"dask, {len(client.ncores())} workers", parallel_config("dask"))

@@ -22,7 +22,8 @@ N_TASKS = 6
 @pytest.fixture(scope="module")
 def client():
     """Connected to two workers of one thread each."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    # Any free port: that of dask's own choice may be another cluster's, of which it warns.
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(processes=True, **options) as cluster,
         distributed.Client(cluster) as client,
