@@ -347,7 +347,8 @@ def _state_of(value: Any) -> dict[str, Any] | None:
 def device_here(name: str) -> torch.device:
     """The device of this name, the CPU where there is none."""
     device = torch.device(name)
-    here = torch.accelerator.current_accelerator()
-    if here is None or not torch.accelerator.is_available() or here.type != device.type:
+    # torch 2.6 refuses to name what is not there.
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if here is None or here.type != device.type:
         return torch.device("cpu")
     return device if (device.index or 0) < torch.accelerator.device_count() else here

@@ -48,6 +48,7 @@ BATCH = ({0: torch.export.Dim("batch")},)
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Attempted to insert a get_attr Node:UserWarning",
     "ignore:Node .* does not reference an nn.Module:UserWarning",
+    "ignore:Additional .* warnings suppressed about get_attr:UserWarning",
 )
 
 
@@ -323,8 +324,10 @@ class Branching(nn.Module):
 
 def test_error_of_torch_names_the_module_that_cannot_be_exported(X):
     module = small(Branching).fit(X, X[:, :2] > 0).to_module()
-    with pytest.raises(Exception, match="data-dependent") as caught:
+    with pytest.raises(Exception, match=r"data-dependent|Dynamic control flow") as caught:
         torch.export.export(module, (torch.from_numpy(X[:3]),), dynamic_shapes=BATCH)
+    if torch.__version__.startswith(("2.6.", "2.7.")):
+        pytest.skip("torch before 2.8 exports by another way, whose errors bear no notes")
     assert any("The module Branching of MultiTaskNet" in note for note in caught.value.__notes__)
 
 
