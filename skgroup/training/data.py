@@ -29,10 +29,12 @@ __all__ = [
     "as_arrays",
     "as_float",
     "as_tensors",
+    "as_workers_find_it",
     "check_inputs",
     "has_missing",
     "labels_of",
     "largest_sample",
+    "mapped_file",
     "n_samples_of",
     "piece_of",
     "refuse_missing",
@@ -42,6 +44,8 @@ __all__ = [
 
 #: Numbers that are looked at at a time.
 _AT_A_TIME = 2**22
+#: Bytes by which a file is told from another.
+_N_COMPARED = 256
 
 
 def check_inputs(estimator: Any, X: Any, *, reset: bool, missing: bool = True) -> Any:
@@ -205,18 +209,48 @@ def _rules(X: Any) -> dict[str, Any]:
 
 def _stays_in_file(X: Any) -> bool:
     """Whether an array is memory-mapped, of floats that torch can read where they are."""
-    if not _is_mapped(X):
+    if mapped_file(X) is None or not _torch_reads(X):
         return False
-    readable = X.dtype.byteorder in "=|" and all(stride >= 0 for stride in X.strides)
-    return readable and X.dtype in (np.float16, np.float32, np.float64)
+    return X.dtype in (np.float16, np.float32, np.float64)
 
 
-def _is_mapped(X: Any) -> bool:
-    """Whether the memory of an array is that of a file."""
-    base = X
-    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
-        base = base.base
-    return isinstance(X, np.ndarray) and isinstance(base, np.memmap | mmap.mmap)
+def _torch_reads(X: NDArray) -> bool:
+    """Whether a tensor can have the memory of an array; not of fields of other sizes, reversed."""
+    size = X.dtype.itemsize
+    return X.dtype.byteorder in "=|" and all(s >= 0 and s % size == 0 for s in X.strides)
+
+
+def mapped_file(X: Any) -> np.memmap | None:
+    """What maps the file that an array, or a view of one, lies in; None of arrays in memory."""
+    while isinstance(X, np.ndarray) and not isinstance(X.base, mmap.mmap):
+        X = X.base
+    return X if isinstance(X, np.memmap) else None
+
+
+def as_workers_find_it(X: NDArray) -> NDArray:
+    """An array, its memory not known as that of a file if another process would not find the same
+    there: by mapping what was changed in memory alone (mode "c"), or a file that has no name any
+    more, or another by its name. Of large files, some bytes are compared."""
+    mapped = mapped_file(X)
+    if mapped is None:
+        return X
+    name: Any = mapped.filename
+    if name is None or mapped.mode == "c":
+        return _without_owner(X)
+    try:
+        there = np.memmap(name, np.uint8, "r", mapped.offset, (mapped.nbytes,))
+    except (OSError, ValueError):  # gone, or too short
+        return _without_owner(X)
+    here = (mapped.T if mapped.flags.f_contiguous else mapped).reshape(-1).view(np.uint8)
+    some = np.linspace(0, len(here) - 1, _N_COMPARED).astype(np.intp)
+    return X if np.array_equal(here[some], there[some]) else _without_owner(X)
+
+
+def _without_owner(X: NDArray) -> NDArray:
+    """The memory of an array as an array that is not read-only, and no view of the given one."""
+    interface = dict(X.__array_interface__, data=(X.__array_interface__["data"][0], False))
+    holder = type("_Memory", (), {"__array_interface__": interface, "owner": X})()
+    return np.asarray(holder)
 
 
 def _check_value(X: Any) -> NDArray:
@@ -243,20 +277,15 @@ def _parts(X: Any) -> Iterator[Any]:
 
 
 def _to_tensor(X: np.ndarray) -> Tensor:
-    if any(s < 0 for s in X.strides) or X.dtype.byteorder not in "=|":
+    if not _torch_reads(X):
         X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
     if X.dtype.kind == "u" and X.dtype.itemsize > 1:
         # torch indexes few operations of wider unsigned types
         X = X.astype(np.int64 if X.max(initial=0) <= np.iinfo(np.int64).max else np.float32)
-    given = X
-    if not X.flags.writeable:
-        # torch warns of read-only memory (memory maps of joblib), which nothing here writes to.
-        interface = dict(X.__array_interface__, data=(X.__array_interface__["data"][0], False))
-        holder = type("_Memory", (), {"__array_interface__": interface, "owner": X})()
-        X = np.asarray(holder)
-    tensor = torch.from_numpy(X)
-    if _is_mapped(given):
-        vars(tensor)["in_file"] = given  # which workers map for themselves
+    # torch warns of read-only memory (memory maps of joblib), which nothing here writes to.
+    tensor = torch.from_numpy(X if X.flags.writeable else _without_owner(X))
+    if mapped_file(X) is not None:
+        vars(tensor)["in_file"] = X  # which workers map for themselves
     return tensor
 
 
@@ -264,7 +293,9 @@ def as_arrays(X: Any) -> Any:
     """Checked inputs with arrays for tensors, of the same memory; `as_tensors` turns them back."""
     if isinstance(X, Mapping) and not sparse.issparse(X):
         return {key: as_arrays(value) for key, value in X.items()}
-    return getattr(X, "in_file", X.numpy()) if isinstance(X, Tensor) else X
+    if not isinstance(X, Tensor):
+        return X
+    return as_workers_find_it(vars(X)["in_file"]) if "in_file" in vars(X) else X.numpy()
 
 
 def as_tensors(X: Any) -> Any:

@@ -19,6 +19,7 @@ from sklearn import config_context, get_config
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from skgroup._fit_parts import path_of_fit, within_fit
+from skgroup.training.data import as_workers_find_it
 
 __all__ = ["goes_elsewhere", "in_parallel"]
 
@@ -160,7 +161,7 @@ class _Packer(CloudPickler):
         is_array = type(value) in (np.ndarray, np.memmap)
         if not is_array or value.nbytes < _LARGE or value.dtype.hasobject:
             return None
-        self.arrays[id(value)] = value
+        self.arrays[id(value)] = as_workers_find_it(value)
         return list(self.arrays).index(id(value))
 
 
