@@ -1,6 +1,7 @@
 """Data that do not fit: arrays in files, Datasets, and predictions that go to a file."""
 
 import os
+import tempfile
 import tracemalloc
 import weakref
 
@@ -9,7 +10,10 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.utils.data import Dataset
 
 from skgroup import (
@@ -21,7 +25,7 @@ from skgroup import (
 )
 from skgroup.nn import MLP
 from skgroup.store import key_of
-from skgroup.training import _resuming, _scaling, _written, data
+from skgroup.training import _resuming, _scaling, _written, data, processes
 from skgroup.training.data import BatchLoader, TaskDataset, labels_of
 
 N_SAMPLES, N_FEATURES = 4_500, 60
@@ -124,6 +128,49 @@ def test_an_array_in_a_file_is_never_copied_as_a_whole(table, in_file, monkeypat
     assert max(largest) <= 256 * X.shape[1]
 
 
+def _changed_in_memory(X, path):
+    np.save(path, np.zeros_like(X))
+    mapped = np.load(path, mmap_mode="c")
+    mapped[:] = X
+    return mapped
+
+
+def _without_a_name(X, path):
+    with tempfile.TemporaryFile() as file:
+        file.write(X.tobytes())
+        file.flush()
+        return np.memmap(file, X.dtype, "r", shape=X.shape)
+
+
+def _with_another_of_its_name(X, path):
+    np.save(path, X)
+    mapped = np.load(path, mmap_mode="r")
+    np.save(path.with_suffix(".new.npy"), X[:, ::-1])
+    path.with_suffix(".new.npy").replace(path)
+    return mapped
+
+
+def _deleted(X, path):
+    np.save(path, X)
+    mapped = np.load(path, mmap_mode="r")
+    path.unlink()
+    return mapped
+
+
+@pytest.mark.parametrize(
+    "made", [_changed_in_memory, _without_a_name, _with_another_of_its_name, _deleted]
+)
+def test_processes_map_no_file_that_holds_something_else(table, tmp_path, made):
+    mapped = made(table[0], tmp_path / "X.npy")
+    checked = data.check_inputs(small_net(), mapped, reset=True)
+    packed = processes._packed([data.as_arrays(checked), mapped])
+    assert len(packed[1]) == 2
+    for array in packed[1]:
+        assert data.mapped_file(array) is None  # what joblib would map again
+        assert np.shares_memory(array, mapped)
+        np.testing.assert_array_equal(array, table[0])
+
+
 def test_processes_map_the_file_for_themselves(table, in_file):
     mapped = in_file(table[0])
     checked = data.check_inputs(small_net(), mapped, reset=True)
@@ -147,6 +194,15 @@ def test_the_last_number_of_a_file_is_checked(table, in_file, small_parts, wrong
             pytest.raises(ValueError, match=rf"X.*{words}"),
         ):
             small_net(input_scaling=scaling).fit(part, Y)
+
+
+def test_fields_of_records_are_read(table):
+    records = np.zeros(200, dtype=[("id", "i1"), ("x", "f4", (N_FEATURES,))])
+    records["x"] = table[0][:200]
+    ours, expected = (small_net().fit(X, table[1][:200]) for X in (records["x"], table[0][:200]))
+    np.testing.assert_array_equal(
+        ours.predict_proba(records["x"]), expected.predict_proba(table[0][:200])
+    )
 
 
 @pytest.mark.parametrize("X_of", [lambda X: X[::-1], lambda X: X.astype(">f4"), np.asfortranarray])
@@ -374,6 +430,7 @@ def test_inputs_of_all_kinds_are_predicted_in_pieces(table, fitted, small_parts,
         (np.empty((9, 3), "U1"), r"out must be of a dtype that holds .* Got <U1."),
         (np.empty((9, 3), "f2"), r"out must be of a dtype that holds prob.* Got float16."),
         (np.broadcast_to(np.float32(0), (9, 3)), "out must be a writable array. Got a read-only"),
+        (np.ma.zeros((9, 3)), "out must be a NumPy array .* Got MaskedArray."),
         ([[0.0] * 3] * 9, "out must be a NumPy array .* Got list."),
         ("proba.csv", r"out must be an array, or a path that ends in '.npy'. Got 'proba.csv'."),
     ],
@@ -399,10 +456,40 @@ def test_labels_that_a_dtype_cannot_hold_are_refused(table, fitted):
     np.testing.assert_allclose(out, fitted["numbers"].predict(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("labels", "dtype"), [([-1, 1], np.uint64), ([1, 200], np.int8), ([0, 2**53 + 1], np.float64)]
+)
+def test_labels_that_only_come_back_are_refused(labels, dtype):
+    classes = np.array(labels, dtype=np.uint8 if max(labels) == 200 else np.int64)
+    assert not _written.holds_labels([classes], classes.dtype)(np.dtype(dtype))
+
+
 def test_out_is_none_of_the_samples(table, fitted):
+    wide = np.zeros((9, 8), dtype=np.float32)
+    wide[:, :5] = table[0][:9, :5]
+    X, net = wide[:, :5], fitted["net"]
+    for part in (X, torch.from_numpy(X), {"x": X}):
+        with pytest.raises(ValueError, match="out must not share memory with X"):
+            net.predict_proba(part, out=X[:, :3])
+    expected = net.predict_proba(X)
+    np.testing.assert_array_equal(net.predict_proba(X, out=wide[:, 5:]), expected)  # beside X
+
+
+def test_out_is_not_the_file_of_the_samples(table, fitted, in_file, tmp_path):
     X = np.ascontiguousarray(table[0][:9, :5])
-    with pytest.raises(ValueError, match="out must not share memory with X"):
-        fitted["net"].predict_proba(X, out=X[:, :3])
+    with pytest.raises(ValueError, match=r"out must not be the file that X is in.*X\.npy"):
+        fitted["net"].predict(in_file(X)[2:], out=tmp_path / "X.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), X)
+
+
+def test_samples_that_cannot_be_read_are_no_file_that_cannot_be_written(table, fitted, tmp_path):
+    class Broken(Rows):
+        def __getitem__(self, i):
+            raise OSError(5, "lost rows")
+
+    with pytest.raises(OSError, match=r"^\[Errno 5\] lost rows$"):
+        fitted["net"].predict(Broken(table[0][:9, :5], table[1]), out=tmp_path / "labels.npy")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_written_as_a_whole_or_not(table, fitted, tmp_path, small_parts):
@@ -437,6 +524,14 @@ def test_names_do_not_go_into_an_array(table, fitted):
     assert expected.shape == out.shape
 
 
-def test_routing_knows_no_out(fitted):
-    for kind in ("net", "groups", "portfolio"):
-        assert not hasattr(fitted[kind], "set_predict_request")
+@pytest.mark.parametrize("routing", [False, True])
+def test_pipelines_hand_out_on(table, routing):
+    X, Y = table[0][:50], table[1][:50]
+    pipe = make_pipeline(StandardScaler(), small_net())
+    with config_context(enable_metadata_routing=routing):
+        pipe.fit(X, Y)
+        for predict in (pipe.predict, pipe.predict_proba):
+            expected = predict(X)
+            out = np.empty_like(expected)
+            assert predict(X, out=out) is out
+            np.testing.assert_array_equal(out, expected)

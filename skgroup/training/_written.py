@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from skgroup.store import path_of, replaced_file
-from skgroup.training.data import n_samples_of, piece_of, shape_of
+from skgroup.training.data import mapped_file, n_samples_of, piece_of, shape_of
 
 #: Numbers that are predicted from, or that predictions are, at a time.
 _AT_A_TIME = 2**22
@@ -76,10 +78,19 @@ def write_predictions(
     step = max(_BATCHES, round(step / batch_size)) * batch_size if batch_size > 0 else step
     starts = [*range(0, n_samples - step + 1, step)] or [0]
     stops = [*starts[1:], n_samples]
-    with _array(out) if path is None else _file(path, shape, empty.dtype) as write:
-        for start, stop in zip(starts, stops, strict=True):
-            rows = slice(start, stop)
-            write(rows, predict(piece_of(X, rows)))
+    of_samples: OSError | None = None
+    try:
+        with _array(out) if path is None else _file(path, shape, empty.dtype) as write:
+            for start, stop in zip(starts, stops, strict=True):
+                rows = slice(start, stop)
+                try:
+                    values = predict(piece_of(X, rows))
+                except OSError as error:  # of a Dataset that reads files
+                    of_samples = error
+                    raise
+                write(rows, values)
+    except OSError as error:
+        raise (of_samples or error) from None
     written: NDArray = out if path is None else np.load(path, mmap_mode="r")
     return written
 
@@ -88,8 +99,8 @@ def _countable(X: Any) -> tuple[Any, int]:
     """Inputs that pieces can be cut of, and the number of their samples."""
     if sparse.issparse(X):
         X = X.tocsr()
-    elif not isinstance(X, Dataset | dict) and not hasattr(X, "shape"):
-        X = X if hasattr(X, "__len__") and not isinstance(X, list | tuple) else np.asarray(X)
+    elif not isinstance(X, Dataset | Mapping | list) and not hasattr(X, "shape"):
+        X = np.asarray(X)
     try:
         return X, n_samples_of(X)
     except (AttributeError, TypeError):
@@ -108,6 +119,10 @@ def _check_out(
         path = path_of(out, "out")
         if path.suffix != ".npy":
             raise ValueError(f"out must be an array, or a path that ends in '.npy'. Got {out!r}.")
+        if any(_is_in(part, path) for part in _arrays(X)):
+            raise ValueError(
+                f"out must not be the file that X is in, which stays as it is. Got {out!r}."
+            )
         if path.is_dir() or not path.parent.is_dir():
             raise ValueError(
                 f"out must be the path of a file, in a folder that there is. Got {out!r}."
@@ -118,7 +133,7 @@ def _check_out(
                 f"numbers) have no place in a file. Got the path {out!r}."
             )
         return
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(
             "out must be a NumPy array (np.memmap too) or the path of a file. Got "
             f"{type(out).__name__}."
@@ -129,8 +144,29 @@ def _check_out(
         raise ValueError(f"out must be of a dtype that holds {rule}. Got {out.dtype}.")
     if not out.flags.writeable:
         raise ValueError("out must be a writable array. Got a read-only one.")
-    if isinstance(X, np.ndarray) and np.may_share_memory(X, out):
+    if any(_overlap(part, out) for part in _arrays(X)):
         raise ValueError("out must not share memory with X, which stays as it is. It does.")
+
+
+def _arrays(X: Any) -> list[NDArray]:
+    """Arrays that inputs are, as far as that is easily told."""
+    if isinstance(X, Mapping) and not sparse.issparse(X):
+        return [part for value in X.values() for part in _arrays(value)]
+    if isinstance(X, Tensor) and X.device.type == "cpu" and X.layout == torch.strided:
+        return [] if X.dtype == torch.bfloat16 else [X.detach().numpy()]
+    return [X] if isinstance(X, np.ndarray) else []
+
+
+def _is_in(X: NDArray, path: Path) -> bool:
+    name = getattr(mapped_file(X), "filename", None)
+    return name is not None and path.exists() and path.resolve() == Path(name).resolve()
+
+
+def _overlap(X: NDArray, out: NDArray) -> bool:
+    try:
+        return np.shares_memory(X, out, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 @contextmanager
@@ -174,15 +210,16 @@ def holds_labels(classes: list[NDArray], natural: np.dtype) -> Callable[[np.dtyp
         plain = [c.dtype.kind in "biuf" for c in classes]
         if dtype.kind not in ("biuf" if all(plain) else "U"):
             return False
-        with np.errstate(all="ignore"):
-            return all(
-                np.array_equal(c.astype(dtype).astype(c.dtype), c)
-                if len(c)
-                else holds_numbers(dtype)
-                for c in classes
-            )
+        return all(_survive(c, dtype) if len(c) else holds_numbers(dtype) for c in classes)
 
     return holds
+
+
+def _survive(labels: NDArray, dtype: np.dtype) -> bool:
+    """Whether labels are the same in a dtype; -1 as uint64 is not, though it becomes -1 again."""
+    with np.errstate(all="ignore"):
+        same: bool = labels.astype(dtype).tolist() == labels.tolist()
+    return same
 
 
 def holds_numbers(dtype: np.dtype) -> bool:
@@ -193,4 +230,4 @@ def holds_numbers(dtype: np.dtype) -> bool:
 def _numbers_a_sample(X: Any) -> int:
     if isinstance(X, Mapping) and not sparse.issparse(X):
         return sum(map(_numbers_a_sample, X.values()))
-    return math.prod(shape_of(X) or ())
+    return np.size(X[0]) if isinstance(X, list) and X else math.prod(shape_of(X) or ())

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -244,9 +243,9 @@ class TaskPredictorMixin(TaskEstimatorMixin):
     def _gives_frames(self) -> bool:
         return get_predict_output(self) == "pandas"
 
-    # No metadata that could be routed.
-    __metadata_request__predict: ClassVar[dict[str, Any]] = {"out": UNUSED}
-    __metadata_request__predict_proba: ClassVar[dict[str, Any]] = {"out": UNUSED}
+    # Pipelines hand it on, with metadata routing too.
+    __metadata_request__predict: ClassVar[dict[str, Any]] = {"out": True}
+    __metadata_request__predict_proba: ClassVar[dict[str, Any]] = {"out": True}
 
     @property
     def _predicted_at_a_time(self) -> int:
