@@ -1,0 +1,194 @@
+"""Models of groups of populations, of whatever estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from skgroup._compat import _safe_indexing
+from skgroup._estimators import weight_parameter
+from skgroup.metrics.splits import Split
+from skgroup.populations._rows import Populations
+
+__all__ = ["FLOOR", "FittedModel", "Models", "losses_of"]
+
+#: How near to 0 a probability may come in a loss: one sure error must not outweigh all the rest.
+FLOOR = 1e-4
+
+
+def losses_of(outputs: NDArray[np.float64], rows: Populations) -> NDArray[np.float64]:
+    """Losses (n_samples, ...) of outputs (n_samples, ..., n_outputs): log losses, or squared
+    errors."""
+    y = rows.y.reshape(-1, *[1] * (outputs.ndim - 2))
+    if not rows.n_classes:
+        squared: NDArray[np.float64] = (outputs[..., 0] - y) ** 2
+        return squared
+    index = np.broadcast_to(y[..., None], (*outputs.shape[:-1], 1))
+    p = np.take_along_axis(outputs, index, -1)[..., 0]
+    return -np.log(np.clip(p, FLOOR, 1))
+
+
+class Models:
+    """Fits an estimator to the rows of groups of populations, as often as a search asks for it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted, seeded.
+    rows : Populations
+    classes : ndarray of shape (n_classes,), default=None
+        The labels that the estimator is to see; those of `rows` if None.
+    """
+
+    def __init__(
+        self, estimator: Any, rows: Populations, classes: NDArray[Any] | None = None
+    ) -> None:
+        self.estimator, self.rows, self.classes = estimator, rows, classes
+        self._known: dict[Any, NDArray[np.float64]] = {}
+
+    def cross_losses(
+        self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
+    ) -> NDArray[np.float64]:
+        """How well the model of each group serves each population, on rows that it has not seen.
+
+        Parameters
+        ----------
+        groups : ndarray of int of shape (n_layers, n_tasks)
+            Groupings: the group of each population.
+        n_groups : int
+        splits : sequence of (train, test)
+
+        Returns
+        -------
+        losses : ndarray of shape (n_layers, n_tasks, n_groups)
+            Weighted sums over the test rows of all splits.
+        """
+        losses = np.zeros((len(groups), self.rows.n_tasks, n_groups))
+        for k, split in enumerate(splits):
+            held = self.rows.take(split[1])
+            for layer, of_layer in enumerate(groups):
+                for g in range(n_groups):
+                    tasks = np.flatnonzero(of_layer == g)
+                    key = k, len(split[0]), tasks.tobytes()
+                    if key not in self._known:
+                        weight = (of_layer == g).astype(np.float64)
+                        outputs = self.fit(weight, split[0]).outputs(held.X)
+                        loss = losses_of(outputs, held) * held.weight
+                        self._known[key] = held.sums(loss)
+                    losses[layer, :, g] += self._known[key]
+        return losses
+
+    def outputs(self, membership: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
+        """Outputs (n_test, n_groups, n_outputs) for test rows of the models of all groups, whose
+        training rows weigh as much as their populations belong to the group."""
+        held = _safe_indexing(self.rows.X, split[1])
+        each = [self.fit(of_group, split[0]).outputs(held) for of_group in membership.T]
+        return np.stack(each, axis=1)
+
+    def own_outputs(self, split: Split) -> NDArray[np.float64]:
+        """Outputs (n_test, n_outputs) for test rows of the model of their own population."""
+        codes = self.rows.codes[split[1]]
+        out = np.empty((len(codes), max(self.rows.n_classes, 1)))
+        for t in np.unique(codes):
+            here = codes == t
+            model = self.fit(np.eye(self.rows.n_tasks)[t], split[0])
+            out[here] = model.outputs(_safe_indexing(self.rows.X, split[1][here]))
+        return out
+
+    def fit(
+        self, of_tasks: NDArray[np.float64], train: NDArray[np.intp] | None = None
+    ) -> FittedModel:
+        """The model of rows that weigh as much as their populations do, (n_tasks,)."""
+        weight = of_tasks[self.rows.codes]
+        kept = np.flatnonzero(weight > 0) if train is None else train[weight[train] > 0]
+        rows = self.rows.take(kept)
+        soft = bool((np.unique(of_tasks[of_tasks > 0]) != 1).any())
+        given = None
+        if soft or rows.sample_weight is not None:
+            given = rows.weight * weight[kept]
+        everything = self.rows if train is None else self.rows.take(train)
+        return FittedModel.of(self.estimator, rows, given, self.classes, everything)
+
+
+class FittedModel:
+    """An estimator fitted to some rows, or what serves where there is too little to fit it to.
+
+    Parameters
+    ----------
+    estimator : fitted estimator or None
+    constant : ndarray of shape (n_outputs,) or None
+        Outputs of all rows, where there is no estimator.
+    columns : ndarray of int
+        Which of the classes the estimator has met.
+    n_outputs : int
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        constant: NDArray[np.float64] | None,
+        columns: NDArray[np.intp],
+        n_outputs: int,
+    ) -> None:
+        self.estimator, self.constant = estimator, constant
+        self.columns, self.n_outputs = columns, n_outputs
+
+    @classmethod
+    def of(
+        cls,
+        estimator: Any,
+        rows: Populations,
+        weight: NDArray[np.float64] | None,
+        classes: NDArray[Any] | None,
+        everything: Populations,
+    ) -> FittedModel:
+        """Fit a clone of an estimator.
+
+        Rows of a single class, or none, are served by shares of classes: those of the rows, and
+        those of all rows as if these were one more. No rows of numbers are served by their mean.
+        """
+        n_outputs = max(rows.n_classes, 1)
+        met = np.unique(rows.y) if rows.n_classes else np.arange(1)
+        if rows.n_samples == 0 or (rows.n_classes and len(met) < 2):
+            return cls(None, _shares(rows, weight, everything), met, n_outputs)
+        y = rows.y
+        if rows.n_classes and classes is not None:
+            y = classes[y]
+        params = {}
+        if weight is not None:
+            params[str(weight_parameter(estimator))] = weight
+        return cls(clone(estimator).fit(rows.X, y, **params), None, met, n_outputs)
+
+    def outputs(self, X: Any) -> NDArray[np.float64]:
+        """Numbers, or probabilities of all classes, (n_samples, n_outputs)."""
+        n_samples = X.shape[0]
+        if self.estimator is None:
+            assert self.constant is not None
+            return np.tile(self.constant, (n_samples, 1))
+        if not n_samples:
+            return np.empty((0, self.n_outputs))
+        if not hasattr(self.estimator, "predict_proba"):
+            numbers = np.asarray(self.estimator.predict(X), dtype=np.float64)
+            return numbers.reshape(n_samples, 1)
+        proba = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        if proba.ndim == 1 or proba.shape[1] == 1:  # of a net of one binary task
+            proba = np.column_stack([1 - proba.ravel(), proba.ravel()])
+        if len(self.columns) == self.n_outputs:
+            return proba
+        out = np.zeros((n_samples, self.n_outputs))
+        out[:, self.columns] = proba
+        return out
+
+
+def _shares(
+    rows: Populations, weight: NDArray[np.float64] | None, everything: Populations
+) -> NDArray[np.float64]:
+    if not rows.n_classes:
+        return np.array([np.average(everything.y, weights=everything.weight)])
+    of_all = np.bincount(everything.y, everything.weight, minlength=rows.n_classes)
+    counts = np.bincount(rows.y, weight, minlength=rows.n_classes)
+    return (counts + of_all / of_all.sum()) / (counts.sum() + 1)

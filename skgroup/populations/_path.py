@@ -1,0 +1,186 @@
+"""How many groups of populations, and how much of their own: a path of held-out losses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from skgroup.metrics.splits import Split
+from skgroup.populations._models import losses_of
+from skgroup.populations._rows import Populations
+
+_LEVEL = 0.95
+#: How many rows a population needs for its own model to count as much as its group's: shares of
+#: the median population.
+SHRINKAGES = (0.25, 1.0, 4.0, np.inf)
+
+
+def numbers_of_groups(n_tasks: int) -> list[int]:
+    """Numbers of groups that are tried: each at first, then 1.4 times as many, up to 20."""
+    numbers = [1]
+    while numbers[-1] < min(n_tasks // 2, 20):
+        numbers.append(max(numbers[-1] + 1, round(numbers[-1] * 1.4)))
+    return sorted({n for n in numbers if n < n_tasks} | {n_tasks})
+
+
+@dataclass(frozen=True)
+class Way:
+    """How populations are served: by how many groups' models, and how much by their own.
+
+    Attributes
+    ----------
+    n_groups : int
+    shrinkage : float
+        Rows that a population must have for its own model to count as much as its group's; with
+        infinity that of the group counts alone, with 0 its own.
+    """
+
+    n_groups: int
+    shrinkage: float
+
+    def own_share(self, sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+        """How much the own model of populations of these sizes counts."""
+        if np.isinf(self.shrinkage):
+            return np.zeros(len(sizes))
+        return np.where(sizes > 0, sizes / np.maximum(sizes + self.shrinkage, 1e-300), 0.0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of held-out losses, its standard error over populations, and its 95 %
+    interval."""
+
+    mean: float
+    error: float
+    low: float
+    high: float
+
+
+@dataclass
+class Path:
+    """Held-out losses of all ways to serve the populations.
+
+    Attributes
+    ----------
+    ways : list of Way
+    losses : ndarray of shape (n_ways, n_tasks)
+        Weighted sums over the rows of each population.
+    weights : ndarray of shape (n_tasks,)
+        Of these rows.
+    sizes : ndarray of shape (n_tasks,)
+        Rows of each population.
+    groups : dict of int to list of ndarray of shape (n_tasks,)
+        By number of groups, the groups that were found in each split.
+    """
+
+    ways: list[Way]
+    losses: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    sizes: NDArray[np.intp]
+    groups: dict[int, list[NDArray[np.intp]]] = field(default_factory=dict)
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Mean held-out loss of a row, (n_ways,)."""
+        out: NDArray[np.float64] = self.losses.sum(axis=1) / self.weights.sum()
+        return out
+
+    def difference(self, a: int, b: int) -> Difference:
+        """How much higher the loss of one way is than that of another; populations are drawn."""
+        d, n = self.losses[a] - self.losses[b], len(self.weights)
+        mean = d.sum() / self.weights.sum()
+        # Of a ratio of sums, whose terms are populations.
+        left = d - mean * self.weights
+        error = float(np.sqrt(n / (n - 1) * (left**2).sum())) / self.weights.sum()
+        width = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * error
+        return Difference(float(mean), error, float(mean - width), float(mean + width))
+
+    @property
+    def best(self) -> int:
+        return int(self.means.argmin())
+
+    @property
+    def simplest(self) -> int:
+        """Of fewest groups, and of these the most shrunk, of those within a standard error of the
+        best."""
+        near = []
+        for i, way in enumerate(self.ways):
+            d = self.difference(i, self.best)
+            if d.mean <= d.error:
+                near.append((way.n_groups, -way.shrinkage, i))
+        return min(near)[2]
+
+    def find(self, n_groups: int, shrinkage: float | None = None) -> int | None:
+        """The way of lowest loss of so many groups (and this shrinkage); None if none was tried."""
+        there = [
+            i
+            for i, way in enumerate(self.ways)
+            if way.n_groups == n_groups and shrinkage in (None, way.shrinkage)
+        ]
+        return min(there, key=self.means.__getitem__) if there else None
+
+    def stability(self, labels: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
+        """How steadily each population is grouped with the same others, (n_tasks,): the share of
+        the others that stay with it, or away from it, over splits."""
+        together = labels[:, None] == labels
+        found = self.groups.get(n_groups, [])
+        if not found:
+            return np.ones(len(labels))
+        agree = np.mean([(g[:, None] == g) == together for g in found], axis=0)
+        np.fill_diagonal(agree, 0)
+        out: NDArray[np.float64] = agree.sum(axis=1) / max(len(labels) - 1, 1)
+        return out
+
+
+def ways_to_try(
+    n_groups: Sequence[int], shrinkage: Any, sizes: NDArray[np.intp]
+) -> list[Way]:
+    """All pairs of numbers of groups and shrinkages; of a group each, the latter has no effect."""
+    if isinstance(shrinkage, str):
+        shrinkages = [float(share * np.median(sizes)) for share in SHRINKAGES]
+    else:
+        shrinkages = [float(shrinkage)]
+    n_tasks = len(sizes)
+    pairs = itertools.product([k for k in n_groups if k < n_tasks], shrinkages)
+    ways = [Way(k, s) for k, s in pairs]
+    return ways + [Way(n_tasks, 0.0)] * (n_tasks in n_groups)
+
+
+def held_out_losses(
+    rows: Populations,
+    ways: Sequence[Way],
+    split: Split,
+    of_groups: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    own: NDArray[np.float64],
+    for_all: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Losses (n_ways, n_tasks) and weights (n_tasks,) of the test rows of a split.
+
+    Parameters
+    ----------
+    of_groups : dict of int to (membership, outputs)
+        By number of groups: (n_tasks, n_groups), (n_test, n_groups, n_outputs).
+    own, for_all : ndarray of shape (n_test, n_outputs)
+        Outputs of the own model of each row's population, and of the model for all.
+    """
+    held = rows.take(split[1])
+    sizes = np.bincount(rows.codes[split[0]], minlength=rows.n_tasks)
+    unseen = (sizes == 0)[held.codes]  # a population whose rows are all held out
+    losses = np.empty((len(ways), rows.n_tasks))
+    for i, way in enumerate(ways):
+        if way.n_groups == rows.n_tasks:
+            served = own
+        else:
+            membership, outputs = of_groups[way.n_groups]
+            served = np.einsum("nk,nko->no", membership[held.codes], outputs)
+            share = way.own_share(sizes)[held.codes, None]
+            served = (1 - share) * served + share * own
+        served = np.where(unseen[:, None], for_all, served)
+        losses[i] = held.sums(losses_of(served, held) * held.weight)
+    return losses, held.sums(held.weight)

@@ -1,0 +1,255 @@
+"""Rows and the populations that they belong to, checked once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skgroup._compat import _check_sample_weight, _safe_indexing
+from skgroup.metrics.splits import Split
+
+__all__ = ["Populations", "features_and_ids", "within_folds"]
+
+
+@dataclass(frozen=True)
+class Populations:
+    """Rows in the order of their populations.
+
+    Attributes
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Without the column of the populations.
+    y : ndarray of shape (n_samples,)
+        Numbers, or the positions of classes.
+    codes : ndarray of shape (n_samples,)
+        The population of each row, ascending.
+    names : ndarray of shape (n_tasks,)
+    n_classes : int
+        0 where `y` holds numbers.
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
+
+    X: Any
+    y: NDArray[Any]
+    codes: NDArray[np.intp]
+    names: NDArray[Any]
+    n_classes: int
+    sample_weight: NDArray[np.float64] | None = None
+    #: First row of each population.
+    starts: NDArray[np.intp] = field(init=False)
+    #: Rows of each population.
+    sizes: NDArray[np.intp] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "starts", np.searchsorted(self.codes, np.arange(self.n_tasks)))
+        object.__setattr__(self, "sizes", np.bincount(self.codes, minlength=self.n_tasks))
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.codes)
+
+    @property
+    def n_tasks(self) -> int:
+        return len(self.names)
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """Of each row; 1 where none were given."""
+        return np.ones(self.n_samples) if self.sample_weight is None else self.sample_weight
+
+    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the rows of each population, (n_tasks, ...), of values a row."""
+        out = np.zeros((self.n_tasks, *values.shape[1:]))
+        there = self.sizes > 0
+        out[there] = np.add.reduceat(values, self.starts[there], axis=0)
+        return out
+
+    def with_features(self, X: Any) -> Populations:
+        """The same rows with other features."""
+        return replace(self, X=X)
+
+    def take(self, rows: NDArray[np.intp]) -> Populations:
+        """Some of the rows, given in ascending order; populations stay, if without rows too."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Populations(
+            _safe_indexing(self.X, rows),
+            self.y[rows],
+            self.codes[rows],
+            self.names,
+            self.n_classes,
+            weight,
+        )
+
+
+def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], Any]:
+    """The features, the populations of the rows, and the name or position of their column.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n_samples, n_features + 1)
+    task : str or int
+        Column of the populations: a name, or a position where `X` has no column of this name.
+    owner : str
+        For messages.
+
+    Raises
+    ------
+    TypeError
+        If `task` is neither.
+    ValueError
+        If there is no such column, no other one, or a population is missing.
+    """
+    rule = f"The 'task' parameter of {owner} must be a column of X, its name or its position"
+    if isinstance(task, bool) or not isinstance(task, str | Integral):
+        raise TypeError(f"{rule}. Got {task!r}.")
+    columns = getattr(X, "columns", None)
+    if columns is not None:
+        names = list(columns)
+        if task in names:
+            position = names.index(task)
+            if names.count(task) > 1:
+                raise ValueError(f"{rule}. Got {task!r}, which {names.count(task)} columns have.")
+        elif isinstance(task, Integral) and -len(names) <= task < len(names):
+            position = int(task) % len(names)
+        else:
+            raise ValueError(
+                f"{rule}; its columns are {_some(names)}. Got {task!r}. (Preprocessing that loses "
+                "names, or changes this column, belongs into 'estimator', which sees the other "
+                "columns with their names.)"
+            )
+        if len(names) < 2:
+            raise ValueError(f"X must have features beside the populations. Got {_some(names)}.")
+        ids = np.asarray(X[names[position]])
+        kept = [i for i in range(len(names)) if i != position]
+        features = X.iloc[:, kept] if hasattr(X, "iloc") else X[[names[i] for i in kept]]
+        return features, _known_ids(ids, task), names[position]
+    if isinstance(task, str):
+        raise ValueError(
+            f"{rule}; X has no names of columns. Got {task!r}. (Preprocessing that loses names "
+            "belongs into 'estimator', which sees the other columns with their names.)"
+        )
+    if not sparse.issparse(X):
+        X = X if isinstance(X, np.ndarray) else _as_array(X)
+    if X.ndim != 2:
+        raise ValueError(f"X must be 2-D, a row a sample. Got an array of shape {X.shape}.")
+    n_columns = X.shape[1]
+    if not -n_columns <= task < n_columns:
+        raise ValueError(f"{rule}; it has {n_columns} columns. Got {task!r}.")
+    if n_columns < 2:
+        raise ValueError("X must have features beside the populations. Got one column.")
+    position = int(task) % n_columns
+    kept = [i for i in range(n_columns) if i != position]
+    if sparse.issparse(X):
+        X = X.tocsc()
+        ids = X[:, [position]].toarray()[:, 0]
+        return X[:, kept].tocsr(), _known_ids(ids, task), position
+    features = X[:, kept]
+    if features.dtype.kind == "O":  # a column of strings beside numbers
+        try:
+            features = features.astype(np.float64)
+        except (TypeError, ValueError):
+            pass  # 'estimator' may take them
+    return features, _known_ids(X[:, position], task), position
+
+
+def _as_array(X: Any) -> NDArray[Any]:
+    """A list of rows; what numbers and strings would both become strings stays as it is."""
+    array = np.asarray(X)
+    return np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
+
+
+def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
+    """Populations of rows, of which none is missing."""
+    if ids.dtype.kind == "O":
+        missing = np.array([v is None or v != v or str(v) == "<NA>" for v in ids.tolist()])
+    elif ids.dtype.kind == "f":
+        missing = ~np.isfinite(ids)
+    else:
+        missing = np.zeros(len(ids), dtype=bool)
+    if missing.any():
+        raise ValueError(
+            f"The column {task!r} of X must say the population of each row. It is missing in "
+            f"{missing.sum()} of {len(ids)}, the first of them row {np.flatnonzero(missing)[0]}."
+        )
+    if ids.dtype.kind == "f" and (ids == np.round(ids)).all() and np.abs(ids).max() < 2**53:
+        return ids.astype(np.int64)
+    if ids.dtype.kind == "O":
+        values = ids.tolist()
+        if any(isinstance(v, str) for v in values):
+            return np.array([str(v) for v in values], dtype=object)
+        return _known_ids(np.array(values), task) if values else ids
+    return ids
+
+
+def _some(names: Iterable[Any], n: int = 12) -> str:
+    shown = [repr(name) for name in names]
+    left = len(shown) - n
+    return ", ".join(shown[:n]) + (f" and {left} more" if left > 0 else "")
+
+
+def read_populations(
+    X: Any, y: Any, sample_weight: Any, task: Any, n_classes: int, owner: str
+) -> tuple[Populations, NDArray[np.intp], Any]:
+    """Rows in the order of their populations, that order, and the column of the populations.
+
+    `y` is checked and encoded already.
+    """
+    features, ids, column = features_and_ids(X, task, owner)
+    if len(ids) != len(y):
+        raise ValueError(f"X and y must have as many rows. Got {len(ids)} and {len(y)}.")
+    names, codes = np.unique(ids, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            f"The column {task!r} of X must hold at least two populations. Got one, "
+            f"{names.tolist()[0]!r}: use the estimator alone."
+        )
+    if len(names) == len(ids):
+        warnings.warn(
+            f"The column {task!r} of X holds another population in each of {len(ids)} rows: is it "
+            "an identifier of rows?",
+            UserWarning,
+            stacklevel=4,
+        )
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, np.empty((len(ids), 1)))
+        if (sample_weight < 0).any():
+            raise ValueError("sample_weight must not be negative.")
+    order = np.argsort(codes, kind="stable")
+    rows = Populations(
+        _safe_indexing(features, order),
+        np.asarray(y)[order],
+        codes[order],
+        names,
+        n_classes,
+        None if sample_weight is None else sample_weight[order],
+    )
+    return rows, order, column
+
+
+def within_folds(rows: Populations, n_folds: int, seed: int) -> list[Split]:
+    """Folds that are drawn within populations, and within their classes.
+
+    Each population's rows are spread over the folds as evenly as can be; one of few rows is in
+    some of them only.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(rows.n_samples)
+    labels = rows.y[order] if rows.n_classes else np.zeros(rows.n_samples)
+    order = order[np.lexsort((labels, rows.codes[order]))]
+    # Sorted by population and class: going round spreads both. Each population begins elsewhere.
+    first = rng.integers(n_folds, size=rows.n_tasks)
+    fold = np.empty(rows.n_samples, dtype=np.intp)
+    place = np.arange(rows.n_samples) - rows.starts[rows.codes]
+    fold[order] = (place + first[rows.codes]) % n_folds
+    return [
+        (np.flatnonzero(fold != k), np.flatnonzero(fold == k))
+        for k in range(n_folds)
+        if (fold == k).any()
+    ]
