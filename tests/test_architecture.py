@@ -35,6 +35,7 @@ ROOMS = [
     {"relations"},
     {"selection"},
     {"ensemble"},
+    {"populations"},
     {"comparison"},
     {"inspection"},
     {"datasets"},

@@ -1,5 +1,6 @@
 """Tasks that are sets of rows: one model for all populations, one each, or one a group?"""
 
 from skgroup.populations._pooled import PooledTasksClassifier, PooledTasksRegressor
+from skgroup.populations._relations import Coefficients, CrossLosses
 
-__all__ = ["PooledTasksClassifier", "PooledTasksRegressor"]
+__all__ = ["Coefficients", "CrossLosses", "PooledTasksClassifier", "PooledTasksRegressor"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,11 +30,14 @@ _FREE = {"copy_X", "copy", "max_iter", "n_jobs", "random_state", "solver", "tol"
 def linear_models(estimator: Any, rows: Populations) -> Models | None:
     """Models that are fitted at once, where an estimator is a ridge or a logistic regression of
     two classes with an L2 penalty, behind a `StandardScaler` or not; else None."""
-    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    steps = (
+        [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    )
     scaled = len(steps) == 2 and _is_plain(steps[0], StandardScaler, ())
     if len(steps) != 1 + scaled or sparse.issparse(rows.X):
         return None
-    last = steps[-1]
+    last: Any = steps[-1]
+    kind: type[_LinearModels]
     if rows.n_classes == 2 and _is_plain(last, LogisticRegression, ("C",)):
         if last.solver in ("liblinear", "sag", "saga"):  # penalises intercepts, or comes near only
             return None
@@ -51,7 +55,7 @@ def linear_models(estimator: Any, rows: Populations) -> Models | None:
     return kind(estimator, rows, X, penalty, scaled=scaled)
 
 
-def _is_plain(estimator: Any, kind: type, free: Sequence[str]) -> bool:
+def _is_plain(estimator: Any, kind: Any, free: Sequence[str]) -> bool:
     """Whether an estimator is of a class itself, with its defaults but for some parameters."""
     if type(estimator) is not kind:
         return False
@@ -101,9 +105,7 @@ class _LinearModels(Models):
                 losses[first : first + step] += held._losses(coef)
         return losses
 
-    def outputs(
-        self, membership: NDArray[np.float64], split: Split
-    ) -> NDArray[np.float64]:
+    def outputs(self, membership: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
         hard = (membership == membership.max(axis=1, keepdims=True)).sum() == len(membership)
         if hard and ((membership == 0) | (membership == 1)).all():
@@ -119,13 +121,8 @@ class _LinearModels(Models):
 
     def _of_rows(self, rows: NDArray[np.intp]) -> Any:
         """The same of some rows."""
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
+        part = copy.copy(self)
         part.rows, part.Z = self.rows.take(rows), self.Z[rows]
-        if hasattr(self, "products"):
-            part.products = self.products[rows]
-            if len(rows):
-                part.share = np.average(part.rows.y, weights=part.rows.weight)
         return part
 
     def _penalties(self, there: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -180,15 +177,19 @@ class _RidgeModels(_LinearModels):
         H = (to_groups @ pairs.reshape(len(pairs), -1)).reshape(*to_groups.shape[:2], d, d)
         b = to_groups @ with_y
         H = H + self._penalties(to_groups > 0)[..., None] * np.eye(d)
-        H[..., -1, -1] += 1e-12  # a group without rows
-        return np.linalg.solve(H, b[..., None])[..., 0]
+        empty = H[..., -1, -1] == 0  # served by the mean of all rows
+        H[..., -1, -1] += empty
+        b[..., -1] += empty * with_y[:, -1].sum() / max(pairs[:, -1, -1].sum(), 1e-300)
+        coef: NDArray[Any] = np.linalg.solve(H, b[..., None])[..., 0]
+        return coef
 
     def _losses(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
         pairs, with_y, square = self._products()
         d = self.Z.shape[1]
         products = (coef[..., :, None] * coef[..., None, :]).reshape(*coef.shape[:2], d * d)
         quadratic = pairs.reshape(len(pairs), -1) @ products.transpose(0, 2, 1)
-        return quadratic - 2 * with_y @ coef.transpose(0, 2, 1) + square[:, None]
+        losses: NDArray[Any] = quadratic - 2 * with_y @ coef.transpose(0, 2, 1) + square[:, None]
+        return losses
 
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return scores[..., None]
@@ -201,7 +202,11 @@ class _LogisticModels(_LinearModels):
         super().__init__(*args, **kwargs)
         upper = np.triu_indices(self.Z.shape[1])
         self.products = self.Z[:, upper[0]] * self.Z[:, upper[1]]
-        self.share = np.average(self.rows.y, weights=self.rows.weight)
+
+    def _of_rows(self, rows: NDArray[np.intp]) -> Any:
+        part = super()._of_rows(rows)
+        part.products = self.products[rows]
+        return part
 
     def _fit(self, membership: NDArray[np.float64]) -> NDArray[np.float64]:
         penalties = self._penalties(membership.transpose(0, 2, 1) > 0)
@@ -224,8 +229,10 @@ class _LogisticModels(_LinearModels):
         both = np.column_stack([np.ones(len(self.Z)), rows.y])
         met = (membership > 0).transpose(0, 2, 1) @ rows.sums(both)
         constant = (met[..., 1] == 0) | (met[..., 1] == met[..., 0])
-        counts = membership.transpose(0, 2, 1) @ rows.sums(rows.weight[:, None] * both)
-        p = (counts[..., 1] + self.share) / (counts[..., 0] + 1)
+        of_tasks = rows.sums(rows.weight[:, None] * both)
+        counts, counts_of_all = membership.transpose(0, 2, 1) @ of_tasks, of_tasks.sum(axis=0)
+        share = counts_of_all[1] / counts_of_all[0]
+        p = (counts[..., 1] + share) / (counts[..., 0] + 1)
         coef = np.zeros((*constant.shape, self.Z.shape[1]))
         coef[..., -1] = np.where(constant, logit(p), 0)
         return coef, constant
@@ -245,7 +252,9 @@ class _LogisticModels(_LinearModels):
         group = membership.argmax(axis=2)[:, rows.codes]
         there = (membership > 0).transpose(0, 2, 1).astype(np.float64)
 
-        def objective(scores: NDArray[np.float64], coef: NDArray[np.float64]) -> NDArray[np.float64]:
+        def objective(
+            scores: NDArray[np.float64], coef: NDArray[np.float64]
+        ) -> NDArray[np.float64]:
             loss = weight * (np.logaddexp(0, scores) - y * scores)
             of_groups = (there @ rows.sums(loss.T).T[..., None])[..., 0]
             total: NDArray[np.float64] = of_groups + (penalties * coef**2).sum(-1) / 2
@@ -262,19 +271,19 @@ class _LogisticModels(_LinearModels):
         H[..., upper[0], upper[1]] = H[..., upper[1], upper[0]] = pairs
         H += penalties[..., None] * np.eye(d)
         H[..., -1, -1] += 1e-12
-        step = np.linalg.solve(H, gradient[..., None])[..., 0]
+        step: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
         step[constant] = 0
         now = objective(scores, coef)
         along = np.einsum("nd,lnd->ln", Z, step[layer, group])
         size = np.ones(coef.shape[:2])
         for _ in range(_HALVINGS):
             of_rows = size[layer, group]
-            worse = objective(scores - of_rows * along, coef - size[..., None] * step)
-            worse = worse > now + 1e-12 * np.abs(now)
+            then = objective(scores - of_rows * along, coef - size[..., None] * step)
+            worse = then > now + 1e-12 * np.abs(now)
             if not worse.any():
                 break
             size[worse] /= 2
-        step *= size[..., None]
+        step = step * size[..., None]
         return step, np.abs(step).max(axis=(1, 2)) < _TOLERANCE
 
     def _losses(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -138,9 +138,7 @@ class Path:
         return out
 
 
-def ways_to_try(
-    n_groups: Sequence[int], shrinkage: Any, sizes: NDArray[np.intp]
-) -> list[Way]:
+def ways_to_try(n_groups: Sequence[int], shrinkage: Any, sizes: NDArray[np.intp]) -> list[Way]:
     """All pairs of numbers of groups and shrinkages; of a group each, the latter has no effect."""
     if isinstance(shrinkage, str):
         shrinkages = [float(share * np.median(sizes)) for share in SHRINKAGES]

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skgroup._compat import (
@@ -29,8 +29,9 @@ from skgroup._compat import (
     _safe_indexing,
     forget_fit,
 )
-from skgroup._estimators import weight_parameter
-from skgroup._random import draw_seeds, open_seed
+from skgroup._estimators import steps_of, weight_parameter
+from skgroup._random import draw_seeds
+from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import alternate
 from skgroup.populations._linear import linear_models
@@ -42,6 +43,7 @@ from skgroup.populations._path import (
     numbers_of_groups,
     ways_to_try,
 )
+from skgroup.populations._relations import CrossLosses, PopulationRelation
 from skgroup.populations._rows import (
     Populations,
     features_and_ids,
@@ -141,14 +143,16 @@ class _PooledTasks(BaseEstimator):
         ways = ways_to_try(numbers, self.shrinkage, rows.sizes)
         path = self._walk(find, rows, ways, splits, path_seed)
         way = path.ways[path.simplest]
-        models, membership = find(rows, way.n_groups, groups_seed)
+        membership = in_order(find(rows, way.n_groups, groups_seed))
         self._fit_models(Models(estimator, rows, classes), way, membership)
         self._path, self._way = path, way
         if classes is not None:
             self.classes_ = classes
-        self._column, self._sizes = column, rows.sizes
+        self._columns = list(X.columns) if hasattr(X, "columns") else None
+        self._position = self.task if self._columns is None else self._columns.index(column)
+        self._sizes = rows.sizes
         self.tasks_ = rows.names
-        self.membership_ = membership[:, (membership > 0).any(axis=0)]
+        self.membership_ = membership
         self.labels_ = self.membership_.argmax(axis=1)
         self.n_groups_ = self.membership_.shape[1]
         self.shrinkage_ = way.shrinkage
@@ -204,16 +208,14 @@ class _PooledTasks(BaseEstimator):
         owner = type(self).__name__
         if isinstance(self, ClassifierMixin) and not hasattr(made, "predict_proba"):
             raise ValueError(
-                f"The 'estimator' parameter of {owner} must have 'predict_proba', for probabilities "
+                f"The 'estimator' parameter of {owner} must have 'predict_proba', as probabilities "
                 f"are mixed. Got {made!r}."
             )
-        needs = weighted or self.grouper is not None
         if weighted and weight_parameter(made) is None:
             raise ValueError(
                 f"The 'estimator' parameter of {owner} must take 'sample_weight' where weights are "
                 f"given. Got {made!r}."
             )
-        del needs
         params = made.get_params(deep=True)
         unset = sorted(
             key
@@ -237,6 +239,13 @@ class _PooledTasks(BaseEstimator):
     def _checked_grouper(self, numbers: list[int], rows: Populations) -> Any:
         if self.grouper is None:
             return None
+        rule = f"The 'grouper' parameter of {type(self).__name__} must be a clusterer of rows"
+        last = steps_of(self.grouper)[-1]
+        if isinstance(last, PopulationRelation) or number_parameter(last) is None:
+            raise ValueError(
+                f"{rule} with a parameter 'n_clusters' or 'n_groups', or a pipeline that ends in "
+                f"one. Got {self.grouper!r}."
+            )
         return clone(self.grouper)
 
     def _splits(self, rows: Populations, seed: int) -> list[Split]:
@@ -278,23 +287,17 @@ class _PooledTasks(BaseEstimator):
     def _fit_models(self, models: Models, way: Way, membership: NDArray[np.float64]) -> None:
         """The models that serve: of all rows, of each group, and of each population."""
         everyone = np.ones(models.rows.n_tasks)
-        used = membership[:, (membership > 0).any(axis=0)].T
         asked: list[NDArray[np.float64]] = [everyone]
-        if way.n_groups not in (1, models.rows.n_tasks):
-            asked += list(used)
-        if not np.isinf(way.shrinkage):
+        if way.n_groups > 1:
+            asked += list(membership.T)
+        if way.n_groups < models.rows.n_tasks and not np.isinf(way.shrinkage):
             asked += list(np.eye(models.rows.n_tasks))
         fitted = list(in_parallel((delayed(_fit_one)(models, w) for w in asked), self.n_jobs))
         self.model_for_all_ = fitted[0].estimator
         self._for_all = fitted[0]
-        n_groups = len(used)
-        if way.n_groups == 1:
-            self._of_groups, left = fitted[:1], fitted[1:]
-        elif way.n_groups == models.rows.n_tasks:
-            self._of_groups, left = fitted[1:], []
-        else:
-            self._of_groups, left = fitted[1 : 1 + n_groups], fitted[1 + n_groups :]
-        self._own = left
+        n_groups = membership.shape[1]
+        self._of_groups = fitted[1 : 1 + n_groups] if way.n_groups > 1 else fitted[:1]
+        self._own = fitted[1 + n_groups * (way.n_groups > 1) :]
         self.models_ = [one.estimator for one in self._of_groups]
 
     # -- predicting ----------------------------------------------------------------------------
@@ -302,9 +305,7 @@ class _PooledTasks(BaseEstimator):
     def _outputs(self, X: Any) -> NDArray[np.float64]:
         """Numbers, or probabilities of all classes, (n_samples, n_outputs)."""
         check_is_fitted(self)
-        features, ids, _ = features_and_ids(X, self._same_column(X), type(self).__name__)
-        if self.task_as_feature:
-            features = X
+        features, ids = self._read_x(X)
         codes, known = self._codes(ids)
         assigned = np.array([self.assigned_.get(v, -1) for v in ids.tolist()])
         unknown = np.flatnonzero(~known & (assigned < 0))
@@ -339,9 +340,25 @@ class _PooledTasks(BaseEstimator):
         if len(rows):
             out[rows] += share[rows, None] * model.outputs(_safe_indexing(features, rows))
 
-    def _same_column(self, X: Any) -> Any:
-        """The column of the populations, by its name where X has names."""
-        return self._column if hasattr(X, "columns") else self.task
+    def _read_x(self, X: Any) -> tuple[Any, NDArray[Any]]:
+        """Features as in `fit`, matched by name where there are names, and populations."""
+        owner = type(self).__name__
+        if hasattr(X, "columns") and self._columns is not None:
+            lacking = [name for name in self._columns if name not in list(X.columns)]
+            if lacking:
+                raise ValueError(
+                    f"X must have the columns that fit of {owner} has seen. It lacks {lacking[0]!r}"
+                    f"; its columns are {list(X.columns)}."
+                )
+            X = X[self._columns]
+        elif np.ndim(X) == 2 and np.shape(X)[1] != self.n_features_in_:
+            raise ValueError(
+                f"X must have {self.n_features_in_} columns, as in fit of {owner}, that of the "
+                f"population among them. Got {np.shape(X)[1]}."
+            )
+        task = self._position if not hasattr(X, "columns") else self.task
+        features, ids, _ = features_and_ids(X, task, owner)
+        return X if self.task_as_feature else features, ids
 
     def _codes(self, ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Positions of populations among those of `fit`, and whether they are there."""
@@ -371,7 +388,7 @@ class _PooledTasks(BaseEstimator):
         """
         check_is_fitted(self)
         y = self._known_y(y)
-        features, ids, _ = features_and_ids(X, self._same_column(X), type(self).__name__)
+        features, ids = self._read_x(X)
         _, known = self._codes(ids)
         if known.any():
             raise ValueError(
@@ -435,6 +452,99 @@ class _PooledTasks(BaseEstimator):
 
 
 class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
+    """Finds out whether one model should serve all populations, one each, or one a group.
+
+    A column of `X` says which population (a store, a hospital, a customer) a row belongs to; the
+    label means the same in all. Populations are grouped by alternation: models are fitted to the
+    pooled rows of each group, every population moves to the group whose model serves it best on
+    held-out rows, until none moves. The number of groups, from one model for all to one each, and
+    how much a population's own model counts beside that of its group, are chosen by held-out loss.
+
+    Parameters
+    ----------
+    estimator : classifier with predict_proba, default=None
+        Learns the rows of a population, of a group, and of all. None is a logistic regression of
+        standardised features. Preprocessing belongs in here, in a pipeline: it is fitted for each
+        group alone. Ridge and logistic regressions of two classes (alone, or behind a
+        `StandardScaler`) are fitted for all groups at once while groups are looked for.
+    task : str or int
+        Column of `X` with the population, strings or whole numbers: its name, or its position.
+    grouper : estimator, default=None
+        Finds groups instead of the alternation: a clusterer of rows with a parameter `n_clusters`
+        or `n_groups` (`FuzzyKMeans`, whose memberships mix predictions), alone or at the end of a
+        pipeline that begins with `CrossLosses` (the default) or `Coefficients`.
+    n_groups : "cv", int or list of int, default="cv"
+        Number of groups, or those to choose from; 1 is one model for all, and the number of
+        populations is one each. "cv" tries 1, 2, 3, ..., with growing steps up to 20, and one each.
+    shrinkage : "cv" or float, default="cv"
+        How many rows a population must have for its own model to count as much as that of its
+        group: predictions are mixed with shares n / (n + shrinkage) and shrinkage /
+        (n + shrinkage). `inf` is the group's model alone, 0 its own alone. "cv" chooses from a
+        quarter, once and four times the rows of the median population, and `inf`.
+    task_as_feature : bool, default=False
+        Whether `estimator` sees the column `task` too (as it stands; the default estimator encodes
+        it one-hot).
+    unseen : {"all", "error"}, default="all"
+        Rows of populations that `fit` has not seen are served by a model for all, or refused.
+    cv : int or splitter, default=5
+        Folds of the choice, drawn within populations and classes; a splitter is given `y` and, as
+        `groups`, the populations.
+    n_jobs : int, default=None
+        Processes (joblib): folds, and models that serve, side by side.
+    random_state : int, RandomState or None, default=None
+        Determines folds, restarts and whatever `random_state` of the estimator is None.
+    verbose : int, default=0
+        1 shows a progress bar over the folds.
+
+    Attributes
+    ----------
+    tasks_ : ndarray of shape (n_tasks,)
+        The populations.
+    labels_ : ndarray of int of shape (n_tasks,)
+        The group of each.
+    membership_ : ndarray of shape (n_tasks, n_groups)
+    n_groups_ : int
+    shrinkage_ : float
+    verdict_ : str
+        The answer, with what it is worth.
+    path_ : DataFrame
+        Held-out losses by number of groups and shrinkage (needs pandas).
+    groups_ : DataFrame
+        The populations with their groups, sizes and how stable these are (needs pandas).
+    models_ : list of fitted estimators, one a group
+    model_for_all_ : fitted estimator
+        What serves unseen populations.
+    assigned_ : dict
+        Groups that `assign` has given to unseen populations.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+        Columns of `X`, that of the population among them.
+
+    Notes
+    -----
+    Where the choice falls on a number of groups because its held-out loss is within a standard
+    error of the lowest, it is the smallest such number, and of its shrinkages the largest. Standard
+    errors and intervals are those of populations, as if these were drawn at random. Losses are
+    log losses, with probabilities kept above 1e-4. A population, or group, whose rows are of a
+    single class is served by shares of classes until more is known: its own, and those of all rows
+    as if these were one row more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup.populations import PooledTasksClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(600, 2))
+    >>> store = rng.integers(6, size=600)
+    >>> y = np.where(store < 3, X[:, 0], -X[:, 0]) + rng.normal(size=600) / 2 > 0
+    >>> X = np.column_stack([X, store])
+    >>> clf = PooledTasksClassifier(task=2, random_state=0).fit(X, y)
+    >>> clf.n_groups_, clf.labels_[:3] == clf.labels_[0], clf.labels_[3:] == clf.labels_[3]
+    (2, array([ True,  True,  True]), array([ True,  True,  True]))
+    >>> clf.verdict_
+    '2 groups: ...
+    """
+
     def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
         y = self._check_y(y)
         check_classification_targets(y)
@@ -458,20 +568,78 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         return np.array([position[label] for label in y.tolist()])
 
     def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features + 1)
+            With the column `task`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, a population is missing, or unseen where that is refused.
+        """
         labels: NDArray[Any] = self.classes_[self._outputs(X).argmax(axis=1)]
         return labels
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of the classes, mixed from the models that serve each row's population.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features + 1)
+            With the column `task`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+        """
         return self._outputs(X)
 
 
 class PooledTasksRegressor(RegressorMixin, _PooledTasks):
+    """Finds out whether one model should serve all populations, one each, or one a group.
+
+    As `PooledTasksClassifier`, for numbers; losses are squared errors.
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        None is a ridge regression of standardised features.
+    task, grouper, n_groups, shrinkage, task_as_feature, unseen, cv, n_jobs, random_state, verbose
+        See `PooledTasksClassifier`.
+
+    Attributes
+    ----------
+    tasks_, labels_, membership_, n_groups_, shrinkage_, verdict_, path_, groups_, models_, \
+            model_for_all_, assigned_, n_features_in_
+        See `PooledTasksClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup.populations import PooledTasksRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 3))
+    >>> X[:, 2] = rng.integers(6, size=300)  # six stores that do not differ
+    >>> reg = PooledTasksRegressor(task=2, random_state=0).fit(X, X[:, 0] + rng.normal(size=300))
+    >>> reg.verdict_
+    'one for all. ...
+    """
+
     def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
         y = self._check_y(y)
         try:
             numbers = y.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"The y of {type(self).__name__} must hold numbers: {error}") from error
+            raise ValueError(
+                f"The y of {type(self).__name__} must hold numbers: {error}"
+            ) from error
         if not np.isfinite(numbers).all():
             raise ValueError(f"The y of {type(self).__name__} must hold finite numbers.")
         return numbers, None
@@ -483,24 +651,67 @@ class PooledTasksRegressor(RegressorMixin, _PooledTasks):
         return self._read_y(y)[0]
 
     def predict(self, X: Any) -> NDArray[np.float64]:
+        """The number of each row, mixed from the models that serve its population.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features + 1)
+            With the column `task`.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n_samples,)
+        """
         return self._outputs(X)[:, 0]
 
 
-def _make_models(estimator: Any, rows: Populations, classes: Any) -> tuple[Models, bool]:
-    """Models of rows, and whether they are fitted at once."""
-    at_once = linear_models(estimator, rows)
-    return (Models(estimator, rows, classes), False) if at_once is None else (at_once, True)
+def in_order(membership: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Memberships in groups that have some, in the order of the first population of each."""
+    membership = membership[:, (membership > 0).any(axis=0)]
+    hard = membership.argmax(axis=1)
+    first = [np.flatnonzero(hard == g) for g in range(membership.shape[1])]
+    order = np.argsort([f[0] if len(f) else len(hard) for f in first], kind="stable")
+    return membership[:, order]
+
+
+def number_parameter(clusterer: Any) -> str | None:
+    """The parameter by which a clusterer is told how many groups to find; None if none does."""
+    params = clusterer.get_params(deep=False) if hasattr(clusterer, "get_params") else {}
+    return next((name for name in ("n_clusters", "n_groups") if name in params), None)
+
+
+def _make_models(estimator: Any, rows: Populations, classes: Any) -> Models:
+    """Models of rows, that are fitted at once where the estimator allows it."""
+    return linear_models(estimator, rows) or Models(estimator, rows, classes)
 
 
 def _find(
     estimator: Any, classes: Any, grouper: Any, rows: Populations, n_groups: int, seed: int
-) -> tuple[Models, NDArray[np.float64]]:
-    """Models of the rows, and memberships (n_tasks, n_groups) of the populations in groups."""
-    models, at_once = _make_models(estimator, rows, classes)
+) -> NDArray[np.float64]:
+    """Memberships (n_tasks, n_groups) of the populations in groups."""
+    if n_groups in (1, rows.n_tasks):
+        return np.ones((rows.n_tasks, 1)) if n_groups == 1 else np.eye(n_groups)
+    models = _make_models(estimator, rows, classes)
     splits = within_folds(rows, _INNER, seed)
-    rng = np.random.default_rng(seed)
-    labels = alternate(models, n_groups, splits, _RESTARTS[at_once], rng)
-    return models, np.eye(n_groups)[labels]
+    if grouper is None:
+        n_restarts = _RESTARTS[type(models) is not Models]
+        labels = alternate(models, n_groups, splits, n_restarts, np.random.default_rng(seed))
+        return np.eye(n_groups)[labels]  # one may be empty
+    steps = steps_of(clone(grouper))
+    relation: PopulationRelation = CrossLosses()
+    if isinstance(steps[0], PopulationRelation):
+        relation = steps.pop(0)
+    table = relation.of_populations(models, splits)
+    for step in steps[:-1]:
+        table = step.fit_transform(table)
+    last = steps[-1].set_params(**{str(number_parameter(steps[-1])): n_groups})
+    params = last.get_params()
+    if "random_state" in params and params["random_state"] is None:
+        last.set_params(random_state=seed)
+    last.fit(table)
+    if hasattr(last, "membership_"):
+        return np.asarray(last.membership_, dtype=np.float64)
+    return one_hot(last.labels_)
 
 
 def _walk_split(
@@ -508,17 +719,13 @@ def _walk_split(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, NDArray[np.intp]]]:
     """Losses of all ways on one split, weights of its rows, and the groups that were found."""
     estimator, classes, _ = find.args
-    models, _ = _make_models(estimator, rows, classes)
-    n_tasks = rows.n_tasks
-    trained = rows.take(split[0])
+    models = _make_models(estimator, rows, classes)
+    n_tasks, trained = rows.n_tasks, rows.take(split[0])
     of_groups, found = {}, {}
     for_all = models.outputs(np.ones((n_tasks, 1)), split)
     for k in sorted({way.n_groups for way in ways} - {n_tasks}):
-        if k == 1:
-            of_groups[k] = np.ones((n_tasks, 1)), for_all
-            continue
-        _, membership = find(trained, k, seed + k)
-        of_groups[k] = membership, models.outputs(membership, split)
+        membership = find(trained, k, seed)
+        of_groups[k] = membership, for_all if k == 1 else models.outputs(membership, split)
         found[k] = membership.argmax(axis=1)
     needs_own = any(not np.isinf(way.shrinkage) for way in ways)
     own = models.own_outputs(split) if needs_own else for_all[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,7 @@ def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], 
             position = names.index(task)
             if names.count(task) > 1:
                 raise ValueError(f"{rule}. Got {task!r}, which {names.count(task)} columns have.")
-        elif isinstance(task, Integral) and -len(names) <= task < len(names):
+        elif not isinstance(task, str) and -len(names) <= int(task) < len(names):
             position = int(task) % len(names)
         else:
             raise ValueError(
@@ -152,10 +153,8 @@ def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], 
         return X[:, kept].tocsr(), _known_ids(ids, task), position
     features = X[:, kept]
     if features.dtype.kind == "O":  # a column of strings beside numbers
-        try:
+        with contextlib.suppress(TypeError, ValueError):  # else 'estimator' may take them
             features = features.astype(np.float64)
-        except (TypeError, ValueError):
-            pass  # 'estimator' may take them
     return features, _known_ids(X[:, position], task), position
 
 

@@ -1,0 +1,453 @@
+"""Populations: one model for all, one each, or one a group, found by held-out loss."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skgroup import FuzzyKMeans, MultiTaskNet
+from skgroup.populations import (
+    Coefficients,
+    CrossLosses,
+    PooledTasksClassifier,
+    PooledTasksRegressor,
+)
+from skgroup.populations._linear import linear_models
+from skgroup.populations._models import Models
+from skgroup.populations._path import Path, Way
+from skgroup.populations._rows import Populations, within_folds
+
+STORES = np.array(["aa", "bb", "cc", "dd", "ee", "ff"])
+
+
+def make_rows(n=60, kinds=(0, 0, 0, 1, 1, 1), seed=0, noise=0.5):
+    """Six stores with n rows each; in those of kind 1, the first feature counts the other way."""
+    rng = np.random.default_rng(seed)
+    store = np.repeat(np.arange(len(kinds)), n)
+    X = rng.normal(size=(len(store), 3))
+    sign = np.where(np.array(kinds)[store] == 0, 1.0, -1.0)
+    number = sign * X[:, 0] + X[:, 1] / 2 + noise * rng.normal(size=len(store))
+    frame = pd.DataFrame(X, columns=["price", "size", "age"])
+    frame.insert(1, "store", STORES[store])
+    order = rng.permutation(len(store))
+    return frame.iloc[order].reset_index(drop=True), number[order]
+
+
+@pytest.fixture(scope="module")
+def classified():
+    X, number = make_rows()
+    y = np.where(number > 0, "yes", "no")
+    return X, y, PooledTasksClassifier(task="store", random_state=0).fit(X, y)
+
+
+# -- what is found ---------------------------------------------------------------------------------
+
+
+def test_planted_groups_are_found_and_serve_better_than_one_for_all(classified):
+    X, _, clf = classified
+    assert clf.n_groups_ == 2
+    assert clf.tasks_.tolist() == STORES.tolist()
+    assert len(set(clf.labels_[:3])) == len(set(clf.labels_[3:])) == 1
+    assert clf.membership_.shape == (6, 2)
+    new, number = make_rows(seed=1)
+    y = np.where(number > 0, "yes", "no")
+    assert clf.predict_proba(new).shape == (len(new), 2)
+    assert clf.predict_proba(new).sum(axis=1) == pytest.approx(1)
+    assert clf.score(new, y) > 0.8
+    alone = clf.model_for_all_.predict(new.drop(columns="store"))
+    assert np.mean(alone == y) < 0.7
+    assert clf.verdict_.startswith("2 groups: aa, bb, cc | dd, ee, ff")
+    assert X.columns.tolist() == ["price", "store", "size", "age"]  # untouched
+
+
+def test_the_path_holds_one_for_all_and_one_each_and_says_what_was_chosen(classified):
+    path = classified[2].path_
+    assert path.n_groups.unique().tolist() == [1, 2, 3, 6]
+    assert path[path.n_groups == 6].shrinkage.tolist() == [0.0]
+    assert path.chosen.sum() == path.best.sum() == 1
+    assert path.n_groups[path.chosen].tolist() == [2]
+    assert path.difference[path.best].tolist() == [0.0]
+    assert (path.loss >= path.loss[path.best].item()).all()
+    # Held-out losses are of the size of those of new rows.
+    clf, (new, number) = classified[2], make_rows(n=300, seed=2)
+    loss = log_loss(np.where(number > 0, "yes", "no"), clf.predict_proba(new))
+    assert path.loss[path.chosen].item() == pytest.approx(loss, abs=0.08)
+
+
+def test_groups_have_sizes_and_stability(classified):
+    groups = classified[2].groups_
+    assert groups.index.tolist() == STORES.tolist()
+    assert groups["rows"].tolist() == [60] * 6
+    assert (groups["stable"] == 1).all()
+    assert groups["group"].tolist() == classified[2].labels_.tolist()
+
+
+def test_where_populations_do_not_differ_one_serves_all():
+    X, number = make_rows(kinds=(0,) * 6, seed=3)
+    reg = PooledTasksRegressor(task="store", random_state=0).fit(X, number)
+    assert reg.n_groups_ == 1
+    assert reg.verdict_.startswith("one for all")
+
+
+def test_where_all_differ_each_has_its_own():
+    rng = np.random.default_rng(0)
+    store = np.repeat(np.arange(6), 80)
+    X = rng.normal(size=(480, 6))
+    number = 3 * X[np.arange(480), store] + 0.2 * rng.normal(size=480)
+    reg = PooledTasksRegressor(task=6, random_state=0).fit(np.column_stack([X, store]), number)
+    assert reg.n_groups_ == 6
+    assert reg.verdict_.startswith("one each")
+    assert reg.score(np.column_stack([X, store]), number) > 0.95
+
+
+def test_few_rows_lean_on_the_group():
+    X, number = make_rows(seed=4)
+    rest = X.store.isin(["aa", "dd"]).to_numpy()
+    few = ~rest | (np.arange(len(X)) % 20 == 0)
+    reg = PooledTasksRegressor(task="store", random_state=0, n_groups=2).fit(X[few], number[few])
+    assert reg.score(X[~few], number[~few]) > 0.5
+
+
+def test_populations_of_one_class_or_one_row_are_served():
+    X, number = make_rows(seed=5)
+    y = (number > 0).astype(int)
+    keep = (X.store != "aa") | (y == 1)  # one class
+    keep &= (X.store != "dd") | (np.arange(len(X)) == np.flatnonzero(X.store == "dd")[0])
+    clf = PooledTasksClassifier(task="store", random_state=0).fit(X[keep], y[keep])
+    proba = clf.predict_proba(X)
+    assert np.isfinite(proba).all()
+    assert proba[X.store == "aa", 1].mean() > 0.5
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+def in_order(n_classes, weights=False, seed=0):
+    rng = np.random.default_rng(seed)
+    codes = np.sort(rng.integers(5, size=150))
+    X = rng.normal(size=(150, 3)) * [1, 10, 0.1] + [0, 5, 2]
+    X[codes == 2, 2] = 1  # a constant feature
+    y = X[:, 0] * np.where(codes < 2, 1, -1) + X[:, 1] / 10 + rng.normal(size=150)
+    y = (y > np.median(y)).astype(int) if n_classes else y
+    if n_classes:
+        y[codes == 4] = 1  # a population of one class
+    weight = rng.integers(1, 4, size=150).astype(float) if weights else None
+    return Populations(X, y, codes, np.arange(5), n_classes, weight)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        make_pipeline(StandardScaler(), LogisticRegression(C=0.5, tol=1e-8, max_iter=5000)),
+        LogisticRegression(tol=1e-8, max_iter=5000),
+        make_pipeline(StandardScaler(), Ridge(2.0)),
+        Ridge(),
+    ],
+)
+def test_models_fitted_at_once_are_those_of_scikit_learn(estimator, weights):
+    rows = in_order(2 if "Logistic" in repr(estimator) else 0, weights)
+    at_once, each = linear_models(estimator, rows), Models(estimator, rows)
+    splits = within_folds(rows, 3, 0)
+    groups = np.array([[0, 0, 1, 1, 0], [2, 1, 0, 1, 2], [0, 0, 0, 0, 1]])
+    expected = each.cross_losses(groups, 3, splits)
+    assert at_once.cross_losses(groups, 3, splits) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert at_once.own_outputs(splits[0]) == pytest.approx(each.own_outputs(splits[0]), abs=1e-4)
+    soft = np.random.default_rng(0).dirichlet(np.ones(2), size=5)
+    for membership in (soft, np.eye(3)[groups[1]]):
+        expected = each.outputs(membership, splits[1])
+        assert at_once.outputs(membership, splits[1]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_other_settings_are_left_to_the_estimator():
+    rows = in_order(2)
+    for estimator in (
+        LogisticRegression(class_weight="balanced"),
+        LogisticRegression(solver="liblinear"),
+        LogisticRegression(fit_intercept=False),
+        make_pipeline(StandardScaler(with_mean=False), LogisticRegression()),
+        HistGradientBoostingClassifier(),
+    ):
+        assert linear_models(estimator, rows) is None
+    assert linear_models(Ridge(), rows) is None  # of numbers alone
+
+
+def test_held_out_rows_are_not_seen():
+    rows = in_order(0)
+    seen = []
+
+    class Spy(Ridge):
+        def fit(self, X, y, sample_weight=None):
+            seen.append({tuple(x) for x in X})
+            return super().fit(X, y, sample_weight)
+
+    train, test = within_folds(rows, 3, 0)[0]
+    Models(Spy(), rows).cross_losses(np.array([[0, 0, 1, 1, 1]]), 2, [(train, test)])
+    held = {tuple(x) for x in rows.X[test]}
+    assert seen
+    assert not any(part & held for part in seen)
+
+
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_folds_are_drawn_within_populations_and_classes(n_classes):
+    rows = in_order(n_classes)
+    splits = within_folds(rows, 3, 0)
+    assert sorted(np.concatenate([test for _, test in splits])) == list(range(150))
+    for train, test in splits:
+        assert not set(train) & set(test)
+        for t in range(5):
+            part = rows.y[test][rows.codes[test] == t]
+            assert abs(len(part) - rows.sizes[t] / 3) < 1
+            if n_classes:
+                assert abs(part.sum() - rows.y[rows.codes == t].sum() / 3) <= 1
+
+
+def test_differences_are_of_populations():
+    losses = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
+    path = Path([Way(1, np.inf), Way(3, 0.0)], losses, np.full(3, 10.0), np.full(3, 10))
+    d = path.difference(0, 1)
+    each = (losses[0] - losses[1]) / 10
+    assert d.mean == pytest.approx(each.mean())
+    assert d.error == pytest.approx(each.std(ddof=1) / np.sqrt(3))
+    assert path.best == 1
+    assert path.simplest == (0 if d.mean <= d.error else 1)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5),
+        MultiTaskNet(max_epochs=3, batch_size=64, lr=0.02),
+    ],
+)
+def test_any_classifier_serves(estimator):
+    X, number = make_rows(n=30)
+    n_groups = [1, 6] if isinstance(estimator, MultiTaskNet) else [1, 2]
+    clf = PooledTasksClassifier(
+        estimator, task="store", n_groups=n_groups, shrinkage=np.inf, cv=2, random_state=0
+    )
+    y = np.where(number > 0, "yes", "no")
+    clf.fit(X.assign(age=X.age.astype("float32")), y)
+    assert clf.predict_proba(X).shape == (180, 2)
+    assert clf.score(X, y) > 0.55
+
+
+def test_several_classes_and_forests():
+    X, number = make_rows(n=30)
+    y = np.digitize(number, [-0.7, 0.7])
+    clf = PooledTasksClassifier(task="store", n_groups=[1, 2], cv=2, random_state=0).fit(X, y)
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.predict_proba(X).shape == (180, 3)
+    forest = RandomForestRegressor(5, max_depth=4)
+    reg = PooledTasksRegressor(
+        forest, task="store", n_groups=2, shrinkage=30, cv=2, random_state=0
+    ).fit(X, number)
+    assert reg.score(X, number) > 0.5
+
+
+# -- groupers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "grouper",
+    [
+        FuzzyKMeans(2),
+        make_pipeline(Coefficients(), FuzzyKMeans(2)),
+        make_pipeline(CrossLosses(), AgglomerativeClustering(2)),
+    ],
+)
+def test_groupers_of_rows_find_the_groups(grouper):
+    X, number = make_rows()
+    reg = PooledTasksRegressor(task="store", grouper=grouper, random_state=0).fit(X, number)
+    assert reg.n_groups_ == 2
+    assert reg.verdict_.startswith("2 groups: aa, bb, cc | dd, ee, ff")
+    assert reg.membership_.sum(axis=1) == pytest.approx(1)
+    assert reg.score(X, number) > 0.6
+    assert not hasattr(grouper, "labels_")
+
+
+def test_soft_memberships_mix_predictions():
+    X, number = make_rows()
+    reg = PooledTasksRegressor(
+        task="store", grouper=FuzzyKMeans(2, fuzziness=3.0), n_groups=2, shrinkage=np.inf
+    ).fit(X, number)
+    m = reg.membership_
+    assert ((m > 0.01) & (m < 0.99)).any()
+    features = X.drop(columns="store")
+    each = np.stack([model.predict(features) for model in reg.models_], axis=1)
+    expected = (m[np.searchsorted(STORES, X.store)] * each).sum(axis=1)
+    np.testing.assert_allclose(reg.predict(X), expected)
+
+
+# -- as an estimator -------------------------------------------------------------------------------
+
+
+def test_one_seed_one_result_and_nothing_else_is_touched():
+    X, number = make_rows(n=30)
+    before, state = X.copy(), np.random.get_state()[1].copy()
+    one = PooledTasksRegressor(task="store", random_state=3).fit(X, number)
+    with parallel_config("threading"):
+        two = PooledTasksRegressor(task="store", random_state=3, n_jobs=2).fit(X, number)
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    pd.testing.assert_frame_equal(one.path_, two.path_)
+    pd.testing.assert_frame_equal(X, before)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    loaded = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(loaded.predict(X), one.predict(X))
+
+
+def test_columns_are_matched_by_name_and_positions_serve_arrays():
+    X, number = make_rows(n=30)
+    reg = PooledTasksRegressor(task="store", random_state=0).fit(X, number)
+    turned = X[["age", "size", "price", "store"]]
+    np.testing.assert_array_equal(reg.predict(turned), reg.predict(X))
+    codes = X.assign(store=np.searchsorted(STORES, X.store)).to_numpy()
+    of_array = PooledTasksRegressor(task=1, random_state=0).fit(codes, number)
+    np.testing.assert_allclose(of_array.predict(codes), reg.predict(X))
+    with pytest.raises(ValueError, match="lacks 'age'"):
+        reg.predict(X.drop(columns="age"))
+    with pytest.raises(ValueError, match="must have 4 columns"):
+        of_array.predict(codes[:, :3])
+
+
+def test_weights_are_repeats():
+    X, number = make_rows(n=20)
+    weight = np.random.default_rng(0).integers(1, 3, size=len(X))
+    ways = {"task": "store", "n_groups": 1, "shrinkage": 10}
+    one = PooledTasksRegressor(Ridge(), **ways, random_state=0).fit(X, number, weight)
+    rows = np.repeat(np.arange(len(X)), weight)
+    two = PooledTasksRegressor(Ridge(), **ways, random_state=0).fit(X.iloc[rows], number[rows])
+    np.testing.assert_allclose(one.model_for_all_.coef_, two.model_for_all_.coef_)
+
+
+def test_the_population_can_be_a_feature():
+    rng = np.random.default_rng(0)
+    X, _ = make_rows(n=30)
+    number = 5.0 * np.searchsorted(STORES, X.store) + rng.normal(size=len(X))
+    plain = {"task": "store", "n_groups": 1, "shrinkage": np.inf, "random_state": 0}
+    without = PooledTasksRegressor(**plain).fit(X, number)
+    within = PooledTasksRegressor(**plain, task_as_feature=True).fit(X, number)
+    assert without.score(X, number) < 0.2
+    assert within.score(X, number) > 0.9
+    assert np.isfinite(within.predict(X.assign(store="new"))).all()
+
+
+def test_searches_and_cross_validation():
+    X, number = make_rows(n=30)
+    reg = PooledTasksRegressor(Ridge(), task="store", random_state=0)
+    scores = cross_val_score(reg, X, number, cv=3)
+    assert scores.mean() > 0.5
+    search = GridSearchCV(reg, {"estimator__alpha": [0.1, 1e5], "n_groups": [2]}, cv=2)
+    assert search.fit(X, number).best_params_["estimator__alpha"] == 0.1
+
+
+# -- unseen populations ----------------------------------------------------------------------------
+
+
+def test_unseen_populations_are_served_by_all_or_refused_or_assigned(classified):
+    X, _, clf = classified
+    new = X[:40].assign(store="zz")
+    expected = clf.model_for_all_.predict_proba(new.drop(columns="store"))
+    np.testing.assert_allclose(clf.predict_proba(new), expected)
+    strict = clone(clf).set_params(unseen="error").fit(X, classified[1])
+    with pytest.raises(ValueError, match=r"has not seen: zz\. 'unseen' of PooledTasksClassifier"):
+        strict.predict(new)
+    y = np.where(-new.price + new["size"] / 2 > 0, "yes", "no")  # of the second kind
+    strict.assign(new, y)
+    group = strict.labels_[3]
+    assert strict.assigned_ == {"zz": group}
+    expected = strict.models_[group].predict_proba(new.drop(columns="store"))
+    assert np.mean(strict.predict(new) == y) > 0.75
+    if np.isinf(strict.shrinkage_):
+        np.testing.assert_allclose(strict.predict_proba(new), expected)
+    with pytest.raises(ValueError, match="which fit has seen"):
+        strict.assign(X[:5], classified[1][:5])
+    with pytest.raises(ValueError, match="must hold the classes"):
+        strict.assign(new, np.full(40, "maybe"))
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "message"),
+    [
+        ({"task": "shop"}, {}, "its columns are 'price', 'store', 'size', 'age'. Got 'shop'"),
+        ({"task": 9}, {}, "The 'task' parameter of PooledTasksClassifier must be a column of X"),
+        ({"task": "store"}, {"store": "one"}, "must hold at least two populations. Got one, 'one'"),
+        ({"task": "store", "n_groups": 7}, {}, "from 1 to the number of populations, 6. Got 7"),
+        ({"task": "store", "n_groups": [0, 2]}, {}, "from 1 to the number of populations"),
+        ({"task": "store", "n_groups": 1.5}, {}, "'n_groups' parameter"),
+        ({"task": "store", "shrinkage": -1}, {}, "'shrinkage' parameter"),
+        ({"task": "store", "cv": 1}, {}, "The 'cv' parameter of PooledTasksClassifier"),
+        ({"task": "store", "unseen": "drop"}, {}, "'unseen' parameter"),
+        ({"task": "store", "estimator": Ridge()}, {}, "must have 'predict_proba'"),
+        ({"task": "store", "grouper": CrossLosses()}, {}, "must be a clusterer of rows"),
+    ],
+)
+def test_what_is_refused_before_any_model_is_fitted(params, change, message, monkeypatch):
+    X, number = make_rows(n=10)
+    monkeypatch.setattr(Models, "fit", None)
+    clf = PooledTasksClassifier(**{"random_state": 0, **params})
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X.assign(**change), number > 0)
+    assert not hasattr(clf, "tasks_")
+
+
+def test_labels_that_are_refused():
+    X, number = make_rows(n=10)
+    clf = PooledTasksClassifier(task="store")
+    with pytest.raises(ValueError, match="learned by GroupedMTLClassifier"):
+        clf.fit(X, np.column_stack([number > 0, number > 1]))
+    with pytest.raises(ValueError, match="at least two classes"):
+        clf.fit(X, np.ones(60, int))
+    with pytest.raises(ValueError, match="learned by GroupedMTLRegressor"):
+        PooledTasksRegressor(task="store").fit(X, np.column_stack([number, number]))
+    with pytest.raises(ValueError, match="no missing label"):
+        PooledTasksRegressor(task="store").fit(X, np.where(np.arange(60) == 3, np.nan, number))
+    with pytest.raises(ValueError, match=r"as many rows\. Got 60 and 59"):
+        PooledTasksRegressor(task="store").fit(X, number[1:])
+
+
+def test_missing_populations_lost_names_and_row_identifiers():
+    X, number = make_rows(n=10)
+    reg = PooledTasksRegressor(task="store", n_groups=1, shrinkage=np.inf, cv=2)
+    hole = X.assign(store=X.store.where(np.arange(60) != 7))
+    with pytest.raises(ValueError, match=r"'store' of X .* missing in 1 of 60.* row 7"):
+        reg.fit(hole, number)
+    numbers = X.assign(store=np.searchsorted(STORES, X.store))
+    with pytest.raises(ValueError, match="belongs into 'estimator'"):
+        make_pipeline(StandardScaler(), reg).fit(numbers, number)
+    with pytest.warns(UserWarning, match="is it an identifier of rows"):
+        reg.fit(X.assign(store=np.arange(60)), number)
+
+
+def test_a_refused_fit_leaves_the_earlier_one():
+    X, number = make_rows(n=10)
+    reg = PooledTasksRegressor(task="store", n_groups=1, cv=2, random_state=0).fit(X, number)
+    before = reg.predict(X)
+    with pytest.raises(ValueError, match="NaN"):
+        reg.fit(X.assign(age=X.age.where(X.age < 1)), number)
+    np.testing.assert_array_equal(reg.predict(X), before)
+
+
+def test_frames_of_polars():
+    polars = pytest.importorskip("polars")
+    X, number = make_rows(n=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame = polars.DataFrame({name: X[name].to_numpy() for name in X})
+        of_polars = PooledTasksRegressor(task="store", random_state=0).fit(frame, number)
+    of_pandas = PooledTasksRegressor(task="store", random_state=0).fit(X, number)
+    np.testing.assert_allclose(of_polars.predict(frame), of_pandas.predict(X))
