@@ -9,6 +9,7 @@ from skgroup.inspection._gains import GainsDisplay
 from skgroup.inspection._learning_curves import LearningCurvesDisplay
 from skgroup.inspection._membership import MembershipDisplay
 from skgroup.inspection._partners import partners
+from skgroup.inspection._population_path import PopulationPathDisplay
 from skgroup.inspection._report import Report, report
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GainsDisplay",
     "LearningCurvesDisplay",
     "MembershipDisplay",
+    "PopulationPathDisplay",
     "Report",
     "partners",
     "report",
