@@ -277,6 +277,21 @@ def test_groupers_of_rows_find_the_groups(grouper):
     assert not hasattr(grouper, "labels_")
 
 
+def test_relations_of_populations_alone():
+    X, number = make_rows()
+    codes = np.searchsorted(STORES, X.store)
+    table = Coefficients(Ridge(), task="store").fit_transform(X, number)
+    own = [Ridge().fit(X.drop(columns="store")[codes == t], number[codes == t]) for t in range(6)]
+    expected = np.array([[*model.coef_, model.intercept_] for model in own])
+    np.testing.assert_allclose(table, expected - expected.mean(axis=0))
+    losses = CrossLosses(task="store", random_state=0).fit(X, number > 0)
+    assert losses.tasks_.tolist() == STORES.tolist()
+    same = np.equal.outer(codes_of_kind := np.arange(6) < 3, codes_of_kind)
+    assert losses.relation_[same].max() < losses.relation_[~same].min()
+    with pytest.raises(ValueError, match="'task' parameter of CrossLosses"):
+        CrossLosses().fit(X, number)
+
+
 def test_soft_memberships_mix_predictions():
     X, number = make_rows()
     reg = PooledTasksRegressor(

@@ -16,8 +16,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -34,7 +32,6 @@ from skgroup._random import draw_seeds
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import alternate
-from skgroup.populations._linear import linear_models
 from skgroup.populations._models import FittedModel, Models, losses_of
 from skgroup.populations._path import (
     Path,
@@ -43,9 +40,10 @@ from skgroup.populations._path import (
     numbers_of_groups,
     ways_to_try,
 )
-from skgroup.populations._relations import CrossLosses, PopulationRelation
+from skgroup.populations._relations import CrossLosses, PopulationRelation, make_models
 from skgroup.populations._rows import (
     Populations,
+    check_labels,
     features_and_ids,
     read_populations,
     within_folds,
@@ -164,28 +162,8 @@ class _PooledTasks(BaseEstimator):
         return self
 
     def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Numbers, or positions of classes and these."""
-        raise NotImplementedError
-
-    def _check_y(self, y: Any) -> NDArray[Any]:
-        owner = type(self).__name__
-        if y is None:
-            raise ValueError(f"{owner} requires y to be passed, but the target y is None.")
-        if np.ndim(y) != 1:
-            sort = "Regressor" if isinstance(self, RegressorMixin) else "Classifier"
-            raise ValueError(
-                f"The y of {owner} must be 1-D, a label of each row, as its tasks are populations "
-                f"of rows. Got {np.ndim(y)} dimensions: tables of tasks, a column a task, are "
-                f"learned by GroupedMTL{sort}."
-            )
-        y = column_or_1d(y)
-        missing = [v is None or v != v for v in y.tolist()]
-        if any(missing):
-            raise ValueError(
-                f"The y of {owner} must have no missing label. It is missing in {sum(missing)} of "
-                f"{len(y)} rows."
-            )
-        return y
+        """Numbers and None, or positions of classes and these."""
+        return check_labels(y, isinstance(self, ClassifierMixin), type(self).__name__)
 
     def _numbers(self, n_tasks: int) -> list[int]:
         """The numbers of groups that are tried."""
@@ -545,22 +523,13 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     '2 groups: ...
     """
 
-    def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        y = self._check_y(y)
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"The y of {type(self).__name__} must have at least two classes. Got one: "
-                f"{classes.tolist()[0]!r}."
-            )
-        return codes, classes
-
     def _default_last(self) -> Any:
         return LogisticRegression(max_iter=1000)
 
     def _known_y(self, y: Any) -> NDArray[Any]:
-        y = self._check_y(y)
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise ValueError(f"y must be 1-D. Got {y.ndim} dimensions.")
         position = {label: i for i, label in enumerate(self.classes_.tolist())}
         new = [label for label in y.tolist() if label not in position]
         if new:
@@ -632,18 +601,6 @@ class PooledTasksRegressor(RegressorMixin, _PooledTasks):
     'one for all. ...
     """
 
-    def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        y = self._check_y(y)
-        try:
-            numbers = y.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"The y of {type(self).__name__} must hold numbers: {error}"
-            ) from error
-        if not np.isfinite(numbers).all():
-            raise ValueError(f"The y of {type(self).__name__} must hold finite numbers.")
-        return numbers, None
-
     def _default_last(self) -> Any:
         return Ridge()
 
@@ -680,18 +637,13 @@ def number_parameter(clusterer: Any) -> str | None:
     return next((name for name in ("n_clusters", "n_groups") if name in params), None)
 
 
-def _make_models(estimator: Any, rows: Populations, classes: Any) -> Models:
-    """Models of rows, that are fitted at once where the estimator allows it."""
-    return linear_models(estimator, rows) or Models(estimator, rows, classes)
-
-
 def _find(
     estimator: Any, classes: Any, grouper: Any, rows: Populations, n_groups: int, seed: int
 ) -> NDArray[np.float64]:
     """Memberships (n_tasks, n_groups) of the populations in groups."""
     if n_groups in (1, rows.n_tasks):
         return np.ones((rows.n_tasks, 1)) if n_groups == 1 else np.eye(n_groups)
-    models = _make_models(estimator, rows, classes)
+    models = make_models(estimator, rows, classes)
     splits = within_folds(rows, _INNER, seed)
     if grouper is None:
         n_restarts = _RESTARTS[type(models) is not Models]
@@ -719,7 +671,7 @@ def _walk_split(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, NDArray[np.intp]]]:
     """Losses of all ways on one split, weights of its rows, and the groups that were found."""
     estimator, classes, _ = find.args
-    models = _make_models(estimator, rows, classes)
+    models = make_models(estimator, rows, classes)
     n_tasks, trained = rows.n_tasks, rows.take(split[0])
     of_groups, found = {}, {}
     for_all = models.outputs(np.ones((n_tasks, 1)), split)

@@ -3,32 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
+from skgroup._compat import HasMethods, Interval, _fit_context
 from skgroup._estimators import steps_of
+from skgroup._random import draw_seeds
 from skgroup.metrics.splits import Split
+from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
+from skgroup.populations._rows import Populations, check_labels, read_populations, within_folds
+
+
+def make_models(estimator: Any, rows: Populations, classes: Any) -> Models:
+    """Models of rows, that are fitted at once where the estimator allows it."""
+    return linear_models(estimator, rows) or Models(estimator, rows, classes)
 
 
 class PopulationRelation(BaseEstimator):
-    """A first step of the `grouper` of `PooledTasksClassifier`, before what clusters its rows."""
+    """What `CrossLosses` and `Coefficients` share."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "task": [str, Integral, None],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self, estimator: Any = None, *, task: Any = None, cv: int = 3, random_state: Any = None
+    ) -> None:
+        self.estimator = estimator
+        self.task = task
+        self.cv = cv
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any) -> Self:
+        """Describe the populations of some rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features + 1)
+            With the column `task`.
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        self : the relation
+        """
+        name = type(self).__name__
+        if self.task is None:
+            raise ValueError(f"The 'task' parameter of {name} must be a column of X. Got None.")
+        y, classes = check_labels(y, None, name)
+        n_classes = 0 if classes is None else len(classes)
+        rows, _, _ = read_populations(X, y, None, self.task, n_classes, name)
+        estimator = self.estimator
+        if estimator is None:
+            last = Ridge() if classes is None else LogisticRegression(max_iter=1000)
+            estimator = make_pipeline(StandardScaler(), last)
+        models = make_models(clone(estimator), rows, classes)
+        splits = within_folds(rows, self.cv, draw_seeds(self.random_state, 1)[0])
+        self.tasks_ = rows.names
+        self.relation_ = self.of_populations(models, splits)
+        return self
+
+    def transform(self, X: Any = None) -> NDArray[np.float64]:
+        """The rows of the populations that were fitted, whatever `X` is."""
+        check_is_fitted(self)
+        relation: NDArray[np.float64] = self.relation_.copy()
+        return relation
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:
+        """`fit`, then `transform`: a row a population."""
+        return self.fit(X, y).transform(X)
 
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
         """A row a population."""
         raise NotImplementedError
-
-    def fit(self, X: Any, y: Any = None) -> Any:
-        raise TypeError(
-            f"{type(self).__name__} is a step of the 'grouper' of PooledTasksClassifier and "
-            "PooledTasksRegressor, whose models it describes; it is not fitted alone."
-        )
-
-    def transform(self, X: Any) -> Any:
-        return self.fit(X)
 
 
 class CrossLosses(PopulationRelation):
@@ -38,7 +98,34 @@ class CrossLosses(PopulationRelation):
     population t is than that of all these models in the mean, in units of the spread of all
     entries: populations that the same models serve well have like rows.
 
-    A first step of the `grouper` of `PooledTasksClassifier`.
+    A first step of the `grouper` of `PooledTasksClassifier`, whose estimator, column and folds it
+    then has; or alone, with those of its own.
+
+    Parameters
+    ----------
+    estimator : classifier or regressor, default=None
+        None is a logistic or a ridge regression of standardised features.
+    task : str or int, default=None
+        Column of `X` with the population.
+    cv : int, default=3
+        Folds within populations.
+    random_state : int, RandomState or None, default=None
+        Determines the folds.
+
+    Attributes
+    ----------
+    relation_ : ndarray of shape (n_tasks, n_outputs)
+    tasks_ : ndarray of shape (n_tasks,)
+        The populations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup.populations import CrossLosses
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.column_stack([rng.normal(size=300), rng.integers(6, size=300)])
+    >>> CrossLosses(task=1).fit_transform(X, X[:, 0] * np.sign(X[:, 1] - 2.5)).shape
+    (6, 6)
     """
 
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
@@ -59,7 +146,34 @@ class Coefficients(PopulationRelation):
     population t, less the mean over populations; 0 where a population has too little to fit. They
     are compared as they are: features of one scale, as behind a `StandardScaler`, count alike.
 
-    A first step of the `grouper` of `PooledTasksClassifier`.
+    A first step of the `grouper` of `PooledTasksClassifier`, whose estimator, column and folds it
+    then has; or alone, with those of its own.
+
+    Parameters
+    ----------
+    estimator : classifier or regressor, default=None
+        None is a logistic or a ridge regression of standardised features.
+    task : str or int, default=None
+        Column of `X` with the population.
+    cv : int, default=3
+        Folds within populations.
+    random_state : int, RandomState or None, default=None
+        Determines the folds.
+
+    Attributes
+    ----------
+    relation_ : ndarray of shape (n_tasks, n_outputs)
+    tasks_ : ndarray of shape (n_tasks,)
+        The populations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup.populations import Coefficients
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.column_stack([rng.normal(size=300), rng.integers(6, size=300)])
+    >>> Coefficients(task=1).fit_transform(X, X[:, 0] * np.sign(X[:, 1] - 2.5)).shape
+    (6, 2)
     """
 
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:

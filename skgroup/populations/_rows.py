@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skgroup._compat import _check_sample_weight, _safe_indexing
 from skgroup.metrics.splits import Split
 
-__all__ = ["Populations", "features_and_ids", "within_folds"]
+__all__ = [
+    "Populations",
+    "check_labels",
+    "features_and_ids",
+    "read_populations",
+    "within_folds",
+]
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,59 @@ class Populations:
             self.n_classes,
             weight,
         )
+
+
+def check_labels(
+    y: Any, of_classes: bool | None, owner: str
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Positions of classes and these; or numbers, and None.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    of_classes : bool or None
+        Whether there are classes; None takes floats that are not all whole numbers for numbers.
+    owner : str
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, there is a single class, or `y` has another number of dimensions.
+    """
+    if y is None:
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None.")
+    if np.ndim(y) != 1:
+        sort = "Regressor" if of_classes is False else "Classifier"
+        raise ValueError(
+            f"The y of {owner} must be 1-D, a label of each row, as its tasks are populations of "
+            f"rows. Got {np.ndim(y)} dimensions: tables of tasks, a column a task, are learned by "
+            f"GroupedMTL{sort}."
+        )
+    y = column_or_1d(y)
+    missing = [v is None or v != v for v in y.tolist()]
+    if any(missing):
+        raise ValueError(
+            f"The y of {owner} must have no missing label. It is missing in {sum(missing)} of "
+            f"{len(y)} rows."
+        )
+    if of_classes is None:
+        of_classes = type_of_target(y) != "continuous"
+    if of_classes:
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"The y of {owner} must have at least two classes. Got one: "
+                f"{classes.tolist()[0]!r}."
+            )
+        return codes, classes
+    try:
+        numbers = y.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The y of {owner} must hold numbers: {error}") from error
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"The y of {owner} must be finite. It holds infinity.")
+    return numbers, None
 
 
 def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], Any]:
