@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from skgroup._trusted import class_of, name_of
+
 # Things that are known by their name alone; functions are those that callbacks of skorch hold.
 _CONSTANTS: dict[str, Any] = {
     "print": print,
@@ -43,7 +45,7 @@ _LEAVES = frozenset({type(None), bool, int, float, str, bytes, np.ndarray, np.fl
 
 
 class StoredConstant(NamedTuple):
-    """A dtype of torch, or a function that is known to be harmless."""
+    """A class of skgroup, torch or skorch, a dtype, or a function that is known to be harmless."""
 
     name: str
 
@@ -78,7 +80,7 @@ class StoredDict(NamedTuple):
 class StoredObject(NamedTuple):
     """A torch module, an optimizer, or another object that holds such: its class and its state."""
 
-    cls: type
+    cls: type | StoredConstant
     state: dict[str, Any]
 
 
@@ -143,7 +145,8 @@ class _Writer:
 
     def _stored(self, value: Any) -> Any:
         if isinstance(value, type):
-            return value
+            name = name_of(value)
+            return value if name is None else StoredConstant(name)
         if isinstance(value, Tensor):
             return self._tensor(value)
         if isinstance(value, dict):
@@ -203,21 +206,22 @@ class _Writer:
             state = {k: v for k, v in state.items() if k not in usual or v != usual[k]}
         elif isinstance(value, Optimizer) and isinstance(state.get("state"), dict):
             state = {**state, "state": dict(state["state"])}
-        of_value: dict[str, Any] = {}
-        found = StoredObject(type(value), of_value)
-        self._met[id(value)] = value, found  # which may refer to itself
-        for name, part in state.items():
-            of_value[name] = self(part)
-        return found
+        return self._of_state(value, state)
 
     def _object(self, value: Any) -> Any:
         state = _state_of(value)
         if state is None:
             return value
-        self._met[id(value)] = value, value
-        found = {name: self(part) for name, part in state.items()}
-        same = _same(found.values(), state.values())
-        return value if same else StoredObject(type(value), found)
+        found = self._of_state(value, state)
+        plain = isinstance(found.cls, type) and _same(found.state.values(), state.values())
+        return value if plain else found
+
+    def _of_state(self, value: Any, state: dict[str, Any]) -> StoredObject:
+        found = StoredObject(self(type(value)), {})
+        self._met[id(value)] = value, found  # which may refer to itself
+        for name, part in state.items():
+            found.state[name] = self(part)
+        return found
 
 
 class _Reader:
@@ -260,9 +264,10 @@ class _Reader:
         if type(value) is StoredHistory:
             return _restored_history(value.json)
         if type(value) is StoredConstant:
-            if value.name not in _CONSTANTS:
+            found = _CONSTANTS.get(value.name) or class_of(value.name)
+            if found is None:
                 raise ValueError(f"There is no constant {value.name!r} to restore.")
-            return _CONSTANTS[value.name]
+            return found
         return value
 
     def _tensor(self, array: NDArray, how: dict[str, Any] | None) -> Tensor:
@@ -284,7 +289,7 @@ class _Reader:
         return tensor
 
     def _object(self, value: StoredObject, key: int) -> Any:
-        cls: Any = value.cls
+        cls: Any = self(value.cls)
         if not isinstance(cls, type):
             raise ValueError(f"Only a class can be restored. Got {cls!r}.")
         made: Any = cls.__new__(cls)  # type: ignore[call-overload]

@@ -28,6 +28,8 @@ from torch import nn
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioEstimator, trusted_types
 from skgroup._state import StoredConstant, restored, stored
+from skgroup.metrics import MultiTaskKFold, get_scorer
+from skgroup.metrics._scorer import TaskScorer
 from skgroup.nn import PLE, AdaTT, CrossStitch, MMoE, ResNet18, SmallCNN, TabM
 from skgroup.relations import GradTAG, TaskGrouper
 from skgroup.training._arguments import wanted_arguments
@@ -164,14 +166,9 @@ def test_a_net_goes_on_from_where_it_was_stored(kept):
 @pytest.mark.parametrize("estimator", [net(), GroupedMTLClassifier(net(), n_groups=2)])
 def test_it_works_in_pipelines_and_searches(estimator):
     pipeline = make_pipeline(StandardScaler(), estimator)
-    fitted = GridSearchCV(pipeline, {"standardscaler__with_mean": [True, False]}, cv=2).fit(X, Y)
-    file = sio.dumps(fitted)
-    # What skops names of scikit-learn's search.
-    of_search = [
-        "sklearn.metrics._scorer._PassthroughScorer",
-        "sklearn.model_selection._split.KFold",
-    ]
-    again = sio.loads(file, trusted=[*trusted_types(), *of_search])
+    grid = {"standardscaler__with_mean": [True, False]}
+    fitted = GridSearchCV(pipeline, grid, scoring=get_scorer("f1"), cv=MultiTaskKFold(2)).fit(X, Y)
+    again = sio.loads(sio.dumps(fitted), trusted=trusted_types())
     assert_same(again.predict_proba(X), fitted.predict_proba(X))
     assert again.score(X, Y) == fitted.score(X, Y)
     assert again.best_params_ == fitted.best_params_
@@ -241,6 +238,13 @@ def test_the_modules_of_skgroup_are_trusted(module):
     assert_same(again(x), made(x))
 
 
+def test_an_lstm_is_asked_for():
+    """torch runs one of any sizes, in memory that is not its own."""
+    file = sio.dumps(stored({"module": nn.LSTM(4, 2)}))
+    assert sio.get_untrusted_types(data=file)[-1] == "torch.nn.modules.rnn.LSTM"
+    assert "torch.nn.modules.rnn.LSTM" not in trusted_types()
+
+
 def test_a_copy_of_a_net_has_the_same_module():
     fitted = net().fit(X, Y)
     assert copy.copy(fitted).module_ is fitted.module_
@@ -253,9 +257,12 @@ def node(loader, module, name, **more):
     return {"__loader__": loader, "__module__": module, "__class__": name, **more}
 
 
-def arguments(text):
-    of_text = node("JsonNode", "builtins", "str", content=json.dumps(text), is_json=True)
-    return node("TupleNode", "builtins", "tuple", content=[of_text])
+def constant(value):
+    return node("JsonNode", "builtins", "str", content=json.dumps(value), is_json=True)
+
+
+def arguments(*values):
+    return node("TupleNode", "builtins", "tuple", content=[constant(value) for value in values])
 
 
 def forge(file, change):
@@ -301,6 +308,27 @@ def into_the_history(tree, evil):
 
 
 EVILS = {
+    "skgroup.nn._resnet.ResNet18": lambda path: node(  # downloads weights
+        "ConstructorFromReduceNode",
+        "skgroup.nn._resnet",
+        "ResNet18",
+        content=arguments(2, [3, 32, 32], "DEFAULT"),
+    ),
+    "torch.nn.modules.linear.Identity": lambda path: node(  # called with the key, and so its hooks
+        "DictNode",
+        "builtins",
+        "dict",
+        content={"called": constant(1)},
+        key_types=node(
+            "ListNode",
+            "builtins",
+            "list",
+            content=[node("ObjectNode", "torch.nn.modules.linear", "Identity")],
+        ),
+    ),
+    "torch.optim.lr_scheduler.LambdaLR": lambda path: node(  # calls what it is given
+        "TypeNode", "torch.optim.lr_scheduler", "LambdaLR"
+    ),
     "os.system": lambda path: node(
         "ConstructorFromReduceNode", "os", "system", content=arguments(f"touch {path}")
     ),
@@ -347,7 +375,7 @@ def test_a_pickle_among_the_bytes_of_a_state_is_not_run(tmp_path):
 def test_only_classes_and_known_constants_are_restored(stored_net):
     def change(tree):
         of_class = state_of(tree)["module_"]["content"]
-        of_class[0] = node("JsonNode", "builtins", "str", content='"eval"', is_json=True)
+        of_class[0] = constant("eval")
 
     with pytest.raises(ValueError, match=r"Only a class can be restored\. Got 'eval'"):
         sio.loads(forge(stored_net, change), trusted=trusted_types())
@@ -365,7 +393,18 @@ def test_trusted_types_are_classes_that_load_no_pickles():
         assert isinstance(cls, type), name
         set_state = getattr(cls, "__setstate__", None)
         assert set_state is not NeuralNet.__setstate__, name
-        assert module.split(".")[0] in ("skgroup", "skorch", "torch", "torchvision")
+        assert module.split(".")[0] in ("skgroup", "skorch", "torch")
+        # A file can call objects, and with them what they call (`nn.Module` and its hooks).
+        called = any("__call__" in vars(base) for base in cls.__mro__)
+        assert not called or cls in (TaskScorer, ValidSplit), name
+
+
+def test_a_scorer_is_that_of_its_name():
+    """Not what a file says of it, which could be any function and any method of an estimator."""
+    scorer = get_scorer("f1", average=None)
+    again = TaskScorer.__new__(TaskScorer)
+    again.__setstate__({**vars(scorer), "_score_func": print, "_response_method": "set_params"})
+    assert_same(vars(again), vars(scorer))
 
 
 # -- machines ----------------------------------------------------------------------------------

@@ -88,15 +88,26 @@ def get_scorer(scoring: str, *, pos_label: Any = None, average: str | None = "ma
             f"alike. Got {pos_label!r}."
         )
     options = {} if pos_label is None else {"pos_label": pos_label}
-    return TaskScorer(scoring, named.metric, named.response, {**options, "average": average})
+    return TaskScorer(scoring, {**options, "average": average})
 
 
 class TaskScorer(_BaseScorer):
     """A metric of all tasks as a scorer of scikit-learn; `get_scorer` makes it."""
 
-    def __init__(self, name: str, metric: Any, response: Any, options: dict[str, Any]) -> None:
-        super().__init__(metric, sign_of(name), options, response)
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        super().__init__(NAMED[name].metric, sign_of(name), options, NAMED[name].response)
         self._name = self.__name__ = name
+
+    def __getstate__(self) -> dict[str, Any]:
+        # All else follows from the name, and a file could say anything of it.
+        follows = ("_score_func", "_sign", "_response_method")
+        return {key: value for key, value in vars(self).items() if key not in follows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        TaskScorer.__init__(self, state["_name"], state["_kwargs"])
+        request = state.get("_metadata_request")
+        if request is not None:
+            self._metadata_request = request
 
     def __repr__(self) -> str:
         given = [f"{k}={v!r}" for k, v in self._kwargs.items() if (k, v) != ("average", "macro")]

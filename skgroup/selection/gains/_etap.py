@@ -176,7 +176,8 @@ class _Splines(SplineTransformer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "bsplines_" in state:
-            self.bsplines_ = [BSpline.construct_fast(*parts) for parts in state["bsplines_"]]
+            # Checked, which states of files need: what evaluates them trusts their sizes.
+            self.bsplines_ = [BSpline(*parts) for parts in state["bsplines_"]]
 
 
 def _fit_splines(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
