@@ -14,6 +14,7 @@ from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import Dataset
 
 from skgroup import (
@@ -99,7 +100,7 @@ def test_what_is_learned_of_an_array_in_a_file_is_what_is_learned_of_it_in_memor
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["net", "maps", "groups"])
+@pytest.mark.parametrize("kind", ["net", "unscaled", "maps", "groups"])
 def test_an_array_in_a_file_is_never_copied_as_a_whole(table, in_file, monkeypatch, kind, dtype):
     monkeypatch.setattr(_scaling, "_AT_A_TIME", 2**14)
     monkeypatch.setattr(data, "_AT_A_TIME", 2**14)
@@ -107,25 +108,30 @@ def test_an_array_in_a_file_is_never_copied_as_a_whole(table, in_file, monkeypat
     mapped = in_file(X.astype(dtype))
     estimator = {
         "net": small_net(),
+        "unscaled": small_net(input_scaling=None),
         "maps": TaskGrouper(small_net(), output="isometric"),
         "groups": GroupedMTLClassifier(small_net(), n_groups=2, random_state=0),
     }[kind]
-    # What is converted, checked or copied is NumPy's; torch copies by indexing, of which batches
-    # are told apart here by their size.
-    largest, take = [], data._take
-    monkeypatch.setattr(data, "_take", lambda X, i: noted(take(X, i)))
-
-    def noted(x):
-        largest.append(x.numel())
-        return x
-
     estimator.fit(mapped[:256], Y[:256])  # imports, caches
     tracemalloc.start()
-    estimator.fit(mapped, Y)
-    _, peak = tracemalloc.get_traced_memory()
+    with _Made() as by_torch:
+        estimator.fit(mapped, Y)
+    _, by_numpy = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < X.nbytes / 5, peak  # what there is of each sample and task, mostly
-    assert max(largest) <= 256 * X.shape[1]
+    assert by_numpy < X.nbytes / 5, by_numpy  # what there is of each sample and task, mostly
+    assert 128 * X.shape[1] <= by_torch.largest < X.size / 5  # a batch
+
+
+class _Made(TorchDispatchMode):
+    """Notes the most numbers that an operation of torch has made anew."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and func._schema.returns[0].alias_info is None:
+            self.largest = max(self.largest, made.numel())
+        return made
 
 
 def _changed_in_memory(X, path):
@@ -318,6 +324,27 @@ def test_a_pass_over_blocks_can_be_gone_on_with(table):
 def test_blocks_must_be_of_samples(table, value):
     with pytest.raises(ValueError, match=rf"'block_size' option must be an int >= 1. Got {value}"):
         small_net(iterator_train__block_size=value).fit(table[0][:50], table[1][:50])
+
+
+def test_blocks_are_of_what_is_shuffled(table):
+    X, Y = table[0][:50], table[1][:50]
+    for option in ({"shuffle": False}, {"sampler": range(50)}):
+        given = {f"iterator_train__{name}": value for name, value in option.items()}
+        with pytest.raises(ValueError, match=r"'block_size' option needs shuffle=True.*Got 5"):
+            small_net(iterator_train__block_size=5, **given).fit(X, Y)
+    with pytest.raises(ValueError, match=r"iterator_valid.*needs shuffle=True"):
+        small_net(iterator_valid__block_size=5).fit(X, Y)
+
+
+def test_a_dataset_that_gives_fewer_samples_than_asked_for_is_refused(table, fitted):
+    class Short(Rows):
+        def __getitems__(self, index):
+            return [self[i] for i in index[1:]]
+
+    rows = Short(table[0][:9, :5], table[1][:9])
+    for call in (fitted["net"].predict, labels_of):
+        with pytest.raises(ValueError, match=r"__getitems__ of X must .* 8 of Short for 9 indices"):
+            call(rows)
 
 
 def test_stacked_nets_shuffle_in_blocks_as_others_do(table):

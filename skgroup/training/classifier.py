@@ -370,13 +370,14 @@ class TaskPredictorMixin(TaskEstimatorMixin):
         NotFittedError
             If called before `fit`.
         OSError
-            If a file cannot be written.
+            If a file cannot be written, or a Dataset cannot be read.
         TypeError
             If `out` is neither an array nor a path.
         ValueError
             If `X` does not fit what was seen in `fit`. Before any prediction, if `out` has another
-            shape, or a dtype that cannot hold what is predicted, or is read-only. After an error
-            a file is as it was, or not there; an array may be filled in part.
+            shape, or a dtype that cannot hold what is predicted, or is read-only, or is (the file
+            of) `X`. After an error a file is as it was, or not there; an array may be filled in
+            part. A process that is killed leaves a part of it beside it, ".skgroup-….part".
         """
         if out is not None:
             check_is_fitted(self)

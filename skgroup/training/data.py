@@ -393,9 +393,16 @@ def _split(index: range, size: int) -> Iterator[range]:
 
 def items_of(dataset: Any, index: Iterable[int]) -> list[Any]:
     """Items of a Dataset, at once where it can."""
-    if callable(getattr(dataset, "__getitems__", None)):
-        return list(dataset.__getitems__(list(index)))
-    return [dataset[i] for i in index]
+    index = list(index)
+    if not callable(getattr(dataset, "__getitems__", None)):
+        return [dataset[i] for i in index]
+    items = list(dataset.__getitems__(index))
+    if len(items) != len(index):
+        raise ValueError(
+            f"The method __getitems__ of X must give a list of one sample an index. Got "
+            f"{len(items)} of {type(dataset).__name__} for {len(index)} indices."
+        )
+    return items
 
 
 def as_float(x: Any, *, keep_ints: bool = False) -> Any:
@@ -590,8 +597,8 @@ class BatchLoader:
     Raises
     ------
     ValueError
-        If `transform` is not callable, or blocks are of less than one sample; in a pass, if it
-        changes the shape or type of a sample.
+        If `transform` is not callable, or blocks are of less than one sample, or nothing is
+        shuffled; in a pass, if the transform changes the shape or type of a sample.
     """
 
     def __init__(
@@ -613,6 +620,11 @@ class BatchLoader:
             whole = isinstance(value, Integral) and not isinstance(value, bool)
             if not (whole and value >= 1) and not (name == "block_size" and value is None):
                 raise ValueError(f"The {name!r} option must be an int >= 1. Got {value!r}.")
+        if block_size is not None and not shuffle:
+            raise ValueError(
+                "The 'block_size' option needs shuffle=True, and no sampler: it says how samples "
+                f"are shuffled. Got {block_size!r}."
+            )
         self.generator = generator
         self.transform = None if transform is None else SampleTransform(transform)
         base: Any = dataset
