@@ -74,7 +74,7 @@ class ParquetRows(Dataset):
         return self.kept[group]
 
 
-def make_up(path, n_rows, row_group_size, n_features=20, n_tasks=6):
+def make_up(path, n_rows, row_group_size, n_features, n_tasks=6):
     """A Parquet file, written one row group after another."""
     rng = np.random.default_rng(0)
     tasks = [f"task{t}" for t in range(n_tasks)]
@@ -95,6 +95,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--path", type=Path, help="a Parquet file of numbers")
 parser.add_argument("--tasks", help="its columns that are tasks: a,b,c")
 parser.add_argument("--n-rows", type=int, default=20_000)
+parser.add_argument("--n-features", type=int, default=20)
 parser.add_argument("--row-group-size", type=int, default=1_000)
 parser.add_argument("--max-epochs", type=int, default=3)
 parser.add_argument("--plot", type=Path, default=Path("parquet_rows.png"))
@@ -103,7 +104,7 @@ args = parser.parse_args()
 path = args.path or Path("rows.parquet")
 tasks = args.tasks.split(",") if args.tasks else []
 if args.path is None:
-    tasks = make_up(path, args.n_rows, args.row_group_size)
+    tasks = make_up(path, args.n_rows, args.row_group_size, args.n_features)
 X = ParquetRows(path, tasks)
 Y = pq.read_table(path, columns=tasks).to_pandas()  # of these columns alone, with their names
 
