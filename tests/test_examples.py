@@ -20,6 +20,7 @@ OPTIONS = {
     "overview": ["--n-seeds", "2"],
     "own_net": [],
     "parquet_rows": ["--n-rows", "300", "--row-group-size", "50"],
+    "stores": ["--n-days", "20"],
 }
 
 

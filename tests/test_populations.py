@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
+from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -27,6 +30,7 @@ from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
 from skgroup.populations._path import Path, Way
 from skgroup.populations._rows import Populations, within_folds
+from skgroup.populations._verdict import write_verdict
 
 STORES = np.array(["aa", "bb", "cc", "dd", "ee", "ff"])
 
@@ -224,6 +228,38 @@ def test_differences_are_of_populations():
     assert path.simplest == (0 if d.mean <= d.error else 1)
 
 
+def test_the_verdict_compares_with_the_best_of_what_else_there_is():
+    ways = [Way(1, np.inf), Way(1, 10.0), Way(2, np.inf), Way(3, np.inf), Way(4, 0.0)]
+    base = np.array([[4.0, 4.2, 4.1, 4.4], [3.0, 3.4, 3.1, 3.3], [2.0, 2.1, 2.2, 2.0]])
+    losses = np.vstack([base, base[2] - [0.1, 0.3, -0.1, 0], base[0] - 0.5])
+    path, names = Path(ways, losses, np.ones(4), np.ones(4, int)), np.array(list("abcd"))
+    said = write_verdict(path, 2, np.array([0, 0, 1, 1]), names)
+    assert said.startswith("2 groups: a, b | c, d. Held-out loss 2.075, -1.12 to one for all with ")
+    d = path.difference(2, 1)  # shrunk, which is better than one for all as it is, and one each
+    assert f"with shrinkage 10 (95 % interval {d.low:+.3g} to {d.high:+.3g}, over pop" in said
+    assert said.endswith("the lowest loss).")
+    assert "+0.075 to 3 groups (95 % interval" in said
+    assert "to 3 groups (" in write_verdict(path, 1, np.zeros(4, int), names)
+    alone = Path([Way(2, 0.0)], losses[:1], np.ones(4), np.ones(4, int))
+    assert (
+        write_verdict(alone, 0, np.array([0, 0, 1, 1]), names) == "one each. Held-out loss 4.175."
+    )
+
+
+def test_groups_that_a_clusterer_does_not_fill():
+    class One(AgglomerativeClustering):
+        def fit(self, X, y=None):
+            self.labels_ = np.zeros(len(X), int)
+            return self
+
+    X, number = make_rows(n=10)
+    reg = PooledTasksRegressor(task="store", grouper=One(), n_groups=3, shrinkage=np.inf, cv=2)
+    reg.fit(X, number)
+    assert reg.n_groups_ == 1
+    assert reg.verdict_.startswith("one for all, of which no 3 groups could be made.")
+    np.testing.assert_allclose(reg.predict(X), reg.model_for_all_.predict(X.drop(columns="store")))
+
+
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -346,6 +382,76 @@ def test_weights_are_repeats():
     np.testing.assert_allclose(one.model_for_all_.coef_, two.model_for_all_.coef_)
 
 
+def test_rows_without_weight_are_not_there():
+    X, number = make_rows(n=20)
+    there = (X.store != "aa").to_numpy() & (np.arange(len(X)) % 7 > 0)
+    ways = {"task": "store", "n_groups": 2, "shrinkage": 10, "cv": 2, "random_state": 0}
+    one = PooledTasksRegressor(**ways).fit(X, number, there.astype(float))
+    two = PooledTasksRegressor(**ways).fit(X[there], number[there], np.ones(there.sum()))
+    assert one.tasks_.tolist() == STORES[1:].tolist()
+    np.testing.assert_allclose(one.predict(X), two.predict(X))
+
+
+def test_splitters_are_shown_the_rows_as_they_were_given():
+    X, number = make_rows(n=20)
+    splits = list(KFold(3, shuffle=True, random_state=1).split(X))
+    ways = {"task": "store", "n_groups": [1], "shrinkage": np.inf, "random_state": 0}
+    reg = PooledTasksRegressor(Ridge(), **ways, cv=splits).fit(X, number)
+    features = X.drop(columns="store")
+    scores = cross_val_score(Ridge(), features, number, cv=splits, scoring="neg_mean_squared_error")
+    assert reg.path_.loss.item() == pytest.approx(-scores.mean())
+    state = np.random.get_state()[1].copy()
+    once, again = (
+        PooledTasksRegressor(Ridge(), **ways, cv=ShuffleSplit(2)).fit(X, number) for _ in range(2)
+    )
+    assert once.path_.loss.item() == again.path_.loss.item()
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    with pytest.raises(ValueError, match="'cv' parameter of PooledTasksRegressor must train"):
+        PooledTasksRegressor(**ways, cv=[(np.arange(9), np.arange(5, 20))]).fit(X, number)
+
+
+def test_groupers_draw_nothing_from_the_global_state():
+    X, number = make_rows(n=10)
+    state = np.random.get_state()[1].copy()
+    grouper = make_pipeline(PCA(2, svd_solver="randomized"), FuzzyKMeans(2))
+    ways = {"task": "store", "n_groups": 2, "shrinkage": np.inf, "cv": 2, "random_state": 0}
+    PooledTasksRegressor(**ways, grouper=grouper).fit(X, number)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+def test_sparse_rows_and_lists_of_rows():
+    X, number = make_rows(n=10)
+    codes = X.assign(store=np.searchsorted(STORES, X.store)).to_numpy()
+    ways = {"task": 1, "n_groups": 2, "shrinkage": np.inf, "cv": 2, "random_state": 0}
+    dense = PooledTasksRegressor(Ridge(), **ways).fit(codes, number)
+    for make in (sparse.csr_matrix, sparse.coo_array):
+        of_sparse = PooledTasksRegressor(Ridge(), **ways).fit(make(codes), number)
+        np.testing.assert_allclose(of_sparse.predict(make(codes)), dense.predict(codes))
+        assert (
+            PooledTasksRegressor(**ways).fit(make(codes), number).score(make(codes), number) > 0.5
+        )
+    with pytest.raises(ValueError, match=r"'task_as_feature' parameter .* where X is sparse"):
+        PooledTasksRegressor(**ways, task_as_feature=True).fit(sparse.csr_matrix(codes), number)
+    rows = X.to_numpy().tolist()  # strings beside numbers
+    within = PooledTasksRegressor(**{**ways, "n_groups": 1}, task_as_feature=True).fit(rows, number)
+    assert within.predict(rows).shape == (60,)
+    names = pd.DataFrame(codes, columns=[10, 11, 12, 13])  # numbers that are no positions
+    of_names = clone(within).set_params(task=11).fit(names, number)
+    np.testing.assert_allclose(of_names.predict(names), within.predict(rows))
+
+
+def test_numbers_are_the_populations_that_strings_of_them_are():
+    X, number = make_rows(n=10)
+    codes = np.searchsorted(STORES, X.store)
+    ways = {"n_groups": 2, "shrinkage": np.inf, "cv": 2, "random_state": 0, "unseen": "error"}
+    reg = PooledTasksRegressor(task="store", **ways).fit(X.assign(store=codes), number)
+    expected = reg.predict(X.assign(store=codes))
+    np.testing.assert_array_equal(reg.predict(X.assign(store=codes.astype(str))), expected)
+    reg.assign(X[:9].assign(store="new"), number[:9]).assign(X[:9].assign(store=77), number[:9])
+    mixed = X.assign(store=["new", *codes[1:-1].tolist(), "77"])
+    np.testing.assert_array_equal(reg.predict(mixed)[1:-1], expected[1:-1])
+
+
 def test_the_population_can_be_a_feature():
     rng = np.random.default_rng(0)
     X, _ = make_rows(n=30)
@@ -390,6 +496,8 @@ def test_unseen_populations_are_served_by_all_or_refused_or_assigned(classified)
         strict.assign(X[:5], classified[1][:5])
     with pytest.raises(ValueError, match="must hold the classes"):
         strict.assign(new, np.full(40, "maybe"))
+    with pytest.raises(ValueError, match=r"as many rows\. Got 40 and 39"):
+        strict.assign(new, y[1:])
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -420,6 +528,17 @@ def test_what_is_refused_before_any_model_is_fitted(params, change, message, mon
     assert not hasattr(clf, "tasks_")
 
 
+def test_memberships_are_refused_to_what_takes_no_weights(monkeypatch):
+    X, number = make_rows(n=10)
+    reg = PooledTasksRegressor(KNeighborsRegressor(2), task="store", random_state=0, cv=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Models, "fit", None)
+        with pytest.raises(ValueError, match=r"'sample_weight' where 'grouper' gives memberships"):
+            reg.set_params(grouper=FuzzyKMeans(2)).fit(X, number)
+    hard = reg.set_params(grouper=AgglomerativeClustering(2), n_groups=2, shrinkage=np.inf)
+    assert hard.fit(X, number).n_groups_ == 2
+
+
 def test_labels_that_are_refused():
     X, number = make_rows(n=10)
     clf = PooledTasksClassifier(task="store")
@@ -441,6 +560,20 @@ def test_missing_populations_lost_names_and_row_identifiers():
     hole = X.assign(store=X.store.where(np.arange(60) != 7))
     with pytest.raises(ValueError, match=r"'store' of X .* missing in 1 of 60.* row 7"):
         reg.fit(hole, number)
+    for ids in (
+        X.store.astype("string"),
+        pd.to_datetime("2026-01-01") + pd.to_timedelta(X["age"], unit="D"),
+    ):
+        hole = X.assign(store=pd.Series(ids, index=X.index).where(np.arange(60) != 7))
+        with pytest.raises(ValueError, match=r"missing in 1 of 60.* row 7"):
+            reg.fit(hole, number)
+    with pytest.raises(ValueError, match=r"'store' of X .* a string or a whole number\. Got 0\.5"):
+        reg.fit(X.assign(store=np.arange(60) / 2), number)
+    with pytest.raises(ValueError, match="0 sample"):
+        reg.fit(X[:0], number[:0])
+    labels = pd.Series(np.where(number > 0, "yes", "no")).astype("string")
+    with pytest.raises(ValueError, match=r"no missing label\. It is missing in 1 of 60"):
+        PooledTasksClassifier(task="store").fit(X, labels.where(np.arange(60) != 7))
     numbers = X.assign(store=np.searchsorted(STORES, X.store))
     with pytest.raises(ValueError, match="belongs into 'estimator'"):
         make_pipeline(StandardScaler(), reg).fit(numbers, number)

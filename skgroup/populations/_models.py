@@ -110,8 +110,9 @@ class Models:
         given = None
         if soft or rows.sample_weight is not None:
             given = rows.weight * weight[kept]
-        everything = self.rows if train is None else self.rows.take(train)
-        return FittedModel.of(self.estimator, rows, given, self.classes, everything)
+        everything = np.arange(self.rows.n_samples) if train is None else train
+        y, of_all = self.rows.y[everything], self.rows.weight[everything]
+        return FittedModel.of(self.estimator, rows, given, self.classes, y, of_all)
 
 
 class FittedModel:
@@ -144,7 +145,8 @@ class FittedModel:
         rows: Populations,
         weight: NDArray[np.float64] | None,
         classes: NDArray[Any] | None,
-        everything: Populations,
+        y_of_all: NDArray[Any],
+        weight_of_all: NDArray[np.float64],
     ) -> FittedModel:
         """Fit a clone of an estimator.
 
@@ -154,13 +156,20 @@ class FittedModel:
         n_outputs = max(rows.n_classes, 1)
         met = np.unique(rows.y) if rows.n_classes else np.arange(1)
         if rows.n_samples == 0 or (rows.n_classes and len(met) < 2):
-            return cls(None, _shares(rows, weight, everything), met, n_outputs)
+            constant = _shares(rows, weight, y_of_all, weight_of_all)
+            return cls(None, constant, met, n_outputs)
         y = rows.y
         if rows.n_classes and classes is not None:
             y = classes[y]
         params = {}
         if weight is not None:
-            params[str(weight_parameter(estimator))] = weight
+            name = weight_parameter(estimator)
+            if name is None:
+                raise ValueError(
+                    "The 'estimator' parameter must take 'sample_weight', as memberships in groups "
+                    f"weigh rows. Got {estimator!r}."
+                )
+            params[name] = weight
         return cls(clone(estimator).fit(rows.X, y, **params), None, met, n_outputs)
 
     def outputs(self, X: Any) -> NDArray[np.float64]:
@@ -185,10 +194,13 @@ class FittedModel:
 
 
 def _shares(
-    rows: Populations, weight: NDArray[np.float64] | None, everything: Populations
+    rows: Populations,
+    weight: NDArray[np.float64] | None,
+    y_of_all: NDArray[Any],
+    weight_of_all: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     if not rows.n_classes:
-        return np.array([np.average(everything.y, weights=everything.weight)])
-    of_all = np.bincount(everything.y, everything.weight, minlength=rows.n_classes)
+        return np.array([np.average(y_of_all, weights=weight_of_all)])
+    of_all = np.bincount(y_of_all, weight_of_all, minlength=rows.n_classes)
     counts = np.bincount(rows.y, weight, minlength=rows.n_classes)
     return (counts + of_all / of_all.sum()) / (counts.sum() + 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterable
+from copy import copy
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -10,6 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -43,8 +47,10 @@ from skgroup.populations._path import (
 from skgroup.populations._relations import CrossLosses, PopulationRelation, make_models
 from skgroup.populations._rows import (
     Populations,
+    as_table,
     check_labels,
     features_and_ids,
+    find_names,
     read_populations,
     within_folds,
 )
@@ -125,6 +131,7 @@ class _PooledTasks(BaseEstimator):
             one population, more groups than populations, `y` of two dimensions.
         """
         owner = type(self).__name__
+        X = as_table(X)
         y, classes = self._read_y(y)
         n_classes = 0 if classes is None else len(classes)
         rows, order, column = read_populations(X, y, sample_weight, self.task, n_classes, owner)
@@ -132,9 +139,13 @@ class _PooledTasks(BaseEstimator):
         if self.task_as_feature:
             rows = rows.with_features(_safe_indexing(X, order))
         estimator_seed, path_seed, groups_seed = draw_seeds(self.random_state, 3)
-        estimator = self._made_estimator(column, estimator_seed, weighted=sample_weight is not None)
-        grouper = self._checked_grouper(numbers, rows)
-        splits = self._splits(rows, path_seed)
+        columns = list(X.columns) if hasattr(X, "columns") else None
+        position = column if columns is None else columns.index(column)
+        estimator = self._made_estimator(
+            X, position, estimator_seed, weighted=sample_weight is not None
+        )
+        grouper = self._checked_grouper(numbers, rows.n_tasks, estimator)
+        splits = self._splits(rows, order, y, path_seed)
         find = partial(_find, estimator, classes, grouper)
 
         forget_fit(self)
@@ -146,8 +157,7 @@ class _PooledTasks(BaseEstimator):
         self._path, self._way = path, way
         if classes is not None:
             self.classes_ = classes
-        self._columns = list(X.columns) if hasattr(X, "columns") else None
-        self._position = self.task if self._columns is None else self._columns.index(column)
+        self._columns, self._position = columns, position
         self._sizes = rows.sizes
         self.tasks_ = rows.names
         self.membership_ = membership
@@ -155,9 +165,9 @@ class _PooledTasks(BaseEstimator):
         self.n_groups_ = self.membership_.shape[1]
         self.shrinkage_ = way.shrinkage
         self.assigned_: dict[Any, int] = {}
-        self.n_features_in_ = X.shape[1] if hasattr(X, "shape") else len(X[0])
-        if hasattr(X, "columns") and all(isinstance(name, str) for name in X.columns):
-            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        self.n_features_in_ = X.shape[1]
+        if columns is not None and all(isinstance(name, str) for name in columns):
+            self.feature_names_in_ = np.asarray(columns, dtype=object)
         self.verdict_ = write_verdict(path, path.simplest, self.labels_, rows.names)
         return self
 
@@ -180,9 +190,9 @@ class _PooledTasks(BaseEstimator):
             )
         return sorted({int(k) for k in given})
 
-    def _made_estimator(self, column: Any, seed: int, *, weighted: bool) -> Any:
+    def _made_estimator(self, X: Any, position: int, seed: int, *, weighted: bool) -> Any:
         """A clone of the estimator, or of the default, whose randomness is seeded."""
-        made = self._default(column) if self.estimator is None else clone(self.estimator)
+        made = self._default(X, position) if self.estimator is None else clone(self.estimator)
         owner = type(self).__name__
         if isinstance(self, ClassifierMixin) and not hasattr(made, "predict_proba"):
             raise ValueError(
@@ -194,29 +204,29 @@ class _PooledTasks(BaseEstimator):
                 f"The 'estimator' parameter of {owner} must take 'sample_weight' where weights are "
                 f"given. Got {made!r}."
             )
-        params = made.get_params(deep=True)
-        unset = sorted(
-            key
-            for key, value in params.items()
-            if value is None and (key == "random_state" or key.endswith("__random_state"))
-        )
-        return made.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))
+        return seeded(made, seed)
 
-    def _default(self, column: Any) -> Any:
-        last = self._default_last()
+    def _default(self, X: Any, position: int) -> Any:
+        last, is_sparse = self._default_last(), sparse.issparse(X)
         if not self.task_as_feature:
-            return make_pipeline(StandardScaler(), last)
+            return make_pipeline(StandardScaler(with_mean=not is_sparse), last)
+        if is_sparse:
+            raise ValueError(
+                f"The 'task_as_feature' parameter of {type(self).__name__} needs an 'estimator' "
+                f"where X is sparse, as the default one encodes no sparse column. Got {True!r}."
+            )
         encoder = OneHotEncoder(handle_unknown="ignore")
         return make_pipeline(
-            make_column_transformer((encoder, [column]), remainder=StandardScaler()), last
+            make_column_transformer((encoder, [position]), remainder=StandardScaler()), last
         )
 
     def _default_last(self) -> Any:
         raise NotImplementedError
 
-    def _checked_grouper(self, numbers: list[int], rows: Populations) -> Any:
+    def _checked_grouper(self, numbers: list[int], n_tasks: int, estimator: Any) -> Any:
         if self.grouper is None:
             return None
+        owner = type(self).__name__
         rule = f"The 'grouper' parameter of {type(self).__name__} must be a clusterer of rows"
         last = steps_of(self.grouper)[-1]
         if isinstance(last, PopulationRelation) or number_parameter(last) is None:
@@ -224,10 +234,19 @@ class _PooledTasks(BaseEstimator):
                 f"{rule} with a parameter 'n_clusters' or 'n_groups', or a pipeline that ends in "
                 f"one. Got {self.grouper!r}."
             )
+        asked = any(1 < k < n_tasks for k in numbers)
+        if asked and weight_parameter(estimator) is None and is_soft(last, n_tasks):
+            raise ValueError(
+                f"The 'estimator' parameter of {owner} must take 'sample_weight' where 'grouper' "
+                f"gives memberships, which weigh rows. Got {self.estimator!r} and {last!r}."
+            )
         return clone(self.grouper)
 
-    def _splits(self, rows: Populations, seed: int) -> list[Split]:
-        """Folds of the path, drawn within populations unless 'cv' is a splitter."""
+    def _splits(
+        self, rows: Populations, order: NDArray[np.intp], y: NDArray[Any], seed: int
+    ) -> list[Split]:
+        """Folds of the path, drawn within populations unless 'cv' is a splitter, which is shown
+        the rows as they were given: `order` says which of them `rows` are."""
         if isinstance(self.cv, Integral) or self.cv is None:
             n_folds = 5 if self.cv is None else int(self.cv)
             if n_folds < 2 or n_folds > rows.n_samples:
@@ -236,9 +255,25 @@ class _PooledTasks(BaseEstimator):
                     f"the number of rows, {rows.n_samples}. Got {self.cv!r}."
                 )
             return within_folds(rows, n_folds, seed)
-        splitter = check_cv(self.cv)
-        made = splitter.split(np.empty((rows.n_samples, 0)), rows.y, rows.codes)
-        return [(np.sort(train), np.sort(test)) for train, test in made]
+        splitter = copy(check_cv(self.cv))
+        if getattr(splitter, "random_state", seed) is None:
+            splitter.random_state = seed
+        place = np.full(len(y), -1)
+        place[order] = np.arange(len(order))
+        groups = np.where(place < 0, rows.n_tasks, rows.codes[place])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            pairs = list(splitter.split(np.empty((len(y), 0)), y, groups))
+        splits = []
+        for parts in pairs:
+            train, test = (np.sort(there[there >= 0]) for there in (place[part] for part in parts))
+            if not len(train) or not len(test) or np.isin(test, train).any():
+                raise ValueError(
+                    f"The 'cv' parameter of {type(self).__name__} must train on some rows and hold "
+                    f"out others. Got {self.cv!r}."
+                )
+            splits.append((train, test))
+        return splits
 
     def _walk(
         self, find: Any, rows: Populations, ways: list[Way], splits: Iterable[Split], seed: int
@@ -285,7 +320,7 @@ class _PooledTasks(BaseEstimator):
         check_is_fitted(self)
         features, ids = self._read_x(X)
         codes, known = self._codes(ids)
-        assigned = np.array([self.assigned_.get(v, -1) for v in ids.tolist()])
+        assigned = self._assigned(ids)
         unknown = np.flatnonzero(~known & (assigned < 0))
         if len(unknown) and self.unseen == "error":
             names = sorted({str(ids[i]) for i in unknown})
@@ -320,7 +355,7 @@ class _PooledTasks(BaseEstimator):
 
     def _read_x(self, X: Any) -> tuple[Any, NDArray[Any]]:
         """Features as in `fit`, matched by name where there are names, and populations."""
-        owner = type(self).__name__
+        owner, X = type(self).__name__, as_table(X)
         if hasattr(X, "columns") and self._columns is not None:
             lacking = [name for name in self._columns if name not in list(X.columns)]
             if lacking:
@@ -340,9 +375,13 @@ class _PooledTasks(BaseEstimator):
 
     def _codes(self, ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Positions of populations among those of `fit`, and whether they are there."""
-        position = {name: i for i, name in enumerate(self.tasks_.tolist())}
-        codes = np.array([position.get(v, -1) for v in ids.tolist()], dtype=np.intp)
+        codes = find_names(ids, self.tasks_)
         return codes, codes >= 0
+
+    def _assigned(self, ids: NDArray[Any]) -> NDArray[np.intp]:
+        """The groups that `assign` has given, -1 where it has given none."""
+        groups = np.array([*self.assigned_.values(), -1])  # found at -1, where there is no name
+        return groups[find_names(ids, np.array(list(self.assigned_)))]
 
     def assign(self, X: Any, y: Any) -> Self:
         """Give populations that `fit` has not seen a group, from a few labelled rows.
@@ -367,6 +406,8 @@ class _PooledTasks(BaseEstimator):
         check_is_fitted(self)
         y = self._known_y(y)
         features, ids = self._read_x(X)
+        if len(y) != len(ids):
+            raise ValueError(f"X and y must have as many rows. Got {len(ids)} and {len(y)}.")
         _, known = self._codes(ids)
         if known.any():
             raise ValueError(
@@ -465,8 +506,8 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     unseen : {"all", "error"}, default="all"
         Rows of populations that `fit` has not seen are served by a model for all, or refused.
     cv : int or splitter, default=5
-        Folds of the choice, drawn within populations and classes; a splitter is given `y` and, as
-        `groups`, the populations.
+        Folds of the choice, drawn within populations and classes; a splitter is shown the rows in
+        their order with `y` and, as `groups`, the populations.
     n_jobs : int, default=None
         Processes (joblib): folds, and models that serve, side by side.
     random_state : int, RandomState or None, default=None
@@ -502,7 +543,10 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     -----
     Where the choice falls on a number of groups because its held-out loss is within a standard
     error of the lowest, it is the smallest such number, and of its shrinkages the largest. Standard
-    errors and intervals are those of populations, as if these were drawn at random. Losses are
+    errors and intervals are those of populations, as if these were drawn at random. `verdict_`
+    compares what was chosen with the best of what else there is to choose (one for all, shrunk or
+    not, groups, one each), and with the lowest loss if that is another. What is compared was chosen
+    by the same held-out rows, which flatters it a little: `cross_val_score` does not. Losses are
     log losses, with probabilities kept above 1e-4. A population, or group, whose rows are of a
     single class is served by shares of classes until more is known: its own, and those of all rows
     as if these were one row more.
@@ -631,6 +675,27 @@ def in_order(membership: NDArray[np.float64]) -> NDArray[np.float64]:
     return membership[:, order]
 
 
+def seeded(estimator: Any, seed: int) -> Any:
+    """An estimator each `random_state` of which that was None is set now."""
+    unset = sorted(
+        key
+        for key, value in estimator.get_params(deep=True).items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    )
+    return estimator.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))
+
+
+def is_soft(clusterer: Any, n_rows: int) -> bool:
+    """Whether a clusterer gives rows shares in several clusters: a table without any shows it."""
+    table = np.random.default_rng(0).normal(size=(n_rows, 2))
+    tried = seeded(clone(clusterer), 0).set_params(**{str(number_parameter(clusterer)): 2})
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # told of by the real fit
+        warnings.simplefilter("ignore")
+        membership = np.asarray(tried.fit(table).membership_)
+        return bool(((membership > 0) & (membership < 1)).any())
+    return False
+
+
 def number_parameter(clusterer: Any) -> str | None:
     """The parameter by which a clusterer is told how many groups to find; None if none does."""
     params = clusterer.get_params(deep=False) if hasattr(clusterer, "get_params") else {}
@@ -649,7 +714,7 @@ def _find(
         n_restarts = _RESTARTS[type(models) is not Models]
         labels = alternate(models, n_groups, splits, n_restarts, np.random.default_rng(seed))
         return np.eye(n_groups)[labels]  # one may be empty
-    steps = steps_of(clone(grouper))
+    steps = steps_of(seeded(clone(grouper), seed))
     relation: PopulationRelation = CrossLosses()
     if isinstance(steps[0], PopulationRelation):
         relation = steps.pop(0)
@@ -657,9 +722,6 @@ def _find(
     for step in steps[:-1]:
         table = step.fit_transform(table)
     last = steps[-1].set_params(**{str(number_parameter(steps[-1])): n_groups})
-    params = last.get_params()
-    if "random_state" in params and params["random_state"] is None:
-        last.set_params(random_state=seed)
     last.fit(table)
     if hasattr(last, "membership_"):
         return np.asarray(last.membership_, dtype=np.float64)

@@ -20,8 +20,10 @@ from skgroup.metrics.splits import Split
 
 __all__ = [
     "Populations",
+    "as_table",
     "check_labels",
     "features_and_ids",
+    "find_names",
     "read_populations",
     "within_folds",
 ]
@@ -124,7 +126,7 @@ def check_labels(
             f"GroupedMTL{sort}."
         )
     y = column_or_1d(y)
-    missing = [v is None or v != v for v in y.tolist()]
+    missing = [_is_missing(v) for v in y.tolist()]
     if any(missing):
         raise ValueError(
             f"The y of {owner} must have no missing label. It is missing in {sum(missing)} of "
@@ -197,8 +199,6 @@ def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], 
             f"{rule}; X has no names of columns. Got {task!r}. (Preprocessing that loses names "
             "belongs into 'estimator', which sees the other columns with their names.)"
         )
-    if not sparse.issparse(X):
-        X = X if isinstance(X, np.ndarray) else _as_array(X)
     if X.ndim != 2:
         raise ValueError(f"X must be 2-D, a row a sample. Got an array of shape {X.shape}.")
     n_columns = X.shape[1]
@@ -219,16 +219,47 @@ def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], 
     return features, _known_ids(X[:, position], task), position
 
 
-def _as_array(X: Any) -> NDArray[Any]:
-    """A list of rows; what numbers and strings would both become strings stays as it is."""
+def as_table(X: Any) -> Any:
+    """Frames and arrays as they are, sparse ones by rows, lists of rows as an array: what numbers
+    and strings would both become strings stays as it is."""
+    if sparse.issparse(X):
+        return X.tocsr()
+    if hasattr(X, "columns") or isinstance(X, np.ndarray):
+        return X
     array = np.asarray(X)
     return np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
 
 
+def find_names(ids: NDArray[Any], names: NDArray[Any]) -> NDArray[np.intp]:
+    """The position of each population among some, -1 where it is none of them.
+
+    Numbers and strings are the same populations if they are written the same.
+    """
+    if ids.dtype.kind in "biuf" and names.dtype.kind in "biuf":
+        values, known = ids.tolist(), names.tolist()
+    else:
+        values, known = [str(v) for v in ids], [str(v) for v in names]
+    position = {name: i for i, name in enumerate(known)}
+    return np.array([position.get(v, -1) for v in values], dtype=np.intp)
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:  # pandas' NA is neither
+        return True
+
+
 def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
     """Populations of rows, of which none is missing."""
+    if not len(ids):
+        raise ValueError("X must have rows. Found array with 0 sample(s).")
     if ids.dtype.kind == "O":
-        missing = np.array([v is None or v != v or str(v) == "<NA>" for v in ids.tolist()])
+        missing = np.array([_is_missing(v) for v in ids.tolist()])
+    elif ids.dtype.kind in "mM":
+        missing = np.isnat(ids)
     elif ids.dtype.kind == "f":
         missing = ~np.isfinite(ids)
     else:
@@ -238,13 +269,20 @@ def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
             f"The column {task!r} of X must say the population of each row. It is missing in "
             f"{missing.sum()} of {len(ids)}, the first of them row {np.flatnonzero(missing)[0]}."
         )
-    if ids.dtype.kind == "f" and (ids == np.round(ids)).all() and np.abs(ids).max() < 2**53:
+    if ids.dtype.kind == "f":
+        broken = ids[(ids != np.round(ids)) | (np.abs(ids) >= 2**53)]
+        if len(broken):
+            raise ValueError(
+                f"The column {task!r} of X must say the population of each row by a string or a "
+                f"whole number. Got {broken[0]}. (A scaler belongs into 'estimator', which sees "
+                "the other columns.)"
+            )
         return ids.astype(np.int64)
     if ids.dtype.kind == "O":
         values = ids.tolist()
         if any(isinstance(v, str) for v in values):
             return np.array([str(v) for v in values], dtype=object)
-        return _known_ids(np.array(values), task) if values else ids
+        return _known_ids(np.array(values), task)
     return ids
 
 
@@ -259,33 +297,37 @@ def read_populations(
 ) -> tuple[Populations, NDArray[np.intp], Any]:
     """Rows in the order of their populations, that order, and the column of the populations.
 
-    `y` is checked and encoded already.
+    `y` is checked and encoded already. Rows of weight 0 are left out.
     """
+    X = as_table(X)
     features, ids, column = features_and_ids(X, task, owner)
     if len(ids) != len(y):
         raise ValueError(f"X and y must have as many rows. Got {len(ids)} and {len(y)}.")
-    names, codes = np.unique(ids, return_inverse=True)
+    order = np.arange(len(ids))
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, np.empty((len(ids), 1)))
+        if (sample_weight < 0).any():
+            raise ValueError("sample_weight must not be negative.")
+        order = np.flatnonzero(sample_weight)  # a row without weight is not there
+    names, codes = np.unique(ids[order], return_inverse=True)
     if len(names) < 2:
         raise ValueError(
             f"The column {task!r} of X must hold at least two populations. Got one, "
             f"{names.tolist()[0]!r}: use the estimator alone."
         )
-    if len(names) == len(ids):
+    if len(names) == len(order):
         warnings.warn(
-            f"The column {task!r} of X holds another population in each of {len(ids)} rows: is it "
-            "an identifier of rows?",
+            f"The column {task!r} of X holds another population in each of {len(order)} rows: "
+            "is it an identifier of rows?",
             UserWarning,
             stacklevel=4,
         )
-    if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, np.empty((len(ids), 1)))
-        if (sample_weight < 0).any():
-            raise ValueError("sample_weight must not be negative.")
-    order = np.argsort(codes, kind="stable")
+    ascending = np.argsort(codes, kind="stable")
+    order = order[ascending]
     rows = Populations(
         _safe_indexing(features, order),
         np.asarray(y)[order],
-        codes[order],
+        codes[ascending],
         names,
         n_classes,
         None if sample_weight is None else sample_weight[order],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.populations._path import Path
+from skgroup.populations._path import Path, Way
 
 _SHOWN = 8
 
@@ -23,41 +23,52 @@ def write_verdict(path: Path, chosen: int, labels: NDArray[np.intp], names: NDAr
     names : ndarray of shape (n_tasks,)
     """
     way, n_tasks = path.ways[chosen], len(names)
-    if way.n_groups == 1:
-        what = "one for all"
-    elif way.n_groups == n_tasks:
-        what = "one each"
-    else:
+    what = _kind(way, n_tasks)
+    if what == "groups":
         members = [names[labels == g].tolist() for g in np.unique(labels)]
         what = f"{len(members)} groups: {' | '.join(_list(m) for m in members)}"
-    if way.n_groups < n_tasks and not np.isinf(way.shrinkage):
-        what += (
-            f"; a population's own model counts as much where it has {way.shrinkage:.3g} rows"
-            if way.n_groups > 1
-            else f", shrunk: a population's own model counts as much where it has "
-            f"{way.shrinkage:.3g} rows"
-        )
+        if len(members) == 1:
+            what = f"one for all, of which no {way.n_groups} groups could be made"
+    if way.n_groups < n_tasks and 0 < way.shrinkage < np.inf:
+        what += "; " if way.n_groups > 1 else ": "
+        what += f"a population's own model counts as much where it has {way.shrinkage:.3g} rows"
     return f"{what}. {_compared(path, chosen)}"
 
 
+def _kind(way: Way, n_tasks: int) -> str:
+    """What there is to choose from."""
+    if way.n_groups == n_tasks or way.shrinkage == 0:
+        return "one each"
+    if way.n_groups == 1:
+        return "one for all" if np.isinf(way.shrinkage) else "one for all, shrunk"
+    return "groups"
+
+
+def _name(way: Way, n_tasks: int) -> str:
+    kind = _kind(way, n_tasks)
+    if kind == "one each":
+        return kind
+    name = "one for all" if way.n_groups == 1 else f"{way.n_groups} groups"
+    return name if np.isinf(way.shrinkage) else f"{name} with shrinkage {way.shrinkage:.3g}"
+
+
 def _compared(path: Path, chosen: int) -> str:
-    others = {
-        "one for all": path.find(1, np.inf),
-        "one each": path.find(len(path.sizes)),
-    }
-    known = {name: i for name, i in others.items() if i is not None and i != chosen}
-    loss = f"Held-out loss {path.means[chosen]:.4g}"
-    if path.best != chosen and path.ways[path.best].n_groups not in (1, len(path.sizes)):
-        way = path.ways[path.best]
-        known[f"{way.n_groups} groups"] = path.best
-    if not known:
-        return f"{loss}."
-    name = min(known, key=lambda n: path.means[known[n]])
-    d = path.difference(chosen, known[name])
-    return (
-        f"{loss}, {d.mean:+.3g} to {name} (95 % interval {d.low:+.3g} to {d.high:+.3g}, over "
-        "populations)."
-    )
+    """The difference to the best of what is of another kind, and to the lowest loss."""
+    n_tasks, means = len(path.sizes), path.means
+    kinds = [_kind(way, n_tasks) for way in path.ways]
+    others = [i for i, kind in enumerate(kinds) if kind != kinds[chosen]]
+    text = f"Held-out loss {means[chosen]:.4g}"
+    compared = [min(others, key=means.__getitem__)] if others else []
+    if path.best not in (chosen, *compared):
+        compared.append(path.best)
+    for i in compared:
+        d = path.difference(chosen, i)
+        text += (
+            f", {d.mean:+.3g} to {_name(path.ways[i], n_tasks)} (95 % interval {d.low:+.3g} to "
+            f"{d.high:+.3g}"
+        )
+        text += ", over populations)" if i == compared[0] else ", the lowest loss)"
+    return f"{text}."
 
 
 def _list(names: list) -> str:
