@@ -21,17 +21,23 @@ from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler
 
 from skgroup._trusted import class_of, name_of
 
-# Things that are known by their name alone; functions are those that callbacks of skorch hold.
+# Things that are known by their name alone; functions are those that callbacks of skorch and
+# schedulers hold.
 _CONSTANTS: dict[str, Any] = {
     "print": print,
     **{
         f"skorch.utils.{name}": value
         for name, value in vars(skorch.utils).items()
-        if name == "to_numpy" or name.startswith("_indexing_")
+        if name in ("to_numpy", "noop") or name.startswith("_indexing_")
+    },
+    **{
+        f"torch.optim.lr_scheduler.CyclicLR.{name}": value.__func__
+        for name, value in vars(CyclicLR).items()
+        if isinstance(value, staticmethod)
     },
     **{
         str(value): value
@@ -298,6 +304,10 @@ class _Reader:
         if issubclass(cls, nn.Module):
             state = {**vars(nn.Module()), **state}
         elif issubclass(cls, Optimizer) and "state" in state:
+            # Optimizers call methods of these, as what they are is not asked.
+            parts = [state["state"], *state.get("param_groups", [])]
+            if not all(type(part) is dict for part in parts):
+                raise ValueError(f"The state of {cls.__name__} must be of dicts. Got {parts!r}.")
             state["state"] = defaultdict(dict, state["state"])
         set_state = getattr(made, "__setstate__", vars(made).update)
         set_state(state)

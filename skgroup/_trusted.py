@@ -59,8 +59,9 @@ _ASKED_FOR = {
     "skgroup.tasks._soft": "Soft",
     "skgroup.training._net": "MultiTaskNet",
     "skgroup.training.task_view": "TaskClassifierView TaskRegressorView",
-    "skorch.callbacks.logging": "EpochTimer PrintLog",
+    "skorch.callbacks.logging": "EpochTimer PrintLog ProgressBar",
     "skorch.callbacks.lr_scheduler": "LRScheduler",
+    "skorch.callbacks.regularization": "GradientNormClipping",
     "skorch.callbacks.scoring": "BatchScoring EpochScoring PassthroughScoring",
     "skorch.callbacks.training": "EarlyStopping",
     "skorch.dataset": "ValidSplit",
@@ -91,6 +92,7 @@ _NAMED = {
     "skgroup.training.balancing": "GradNorm OfGramian PCGrad UncertaintyWeighting",
     "skgroup.training.data": "BatchLoader TaskDataset",
     "skgroup.training.loss": "MultiTaskLoss",
+    "skorch.callbacks.lr_scheduler": "WarmRestartLR",
     "torchvision.models.resnet": "BasicBlock Bottleneck ResNet",
 }
 
@@ -101,9 +103,9 @@ def trusted_types() -> list[str]:
     Classes of skgroup and skorch, and few of torch: modules, optimizers and schedulers of torch,
     torchvision and skgroup are named by the states of nets themselves, and made of their attributes
     alone. What is yours (a module class, a callback), what a search tries (classes of modules in
-    its grid) and what skops does not trust of scikit-learn (trees, which it loads without looking
-    at their numbers) you add, after a look at `skops.io.get_untrusted_types`. Nothing that a file
-    makes of these types runs code of the file.
+    its grid), what writes files (`Checkpoint` of skorch) and whose numbers nobody checks (an LSTM
+    of torch, trees of scikit-learn) you add, after a look at `skops.io.get_untrusted_types`.
+    Nothing that a file makes of these types runs code of the file.
 
     Returns
     -------
@@ -114,8 +116,10 @@ def trusted_types() -> list[str]:
     -----
     skops knows and trusts the estimators of scikit-learn by itself, and has no code for pandas:
     give memberships, weights and the like as arrays or dicts where the estimator is to be stored.
+    Nor has it for callbacks that hold methods of their own (skorch's `Freezer`).
     A file says what is loaded, not that it predicts well: take models from those whom you trust in
-    that.
+    that. Parameters are the file's, too: look at them before you fit it again (the `checkpoint`
+    names a folder of pickles), or let it load others (`torch_load_kwargs`).
 
     Examples
     --------
@@ -158,7 +162,7 @@ def _of_torch() -> dict[str, type]:
     found: dict[str, type] = {}
     for module, base, within in (
         (nn, nn.Module, "torch.nn.modules."),
-        (torch.optim, torch.optim.Optimizer, "torch.optim."),
+        (torch.optim, torch.optim.Optimizer, "torch.optim"),
         (lr_scheduler, lr_scheduler.LRScheduler, "torch.optim.lr_scheduler"),
     ):
         for name, value in vars(module).items():

@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import EarlyStopping, EpochScoring, GradientNormClipping, LRScheduler
 from skorch.dataset import ValidSplit
 from skorch.exceptions import DeviceWarning
 from test_atomic_fit import ESTIMATORS, MASKS, NAMES, X, Y
@@ -145,14 +145,25 @@ def by_skops(fitted):
     return sio.loads(sio.dumps(fitted), trusted=[*trusted_types(), mine])
 
 
+def of_other_parts():
+    """With a schedule that holds a function, and parts whose modules have names of their own."""
+    cyclic = {"base_lr": 1e-3, "max_lr": 1e-2, "step_every": "batch", "cycle_momentum": False}
+    return of_all_parts().set_params(
+        callbacks=[LRScheduler("CyclicLR", **cyclic), GradientNormClipping(1.0)],
+        optimizer=torch.optim.Adafactor,
+        balancing="gradnorm",
+    )
+
+
 def by_pickle(fitted):
     return pickle.loads(pickle.dumps(fitted))
 
 
 @pytest.mark.parametrize("kept", [by_skops, by_pickle])
-def test_a_net_goes_on_from_where_it_was_stored(kept):
+@pytest.mark.parametrize("parts", [of_all_parts, of_other_parts])
+def test_a_net_goes_on_from_where_it_was_stored(parts, kept):
     data = of_all_kinds()
-    fitted = of_all_parts().fit(*data)
+    fitted = parts().fit(*data)
     again = kept(fitted)
     assert_same(vars(again), vars(fitted))
     assert_same(again.predict(data[0]), fitted.predict(data[0]))
@@ -397,6 +408,17 @@ def test_trusted_types_are_classes_that_load_no_pickles():
         # A file can call objects, and with them what they call (`nn.Module` and its hooks).
         called = any("__call__" in vars(base) for base in cls.__mro__)
         assert not called or cls in (TaskScorer, ValidSplit), name
+
+
+def test_an_optimizer_calls_nothing_that_a_file_has_put_in_the_place_of_its_dicts():
+    class Group(nn.Module):
+        def setdefault(self, *args):
+            raise AssertionError
+
+    state = stored({"optimizer": torch.optim.Adam(nn.Linear(2, 1).parameters())})
+    state["optimizer"].state["param_groups"] = [Group()]
+    with pytest.raises(ValueError, match="state of Adam must be of dicts"):
+        restored(state)
 
 
 def test_a_scorer_is_that_of_its_name():

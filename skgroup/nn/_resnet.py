@@ -24,6 +24,7 @@ class _ResNet(nn.Module):
         self,
         n_outputs: int,
         input_shape: Sequence[int] = (3, 224, 224),
+        *,
         weights: Any = None,
         normalize: Any = "auto",
         small_images: bool = False,
