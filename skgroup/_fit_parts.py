@@ -10,20 +10,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+#: What names of the workers of joblib, multiprocessing and dask have in them.
+_OF_WORKERS = ("Loky", "PoolWorker", "Dask")
 _PATH: ContextVar[tuple[str, ...] | None] = ContextVar("skgroup_fit_path", default=None)
 
 
 def path_of_fit() -> tuple[str, ...]:
     """The names of the parts of a fit that the code runs in, outermost first.
 
-    In a process that another library has started, as a search does, the first is that process:
-    the same parts of other fits are under way in others.
+    In a worker of a pool of another library's, as a search has, the first is that process: the
+    same parts of other fits are under way in others.
     """
     path = _PATH.get()
     if path is not None:
         return path
-    is_worker = multiprocessing.current_process().name.startswith("Loky")
-    return (f"process {os.getpid()}",) if is_worker else ()
+    process = multiprocessing.current_process().name
+    return (f"process {os.getpid()}",) if any(name in process for name in _OF_WORKERS) else ()
 
 
 @contextmanager

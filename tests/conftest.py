@@ -1,11 +1,14 @@
 """What the tests share: one thread, real data, and a check of the global random state."""
 
 import gc
+import multiprocessing
 import signal
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from netting import new_full_batch_net
 
 from skgroup import MultiTaskNet
@@ -131,6 +134,20 @@ def closed_figures():
     """Closes the figures that a test has drawn."""
     yield
     pytest.importorskip("matplotlib.pyplot").close("all")
+
+
+class Forked:
+    """As long as it lives, what happens after a fork may be registered."""
+
+
+@pytest.fixture
+def forked():
+    """Processes of `n_jobs` that need not import anything, as most of such a test would be."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("processes cannot be forked")
+    with warnings.catch_warnings(), parallel_config(backend="multiprocessing"):
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are not needed
+        yield Forked()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,7 @@ from skgroup import (
     TaskGrouper,
     compare,
 )
+from skgroup._fit_parts import part_of_fit, path_of_fit, within_fit
 from skgroup.cluster import FuzzyKMeans
 from skgroup.relations import GradTAG, InterTaskAffinity
 from skgroup.selection import GroupGains
@@ -306,6 +309,10 @@ class History(Callback):
         Path(self.log_dir).mkdir(parents=True)
 
 
+class Keeps(History):
+    """The same, told by strings."""
+
+
 def found(folder, name):
     return sorted(str(path.parent.relative_to(folder)) for path in folder.rglob(name))
 
@@ -313,9 +320,10 @@ def found(folder, name):
 def test_files_of_all_nets_are_apart_whatever_keeps_them(tasks, tmp_path):
     X, Y = tasks
     net = small(
-        Checkpoint(monitor=None, dirname=str(tmp_path)),
-        Board(Writer(str(tmp_path))),
-        History(tmp_path / "name.json", str(tmp_path / "runs")),
+        Checkpoint(monitor=None, dirname=tmp_path),
+        Board(Writer(tmp_path)),
+        History(tmp_path / "name.json", tmp_path / "runs"),
+        Keeps(str(tmp_path / "name.txt"), str(tmp_path / "logs")),
         random_state=0,
     )
     clf = GroupedMTLClassifier(net, n_groups=2, random_state=0)
@@ -333,7 +341,9 @@ def test_files_of_all_nets_are_apart_whatever_keeps_them(tasks, tmp_path):
     for name in nets:
         assert (tmp_path / name / "events").read_text() == f"{name};" * 2
         assert json.loads((tmp_path / name / "name.json").read_text()) == name
+        assert json.loads((tmp_path / name / "name.txt").read_text()) == name
         assert (tmp_path / "runs" / name).is_dir()
+        assert (tmp_path / "logs" / name).is_dir()
     # A net by itself keeps its files where it is told to.
     clone(net).set_params(callbacks=[Checkpoint(monitor=None, dirname=str(tmp_path))]).fit(X, Y)
     assert "." in found(tmp_path, "params.pt")
@@ -363,7 +373,17 @@ def test_files_that_nets_would_share_are_refused_before_training(tasks, callback
     assert lines == []
 
 
-def test_processes_know_the_names_and_keep_files_apart(tasks, tmp_path):
+@pytest.mark.parametrize("process", ["LokyProcess-1", "ForkPoolWorker-3", "Dask Worker process"])
+def test_workers_of_others_are_known(monkeypatch, process):
+    monkeypatch.setattr("multiprocessing.current_process", lambda: SimpleNamespace(name=process))
+    assert path_of_fit() == (f"process {os.getpid()}",)
+    with part_of_fit("relation"):
+        assert path_of_fit() == (f"process {os.getpid()}", "relation")
+    with within_fit(()):
+        assert path_of_fit() == ()
+
+
+def test_processes_know_the_names_and_keep_files_apart(tasks, tmp_path, forked):
     X, Y = tasks
     lines = []
     net = small(

@@ -1,7 +1,10 @@
 """Nets that go on after a kill, in the middle of an epoch, with whatever takes part in training."""
 
+import logging
 import os
 import shutil
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,20 +16,22 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    Freezer,
     LoadInitState,
     LRScheduler,
+    PrintLog,
     ProgressBar,
     TrainEndCheckpoint,
     Unfreezer,
 )
 from skorch.dataset import ValidSplit
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
 from torch.utils.data import DataLoader, Dataset, Sampler, WeightedRandomSampler
 
 from skgroup import MultiTaskNet
 from skgroup.exceptions import NotWrittenWarning
-from skgroup.store import CheckpointFolder
+from skgroup.store import CheckpointFolder, key_of
 
 pytestmark = forks
 rng = np.random.default_rng(0)
@@ -374,3 +379,68 @@ def test_it_is_a_parameter_like_others(tmp_path):
     assert made.fit(X, Y).checkpoint == folder
     made.set_params(checkpoint=str(tmp_path / "other")).fit(X, Y)
     assert os.listdir(tmp_path / "other") == []
+
+
+class Logs(Callback):
+    """Writes to what it is given, and stops the training once, in its third epoch."""
+
+    stops = True
+
+    def __init__(self, to, patience=3):
+        self.to, self.patience = to, patience
+
+    def on_epoch_end(self, net, **kwargs):
+        write = getattr(self.to, "info", getattr(self.to, "write", None)) or self.to.append
+        write(f"{len(net.history)}\n")
+        if type(self).stops and len(net.history) == self.patience:
+            type(self).stops = False
+            raise RuntimeError("stopped")
+
+
+def test_what_callbacks_write_to_tells_no_fits_apart(tmp_path, monkeypatch):
+    logger = logging.getLogger("skgroup.of_this_test")
+    handler = logging.FileHandler(tmp_path / "logger")
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    seen = []
+    scoring = EpochScoring(lambda net, X, y: seen.append(1) or 0.5, name="x", on_train=True)
+    with (tmp_path / "file").open("w") as file:
+        for to in ([], file, logger):
+            monkeypatch.setattr(Logs, "stops", True)
+            callbacks = [Logs(to), scoring, PrintLog(sink=logger.info)]
+            params = {"callbacks": callbacks, "verbose": 1}
+            with pytest.raises(RuntimeError, match="stopped"):
+                net(tmp_path, **params).fit(X, Y)
+            n_scored = len(seen)
+            resumed = net(tmp_path, **params).fit(X, Y)
+            assert len(seen) - n_scored <= 3  # once tried, and in the third and fourth epoch
+            assert_same_bits(resumed.module_, net(callbacks=[]).fit(X, Y).module_)
+            assert not list((tmp_path / "kept").iterdir())
+    logger.removeHandler(handler)
+    handler.close()
+
+
+@dataclass(frozen=True)
+class Settings:
+    lr: float
+
+
+def test_settings_of_callbacks_tell_fits_apart():
+    class Own(Callback):
+        def __init__(self, setting):
+            self.setting = setting
+
+    def key(callback):
+        return key_of(net(callbacks=[callback]), within_callbacks=False)
+
+    same = [[1], [1, 2], []], [{}, {"a": 1}], [logging.getLogger("a"), logging.getLogger("b")]
+    for group in same:
+        assert len({key(Own(value)) for value in group}) == 1
+        assert len({key(Own(partial(print, file=value))) for value in group}) == 1
+    others = [1, 2, "a", None, (1,), (2,), np.arange(2), np.arange(3), torch.ones(1), print, len]
+    others += [partial(print, end=""), partial(print, end="a"), [], {}, Settings(1)]
+    others += [Settings(2), torch.float16, torch.float64, EarlyStopping(), StepLR]
+    keys = {key(Own(value)) for value in others}
+    keys |= {key(Freezer(patterns)) for patterns in (["a*"], ["b*"])}
+    keys |= {key(LRScheduler(StepLR, step_size=size)) for size in (1, 2)}
+    assert len(keys) == len(others) + 4

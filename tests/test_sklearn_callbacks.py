@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from multiprocessing.util import register_after_fork
 
 import numpy as np
 import pandas as pd
@@ -180,8 +181,13 @@ def test_what_callbacks_are_given_predicts_as_if_training_had_ended(tasks):
     np.testing.assert_array_equal(looker.fitted[-1][0].predict(X), net.predict(X))
 
 
-def test_scores_of_a_grouped_fit_and_of_its_nets(tasks):
+def test_scores_of_a_grouped_fit_and_of_its_nets(tasks, forked):
     X, Y = tasks
+    # A forked process takes itself for the one that scikit-learn's scores are sent to.
+    here = callback._transport
+    register_after_fork(
+        forked, lambda _: (here._listeners.clear(), here._message_consumers.clear())
+    )
     f1 = {"f1": get_scorer("f1")}
     of_all = callback.ScoringMonitor(scoring=f1)
     of_nets = callback.ScoringMonitor(scoring=f1)

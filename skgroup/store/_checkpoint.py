@@ -95,7 +95,9 @@ class CheckpointFolder:
     the middle of an epoch, a state is kept where the order of samples is drawn when the epoch
     begins, as torch's samplers do; of other loaders, between epochs. Of callbacks all attributes
     are kept, or what their methods `state_dict` and `load_state_dict` say, but not what they were
-    given, nor what they change elsewhere (a list, a file).
+    given, nor what they change elsewhere (a list, a file). What they may write to (lists, dicts,
+    open files, loggers) tells no fits apart: settings of a callback of your own are better numbers,
+    strings or tuples.
 
     Examples
     --------
@@ -323,7 +325,7 @@ def running_fit(checkpoint: Any, owner: Any, *identity: Any) -> Iterator[Running
             checkpoint = CheckpointFolder(checkpoint)
         folder = path_of(checkpoint.path, name).absolute()
     try:
-        key = key_of(owner, identity, _circumstances())
+        key = key_of(owner, identity, _circumstances(), within_callbacks=False)
     except TypeError as error:
         raise TypeError(
             f"{name} must be None where parameters or data cannot be told from others: {error}"

@@ -8,7 +8,7 @@ import io
 import os
 import pickle
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import joblib
@@ -28,11 +28,27 @@ _KNOWN = ("builtins", "numpy", "scipy", "skgroup", "sklearn", "skorch", "torch",
 _DOES = (types.FunctionType, staticmethod, classmethod, property)
 # What classes hold beside: the last is a note that Python makes when it copies an object.
 _NOTES = ("__doc__", "__module__", "__slotnames__")
+# What a callback is given as a setting, though it could be changed; and packages whose objects may
+# be lists, files and writers.
+_LEFT_ALONE = (
+    type, types.FunctionType, types.MethodType, functools.partial, staticmethod, classmethod,
+    property, type(None), np.ndarray, Tensor, nn.Module, Dataset,
+)  # fmt: skip
+_TOOLS = {"builtins", "skorch", "torch", "torchvision"}
 _SETS = (type, str, int, float, list, tuple, dict, set, np.ndarray, Tensor, nn.Module)
 
 
-def key_of(*parts: Any) -> str:
+def key_of(*parts: Any, within_callbacks: bool = True) -> str:
     """One key for all parts.
+
+    Parameters
+    ----------
+    *parts : object
+    within_callbacks : bool, default=True
+        Whether that counts which a callback may write to: what a list holds, an open file, a
+        logger. If not, these count by their class, and so does all that cannot be told to be left
+        as it is. Of callbacks of skorch's own, which write to nothing of the sort, lists and dicts
+        count.
 
     Raises
     ------
@@ -40,37 +56,91 @@ def key_of(*parts: Any) -> str:
         If a part is neither known to `fingerprint` nor can be pickled.
     """
     try:
-        return joblib.hash([fingerprint(part) for part in parts])
+        shallow = not within_callbacks
+        return joblib.hash([fingerprint(part, shallow_callbacks=shallow) for part in parts])
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(str(error)) from error
 
 
-def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Any:
+def fingerprint(
+    value: Any,
+    within: tuple[int, ...] = (),
+    *,
+    shallow_callbacks: bool = False,
+    in_callback: bool = False,
+) -> Any:
     """What `joblib.hash` makes the same key of, in this and in a later process.
 
     Estimators are their class and parameters, whatever `fit` left in them; classes and functions
     are what they do; tensors, weights and settings of modules are numbers. Of a torch Dataset the
     class and all samples count, which are read once. An object with a method `__identity__` is what
-    this returns.
+    this returns. For `shallow_callbacks`, see `key_of`.
     """
     if isinstance(value, types.FunctionType) and getattr(value, "hooked", False):
         value = inspect.unwrap(value)  # torch wraps an optimizer's `step` at its first use
     if id(value) in within:  # a function that speaks of itself, a class in its own methods
         return "again", len(within) - within.index(id(value))
 
+    is_callback = shallow_callbacks and _is_callback(value)
+    in_callback |= is_callback
+
     def of(part: Any) -> Any:
-        return fingerprint(part, (*within, id(value)))
+        return fingerprint(
+            part,
+            (*within, id(value)),
+            shallow_callbacks=shallow_callbacks,
+            in_callback=in_callback,
+        )
 
     if callable(said := getattr(type(value), "__identity__", None)):
         return type(value).__qualname__, of(said(value))
+    if is_callback:
+        return of(type(value)), _settings(value, of)
+    if in_callback and _is_written_to(value):
+        return "written to", of(type(value))
     for as_kind in (_as_code, _as_model, _as_data):
         if (found := as_kind(value, of)) is not None:
             return found
     # What torch has (samplers) may hold tensors, whose pickles differ between processes.
     known = type(value).__module__.split(".")[0] in set(_KNOWN) - {"torch", "torchvision"}
     if not known and hasattr(value, "__dict__") and not isinstance(value, io.IOBase):
-        return "object", of(type(value)), of(vars(value))
+        return "object", of(type(value)), _items(vars(value), of)
     return value
+
+
+def _is_callback(value: Any) -> bool:
+    """Whether it is one of skorch's; nets have the hooks of callbacks, too."""
+    return hasattr(type(value), "on_epoch_end") and not hasattr(value, "fit")
+
+
+def _settings(callback: Any, of: Callable[[Any], Any]) -> list[Any]:
+    """The parameters of a callback."""
+    params = callback.get_params(deep=False)
+    params = {name: getattr(value, "in_place_of", value) for name, value in params.items()}
+    if type(callback).__module__.startswith("skorch."):
+        for name, value in params.items():
+            if isinstance(value, list | dict):
+                params[name] = tuple(value.items() if isinstance(value, dict) else value)
+    return _items(params, of)
+
+
+def _is_written_to(value: Any) -> bool:
+    """Whether what an object holds may change while it is the same: it has no hash, or one by what
+    it is, and is nothing that is known to be left alone."""
+    kind: Any = type(value)
+    if isinstance(value, _LEFT_ALONE) or hasattr(value, "get_params") or hasattr(value, "iloc"):
+        return False
+    if kind.__module__ == "torch" or kind.__module__.split(".")[0] in set(_KNOWN) - _TOOLS:
+        return False
+    return not isinstance(value, Hashable) or kind.__hash__ is object.__hash__
+
+
+def _public(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def _items(values: Mapping[str, Any], of: Callable[[Any], Any]) -> list[Any]:
+    return [(name, of(values[name])) for name in sorted(values)]
 
 
 def _as_code(value: Any, of: Callable[[Any], Any]) -> Any:
@@ -86,14 +156,16 @@ def _as_code(value: Any, of: Callable[[Any], Any]) -> Any:
             for k, v in vars(value).items()
             if k not in _NOTES
         }
-        return "type", *name, [of(base) for base in value.__bases__], of(attributes)
+        bases = [of(base) for base in value.__bases__]
+        return "type", *name, bases, _items(attributes, of)
     if isinstance(value, functools.partial):
-        return "partial", *map(of, (value.func, value.args, value.keywords))
+        return "partial", of(value.func), of(value.args), _items(value.keywords, of)
     if isinstance(value, types.FunctionType):
         cells = [of(cell.cell_contents) for cell in value.__closure__ or ()]
-        defaults = of((value.__defaults__, value.__kwdefaults__))
+        defaults = of(value.__defaults__), _items(value.__kwdefaults__ or {}, of)
         return value.__module__, value.__qualname__, _code(value.__code__), cells, defaults
-    if isinstance(value, types.MethodType):
+    is_bound = isinstance(value, types.MethodType | types.BuiltinMethodType)
+    if is_bound and not isinstance(value.__self__, types.ModuleType | None):
         return "method", of(value.__self__), value.__name__
     if isinstance(value, staticmethod | classmethod):
         return type(value).__name__, of(value.__func__)
@@ -110,11 +182,11 @@ def _as_model(value: Any, of: Callable[[Any], Any]) -> Any:
         return "tensor", (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     if isinstance(value, nn.Module):
         weights = {name: of(part) for name, part in value.state_dict().items()}
-        settings = {
-            name: (type(part), {k: v for k, v in vars(part).items() if not k.startswith("_")})
+        settings = [
+            (name, of(type(part)), _items(_public(vars(part)), of))
             for name, part in value.named_modules()
-        }
-        return "module", of(settings), sorted(weights.items(), key=lambda item: item[0])
+        ]
+        return "module", settings, sorted(weights.items(), key=lambda item: item[0])
     if isinstance(value, Dataset):
         with local_seed(0):  # a sample may be drawn at random (augmented)
             n_samples = len(value)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len, unpack_data
-from skorch.utils import to_tensor
+from skorch.utils import to_numpy, to_tensor
 from torch import Tensor
 
 from skgroup.tasks import TargetScaling
@@ -239,6 +239,9 @@ def _raised_by_code(error: BaseException) -> bool:
 
 class BatchLabels:
     """Turns the target of a batch into labels, for skorch's scoring callbacks."""
+
+    #: What a callback had before, and is known by.
+    in_place_of = staticmethod(to_numpy)
 
     def __init__(
         self,

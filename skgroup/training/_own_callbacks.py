@@ -142,9 +142,9 @@ def separate_files(net: Any) -> None:
             continue  # part of another one too, or trained before
         part.folder_ = folder
         for key, value in list(vars(part).items()):
-            if key in _FOLDERS and isinstance(value, str):
-                setattr(part, key, os.path.join(value, folder))
-            elif isinstance(written := getattr(value, "log_dir", None), str):
+            if key in _FOLDERS and _is_path(value):
+                setattr(part, key, type(value)(os.path.join(value, folder)))
+            elif _is_path(written := getattr(value, "log_dir", "")) and written:
                 setattr(part, key, _writer_to(name, value, os.path.join(written, folder)))
             elif key.startswith("f_") and not hasattr(part, "dirname") and _is_path(value):
                 own = os.path.join(os.path.dirname(value), folder)
@@ -157,7 +157,7 @@ def _parts_with_files(net: Any) -> Iterator[tuple[str, Any]]:
     for name, callback in net.callbacks_:
         for part in (callback, getattr(callback, "checkpoint", None)):
             held = getattr(part, "__dict__", {})  # a path has none
-            writers = any(isinstance(getattr(v, "log_dir", None), str) for v in held.values())
+            writers = any(_is_path(getattr(v, "log_dir", None)) for v in held.values())
             if writers or any(key.startswith("f_") or key in _FOLDERS for key in held):
                 yield name, part
 
