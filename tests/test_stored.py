@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import FunctionType
 
 import numpy as np
@@ -26,8 +27,10 @@ from skorch.exceptions import DeviceWarning
 from test_atomic_fit import ESTIMATORS, MASKS, NAMES, X, Y
 from torch import nn
 
+import skgroup.nn
 from skgroup import GroupedMTLClassifier, MultiTaskNet, PortfolioEstimator, trusted_types
 from skgroup._state import StoredConstant, restored, stored
+from skgroup._trusted import name_of
 from skgroup.metrics import MultiTaskKFold, get_scorer
 from skgroup.metrics._scorer import TaskScorer
 from skgroup.nn import PLE, AdaTT, CrossStitch, MMoE, ResNet18, SmallCNN, TabM
@@ -236,6 +239,14 @@ def test_a_module_that_knows_itself_is_pickled():
     for again in (by_pickle(fitted), copy.deepcopy(fitted)):
         assert again.module_.itself[0] is again.module_
         assert_same(again.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_states_name_every_module_of_skgroup():
+    for part in iter_modules(skgroup.nn.__path__, "skgroup.nn."):
+        for cls in vars(import_module(part.name)).values():
+            if isinstance(cls, type) and issubclass(cls, nn.Module) and cls.__module__ == part.name:
+                is_base = any(sub.__module__.startswith("skgroup") for sub in cls.__subclasses__())
+                assert is_base or name_of(cls), cls
 
 
 @pytest.mark.parametrize("module", [ResNet18, SmallCNN, TabM, PLE, CrossStitch, AdaTT, MMoE])
