@@ -31,9 +31,9 @@ def new_grouper(max_epochs=10, batch_size=BATCH_SIZE):
     return TaskGrouper(net)
 
 
-def main(path=None):
+def main(path=None, max_epochs=10):
     X, Y = load_digit_tasks(return_X_y=True)
-    grouper = new_grouper()
+    grouper = new_grouper(max_epochs)
     start = time.perf_counter()
     maps = grouper.fit_transform(X[:N_SAMPLES], Y[:N_SAMPLES])
     seconds = time.perf_counter() - start

@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import signal
 import warnings
+from multiprocessing import forkserver
 
 import numpy as np
 import pytest
@@ -24,6 +25,19 @@ def pytest_collection_finish():
     """What was imported stays: each look through it for garbage takes as long as a small test."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def quick_processes():
+    """A context of multiprocessing whose processes, of one thread, find skgroup imported."""
+    context = multiprocessing.get_context("forkserver")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        context.set_forkserver_preload(
+            ["skgroup", "torch._dynamo", "distributed", "examples.accelerate_net"]
+        )
+        forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture(scope="session")

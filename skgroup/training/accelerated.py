@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import PartialState
+from skorch.callbacks import LRScheduler
 from skorch.hf import AccelerateMixin
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -19,10 +23,15 @@ __all__ = ["AcceleratedNet"]
 class AcceleratedNet(AccelerateMixin, MultiTaskNet):
     """A `MultiTaskNet` that several processes train together, each on a part of every batch.
 
-    It stands wherever a `MultiTaskNet` does (`TaskGrouper`, `GroupedMTLClassifier`, ...). The
-    script is started once a process or GPU, e.g. by `torchrun`, and each process
+    It stands where a `MultiTaskNet` does (`TaskGrouper`, `GroupedMTLClassifier`, ...), but for
+    `GroupGains`, for `checkpoint` and for `n_jobs`, as the processes are those of the accelerator.
+    The script is started once a process or GPU, e.g. by `torchrun`, and each process
     is given the same `X` and `Y`; after `fit` all have the same weights, history, data maps and
-    predictions. `random_state` must be an int, so that all draw the same.
+    predictions. `random_state` must be an int (of the estimator around the net, too), so that all
+    draw the same. Samples come in another order than in a `MultiTaskNet` of this `random_state`.
+
+    Stored (`pickle`), it leaves its accelerator behind: loaded, it predicts in a single process,
+    and trains once `set_params` has given it one.
 
     Parameters
     ----------
@@ -55,6 +64,7 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
     """
 
     _criteria: Any
+    callbacks__print_log__sink: Any
 
     def __init__(
         self,
@@ -69,6 +79,12 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
         super().__init__(module, accelerator=accelerator, **iterators, **kwargs)
 
     def _validate_params(self) -> None:
+        self._check_accelerator()
+        if self.accelerator.device_placement and self.device is not None:
+            raise ValueError(
+                f"The 'device' parameter of {type(self).__name__} must be None: the accelerator "
+                f"decides. Got {self.device!r}."
+            )
         for name in ("iterator_train", "iterator_valid"):
             iterator = getattr(self, name)
             if isinstance(iterator, type) and issubclass(iterator, BatchLoader):
@@ -83,6 +99,34 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
             )
         super()._validate_params()
 
+    def _check_accelerator(self) -> None:
+        if not isinstance(self.accelerator, Accelerator):
+            raise ValueError(
+                f"The 'accelerator' parameter of {type(self).__name__} must be an "
+                f"accelerate.Accelerator. Got {self.accelerator!r}; a net that was loaded from a "
+                "file, or that 'n_jobs' has sent to another process, has none."
+            )
+
+    def initialize(self) -> Any:
+        """As of `MultiTaskNet`; what was built is given to the accelerator while it trains."""
+        return MultiTaskNet.initialize(self)
+
+    def _train(self, data: Any, **kwargs: Any) -> None:
+        self._check_accelerator()
+        seed = torch.tensor([self.seed_], device=self.accelerator.device)
+        if len(self.accelerator.gather(seed).unique()) > 1:
+            raise ValueError(
+                f"The 'random_state' parameter of {type(self).__name__}, or of the estimator that "
+                "trains it, must be an int, so that all processes draw the same. They have drawn "
+                f"different seeds. Got {self.random_state!r}."
+            )
+        self._initialize_accelerator()
+        try:
+            super()._train(data, **kwargs)
+        finally:
+            if self.unwrap_after_train:  # after errors, too
+                self._unwrap_accelerator()
+
     def _initialize_accelerator(self) -> Any:
         """As in skorch; the loss, which has nothing to train, is only moved."""
         criteria = self._criteria
@@ -93,6 +137,53 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
             return super()._initialize_accelerator()
         finally:
             self._criteria = criteria
+
+    def _unwrap_accelerator(self) -> None:
+        """As in skorch, and the optimizer, which could not be stored."""
+        super()._unwrap_accelerator()
+        for name in self._optimizers:
+            optimizer = getattr(self, f"{name}_")
+            inner = getattr(optimizer, "optimizer", optimizer)
+            setattr(self, f"{name}_", inner)
+            for _, callback in self.callbacks_:
+                schedule: Any = getattr(callback, "lr_scheduler_", None)
+                if isinstance(callback, LRScheduler) and schedule is not None:
+                    schedule.optimizer = inner
+
+    def _initialize_callbacks(self) -> Any:
+        if self.callbacks__print_log__sink == "auto":
+            self.callbacks__print_log__sink = print_once
+        return super()._initialize_callbacks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "accelerator": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AcceleratedNet:
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        twin.accelerator = self.accelerator
+        return twin
+
+    # Without an accelerator, a net that was loaded is a MultiTaskNet.
+
+    def _of_accelerator(self) -> Any:
+        return super() if self.accelerator is not None else super(AccelerateMixin, self)
+
+    def get_iterator(self, *args: Any, **kwargs: Any) -> Any:
+        """Batches of a dataset, dealt out to the processes."""
+        return self._of_accelerator().get_iterator(*args, **kwargs)
+
+    def evaluation_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs for a batch, those of all processes."""
+        return self._of_accelerator().evaluation_step(*args, **kwargs)
+
+    def save_params(self, *args: Any, **kwargs: Any) -> None:
+        """As of `MultiTaskNet`; one process writes."""
+        self._of_accelerator().save_params(*args, **kwargs)
+
+    def load_params(self, *args: Any, **kwargs: Any) -> None:
+        """As of `MultiTaskNet`."""
+        self._of_accelerator().load_params(*args, **kwargs)
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Parameters by prefix; the order of samples does not depend on how many processes there
@@ -111,4 +202,9 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
         return mean
 
     def _screens(self) -> tuple[Any, ...]:
-        return print, self.accelerator.print
+        return print, print_once
+
+
+def print_once(*args: Any, **kwargs: Any) -> None:
+    """Print, in one of the processes that train together."""
+    PartialState().print(*args, **kwargs)
