@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -68,8 +68,8 @@ def in_parallel(
     if shares_memory:
         handed = (delayed(_configured)(config, *call) for call in calls)
     else:
-        settings = config, effective_n_jobs(n_jobs), os.getpid()
-        handed = _packed_calls(calls, settings, getattr(backend, "client", None))
+        settings = config, effective_n_jobs(n_jobs), os.getpid(), hasattr(backend, "client")
+        handed = (_packed_call(call, settings) for call in calls)
     results = _results(handed, n_jobs, ordered=ordered)
     try:
         for result in results:
@@ -109,21 +109,6 @@ def _configured(
 # -- to processes and back ---------------------------------------------------------------------
 
 
-def _packed_calls(calls: Iterable[Any], settings: tuple[Any, ...], client: Any) -> Iterator[Any]:
-    """Calls as workers take them, with what joblib sees of them being small or an array."""
-    left = iter(calls)
-    scattered: dict[int, tuple[Any, Any]] = {}
-    for first in islice(left, 1):
-        call = _packed_call(first, settings)
-        if hasattr(client, "replicate"):  # dask loses what lay on a single worker, if that dies
-            for array in call[1][2:]:
-                scattered[id(array)] = array, client.scatter(array, hash=False)
-            client.replicate([future for _, future in scattered.values()], n=2)
-        left = chain([call], (_packed_call(other, settings) for other in left))
-    for function, args, kwargs in left:
-        yield function, tuple(scattered.get(id(a), (None, a))[1] for a in args), kwargs
-
-
 def _packed_call(call: Any, settings: tuple[Any, ...]) -> Any:
     try:
         packed, arrays = _packed(call)
@@ -138,9 +123,17 @@ def _fail(why: str) -> None:
 
 
 def _call(settings: tuple[Any, ...], packed: bytes, *arrays: NDArray) -> Any:
-    config, n_workers, caller = settings
+    config, n_workers, caller, shared = settings
+    if shared:  # dask gives all calls on a worker the same arrays
+        arrays = tuple(_read_only(array) for array in arrays)
     with _share_of_threads(n_workers, caller):
         return _packed(_configured(config, *_unpacked(packed, arrays)))
+
+
+def _read_only(array: NDArray) -> NDArray:
+    array = array.view()
+    array.flags.writeable = False
+    return array
 
 
 def _share_of_threads(n_workers: int, caller: int) -> AbstractContextManager[Any]:
