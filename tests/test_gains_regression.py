@@ -241,6 +241,21 @@ def test_groups_train_together_where_their_kinds_stack(mixed):
     assert together == {(0, 2), (1,), (3,), (4,)}
 
 
+@pytest.mark.parametrize(("n_workers", "sizes"), [(1, [32, 32, 32, 4]), (20, [80, 20])])
+def test_batches_of_groups_have_something_for_all_workers(mixed, n_workers, sizes):
+    masks = np.zeros((100, 4), dtype=bool)
+    masks[:, 0] = True
+    batches = batches_of_groups(
+        masks,
+        np.ones((100, 1), dtype=bool),
+        check_tasks(mixed[1]),
+        n_weights=10,
+        together=True,
+        n_workers=n_workers,
+    )
+    assert [len(rows) for _, rows in batches] == sizes
+
+
 def test_a_part_of_equal_numbers_is_left_out_of_r2(numbers, net):
     X, Y = numbers
     Y = np.nan_to_num(Y)

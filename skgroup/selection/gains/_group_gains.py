@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -127,11 +128,11 @@ class GroupGains(TaskEstimatorMixin):
 
     Notes
     -----
-    Interrupting `fit` (Ctrl-C) keeps what was measured, up to a batch of at most 32 nets, and
-    raises the interruption; `interrupted_` is then True, and with `warm_start=True` the next `fit`
-    goes on from there. With folds, each net trains on another part of the samples, so that
-    `gains_std_` holds the spread of samples and seeds together; folds overlap in what they train
-    on, so it is no standard error.
+    Interrupting `fit` (Ctrl-C) keeps what was measured, up to a batch of at most 32 nets (or
+    four a worker, if those are more), and raises the interruption; `interrupted_` is then True, and
+    with `warm_start=True` the next `fit` goes on from there. With folds, each net trains on another
+    part of the samples, so that `gains_std_` holds the spread of samples and seeds together; folds
+    overlap in what they train on, so it is no standard error.
 
     References
     ----------
@@ -337,12 +338,15 @@ class GroupGains(TaskEstimatorMixin):
         stacked = self.strategy == "stacked" or (
             self.strategy == "auto" and stack_pays([probe, probe], n_samples_of(data.X))
         )
+        elsewhere = goes_elsewhere(self.n_jobs)
+        spread = elsewhere and self.strategy != "stacked"
         return batches_of_groups(
             self.masks_,
             is_asked[:, None] & ~self.measured_,
             data.all_tasks,
             n_weights=sum(p.numel() for p in probe.module_.parameters()),
-            together=stacked or goes_elsewhere(self.n_jobs),
+            together=stacked or elsewhere,
+            n_workers=effective_n_jobs(self.n_jobs) if spread else 1,
         )
 
     def _measure(

@@ -13,7 +13,7 @@ from skgroup.metrics.splits import held_out_splits
 from skgroup.tasks import OutputLayout, TaskTable
 
 #: Nets that train together: as many as fit into so many bytes (weights, gradients, two moments
-#: and labels), and no more than a Ctrl-C may lose.
+#: and labels), and no more than a Ctrl-C may lose, but enough for all workers.
 _BYTES, _MOST_NETS = 2**28, 32
 
 
@@ -39,6 +39,7 @@ def batches_of_groups(
     *,
     n_weights: int,
     together: bool,
+    n_workers: int = 1,
 ) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Which groups to train together for which held-out part.
 
@@ -52,6 +53,8 @@ def batches_of_groups(
         Of a net.
     together : bool
         Whether several nets may train at once.
+    n_workers : int, default=1
+        Who trains them: all are to have something to do.
 
     Yields
     ------
@@ -72,6 +75,7 @@ def batches_of_groups(
         for (size, _), rows in sorted(batches.items()):
             to_train = np.array([row for row in rows if missing[row, part]], dtype=int)
             bytes_of_net = 16 * n_weights + 8 * size * len(table.codes)
-            n_nets = int(np.clip(_BYTES // bytes_of_net, 1, _MOST_NETS)) if together else 1
+            most = max(_MOST_NETS, 4 * n_workers)
+            n_nets = int(np.clip(_BYTES // bytes_of_net, n_workers, most)) if together else 1
             for start in range(0, len(to_train), n_nets):
                 yield part, to_train[start : start + n_nets]
