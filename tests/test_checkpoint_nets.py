@@ -100,7 +100,7 @@ def test_early_stopping_schedules_scores_and_frozen_layers(tmp_path):
             ],
         )
 
-    resumed = assert_goes_on(tmp_path, make, at=(1, 2, 4))
+    resumed = assert_goes_on(tmp_path, make, at=(2, 4))
     assert 2 < len(resumed.history_) < 9
 
 
@@ -155,8 +155,19 @@ def test_loaders_and_what_they_draw(tmp_path, X_, options):
         made.fit(X if X_ is X else X_(), Y)
 
     # Where the order is drawn on the way, states are those at the beginning of an epoch.
-    at = (1, 2) if isinstance(options.get("iterator_train__sampler"), OwnOrder) else (1, 2, 2)
+    at = (1,) if isinstance(options.get("iterator_train__sampler"), OwnOrder) else (2, 2)
     assert_goes_on(tmp_path, make, at=at, fit=fit)
+
+
+def test_brief_epochs_are_kept_between_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("skgroup.training._resuming._BRIEF", 0)  # all are
+    monkeypatch.setattr("skgroup.store._checkpoint._REST", 0)
+
+    def make(path):
+        checkpoint = None if path is None else CheckpointFolder(path / "kept", every=1e-4)
+        return net().set_params(checkpoint=checkpoint, train_split=ValidSplit(3))
+
+    assert_goes_on(tmp_path, make, at=(2, 2))
 
 
 def test_workers_that_live_for_all_epochs_are_refused(tmp_path):

@@ -257,3 +257,16 @@ class Taking(BaseEstimator):
     def __init__(self, checkpoint=None, estimator=None):
         self.checkpoint = checkpoint
         self.estimator = estimator
+
+
+def test_what_takes_less_than_a_second_is_not_worth_a_file(tmp_path):
+    with running_fit(tmp_path, OWNER) as running:
+        part = running.child("net")
+        assert part.recent
+        assert not pickle.loads(pickle.dumps(part)).recent  # a net of many, in another process
+        part._since -= 2
+        assert not part.recent
+        part.save("state", 1)
+        assert part.recent
+    with running_fit(CheckpointFolder(tmp_path, every=0), OWNER) as running:
+        assert not running.recent

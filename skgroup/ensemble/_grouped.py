@@ -672,11 +672,13 @@ class GroupedMTLClassifier(TaskClassifierMixin, GroupedMTLEstimator):
     random_state : int, RandomState or None, default=None
         Determines the specialists, and whatever `random_state` in the grouper is None. If None,
         the `random_state` of the estimator determines the specialists.
-    checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
-        A folder in which a running `fit` keeps what it needs to go on after its process was
-        killed: the fitted grouper, specialists that are finished, and the state of those that
-        train; see `CheckpointFolder`. Steps of the grouper that have no `checkpoint` of their own
-        have their part of it. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. Of it, the grouper is kept when it is fitted,
+        specialists when they are finished, and the state of those that train. Steps of the grouper
+        that have no `checkpoint` of their own have their part of it. If None, that of the
+        estimator.
     verbose : int, default=0
         1 shows progress bars.
 

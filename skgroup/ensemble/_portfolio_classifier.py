@@ -50,9 +50,10 @@ class PortfolioClassifier(TaskClassifierMixin, PortfolioEstimator):
         Whether members are trained again on all samples to serve. False serves with those that
         `cv` has trained, by the mean over the splits of their probabilities (which
         `share_maps_` are then applied to): less training, each on less data.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. Members that are trained are kept, for each
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. Members that are trained are kept, for each
         split. One in training goes on where it, or a step of a pipeline, has a parameter
         `checkpoint` too, and is trained anew where it has none.
     n_jobs : int, default=None

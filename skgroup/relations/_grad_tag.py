@@ -75,9 +75,10 @@ class GradTAG(StoredState, AffinityMixin):
         Bytes, about, that projected gradients may take, in training as afterwards, and as many for
         the work on them: 4 times `projection_dim` times the number of logits for a sample (and
         member of a net of members). Of more samples than fit, some are drawn at random.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
         Determines splits, nets, projections, subsets and samples. If None, the `random_state` of
         the estimator does.

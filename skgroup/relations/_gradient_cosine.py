@@ -43,9 +43,10 @@ class GradientCosineAffinity(NetAffinityMixin):
     max_memory : int, default=2**30
         Bytes, about, that the work on one batch may take; where the gradients of all tasks do
         not fit, they are worked on in turns, which costs further backward passes.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
         Determines the net. If None, the `random_state` of the estimator does.
     verbose : int, default=0

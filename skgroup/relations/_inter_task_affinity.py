@@ -55,9 +55,10 @@ class InterTaskAffinity(NetAffinityMixin):
         and one of the activations for each task or set that is worked on at a time. Where all do
         not fit, they are worked on in turns, at least one at a time. With `method="gradient"`,
         turns cost further backward passes.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
         Determines the net. If None, the `random_state` of the estimator does.
     verbose : int, default=0

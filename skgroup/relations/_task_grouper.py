@@ -64,9 +64,10 @@ class TaskGrouper(RelationMixin):
         another, or whichever is faster. The maps are the same to rounding.
     n_jobs : int, default=None
         Processes for the nets of `source="stl"`.
-    checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
-        A folder in which a running `fit` keeps what it needs to go on after its process was
-        killed; see `CheckpointFolder`. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     verbose : int, default=0
         1 shows a progress bar.
 

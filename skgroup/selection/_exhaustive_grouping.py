@@ -23,9 +23,10 @@ class ExhaustiveGrouping(GainGrouping):
         The held-out samples on which gains are measured, as in `GroupGains`.
     selector : GroupSelector, default=None
         Chooses the groups; its `n_groups` is replaced by that of this estimator.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
 

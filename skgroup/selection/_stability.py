@@ -71,9 +71,10 @@ class GroupStability(TaskEstimatorMixin):
     random_state : int, RandomState or None, default=None
         Determines the halves, every `random_state` in the grouper, and the tables without
         structure.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. Repetitions that have ended are kept.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. Repetitions that have ended are kept.
     n_jobs : int, default=None
         Processes for repetitions and for tables without structure.
     verbose : int, default=0

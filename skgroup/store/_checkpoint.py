@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import itertools
+import math
 import os
 import pickle
 import shutil
@@ -43,6 +44,8 @@ _SUFFIX = ".kept"
 _LOCK = "lock"
 #: The time between two savings is at least so many times what the last one took.
 _REST = 50
+#: Seconds of work that are sooner done again than kept.
+_LITTLE = 1.0
 #: What tensors are of that NumPy can hold.
 _PLAIN = {
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
@@ -75,8 +78,9 @@ class CheckpointFolder:
         The folder; made if it is not there.
     every : float, default=30.0
         Seconds after which a training writes its state anew, in the middle of an epoch too; 0
-        after every step. What is finished (a net, a stage) is written at once. Writing that takes
-        long, as of large nets on slow disks, is done less often: it has at most 2 % of the time.
+        after every step. What is finished (a net, a stage) is written at once, but for nets that
+        took less than a second. Writing that takes long, as of large nets on slow disks, is done
+        less often: it has at most 2 % of the time.
 
     Raises
     ------
@@ -146,7 +150,8 @@ class RunningFit:
         self._begin()
 
     def _begin(self) -> None:
-        self._saved, self._cost = time.monotonic(), 0.0
+        self._saved = self._since = time.monotonic()
+        self._cost = 0.0
 
     def __bool__(self) -> bool:
         return self.folder is not None
@@ -157,6 +162,13 @@ class RunningFit:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._begin()  # another process, or machine, has another clock
+        self._since = -math.inf  # one of many, which together take long
+
+    @property
+    def recent(self) -> bool:
+        """Whether so little was done since this part began, or kept something, that it is not
+        worth a file: whoever goes on does it again."""
+        return time.monotonic() - self._since < min(self.every, _LITTLE)
 
     def due(self) -> bool:
         """Whether it is time to save the state of what is running."""
@@ -199,7 +211,7 @@ class RunningFit:
                     stacklevel=2,
                 )
             self._told.add(name)
-        self._saved = time.monotonic()
+        self._saved = self._since = time.monotonic()
         self._cost = self._saved - began
         return saved
 
@@ -216,6 +228,10 @@ class RunningFit:
                 return _read(file, known or {})
         except Exception:  # a file that was cut off, a class that is no more
             return default
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file, which may be damaged."""
+        return self.folder is not None and self._file(name).exists()
 
     def stage(self, name: str, compute: Callable[[], T]) -> T:
         """What an earlier run of this fit has computed, else what is computed now, and kept in the

@@ -223,12 +223,13 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         of relations) give each its own, see Notes.
     warm_start, compile, use_caching, torch_load_kwargs
         As in `skorch.NeuralNet`.
-    checkpoint : path-like, skgroup.store.CheckpointFolder or None, default=None
+    checkpoint : path, CheckpointFolder or None, default=None
         A folder in which a running `fit` or `partial_fit` keeps where it is, at most every 30
         seconds: weights, optimizer, random states, the position in the epoch, history, the state
         of callbacks. The same call, started again after its process was killed, goes on from
         there, and ends with the same numbers as one that was never killed; see
-        `CheckpointFolder`. Nets that other estimators train are kept by the `checkpoint` of these.
+        `skgroup.store.CheckpointFolder`. Nets that other estimators train are kept by the
+        `checkpoint` of these.
     **kwargs
         Parameters by prefix.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
 _UNDER_WAY, _FINISHED = "training", "trained"
+#: An epoch is brief, and not kept in its middle, if so many fit between two savings.
+_BRIEF = 10
 #: What torch keeps in a module, but for what users may set.
 _OF_MODULES = vars(nn.Module()).keys() - {"training"}
 _DATA = (bool, int, float, complex, str, bytes, type(None), np.generic, np.ndarray, *GENERATORS)
@@ -106,7 +110,7 @@ class Trained:
         known |= {("optimizer", k): v for k, v in self.optimizers.items()}
         for i, callback in enumerate(self.callbacks()):
             known["callback", i] = callback
-            for name in signature(type(callback).__init__).parameters:
+            for name in _given_to(type(callback)):
                 known["callback", i, name] = vars(callback).get(name)
         for i, net in enumerate(self.nets):
             known |= {("net", i): net, ("history", i): net.history_}
@@ -177,19 +181,25 @@ class Resuming:
         self.sources = list(generators)
         self._found: Any = None
         self._epoch, self._n_before = -1, 0
+        self._began = -np.inf  # the last epoch
         self._replays: bool | None = None
+        self._at_begin: Any = None
 
     def _load(self, name: str) -> Any:
+        if not self.checkpoint.has(name):
+            return None
         found = self.checkpoint.load(name, known=self.trained.known())
         return found if found is not None and self.trained.fits(found["trained"]) else None
 
     def check(self) -> None:
-        """Refuse callbacks whose state cannot be kept."""
-        known = self.trained.known()
+        """Refuse callbacks of the user's whose state cannot be kept."""
+        known: dict[Any, Any] = {}
         for net in self.trained.nets:
             for name, callback in net.callbacks_:
-                if getattr(callback, "only_tells", False):
+                ours = type(callback).__module__.startswith(("skorch.", "skgroup."))
+                if ours or getattr(callback, "only_tells", False):
                     continue
+                known = known or self.trained.known()
                 try:
                     self.checkpoint.check(_of_callback(callback), known)
                 except Exception as error:
@@ -228,12 +238,16 @@ class Resuming:
         """The batches of an epoch that are left, losses and sizes of those that are not."""
         self._epoch += 1
         self._replays = _replays(batches)
+        last, self._began = self._began, time.monotonic()
         if self._found is None:
-            self._at_begin = self._randomness()
-            first = self._epoch == 0 and any(
-                isinstance(cb, LoadInitState) for cb in self.trained.callbacks()
+            due = self.checkpoint.due() or (
+                self._epoch == 0
+                and any(isinstance(cb, LoadInitState) for cb in self.trained.callbacks())
             )
-            if first or self.checkpoint.due():
+            # What generators are at takes a while to ask; a state between brief epochs will do.
+            brief = (self._began - last) * _BRIEF < self.checkpoint.every
+            self._at_begin = None if brief and not due else self._randomness()
+            if due:
                 self._save([], [])
             return iter(batches), [], []
         # Read again: what was put back before may have changed since.
@@ -251,12 +265,12 @@ class Resuming:
 
     def after_batch(self, losses: list[Tensor], sizes: list[int]) -> None:
         """Keep where training is, if it is time to."""
-        if self._replays and self.checkpoint.due():
+        if self._replays and self._at_begin is not None and self.checkpoint.due():
             self._save(losses, sizes)
 
     def finish(self) -> None:
-        """Keep what training has left, if there is more to come behind it."""
-        if self.checkpoint.is_part:
+        """Keep what training has left, if it took a while and there is more to come behind it."""
+        if self.checkpoint.is_part and not self.checkpoint.recent:
             state = {"trained": self.trained.state()}
             if self.checkpoint.save(_FINISHED, state, self.trained.known()):
                 self.checkpoint.forget(_UNDER_WAY)
@@ -301,6 +315,12 @@ def _replays(batches: Any) -> bool:
         )
     samplers = [loader.sampler, loader.batch_sampler]
     return all(s is None or type(s).__module__.startswith(("torch.", "skgroup.")) for s in samplers)
+
+
+@lru_cache(maxsize=256)
+def _given_to(kind: type) -> tuple[str, ...]:
+    """The names of what an object of a class is made with."""
+    return tuple(signature(kind.__init__).parameters)  # type: ignore[misc]
 
 
 def _of_part(part: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:

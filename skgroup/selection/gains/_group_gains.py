@@ -90,9 +90,10 @@ class GroupGains(TaskEstimatorMixin):
     strategy : {"auto", "stacked", "sequential"}, default="auto"
         How the nets of groups of one size train: as stacks of parameters, one after another, or
         whichever is faster. What is learned is the same to rounding.
-    checkpoint : path or CheckpointFolder, default=None
-        Folder where `fit` keeps what it has done, so that the same `fit` goes on after it was
-        killed; see `skgroup.store.CheckpointFolder`. If None, that of the estimator.
+    checkpoint : path, CheckpointFolder or None, default=None
+        Folder in which `fit` keeps what it has done, for fits that take long enough to be cut off:
+        started again after its process was killed, the same `fit` goes on and ends with the same
+        numbers. See `skgroup.store.CheckpointFolder`. If None, that of the estimator.
     n_jobs : int, default=None
         Processes for training the nets (joblib, or a cluster by its `parallel_config`).
     random_state : int, RandomState or None, default=None
@@ -394,7 +395,8 @@ class GroupGains(TaskEstimatorMixin):
             self.scores_[row, t, m] = np.where(scorable[t], scores, np.nan)
         self.measured_[rows, m] = True
         self.n_trained_ += len(rows)
-        running.save("measured", {k: vars(self)[k] for k in _MEASURED})
+        if not running.recent:
+            running.save("measured", {k: vars(self)[k] for k in _MEASURED})
         training.remove()
 
     def _summarise(self) -> None:
