@@ -110,7 +110,8 @@ class Trained:
         known |= {("optimizer", k): v for k, v in self.optimizers.items()}
         for i, callback in enumerate(self.callbacks()):
             known["callback", i] = callback
-            for name in _given_to(type(callback)):
+            kind: Any = type(callback)
+            for name in _given_to(kind):
                 known["callback", i, name] = vars(callback).get(name)
         for i, net in enumerate(self.nets):
             known |= {("net", i): net, ("history", i): net.history_}
