@@ -167,7 +167,6 @@ def run(name, folder, kind, seed, wanted, file):
             line["error"] = float(np.mean(left**2) / y.var())
         if way == CHOSEN:
             line |= {"groups": model.labels_.tolist(), "shrinkage": float(model.shrinkage_)}
-            line["verdict"] = model.verdict_
         lines[way] = line
         file.append(line)
 
