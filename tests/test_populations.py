@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from joblib import parallel_config
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
@@ -380,6 +381,11 @@ def test_weights_are_repeats():
     rows = np.repeat(np.arange(len(X)), weight)
     two = PooledTasksRegressor(Ridge(), **ways, random_state=0).fit(X.iloc[rows], number[rows])
     np.testing.assert_allclose(one.model_for_all_.coef_, two.model_for_all_.coef_)
+    ways |= {"random_state": 0, "cv": 2}
+    scaled = PooledTasksRegressor(**ways).fit(X, number, weight)
+    with config_context(enable_metadata_routing=True):
+        routed = PooledTasksRegressor(**ways).fit(X, number, weight)
+    np.testing.assert_array_equal(scaled.predict(X), routed.predict(X))
 
 
 def test_rows_without_weight_are_not_there():

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
-from skgroup._compat import _safe_indexing
+from skgroup._compat import _routing_enabled, _safe_indexing
 from skgroup._estimators import weight_parameter
 from skgroup.metrics.splits import Split
 from skgroup.populations._rows import Populations
@@ -164,6 +165,8 @@ class FittedModel:
         params = {}
         if weight is not None:
             name = weight_parameter(estimator)
+            if _routing_enabled() and isinstance(estimator, Pipeline):
+                name = "sample_weight"  # for the steps that have asked for it
             if name is None:
                 raise ValueError(
                     "The 'estimator' parameter must take 'sample_weight', as memberships in groups "

@@ -28,6 +28,7 @@ from skgroup._compat import (
     Interval,
     StrOptions,
     _fit_context,
+    _routing_enabled,
     _safe_indexing,
     forget_fit,
 )
@@ -208,17 +209,19 @@ class _PooledTasks(BaseEstimator):
 
     def _default(self, X: Any, position: int) -> Any:
         last, is_sparse = self._default_last(), sparse.issparse(X)
+        scaler = StandardScaler(with_mean=not is_sparse)
+        if _routing_enabled():
+            last.set_fit_request(sample_weight=True)
+            scaler.set_fit_request(sample_weight=False)
         if not self.task_as_feature:
-            return make_pipeline(StandardScaler(with_mean=not is_sparse), last)
+            return make_pipeline(scaler, last)
         if is_sparse:
             raise ValueError(
                 f"The 'task_as_feature' parameter of {type(self).__name__} needs an 'estimator' "
                 f"where X is sparse, as the default one encodes no sparse column. Got {True!r}."
             )
         encoder = OneHotEncoder(handle_unknown="ignore")
-        return make_pipeline(
-            make_column_transformer((encoder, [position]), remainder=StandardScaler()), last
-        )
+        return make_pipeline(make_column_transformer((encoder, [position]), remainder=scaler), last)
 
     def _default_last(self) -> Any:
         raise NotImplementedError
