@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,20 @@ class _LinearModels(Models):
 class _RidgeModels(_LinearModels):
     """Ridge regressions, from the sums of products of each population alone."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
+
+    def _of_rows(self, rows: NDArray[np.intp]) -> Any:
+        # A search comes back to the same splits: their arrays are kept, and so are their ids.
+        if id(rows) not in self._parts:
+            part = super()._of_rows(rows)
+            part._parts = {}
+            part.__dict__.pop("_products", None)
+            self._parts[id(rows)] = rows, part
+        return self._parts[id(rows)][1]
+
+    @cached_property
     def _products(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """ZᵀZ, Zᵀy and yᵀy of each population."""
         weight, d = self.rows.weight, self.Z.shape[1]
@@ -171,7 +186,7 @@ class _RidgeModels(_LinearModels):
         return pairs[:, :d, :d], pairs[:, :d, d], pairs[:, d, d]
 
     def _fit(self, membership: NDArray[np.float64]) -> NDArray[np.float64]:
-        pairs, with_y, _ = self._products()
+        pairs, with_y, _ = self._products
         d = self.Z.shape[1]
         to_groups = membership.transpose(0, 2, 1)
         H = (to_groups @ pairs.reshape(len(pairs), -1)).reshape(*to_groups.shape[:2], d, d)
@@ -184,7 +199,7 @@ class _RidgeModels(_LinearModels):
         return coef
 
     def _losses(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
-        pairs, with_y, square = self._products()
+        pairs, with_y, square = self._products
         d = self.Z.shape[1]
         products = (coef[..., :, None] * coef[..., None, :]).reshape(*coef.shape[:2], d * d)
         quadratic = pairs.reshape(len(pairs), -1) @ products.transpose(0, 2, 1)
