@@ -76,9 +76,9 @@ def make_baselines(
     if not any(isinstance(part, _FORESTS) for e in candidates.values() for part in parts_of(e)):
         forest = default_forest(table)
         if template is not None:
-            forest = _with_last(template, forest)
+            forest = with_last(template, forest)
         # What steps before it make of samples is not known, but seldom has it more dimensions.
-        if _are_vectors(X, of_numbers=len(steps_of(forest)) == 1):
+        if are_vectors(X, of_numbers=len(steps_of(forest)) == 1):
             made[_FOREST] = forest
         else:
             said.append("No forest is made a baseline, as X does not hold vectors of numbers.")
@@ -93,7 +93,7 @@ def _template(candidates: dict[str, Any], table: TaskTable) -> Any:
         if isinstance(last, GroupedMTLEstimator):
             return candidate
         if isinstance(last, MultiTaskNet):
-            return _with_last(candidate, grouped_class(table)(last, n_groups=1))
+            return with_last(candidate, grouped_class(table)(last, n_groups=1))
         if has_default_members(candidate):  # whose nets are those of defaults
             return _of_defaults(table)
     return None
@@ -110,7 +110,7 @@ def _default_template(candidates: dict[str, Any], table: TaskTable, X: Any, Y: A
             getattr(c, "classes", None) or getattr(c, "regression", c) for c in candidates.values()
         ]
         pipelines = [c for c in inner if len(steps_of(c)) > 1]
-        return _with_last(pipelines[0], template) if pipelines else None
+        return with_last(pipelines[0], template) if pipelines else None
     return template
 
 
@@ -118,7 +118,7 @@ def _of_defaults(table: TaskTable) -> Any:
     return of_kinds("MTL", grouped_class(table)(MultiTaskNet()), table, "compare")
 
 
-def _with_last(template: Any, last: Any) -> Any:
+def with_last(template: Any, last: Any) -> Any:
     """A clone of a pipeline with another last step; what is no pipeline is the step alone."""
     prefix, _ = [*named_steps(template)][-1]
     step = prefix.removesuffix("__")
@@ -155,7 +155,7 @@ def _unbalanced(estimator: Any) -> Any:
     return estimator
 
 
-def _are_vectors(X: Any, *, of_numbers: bool) -> bool:
+def are_vectors(X: Any, *, of_numbers: bool) -> bool:
     """Whether samples are vectors, as far as that can be seen of a container."""
     if getattr(X, "ndim", 2) != 2 or not (hasattr(X, "shape") or isinstance(X, list)):
         return False

@@ -24,7 +24,7 @@ from skgroup.tasks import CLASSES, REGRESSION, TaskTable, single_classes_said
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import n_samples_of
 
-_RULE = "The 'candidates' parameter of compare must be a dict of names to estimators"
+RULE = "The 'candidates' parameter of compare must be a dict of names to estimators"
 
 
 @dataclass(frozen=True)
@@ -53,29 +53,18 @@ class Candidates:
         """Clones of the candidates, with baselines unless `baselines` names candidates alone."""
         given = _by_name(candidates, table)
         if not given:
-            raise ValueError(f"{_RULE}. Got an empty one.")
+            raise ValueError(f"{RULE}. Got an empty one.")
         clones = {
-            name: _learning_tables(name, _check_candidate(name, estimator), table)
+            name: _learning_tables(name, check_candidate(name, estimator), table)
             for name, estimator in given.items()
         }
         names = [baselines] if isinstance(baselines, str) else baselines
-        if names is not None and not (
-            isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
-        ):
-            raise ValueError(
-                "The 'baselines' parameter of compare must be a name of a candidate, a list of "
-                f"them or None. Got {baselines!r}."
-            )
+        check_names_of_baselines(baselines)
         made: dict[str, Any] = {}
         said: list[str] = []
         if names is None or not set(names) <= set(clones):  # [] makes none
             made, said = make_baselines(clones, table, X, Y)
-        taken = [name for name in made if name in clones]
-        if taken:
-            raise ValueError(
-                f"{_RULE}; {taken[0]!r} must be another name, as baselines are added to the dict "
-                "and this is what one of them is called."
-            )
+        check_not_taken(made, clones)
         every = made | clones
         kinds = [kind_of(estimator, table.n_tasks) for estimator in every.values()]
         if not names:
@@ -150,27 +139,48 @@ def _by_name(candidates: Any, table: TaskTable) -> Mapping[Any, Any]:
     return {"grouped" if groups else type(candidates).__name__: candidates}
 
 
-def _check_candidate(name: Any, estimator: Any) -> Any:
+def check_candidate(name: Any, estimator: Any) -> Any:
     """An unfitted clone; of a classifier and a regressor, a dict of them."""
     if isinstance(estimator, Mapping):
         if not estimator or not set(estimator) <= {CLASSES, REGRESSION.name}:
             raise ValueError(
-                f"{_RULE}, or to dicts of a classifier for 'classes' and a regressor for "
+                f"{RULE}, or to dicts of a classifier for 'classes' and a regressor for "
                 f"'regression'. Got {estimator!r} as {name!r}."
             )
-        return {key: _check_candidate(name, part) for key, part in estimator.items()}
+        return {key: check_candidate(name, part) for key, part in estimator.items()}
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"{_RULE}, the names non-empty strings. Got the name {name!r}.")
+        raise ValueError(f"{RULE}, the names non-empty strings. Got the name {name!r}.")
     lacks = [m for m in ("get_params", "fit", "predict") if not hasattr(estimator, m)]
     if isinstance(estimator, type) or lacks or is_clusterer(estimator):
         raise ValueError(
-            f"{_RULE}, with fit and predict. Got {estimator!r} as {name!r}. A grouper becomes "
+            f"{RULE}, with fit and predict. Got {estimator!r} as {name!r}. A grouper becomes "
             "one by GroupedMTLClassifier(net, grouper), a class by a call."
         )
     try:
         return clone(estimator)
     except Exception as error:
-        raise ValueError(f"{_RULE} that can be cloned. Got {name!r}: {error}") from error
+        raise ValueError(f"{RULE} that can be cloned. Got {name!r}: {error}") from error
+
+
+def check_names_of_baselines(baselines: Any) -> None:
+    names = [baselines] if isinstance(baselines, str) else baselines
+    if names is not None and not (
+        isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
+    ):
+        raise ValueError(
+            "The 'baselines' parameter of compare must be a name of a candidate, a list of "
+            f"them or None. Got {baselines!r}."
+        )
+
+
+def check_not_taken(made: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
+    """Refuse candidates with the names of baselines that were made."""
+    taken = [name for name in made if name in candidates]
+    if taken:
+        raise ValueError(
+            f"{RULE}; {taken[0]!r} must be another name, as baselines are added to the dict "
+            "and this is what one of them is called."
+        )
 
 
 def check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[str]:

@@ -28,6 +28,14 @@ from skgroup.comparison._fits import Fit, Outcomes, list_fits, run_fits
 from skgroup.comparison._forecast import Forecast, make_forecast
 from skgroup.comparison._groupings import groupings_of
 from skgroup.comparison._kinds import task_types_of
+from skgroup.comparison._populations import (
+    are_of_populations,
+    candidates_of_populations,
+    check_for_populations,
+    populations_of,
+    scoring_of_populations,
+    try_of_rows,
+)
 from skgroup.comparison._scorings import Scorings
 from skgroup.comparison._splits import (
     SeededSplit,
@@ -305,6 +313,7 @@ def compare(
             name: groupings_of(compared.estimators[name], of_splits, len(splits))
             for name, of_splits in outcomes.groups.items()
         },
+        of_populations=plan.of_populations,
     )
 
 
@@ -362,6 +371,7 @@ class _Plan:
     params: dict[str, Any]
     store: FitStore
     fits: list[Fit]
+    of_populations: bool
 
     def forecast(self, X: Any, n_jobs: int | None) -> Forecast:
         n_tasks = self.table.n_tasks
@@ -388,16 +398,26 @@ def _prepare(
     verbose: Any,
 ) -> _Plan:
     """Check everything, before anything trains; the parameters are those of `compare`."""
-    if Y is None and isinstance(X, Dataset):
-        Y = labels_of(X)
-    table = check_tasks(Y, pos_label=pos_label_of(candidates), task_types=task_types_of(candidates))
-    check_n_samples(X, table)
+    of_populations = are_of_populations(candidates)
+    if of_populations:
+        check_for_populations(threshold, params)
+        table = populations_of(X, Y, candidates)
+    else:
+        if Y is None and isinstance(X, Dataset):
+            Y = labels_of(X)
+        types = task_types_of(candidates)
+        table = check_tasks(Y, pos_label=pos_label_of(candidates), task_types=types)
+        check_n_samples(X, table)
     _check_options(interval, error_score, n_jobs, verbose)
     seed_list = check_seeds(seeds, "compare")
-    compared = Candidates.of(candidates, baselines, X, Y, table)
-    scores = Scorings(scoring, table, "compare")
-    check_threshold(threshold, scores, table, Y)
-    compared = compared.deciding(threshold, table, scores)
+    if of_populations:
+        compared = candidates_of_populations(candidates, baselines, X, table)
+        scores = Scorings(scoring_of_populations(scoring, table), table, "compare")
+    else:
+        compared = Candidates.of(candidates, baselines, X, Y, table)
+        scores = Scorings(scoring, table, "compare")
+        check_threshold(threshold, scores, table, Y)
+        compared = compared.deciding(threshold, table, scores)
     estimators = compared.estimators
     groups = check_groups(groups, len(table.codes), "compare")
     splits = draw_splits(cv, table, seed_list, "compare", groups)
@@ -406,14 +426,17 @@ def _prepare(
     train = splits[0].train
     training_data = take_samples(X, train), take_samples(Y, train)
     for name, estimator in estimators.items():
-        given = params_of_samples(of_fits[name], train, len(table.codes))
-        weight = given.get("sample_weight")
-        try_candidate(name, estimator, (*training_data, weight), scores, "compare")
+        if of_populations:
+            try_of_rows(name, estimator, training_data, scores)
+        else:
+            given = params_of_samples(of_fits[name], train, len(table.codes))
+            weight = given.get("sample_weight")
+            try_candidate(name, estimator, (*training_data, weight), scores, "compare")
         if goes_elsewhere(n_jobs):
             check_no_files(name, estimator)
     store = FitStore(results, {} if results is None else scores.keys())
     fits = list_fits(estimators, splits, X, scores, params, of_fits, stored=results is not None)
-    return _Plan(Y, table, compared, scores, splits, params, store, fits)
+    return _Plan(Y, table, compared, scores, splits, params, store, fits, of_populations)
 
 
 def _check_options(interval: Any, error_score: Any, n_jobs: Any, verbose: Any) -> None:

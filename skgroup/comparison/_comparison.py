@@ -31,6 +31,7 @@ class Comparison(Figures):
         What each candidate is: "grouped" (the tasks), "STL" (single-task nets), "MTL" (one or more
         multi-task nets), "balanced" (the same with a `balancing`) or "other".
     tasks : list of str
+        Where candidates learn populations, these; so wherever tasks are spoken of here.
     scorings : list of str
         The names of all scorings; everything here is of the first, and `by_scoring` gives the
         same of another.
@@ -67,6 +68,8 @@ class Comparison(Figures):
         What the candidates that look for groups have found; see `memberships` and `stability`.
     unscored : dict of str to dict of (candidate, seed, fold) to str
         Of several scorings, by their names, why one has no score of fits that finished.
+    of_populations : bool
+        Whether the tasks are populations, sets of rows.
     """
 
     @property

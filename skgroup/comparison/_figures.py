@@ -47,6 +47,7 @@ class Figures:
     others: dict[str, Measure] = field(default_factory=dict)
     groupings: dict[str, Groupings] = field(default_factory=dict)
     unscored: dict[str, dict[tuple[str, int, int], str]] = field(default_factory=dict)
+    of_populations: bool = False
 
     @property
     def scorings(self) -> list[str]:
@@ -154,7 +155,7 @@ class Figures:
         single-task nets; an ensemble of as many multi-task nets (within a tenth), or such nets
         without balancing."""
         balanced = "balanced" in self.kinds
-        if len(self.tasks) == 1 or not (self.grouped or balanced):
+        if self.of_populations or len(self.tasks) == 1 or not (self.grouped or balanced):
             return []
         nets: defaultdict[str, list[float]] = defaultdict(list)
         for i, kind in enumerate(self.kinds):

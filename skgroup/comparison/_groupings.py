@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from skgroup._estimators import steps_of
 from skgroup.cluster import FuzzyKMeans
 from skgroup.cluster.stability import agreement, agreement_by_chance, hard_labels, places_of
+from skgroup.comparison._of_rows import OfRows
 from skgroup.ensemble import GroupedMTLEstimator
 from skgroup.relations.relation import RelationMixin
 from skgroup.selection import GroupStability
@@ -49,6 +51,16 @@ class Groupings:
         """Whether there are two groupings, of three tasks that are in some group."""
         return len(self.found) > 1 and bool(self._learned().sum() > 2)
 
+    @property
+    def is_one_answer(self) -> bool:
+        """Whether tasks are all together, or all apart, on every split: no groups to be sure of."""
+        return all(m.shape[1] in (1, len(m)) for m in self.found)
+
+    @property
+    def numbers(self) -> list[tuple[int, int]]:
+        """Each number of groups that was found, and on how many splits, the most first."""
+        return Counter(m.shape[1] for m in self.found).most_common()
+
     def _learned(self) -> NDArray[np.bool_]:
         return np.any([m.any(axis=1) for m in self.found], axis=0)
 
@@ -79,6 +91,9 @@ def groups_of(fitted: Any) -> dict[str, Any] | None:
 
     Places are those of the relation that was clustered, on a scale of their own.
     """
+    if isinstance(fitted, OfRows):
+        of_rows = fitted.membership_
+        return None if of_rows is None else {"membership": of_rows.tolist(), "places": None}
     last = _last(fitted)
     if not isinstance(last, GroupedMTLEstimator) or last.grouper_ is None:
         return None

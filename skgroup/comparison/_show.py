@@ -14,6 +14,7 @@ from skgroup.comparison._figures import Figures, mean_of_known
 
 _DIFFERENCE = "to the best baseline (95 %)"
 _COSTS = ["nets", "seconds", "time ratio"]
+_WITHOUT_NETS = _COSTS[1:]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ def as_text(figures: Figures, verdicts: list[str]) -> str:
 def as_html(figures: Figures, verdicts: list[str]) -> str:
     head = [escape(cell) for cell in _head(figures)]
     notes = "".join(f"<p>{escape(note)}</p>" for note in [*verdicts[1:], *_notes(figures)])
+    what = "population" if figures.of_populations else "task"
     details = "".join(
-        f"<details><summary>Each task{escape(by)}</summary>"
+        f"<details><summary>Each {what}{escape(by)}</summary>"
         f"{html_table(*_task_cells(of, escape, '<b>{}</b>'))}</details>"
         for by, of in _each(figures)
     )
@@ -68,7 +70,7 @@ def as_markdown(figures: Figures, verdicts: list[str], *, tasks: bool) -> str:
     parts += ["\\* baseline", *others, *map(markdown_text, _notes(figures))]
     for by, of in _each(figures) if tasks else ():
         parts += [
-            markdown_text(f"Each task{by}:"),
+            markdown_text(f"Each {'population' if figures.of_populations else 'task'}{by}:"),
             markdown_table(*_task_cells(of, markdown_text, "**{}**")),
         ]
     return "\n\n".join(parts)
@@ -92,16 +94,18 @@ def _task_cells(
         shown = ["" if np.isnan(m) else f"{m:{figures.form(t)}}" for m in means]
         marked = [bold.format(x) if m == best else x for m, x in zip(means, shown, strict=True)]
         rows.append([write(task), *marked])
-    return ["task", *map(write, figures.candidates)], rows
+    head = "population" if figures.of_populations else "task"
+    return [head, *map(write, figures.candidates)], rows
 
 
 def _title(figures: Figures) -> str:
     n_seeds = len(np.unique(figures.seeds))
     n_splits = len(figures.seeds) // n_seeds
     several = bool(figures.others) and not figures.is_mixed
+    what = "population" if figures.of_populations else "task"
     scores = " and ".join(
         f"{figures.scoring_name if several else name}, "
-        f"mean over {len(tasks)} task{'s' * (len(tasks) != 1)},"
+        f"mean over {len(tasks)} {what}{'s' * (len(tasks) != 1)},"
         for name, tasks in figures.tasks_by_score
     )
     return (
@@ -130,6 +134,14 @@ def _notes(figures: Figures) -> list[str]:
     for _, of in _each(figures):
         notes += _undefined(of)
     for name, groupings in figures.groupings.items():
+        if figures.of_populations:
+            numbers = ", ".join(f"{k} in {times}" for k, times in groupings.numbers)
+            notes.append(
+                f"Models of groups that “{name}” has chosen, of {len(figures.tasks)} populations: "
+                f"{numbers} of {len(groupings.found)} fits."
+            )
+            if groupings.is_one_answer:
+                continue
         if groupings.can_be_judged:
             rand, by_chance = groupings.agreement()
             notes.append(
@@ -181,7 +193,8 @@ def _head(figures: Figures) -> list[str]:
     ]
     if not figures.is_mixed:
         name = figures.scoring_name if figures.others else "score"
-        return ["candidate", f"{name} ± sd", _DIFFERENCE, *others, *_COSTS]
+        costs = _WITHOUT_NETS if figures.of_populations else _COSTS
+        return ["candidate", f"{name} ± sd", _DIFFERENCE, *others, *costs]
     scores = [f"{name} ± sd (difference)" for name, _ in figures.tasks_by_score]
     standardised = f"standardised, {_DIFFERENCE}"
     return ["candidate", *scores, "tasks better", standardised, *others, *_COSTS]
@@ -203,7 +216,7 @@ def _cells(figures: Figures) -> list[list[str]]:
                     for of in others
                     for _, tasks in of.tasks_by_score
                 ],
-                write_nets(row["nets"]),
+                *([] if figures.of_populations else [write_nets(row["nets"])]),
                 "" if np.isnan(row["seconds"]) else f"{row['seconds']:.3g}",
                 "" if np.isnan(row["time_ratio"]) else f"{row['time_ratio']:.2g}",
             ]

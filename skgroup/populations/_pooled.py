@@ -151,9 +151,7 @@ class _PooledTasks(BaseEstimator):
 
         forget_fit(self)
         ways = ways_to_try(numbers, self.shrinkage, rows.sizes)
-        path = self._walk(find, rows, ways, splits, path_seed)
-        way = path.ways[path.simplest]
-        membership = in_order(find(rows, way.n_groups, groups_seed))
+        path, way, membership = self._choose(find, rows, ways, splits, (path_seed, groups_seed))
         self._fit_models(Models(estimator, rows, classes), way, membership)
         self._path, self._way = path, way
         if classes is not None:
@@ -169,7 +167,7 @@ class _PooledTasks(BaseEstimator):
         self.n_features_in_ = X.shape[1]
         if columns is not None and all(isinstance(name, str) for name in columns):
             self.feature_names_in_ = np.asarray(columns, dtype=object)
-        self.verdict_ = write_verdict(path, path.simplest, self.labels_, rows.names)
+        self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names)
         return self
 
     def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -277,6 +275,19 @@ class _PooledTasks(BaseEstimator):
                 )
             splits.append((train, test))
         return splits
+
+    def _choose(
+        self,
+        find: Any,
+        rows: Populations,
+        ways: list[Way],
+        splits: list[Split],
+        seeds: tuple[int, int],
+    ) -> tuple[Path, Way, NDArray[np.float64]]:
+        """The path, the way that is taken, and memberships; seeds are of these."""
+        path = self._walk(find, rows, ways, splits, seeds[0])
+        way = path.ways[path.simplest]
+        return path, way, in_order(find(rows, way.n_groups, seeds[1]))
 
     def _walk(
         self, find: Any, rows: Populations, ways: list[Way], splits: Iterable[Split], seed: int
