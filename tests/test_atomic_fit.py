@@ -26,6 +26,7 @@ from skgroup import (
     TaskGrouper,
 )
 from skgroup.cluster import FuzzyKMeans, PointKMeans
+from skgroup.comparison._of_rows import OfRows
 from skgroup.ensemble import AllTasks, SingleTasks
 from skgroup.ensemble.table_learner import TableLearner
 from skgroup.nn import MLP
@@ -34,6 +35,14 @@ from skgroup.populations import (
     CrossLosses,
     PooledTasksClassifier,
     PooledTasksRegressor,
+)
+from skgroup.populations.baselines import (
+    OneEachClassifier,
+    OneEachRegressor,
+    OneForAllClassifier,
+    OneForAllRegressor,
+    RandomGroupsClassifier,
+    RandomGroupsRegressor,
 )
 from skgroup.relations import (
     GradientCosineAffinity,
@@ -105,6 +114,13 @@ ESTIMATORS = [
     (SingleTasks(), *TABLES),
     (PooledTasksClassifier(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
     (PooledTasksRegressor(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (OneForAllClassifier(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (OneForAllRegressor(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (OneEachClassifier(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (OneEachRegressor(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (RandomGroupsClassifier(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (RandomGroupsRegressor(task=3, n_groups=[1, 2], cv=2), *POPULATIONS),
+    (OfRows(PooledTasksClassifier(task=3, n_groups=[1, 2], cv=2), 3), *POPULATIONS),
     (CrossLosses(task=3), *POPULATIONS),
     (Coefficients(task=3), *POPULATIONS),
     (FuzzyKMeans(2), *ROWS),

@@ -93,6 +93,9 @@ def compare(
         that have a label of it, which the table says. As in `PortfolioClassifier`, they see encoded
         labels. An estimator of your own that says nothing is given `Y` as it is.
 
+        Where one ends in a `PooledTasksClassifier` or a `PooledTasksRegressor`, tasks are
+        populations of rows, those of its column `task` (one column for all); see Notes.
+
         They decide once, for all samples, what kinds the tasks of `Y` are: by the first
         `task_types` that one of them has; all tasks are regression tasks if all candidates (nets
         aside) are regressors; else floats that are not all whole numbers are.
@@ -223,6 +226,16 @@ def compare(
 
     Where `cv` gives the same split for several seeds, the split counts once, by the mean over
     its seeds, and the verdict speaks of these splits.
+
+    *Populations.* Scores are those of each population's test rows, and their mean: if `scoring` is
+    None, "neg_log_loss", or "neg_mean_squared_error", as R² of few rows is noisy. Splits are drawn
+    within populations. All candidates learn `Y` of shape (n_samples,); none may be of a table of
+    tasks, and others than `PooledTasksClassifier` and kin see `X` as it is, with the column of the
+    populations. Baselines have the estimator of the first candidate that groups: "one for all";
+    the same with the population as a feature, one-hot; "one each"; "shrunk", one for all mixed
+    with each population's own; "random groups", as many and as large as the candidate finds in
+    this fit, with its shrinkage; and histogram boosting for all with the population as a category.
+    `threshold` and `params` do not apply.
 
     Global random states and inputs are left as they were, and the same seeds give the same
     scores.
@@ -425,7 +438,8 @@ def _prepare(
     of_fits = params_of_fits(estimators, params, scores.scorers)
     train = splits[0].train
     training_data = take_samples(X, train), take_samples(Y, train)
-    for name, estimator in estimators.items():
+    # Baselines are made of a candidate, whose faults are told as its own.
+    for name, estimator in reversed(estimators.items()) if of_populations else estimators.items():
         if of_populations:
             try_of_rows(name, estimator, training_data, scores)
         else:

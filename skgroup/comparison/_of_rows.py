@@ -49,11 +49,7 @@ class OfRows(BaseEstimator):
         """The groups that were found, (n_tasks, n_groups), if groups were looked for."""
         fitted = self.estimator_
         last = steps_of(getattr(fitted, "best_estimator_", fitted))[-1]
-        if (
-            not isinstance(last, Pooled)
-            or not looks_for_groups(last, self.n_tasks)
-            or is_baseline(last)
-        ):
+        if not isinstance(last, Pooled) or not looks_for_groups(self.estimator, self.n_tasks):
             return None
         membership: NDArray[np.float64] = last.membership_
         return membership if len(membership) == self.n_tasks else None
