@@ -290,6 +290,7 @@ def test_inputs_stay_and_a_failed_candidate_counts_as_nan():
 # -- what is refused -------------------------------------------------------------------------------
 
 X, NUMBER = make_rows(n_stores=4)
+X["region"] = np.arange(len(X)) % 3
 Y = NUMBER > 0
 GROUPED = PooledTasksClassifier(task="store")
 
@@ -299,7 +300,7 @@ GROUPED = PooledTasksClassifier(task="store")
     [
         (Y, {"a": GROUPED, "table": GroupedMTLClassifier()}, {}, "'table'.* learns a table"),
         (Y, {"a": GROUPED, "two": {"classes": LogisticRegression()}}, {}, "'two'.* learns a table"),
-        (Y, {"a": GROUPED, "b": clone(GROUPED).set_params(task="x1")}, {}, "one column 'task'"),
+        (Y, {"a": GROUPED, "b": clone(GROUPED).set_params(task="region")}, {}, "one column 'task'"),
         (Y, {"a": GROUPED, "b": PooledTasksRegressor(task="store")}, {}, "'b'.* learns numbers"),
         (Y, {"a": GROUPED, "b": Ridge()}, {}, "'b', a Ridge, which learns numbers"),
         (np.column_stack([Y, Y]), GROUPED, {}, "y of compare must be 1-D"),

@@ -28,7 +28,7 @@ from skgroup.comparison._scorings import Scorings
 from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
 from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
 from skgroup.populations.baselines import baseline_like
-from skgroup.populations.rows import check_labels, features_and_ids
+from skgroup.populations.rows import as_table, check_labels, features_and_ids
 from skgroup.populations.trial import try_pooled
 from skgroup.tasks import AUTO, MISSING, REGRESSION, TaskTable, check_tasks
 
@@ -75,7 +75,7 @@ def populations_of(X: Any, y: Any, candidates: Any) -> TaskTable:
     check_labels(y, not of_numbers, "compare")
     columns = {}
     for name, part in pooled.items():
-        _, ids, column = features_and_ids(X, part.task, f"candidate {name!r} of compare")
+        _, ids, column = features_and_ids(as_table(X), part.task, f"candidate {name!r} of compare")
         columns[name] = column
     if len(set(columns.values())) > 1:
         raise ValueError(
@@ -273,5 +273,5 @@ def _boosting(template: Pooled, n_tasks: int) -> Any:
 
 
 def _are_numbers(X: Any, task: Any) -> bool:
-    features, _, _ = features_and_ids(X, task, "compare")
+    features, _, _ = features_and_ids(as_table(X), task, "compare")
     return are_vectors(features, of_numbers=True)

@@ -1,5 +1,5 @@
 """What other rooms need of rows and their populations."""
 
-from skgroup.populations._rows import check_labels, features_and_ids
+from skgroup.populations._rows import as_table, check_labels, features_and_ids
 
-__all__ = ["check_labels", "features_and_ids"]
+__all__ = ["as_table", "check_labels", "features_and_ids"]
