@@ -29,7 +29,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 from torch.utils.data import DataLoader, Dataset, Sampler, WeightedRandomSampler
 
-from skgroup import MultiTaskNet
+from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.exceptions import NotWrittenWarning
 from skgroup.store import CheckpointFolder, key_of
 
@@ -455,3 +455,21 @@ def test_settings_of_callbacks_tell_fits_apart():
     keys |= {key(Freezer(patterns)) for patterns in (["a*"], ["b*"])}
     keys |= {key(LRScheduler(StepLR, step_size=size)) for size in (1, 2)}
     assert len(keys) == len(others) + 4
+
+
+def test_classes_of_a_function_are_left_as_they_are(tmp_path):
+    left = [6]
+
+    class Stops(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            left[0] -= 1
+            if not left[0]:
+                raise RuntimeError("stopped")
+
+    made = GroupedMTLClassifier(net(callbacks=[Stops()]), n_groups=2, random_state=0)
+    made.set_params(checkpoint=CheckpointFolder(tmp_path, every=0))
+    with pytest.raises(RuntimeError, match="stopped"):
+        made.fit(X, Y)
+    left[0] = 100
+    made.fit(X, Y)  # it loads a relation, with its callbacks
+    assert left[0] < 100
