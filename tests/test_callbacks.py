@@ -357,6 +357,15 @@ def test_files_of_relations_and_gains_are_apart(tasks, tmp_path):
     assert found(tmp_path, "params.pt") == [*nets, "relation"]
 
 
+def test_names_may_be_longer_than_those_of_folders(tasks, tmp_path):
+    X, Y = tasks
+    net = small(Checkpoint(monitor=None, dirname=tmp_path))
+    TaskGrouper(net, source="stl").fit(
+        X, pd.DataFrame(Y, columns=["a" * 300, "a" * 300 + "b", "c"])
+    )
+    assert len(found(tmp_path, "params.pt")) == 3
+
+
 @pytest.mark.parametrize(
     ("callback", "message"),
     [

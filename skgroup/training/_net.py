@@ -264,7 +264,8 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         Losses and times of every epoch.
     name_ : str
         What the net is called in the fit that trains it, for callbacks to say: "" of a net that is
-        fitted by itself, "relation", "specialist 0", "member tabm, fold 2/specialist 1".
+        fitted by itself, "relation", "specialist 0", "member tabm, fold 2/specialist 1". In workers
+        of a search (`GridSearchCV(n_jobs=2)`) it begins with "process" and a number.
 
     See Also
     --------

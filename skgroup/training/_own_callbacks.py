@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import joblib
 from cloudpickle import dumps
 from joblib.parallel import get_active_backend
 
@@ -135,8 +136,7 @@ def separate_files(net: Any) -> None:
 
     Nets that write to the same files would overwrite, and read, each other's.
     """
-    steps = [re.sub(r'[\\:*?"<>|\x00-\x1f]', "_", step) for step in net.name_.split("/")]
-    folder = os.path.join(*steps)
+    folder = os.path.join(*map(_step, net.name_.split("/")))
     for name, part in _parts_with_files(net) if folder else ():
         if hasattr(part, "folder_"):
             continue  # part of another one too, or trained before
@@ -151,6 +151,12 @@ def separate_files(net: Any) -> None:
                 os.makedirs(own, exist_ok=True)
                 setattr(part, key, type(value)(os.path.join(own, os.path.basename(value))))
         part.initialize()
+
+
+def _step(name: str) -> str:
+    """A name as that of a folder."""
+    step = re.sub(r'[\\:*?"<>|\x00-\x1f]', "_", name)
+    return step if len(step.encode()) <= 200 else f"{step[:50]} {joblib.hash(name)}"
 
 
 def _parts_with_files(net: Any) -> Iterator[tuple[str, Any]]:
