@@ -45,8 +45,8 @@ def in_parallel(
 
     Workers that are processes are handed large arrays of the calls, however deep they are in what
     is given, as arguments of their own: joblib maps these into memory, and dask and ray keep one
-    copy a worker. They may be read-only there. Where these calls have an `n_jobs` of None, that is
-    1: the work is spread already.
+    copy a worker. They may be read-only there, and are on dask. Where these calls have an `n_jobs`
+    of None, that is 1: the work is spread already.
 
     Parameters
     ----------
