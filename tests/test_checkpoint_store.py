@@ -214,7 +214,7 @@ def test_states_are_due_after_the_interval_and_rarely_where_saving_is_slow(tmp_p
 def test_what_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     for checkpoint, part, kind, said in [
-        (tmp_path / "file", 0, OSError, "must be a folder that can be written to"),
+        (tmp_path / "file", 0, OSError, r"must be a folder that can be written to. Got .*file"),
         ("", 0, ValueError, "must be a path"),
         (5, 0, TypeError, "must be a path"),
         (tmp_path, (i for i in "a"), TypeError, "must be None where parameters or data cannot"),

@@ -266,6 +266,17 @@ def test_codes_are_integers_where_all_tasks_have_classes(X):
 # -- refusals ----------------------------------------------------------------------------------
 
 
+def test_rows_of_nan_that_fit_refuses_have_no_class(X):
+    X = np.nan_to_num(X)
+    rows = X[:4].copy()
+    rows[1, 0] = np.nan
+    net = MultiTaskNet(max_epochs=1, input_scaling=None, random_state=0)
+    net.fit(X, np.column_stack([X[:, 0] > 0, np.arange(len(X)) % 3]))
+    made = net.to_module("prediction")(torch.from_numpy(rows)).numpy()
+    assert made[1].tolist() == [-1, -1]
+    np.testing.assert_array_equal(made[[0, 2, 3]], net.predict(rows[[0, 2, 3]]))
+
+
 def test_what_is_no_net_is_refused_with_what_to_do(X):
     Y = np.nan_to_num(X[:, :2]) > 0
     forest, pipe = RandomForestClassifier(3), make_pipeline(StandardScaler(), small(MLP))

@@ -364,3 +364,12 @@ def test_a_block_of_one_thread_gives_the_others_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+def test_n_jobs_is_joblib_s():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    clf = GroupedMTLClassifier(MultiTaskNet(max_epochs=1), n_groups=2, random_state=0)
+    with parallel_config("threading"):
+        clf.set_params(n_jobs=-2).fit(X, X > 0)  # all cores but one
+    with pytest.raises(ValueError, match="'n_jobs' parameter of GroupedMTLClassifier"):
+        clf.set_params(n_jobs=0).fit(X, X > 0)

@@ -18,7 +18,6 @@ from torch import nn
 from skgroup._compat import (
     HasMethods,
     Interval,
-    Options,
     StrOptions,
     _fit_context,
     _routing_enabled,
@@ -79,6 +78,7 @@ from skgroup.training.engine import (
     predict_many,
     task_weights,
 )
+from skgroup.training.processes import N_JOBS
 from skgroup.training.training_data import TrainingData, takes_checked_data
 
 _DEFAULT_N_GROUPS = 3
@@ -155,7 +155,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         "strategy": [StrOptions(set(STRATEGIES))],
         "serving": [StrOptions({"membership", "uniform", "hard"}), "array-like"],
         "mixing": [StrOptions({"probability", "logit"})],
-        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "n_jobs": N_JOBS,
         "random_state": ["random_state"],
         "checkpoint": CHECKPOINT,
         "verbose": ["verbose"],

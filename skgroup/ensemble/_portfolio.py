@@ -20,7 +20,6 @@ from torch.utils.data import Dataset
 
 from skgroup._compat import (
     Interval,
-    Options,
     RealNotInt,
     StrOptions,
     _BaseComposition,
@@ -64,6 +63,7 @@ from skgroup.training.classifier import TaskPredictorMixin
 from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of, n_samples_of
 from skgroup.training.deployed import Columns
+from skgroup.training.processes import N_JOBS
 
 
 class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
@@ -163,7 +163,7 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
         "threshold_scoring": [StrOptions(set(get_scorer_names())), callable],
         "refit": ["boolean"],
         "checkpoint": CHECKPOINT,
-        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "n_jobs": N_JOBS,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

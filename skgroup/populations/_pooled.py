@@ -56,7 +56,7 @@ from skgroup.populations._rows import (
     within_folds,
 )
 from skgroup.populations._verdict import write_verdict
-from skgroup.training.processes import in_parallel
+from skgroup.training.processes import N_JOBS, in_parallel
 
 #: Folds by which groups are found, and random groupings to begin with: of models that are fitted
 #: at once, and of others.
@@ -75,7 +75,7 @@ class _PooledTasks(BaseEstimator):
         "task_as_feature": ["boolean"],
         "unseen": [StrOptions({"all", "error"})],
         "cv": ["cv_object"],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

@@ -27,6 +27,7 @@ from skgroup.tasks import task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.data_map import DataMapRecorder
 from skgroup.training.engine import STRATEGIES, check_data, fit_many
+from skgroup.training.processes import N_JOBS
 from skgroup.training.training_data import TrainingData
 
 
@@ -144,7 +145,7 @@ class TaskGrouper(RelationMixin):
         "ddof": [Options(Integral, {0, 1})],
         "random_state": ["random_state"],
         "strategy": [StrOptions(set(STRATEGIES))],
-        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "n_jobs": N_JOBS,
         "checkpoint": CHECKPOINT,
         "verbose": ["verbose"],
     }

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from skgroup._compat import HasMethods, Interval, Options, _fit_context, forget_fit
+from skgroup._compat import HasMethods, Interval, _fit_context, forget_fit
 from skgroup._estimators import check_parameters, parts_of, steps_of
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
@@ -40,7 +40,7 @@ from skgroup.training import MultiTaskNet
 from skgroup.training.costs import count_nets
 from skgroup.training.data import labels_of
 from skgroup.training.engine import check_data
-from skgroup.training.processes import in_parallel
+from skgroup.training.processes import N_JOBS, in_parallel
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData, check_training_data, takes_checked_data
 
@@ -167,7 +167,7 @@ class GroupStability(TaskEstimatorMixin):
         "n_references": [Interval(Integral, 19, None, closed="left")],
         "random_state": ["random_state"],
         "checkpoint": CHECKPOINT,
-        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "n_jobs": N_JOBS,
         "verbose": ["verbose"],
     }
 

@@ -350,7 +350,9 @@ def running_fit(checkpoint: Any, owner: Any, *identity: Any) -> Iterator[Running
         own, lock = _taken(folder, f"{prefix}{type(owner).__name__}-{key}")
     except OSError as error:
         raise OSError(
-            error.errno, f"{name} must be a folder that can be written to ({error.strerror})"
+            error.errno,
+            f"{name} must be a folder that can be written to. Got {str(folder)!r} "
+            f"({error.strerror})",
         ) from error
     running = RunningFit(own, checkpoint.every, is_part=not root)
     try:

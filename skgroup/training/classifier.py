@@ -144,7 +144,8 @@ class TaskPredictorMixin(TaskEstimatorMixin):
             "probability": a column for a binary task, the probability of its second class; one a
             class where there are more; and the number of a regression task, in its units.
             "prediction": a column a task, the code of its class (position in `classes`) or its
-            number; int64 where no task is a regression task.
+            number; int64 where no task is a regression task. -1 in rows of NaN, where `fit` takes
+            none: a module cannot refuse them.
 
         Returns
         -------

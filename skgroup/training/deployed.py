@@ -219,6 +219,8 @@ class DeployedTasks(LayoutModule):
         outputs = self.outputs(x)
         if self.output == "prediction":
             codes = self.layout.decide_tensor(outputs, self.threshold, self.first_is_positive)
+            # A module cannot refuse what the estimator refuses: NaN where it takes none.
+            codes = torch.where(outputs.isnan().any(dim=1, keepdim=True), MISSING, codes)
             outputs = torch.cat([codes.to(outputs.dtype), outputs], dim=1)
         made = self.made(outputs)
         return made.long() if self.of_codes else made

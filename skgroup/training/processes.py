@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,18 @@ from numpy.typing import NDArray
 from sklearn import config_context, get_config
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from skgroup._compat import Interval
 from skgroup._fit_parts import path_of_fit, within_fit
 from skgroup.training.data import as_workers_find_it
 
-__all__ = ["goes_elsewhere", "in_parallel"]
+__all__ = ["N_JOBS", "goes_elsewhere", "in_parallel"]
+
+#: What `_parameter_constraints` say of an `n_jobs`: as in joblib, -1 being all cores.
+N_JOBS: list[Any] = [
+    Interval(Integral, 1, None, closed="left"),
+    Interval(Integral, None, -1, closed="right"),
+    None,
+]
 
 #: Bytes from which on an array goes beside the call that has it, so that it travels once.
 _LARGE = 100_000

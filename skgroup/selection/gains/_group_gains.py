@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skgroup._compat import Interval, Options, RealNotInt, StrOptions, _fit_context, forget_fit
+from skgroup._compat import Interval, RealNotInt, StrOptions, _fit_context, forget_fit
 from skgroup._estimators import check_parameters
 from skgroup._fit_parts import FitPart
 from skgroup._random import draw_seeds
@@ -38,7 +38,7 @@ from skgroup.tasks import groups_to_measure, task_label
 from skgroup.training import MultiTaskNet
 from skgroup.training.data import TaskDataset, n_samples_of
 from skgroup.training.engine import STRATEGIES, build_net, check_data, fit_many, predict_many
-from skgroup.training.processes import goes_elsewhere
+from skgroup.training.processes import N_JOBS, goes_elsewhere
 from skgroup.training.stack import stack_pays
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.training_data import TrainingData
@@ -168,7 +168,7 @@ class GroupGains(TaskEstimatorMixin):
         "warm_start": ["boolean"],
         "strategy": [StrOptions(set(STRATEGIES))],
         "checkpoint": CHECKPOINT,
-        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "n_jobs": N_JOBS,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
