@@ -3,10 +3,13 @@
 import multiprocessing
 import os
 import pickle
+import select
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from skorch.dataset import ValidSplit
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet, TaskGrouper, compare
 from skgroup._random import local_seed, open_seed
+from skgroup.training import processes
 from skgroup.training._threads import one_thread
 from skgroup.training.engine import check_data, fit_many
 from skgroup.training.processes import in_parallel
@@ -373,3 +377,24 @@ def test_n_jobs_is_joblib_s():
         clf.set_params(n_jobs=-2).fit(X, X > 0)  # all cores but one
     with pytest.raises(ValueError, match="'n_jobs' parameter of GroupedMTLClassifier"):
         clf.set_params(n_jobs=0).fit(X, X > 0)
+
+
+def test_a_worker_does_not_outlive_a_killed_parent(monkeypatch):
+    monkeypatch.setattr("skgroup.training.processes._LOOK_EVERY", 0.05)
+    ended, held = os.pipe()
+    if not (parent := os.fork()):
+        if not os.fork():  # the worker
+            processes._end_with(os.getppid())
+            os.write(held, b"works")
+            time.sleep(60)
+            os._exit(0)
+        os.close(held)
+        signal.pause()
+    os.close(held)
+    assert os.read(ended, 5) == b"works"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    readable, *_ = select.select([ended], [], [], 30)
+    assert readable
+    assert os.read(ended, 1) == b""  # nobody holds its other end any more
+    os.close(ended)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
@@ -34,6 +36,9 @@ N_JOBS: list[Any] = [
 
 #: Bytes from which on an array goes beside the call that has it, so that it travels once.
 _LARGE = 100_000
+#: Parents that this process ends with, and how often it looks for them, in seconds.
+_ENDS_WITH: set[int] = set()
+_LOOK_EVERY = 2.0
 
 
 def goes_elsewhere(n_jobs: int | None) -> bool:
@@ -133,10 +138,27 @@ def _fail(why: str) -> None:
 
 def _call(settings: tuple[Any, ...], packed: bytes, *arrays: NDArray) -> Any:
     config, n_workers, caller, shared = settings
+    if os.getppid() == caller:
+        _end_with(caller)
     if shared:  # dask gives all calls on a worker the same arrays
         arrays = tuple(_read_only(array) for array in arrays)
     with _share_of_threads(n_workers, caller):
         return _packed(_configured(config, *_unpacked(packed, arrays)))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended: a worker of one that was killed may wait for
+    ever to hand it a result, with all that it holds in memory."""
+    if parent in _ENDS_WITH:
+        return
+    _ENDS_WITH.add(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read_only(array: NDArray) -> NDArray:
