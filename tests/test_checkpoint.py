@@ -247,3 +247,18 @@ def test_it_is_a_parameter_like_others(tmp_path):
     assert clf.get_params()["checkpoint"] == clf.fit(X, Y).checkpoint == folder
     assert clf.grouper_[0].checkpoint == str(tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+@forks
+def test_a_fit_goes_on_whether_it_shows_bars_or_not(tmp_path, monkeypatch):
+    expected = grouped(strategy="sequential").fit(X, Y)
+    clf = grouped(tmp_path, strategy="sequential")
+    killed_at(lambda: clf.set_params(verbose=1).fit(X, Y), 12)
+    trained = []
+    step = MultiTaskNet.train_step
+    monkeypatch.setattr(
+        MultiTaskNet, "train_step", lambda *a, **k: trained.append(0) or step(*a, **k)
+    )
+    assert_ended(tmp_path, expected, clf.set_params(verbose=0).fit(X, Y))
+    all_steps = 3 * 6 * 4
+    assert 0 < len(trained) <= all_steps - 8

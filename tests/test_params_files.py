@@ -126,6 +126,15 @@ def test_a_fitted_net_takes_the_weights_alone(fitted):
         assert torch.equal(other.module_.state_dict()[name], value)
 
 
+def test_weights_of_other_data_are_told_of(tmp_path):
+    X, Y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(80).reshape(40, 2) % 3
+    one = MultiTaskNet(max_epochs=1).fit(X, Y)
+    one.save_params(f_params=tmp_path / "one")
+    one.load_params(f_params=tmp_path / "one")  # its own
+    with pytest.warns(UserWarning, match="trained on other classes, scales of features than"):
+        MultiTaskNet(max_epochs=1).fit(X * 2, Y + 1).load_params(f_params=tmp_path / "one")
+
+
 def test_what_cannot_be_loaded_leaves_a_net_as_it_was(fitted, tmp_path):
     torch.save(fitted.module_.state_dict(), tmp_path / "weights")
     net = new_net()

@@ -209,7 +209,8 @@ class DeviceNet(NeuralNet):
 
         A net that was not fitted is built as the one that was saved, whose parameters it must
         have; then it predicts, and `partial_fit` goes on. A fitted net takes the weights alone, and
-        keeps what it has learned of its data.
+        keeps what it has learned of its data; where the net that was saved has learned other names,
+        classes or scales, a warning says so.
 
         Raises
         ------

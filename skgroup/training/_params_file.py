@@ -8,6 +8,7 @@ safetensors, as skorch writes them, hold tensors alone; there it is the bytes of
 from __future__ import annotations
 
 import json
+import warnings
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,14 @@ _LEARNED = (
     "loss_weights_",
     "batch_size_",
 )
+#: Those of which weights of other data are warned, and what a user calls them.
+_TOLD = {
+    "feature_names_in_": "features",
+    "task_names_in_": "tasks",
+    "task_classes_": "classes",
+    "scaling_": "scales of features",
+    "target_scaling_": "scales of numbers",
+}
 _SCALINGS = {cls.__name__: cls for cls in (TargetScaling, RobustScaling)}
 
 
@@ -87,7 +96,24 @@ class ModuleFile:
             net.initialized_ = False
             with local_seed(net.seed_):
                 net.initialize()
+            text = None
         net.module_.load_state_dict(state)
+        if text is not None:
+            self._say_what_differs(json.loads(text))
+
+    def _say_what_differs(self, saved: Any) -> None:
+        """Warn of weights that were learned of other data than the net has learned of."""
+        known = {name: vars(self.net)[name] for name in _TOLD if name in vars(self.net)}
+        ours, theirs = json.loads(json.dumps(_plain(known), default=str))["dict"], saved["dict"]
+        names = [_TOLD[k] for k in _TOLD if k in theirs and ours.get(k) != theirs[k]]
+        if names:
+            warnings.warn(
+                f"The weights that were loaded were trained on other {', '.join(names)} than this "
+                f"{type(self.net).__name__} was fitted on, and keeps. To get the net that was "
+                "saved, load them into one that is not fitted.",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,8 @@ __all__ = ["EpochProgress"]
 class EpochProgress(Callback):
     """Moves a bar by one at the end of each epoch."""
 
+    only_tells = True  # of which a checkpoint keeps nothing
+
     def __init__(self, bar: tqdm) -> None:
         self.bar = bar
 
