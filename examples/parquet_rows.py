@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from skgroup import GroupedMTLClassifier, MultiTaskNet
 from skgroup.inspection import MembershipDisplay
+from skgroup.nn import MLP
 
 
 class ParquetRows(Dataset):
@@ -98,6 +99,7 @@ parser.add_argument("--n-rows", type=int, default=20_000)
 parser.add_argument("--n-features", type=int, default=20)
 parser.add_argument("--row-group-size", type=int, default=1_000)
 parser.add_argument("--max-epochs", type=int, default=3)
+parser.add_argument("--hidden-units", type=int, help="of a plain net in place of the default one")
 parser.add_argument("--plot", type=Path, default=Path("parquet_rows.png"))
 args = parser.parse_args()
 
@@ -109,6 +111,8 @@ X = ParquetRows(path, tasks)
 Y = pq.read_table(path, columns=tasks).to_pandas()  # of these columns alone, with their names
 
 net = MultiTaskNet(max_epochs=args.max_epochs, iterator_train__block_size=X.row_group_size)
+if args.hidden_units:
+    net.set_params(module=MLP, module__hidden_units=(args.hidden_units,))
 clf = GroupedMTLClassifier(net, n_groups=2, random_state=0, verbose=1).fit(X, Y)
 epochs = args.max_epochs * (1 + len(clf.specialists_))
 n_groups = len(X.starts) - 1

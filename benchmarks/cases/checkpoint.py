@@ -11,7 +11,7 @@ from skgroup import GroupedMTLClassifier, MultiTaskNet
 
 @case("checkpoint", target="at most 3 % longer than without, at the default interval")
 def checkpoint(size, repeats):
-    n_samples, max_epochs = (20_000, 60) if size == "full" else (2_000, 15)
+    n_samples, max_epochs = (8_000, 40) if size == "full" else (2_000, 15)
     X, Y = make_tasks(n_samples, 10, (20,))
     net = MultiTaskNet(max_epochs=max_epochs, random_state=0)
     plain = MultiTaskNet.stg_mtl(max_epochs=max_epochs, random_state=0)
