@@ -20,6 +20,7 @@ _ASKED_FOR = {
     ),
     "skgroup.cluster._fuzzy_kmeans": "FuzzyKMeans",
     "skgroup.cluster._point_kmeans": "PointKMeans",
+    "skgroup.comparison._of_rows": "OfRows",
     "skgroup.ensemble._baselines": "AllTasks SingleTasks",
     "skgroup.ensemble._encoded_tasks": "MemberOutputs",
     "skgroup.ensemble._grouped": "GroupedMTLClassifier GroupedMTLEstimator GroupedMTLRegressor",
@@ -34,6 +35,10 @@ _ASKED_FOR = {
     "skgroup.populations._path": "Path Way",
     "skgroup.populations._pooled": "PooledTasksClassifier PooledTasksRegressor",
     "skgroup.populations._relations": "Coefficients CrossLosses",
+    "skgroup.populations.baselines": (
+        "OneEachClassifier OneEachRegressor OneForAllClassifier OneForAllRegressor "
+        "RandomGroupsClassifier RandomGroupsRegressor"
+    ),
     "skgroup.relations._grad_tag": "GradTAG",
     "skgroup.relations._gradient_cosine": "GradientCosineAffinity",
     "skgroup.relations._inter_task_affinity": "InterTaskAffinity",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
+from skgroup._compat import HasMethods, Interval, _fit_context
 from skgroup._estimators import parts_of, steps_of
 from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
 from skgroup.populations.baselines import is_baseline
@@ -24,10 +26,16 @@ class OfRows(BaseEstimator):
     n_tasks : int
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "n_tasks": [Interval(Integral, 1, None, closed="left")],
+    }
+
     def __init__(self, estimator: Any, n_tasks: int) -> None:
         self.estimator = estimator
         self.n_tasks = n_tasks
 
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any) -> Self:
         self.estimator_ = clone(self.estimator).fit(X, y)
         return self

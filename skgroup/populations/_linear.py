@@ -163,16 +163,16 @@ class _RidgeModels(_LinearModels):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
+        self.parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
 
     def _of_rows(self, rows: NDArray[np.intp]) -> Any:
         # A search comes back to the same splits: their arrays are kept, and so are their ids.
-        if id(rows) not in self._parts:
+        if id(rows) not in self.parts:
             part = super()._of_rows(rows)
-            part._parts = {}
+            part.parts = {}
             part.__dict__.pop("_products", None)
-            self._parts[id(rows)] = rows, part
-        return self._parts[id(rows)][1]
+            self.parts[id(rows)] = rows, part
+        return self.parts[id(rows)][1]
 
     @cached_property
     def _products(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
