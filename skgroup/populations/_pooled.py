@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterable
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -61,6 +62,22 @@ from skgroup.training.processes import N_JOBS, in_parallel
 #: Folds by which groups are found, and random groupings to begin with: of models that are fitted
 #: at once, and of others.
 _INNER, _RESTARTS = 3, {True: 10, False: 3}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What `fit` has made of its parameters and rows before anything is fitted."""
+
+    rows: Populations
+    classes: NDArray[Any] | None
+    numbers: list[int]
+    estimator: Any
+    grouper: Any
+    splits: list[Split]
+    seeds: tuple[int, int]
+    columns: list[Any] | None
+    position: int
+    n_columns: int
 
 
 class _PooledTasks(BaseEstimator):
@@ -131,6 +148,33 @@ class _PooledTasks(BaseEstimator):
             Before any model is fitted, if a parameter or the data are not right: no such column,
             one population, more groups than populations, `y` of two dimensions.
         """
+        plan = self._plan(X, y, sample_weight)
+        rows, classes, estimator = plan.rows, plan.classes, plan.estimator
+        find = partial(_find, estimator, classes, plan.grouper)
+
+        forget_fit(self)
+        ways = ways_to_try(plan.numbers, self.shrinkage, rows.sizes)
+        path, way, membership = self._choose(find, rows, ways, plan.splits, plan.seeds)
+        self._fit_models(Models(estimator, rows, classes), way, membership)
+        self._path, self._way = path, way
+        if classes is not None:
+            self.classes_ = classes
+        self._columns, self._position = plan.columns, plan.position
+        self._sizes = rows.sizes
+        self.tasks_ = rows.names
+        self.membership_ = membership
+        self.labels_ = self.membership_.argmax(axis=1)
+        self.n_groups_ = self.membership_.shape[1]
+        self.shrinkage_ = way.shrinkage
+        self.assigned_: dict[Any, int] = {}
+        self.n_features_in_ = plan.n_columns
+        if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
+            self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
+        self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names)
+        return self
+
+    def _plan(self, X: Any, y: Any, sample_weight: Any = None) -> _Plan:
+        """Check parameters and rows; nothing is fitted."""
         owner = type(self).__name__
         X = as_table(X)
         y, classes = self._read_y(y)
@@ -145,30 +189,18 @@ class _PooledTasks(BaseEstimator):
         estimator = self._made_estimator(
             X, position, estimator_seed, weighted=sample_weight is not None
         )
-        grouper = self._checked_grouper(numbers, rows.n_tasks, estimator)
-        splits = self._splits(rows, order, y, path_seed)
-        find = partial(_find, estimator, classes, grouper)
-
-        forget_fit(self)
-        ways = ways_to_try(numbers, self.shrinkage, rows.sizes)
-        path, way, membership = self._choose(find, rows, ways, splits, (path_seed, groups_seed))
-        self._fit_models(Models(estimator, rows, classes), way, membership)
-        self._path, self._way = path, way
-        if classes is not None:
-            self.classes_ = classes
-        self._columns, self._position = columns, position
-        self._sizes = rows.sizes
-        self.tasks_ = rows.names
-        self.membership_ = membership
-        self.labels_ = self.membership_.argmax(axis=1)
-        self.n_groups_ = self.membership_.shape[1]
-        self.shrinkage_ = way.shrinkage
-        self.assigned_: dict[Any, int] = {}
-        self.n_features_in_ = X.shape[1]
-        if columns is not None and all(isinstance(name, str) for name in columns):
-            self.feature_names_in_ = np.asarray(columns, dtype=object)
-        self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names)
-        return self
+        return _Plan(
+            rows,
+            classes,
+            numbers,
+            estimator,
+            self._checked_grouper(numbers, rows.n_tasks, estimator),
+            self._splits(rows, order, y, path_seed),
+            (path_seed, groups_seed),
+            columns,
+            position,
+            X.shape[1],
+        )
 
     def _read_y(self, y: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Numbers and None, or positions of classes and these."""
