@@ -60,9 +60,11 @@ def test_ten_kills_at_random_moments_leave_the_bits_of_a_fit_that_was_never_kill
     moments, seconds, n_kills = random.Random(0), time.monotonic() - began, 0
     while n_kills < 10:
         resumed = clone(clf)
-        # Each is resumed, and killed, until it is seen to end.
+        # Each is resumed, and killed, until it is seen to end; later and later, as the process that
+        # is forked may be slow to come to its first saving.
         while killed_after(lambda: clone(clf).fit(X, Y), moments.uniform(0, seconds)):
             n_kills += 1
+            seconds *= 1.25
         for n_saves in (3, 4):
             n_kills += killed_at(lambda: clone(clf).fit(X, Y), n_saves, before=n_saves == 4)
         assert_ended(tmp_path, expected, resumed.fit(X, Y))
