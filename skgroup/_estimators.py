@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from skgroup._compat import BaseSearchCV
+from skgroup._random import draw_seeds
 
 
 def named_steps(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -41,6 +42,16 @@ def check_parameters(estimator: Any) -> None:
     for part in parts_of(estimator):
         if hasattr(part, "_parameter_constraints"):
             part._validate_params()
+
+
+def set_random_state(estimator: Any, seed: int) -> Any:
+    """Seed what has no seed of its own, anywhere in an estimator, which is handed back."""
+    unset = sorted(
+        key
+        for key, value in estimator.get_params(deep=True).items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    )
+    return estimator.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))
 
 
 def weight_parameter(estimator: Any) -> str | None:

@@ -24,7 +24,7 @@ from skgroup._compat import (
     forget_fit,
     only_watched,
 )
-from skgroup._estimators import check_parameters, named_steps, steps_of
+from skgroup._estimators import check_parameters, named_steps, set_random_state, steps_of
 from skgroup._fit_parts import FitPart
 from skgroup._html import GroupsReprMixin
 from skgroup.cluster import FuzzyKMeans
@@ -39,7 +39,6 @@ from skgroup.ensemble._groupers import (
     number_of_groups,
     of_learnable,
     read_groups,
-    set_random_state,
 )
 from skgroup.ensemble._serving import (
     check_mixing,

@@ -12,24 +12,12 @@ from torch import nn
 
 from skgroup._compat import argument_named
 from skgroup._estimators import parts_of, steps_of
-from skgroup._random import draw_seeds
 from skgroup.cluster.memberships import check_membership, one_hot
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
 from skgroup.store import fingerprint, key_of
 from skgroup.tasks import TaskTable
 from skgroup.training import MultiTaskNet
-
-
-def set_random_state(grouper: Any, seed: int) -> None:
-    """Seed what has no seed of its own, anywhere in the grouper."""
-    params = grouper.get_params(deep=True)
-    unset = sorted(
-        key
-        for key, value in params.items()
-        if value is None and (key == "random_state" or key.endswith("__random_state"))
-    )
-    grouper.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))
 
 
 def check_n_groups(name: str, value: int, owner: str, n_tasks: int) -> None:

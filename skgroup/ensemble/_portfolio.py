@@ -27,14 +27,13 @@ from skgroup._compat import (
     _routing_enabled,
     forget_fit,
 )
-from skgroup._estimators import pos_label_of, weight_parameter
+from skgroup._estimators import pos_label_of, set_random_state, weight_parameter
 from skgroup._fit_parts import FitPart
 from skgroup._random import draw_seeds
 from skgroup.ensemble._default_members import default_members
 from skgroup.ensemble._deployed import MappedMember, Mixture, member_fit, refuse_other_members
 from skgroup.ensemble._encoded_tasks import EncodedTasks, MemberOutputs
 from skgroup.ensemble._grouped import GroupedMTLEstimator
-from skgroup.ensemble._groupers import set_random_state
 from skgroup.ensemble._members import (
     Member,
     check_member,

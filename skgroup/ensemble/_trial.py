@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from skgroup._estimators import steps_of
+from skgroup._estimators import set_random_state, steps_of
 from skgroup._random import local_seed
 from skgroup.ensemble._groupers import (
     check_groups,
     number_of_groups,
     read_groups,
-    set_random_state,
 )
 from skgroup.relations.relation import RelationMixin
 from skgroup.selection import GroupGains, GroupSelector

@@ -39,10 +39,6 @@ def alternate(
         Some group may have ended without a population.
     """
     n_tasks = models.rows.n_tasks
-    if n_groups == 1:
-        return np.zeros(n_tasks, dtype=np.intp)
-    if n_groups == n_tasks:
-        return np.arange(n_tasks)
     moving = np.stack([rng.permutation(np.arange(n_tasks) % n_groups) for _ in range(n_restarts)])
     best, lowest = moving[0], np.inf
     met: set[bytes] = set()

@@ -91,6 +91,7 @@ class _LinearModels(Models):
         self.scale[self.scale < 1e-12 * np.abs(X).max(axis=0, initial=1)] = 1
         ones = np.ones((len(X), 1))
         self.Z = np.hstack([(X - X.mean(axis=0)) / self.scale, ones])
+        self._parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
 
     def cross_losses(
         self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
@@ -121,10 +122,14 @@ class _LinearModels(Models):
         return self._read(np.einsum("nd,nd->n", held.Z, coef[held.rows.codes])[:, None])[:, 0]
 
     def _of_rows(self, rows: NDArray[np.intp]) -> Any:
-        """The same of some rows."""
-        part = copy.copy(self)
-        part.rows, part.Z = self.rows.take(rows), self.Z[rows]
-        return part
+        """The same of some rows; a search comes back to the same splits, so that their arrays, and
+        with these their ids, are kept."""
+        if id(rows) not in self._parts:
+            part = copy.copy(self)
+            part.__dict__.update(rows=self.rows.take(rows), Z=self.Z[rows], _parts={})
+            part.__dict__.pop("_products", None)
+            self._parts[id(rows)] = rows, part
+        return self._parts[id(rows)][1]
 
     def _penalties(self, there: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Of the squared coefficients of each group (n_layers, n_groups), by whether populations
@@ -160,19 +165,6 @@ class _LinearModels(Models):
 
 class _RidgeModels(_LinearModels):
     """Ridge regressions, from the sums of products of each population alone."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
-
-    def _of_rows(self, rows: NDArray[np.intp]) -> Any:
-        # A search comes back to the same splits: their arrays are kept, and so are their ids.
-        if id(rows) not in self.parts:
-            part = super()._of_rows(rows)
-            part.parts = {}
-            part.__dict__.pop("_products", None)
-            self.parts[id(rows)] = rows, part
-        return self.parts[id(rows)][1]
 
     @cached_property
     def _products(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -213,15 +205,12 @@ class _RidgeModels(_LinearModels):
 class _LogisticModels(_LinearModels):
     """Logistic regressions of two classes, by Newton's method."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    @cached_property
+    def _products(self) -> NDArray[np.float64]:
+        """Of all pairs of each row's features, (n_samples, n_pairs)."""
         upper = np.triu_indices(self.Z.shape[1])
-        self.products = self.Z[:, upper[0]] * self.Z[:, upper[1]]
-
-    def _of_rows(self, rows: NDArray[np.intp]) -> Any:
-        part = super()._of_rows(rows)
-        part.products = self.products[rows]
-        return part
+        products: NDArray[np.float64] = self.Z[:, upper[0]] * self.Z[:, upper[1]]
+        return products
 
     def _fit(self, membership: NDArray[np.float64]) -> NDArray[np.float64]:
         penalties = self._penalties(membership.transpose(0, 2, 1) > 0)
@@ -280,7 +269,7 @@ class _LogisticModels(_LinearModels):
         residual, curvature = weight * (p - y), weight * p * (1 - p)
         gradient = there @ np.stack([rows.sums(r[:, None] * Z) for r in residual])
         gradient += penalties * coef
-        pairs = there @ np.stack([rows.sums(c[:, None] * self.products) for c in curvature])
+        pairs = there @ np.stack([rows.sums(c[:, None] * self._products) for c in curvature])
         H = np.empty((*coef.shape, d))
         upper = np.triu_indices(d)
         H[..., upper[0], upper[1]] = H[..., upper[1], upper[0]] = pairs

@@ -116,15 +116,6 @@ class Path:
                 near.append((way.n_groups, -way.shrinkage, i))
         return min(near)[2]
 
-    def find(self, n_groups: int, shrinkage: float | None = None) -> int | None:
-        """The way of lowest loss of so many groups (and this shrinkage); None if none was tried."""
-        there = [
-            i
-            for i, way in enumerate(self.ways)
-            if way.n_groups == n_groups and shrinkage in (None, way.shrinkage)
-        ]
-        return min(there, key=self.means.__getitem__) if there else None
-
     def stability(self, labels: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
         """How steadily each population is grouped with the same others, (n_tasks,): the share of
         the others that stay with it, or away from it, over splits."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -33,7 +31,7 @@ from skgroup._compat import (
     _safe_indexing,
     forget_fit,
 )
-from skgroup._estimators import steps_of, weight_parameter
+from skgroup._estimators import set_random_state, steps_of, weight_parameter
 from skgroup._random import draw_seeds
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
@@ -65,12 +63,30 @@ _INNER, _RESTARTS = 3, {True: 10, False: 3}
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What `fit` has made of its parameters and rows before anything is fitted."""
+class Plan:
+    """What `fit` has made of its parameters and rows before anything is fitted.
+
+    Attributes
+    ----------
+    rows : Populations
+    classes : ndarray of shape (n_classes,) or None
+    ways : list of Way
+        To choose from.
+    estimator, grouper : estimator
+        Seeded clones; None for the alternation.
+    splits : list of (train, test)
+    seeds : tuple of int
+        Of the path, and of the groups that serve.
+    columns : list or None
+        The names of those of `X`.
+    position : int
+        That of the column of the populations.
+    n_columns : int
+    """
 
     rows: Populations
     classes: NDArray[Any] | None
-    numbers: list[int]
+    ways: list[Way]
     estimator: Any
     grouper: Any
     splits: list[Split]
@@ -78,6 +94,32 @@ class _Plan:
     columns: list[Any] | None
     position: int
     n_columns: int
+
+    def models(self, rows: Populations) -> Models:
+        return make_models(self.estimator, rows, self.classes)
+
+    def find(self, rows: Populations, n_groups: int, seed: int) -> NDArray[np.float64]:
+        """Memberships (n_tasks, n_groups) of the populations in groups."""
+        if n_groups in (1, rows.n_tasks):
+            return np.ones((rows.n_tasks, 1)) if n_groups == 1 else np.eye(n_groups)
+        models = self.models(rows)
+        splits = within_folds(rows, _INNER, seed)
+        if self.grouper is None:
+            n_restarts = _RESTARTS[type(models) is not Models]
+            labels = alternate(models, n_groups, splits, n_restarts, np.random.default_rng(seed))
+            return np.eye(n_groups)[labels]  # one may be empty
+        steps = steps_of(set_random_state(clone(self.grouper), seed))
+        relation: PopulationRelation = CrossLosses()
+        if isinstance(steps[0], PopulationRelation):
+            relation = steps.pop(0)
+        table = relation.of_populations(models, splits)
+        for step in steps[:-1]:
+            table = step.fit_transform(table)
+        last = steps[-1].set_params(**{str(number_parameter(steps[-1])): n_groups})
+        last.fit(table)
+        if hasattr(last, "membership_"):
+            return np.asarray(last.membership_, dtype=np.float64)
+        return one_hot(last.labels_)
 
 
 class _PooledTasks(BaseEstimator):
@@ -149,16 +191,13 @@ class _PooledTasks(BaseEstimator):
             one population, more groups than populations, `y` of two dimensions.
         """
         plan = self._plan(X, y, sample_weight)
-        rows, classes, estimator = plan.rows, plan.classes, plan.estimator
-        find = partial(_find, estimator, classes, plan.grouper)
-
+        rows = plan.rows
         forget_fit(self)
-        ways = ways_to_try(plan.numbers, self.shrinkage, rows.sizes)
-        path, way, membership = self._choose(find, rows, ways, plan.splits, plan.seeds)
-        self._fit_models(Models(estimator, rows, classes), way, membership)
+        path, way, membership = self._choose(plan)
+        self._fit_models(Models(plan.estimator, rows, plan.classes), way, membership)
         self._path, self._way = path, way
-        if classes is not None:
-            self.classes_ = classes
+        if plan.classes is not None:
+            self.classes_ = plan.classes
         self._columns, self._position = plan.columns, plan.position
         self._sizes = rows.sizes
         self.tasks_ = rows.names
@@ -173,7 +212,7 @@ class _PooledTasks(BaseEstimator):
         self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names)
         return self
 
-    def _plan(self, X: Any, y: Any, sample_weight: Any = None) -> _Plan:
+    def _plan(self, X: Any, y: Any, sample_weight: Any = None) -> Plan:
         """Check parameters and rows; nothing is fitted."""
         owner = type(self).__name__
         X = as_table(X)
@@ -189,10 +228,10 @@ class _PooledTasks(BaseEstimator):
         estimator = self._made_estimator(
             X, position, estimator_seed, weighted=sample_weight is not None
         )
-        return _Plan(
+        return Plan(
             rows,
             classes,
-            numbers,
+            ways_to_try(numbers, self.shrinkage, rows.sizes),
             estimator,
             self._checked_grouper(numbers, rows.n_tasks, estimator),
             self._splits(rows, order, y, path_seed),
@@ -235,7 +274,7 @@ class _PooledTasks(BaseEstimator):
                 f"The 'estimator' parameter of {owner} must take 'sample_weight' where weights are "
                 f"given. Got {made!r}."
             )
-        return seeded(made, seed)
+        return set_random_state(made, seed)
 
     def _default(self, X: Any, position: int) -> Any:
         last, is_sparse = self._default_last(), sparse.issparse(X)
@@ -260,7 +299,7 @@ class _PooledTasks(BaseEstimator):
         if self.grouper is None:
             return None
         owner = type(self).__name__
-        rule = f"The 'grouper' parameter of {type(self).__name__} must be a clusterer of rows"
+        rule = f"The 'grouper' parameter of {owner} must be a clusterer of rows"
         last = steps_of(self.grouper)[-1]
         if isinstance(last, PopulationRelation) or number_parameter(last) is None:
             raise ValueError(
@@ -308,40 +347,31 @@ class _PooledTasks(BaseEstimator):
             splits.append((train, test))
         return splits
 
-    def _choose(
-        self,
-        find: Any,
-        rows: Populations,
-        ways: list[Way],
-        splits: list[Split],
-        seeds: tuple[int, int],
-    ) -> tuple[Path, Way, NDArray[np.float64]]:
-        """The path, the way that is taken, and memberships; seeds are of these."""
-        path = self._walk(find, rows, ways, splits, seeds[0])
+    def _choose(self, plan: Plan) -> tuple[Path, Way, NDArray[np.float64]]:
+        """The path, the way that is taken, and memberships."""
+        path = self._walk(plan)
         way = path.ways[path.simplest]
-        return path, way, in_order(find(rows, way.n_groups, seeds[1]))
+        return path, way, in_order(plan.find(plan.rows, way.n_groups, plan.seeds[1]))
 
-    def _walk(
-        self, find: Any, rows: Populations, ways: list[Way], splits: Iterable[Split], seed: int
-    ) -> Path:
+    def _walk(self, plan: Plan) -> Path:
         """Held-out losses of all ways, on each split."""
-        splits = list(splits)
-        seeds = draw_seeds(seed, len(splits))
+        seeds = draw_seeds(plan.seeds[0], len(plan.splits))
         calls = (
-            delayed(_walk_split)(find, rows, ways, split, s)
-            for split, s in zip(splits, seeds, strict=True)
+            delayed(_walk_split)(plan, split, seed)
+            for split, seed in zip(plan.splits, seeds, strict=True)
         )
-        losses = np.zeros((len(ways), rows.n_tasks))
-        weights = np.zeros(rows.n_tasks)
+        losses = np.zeros((len(plan.ways), plan.rows.n_tasks))
+        weights = np.zeros(plan.rows.n_tasks)
         groups: dict[int, list[NDArray[np.intp]]] = {}
         done = in_parallel(calls, self.n_jobs)
-        bar = tqdm(done, total=len(splits), desc="splits", unit="split", disable=not self.verbose)
+        n_splits = len(plan.splits)
+        bar = tqdm(done, total=n_splits, desc="splits", unit="split", disable=not self.verbose)
         for of_split, of_weights, found in bar:
             losses += of_split
             weights += of_weights
             for k, labels in found.items():
                 groups.setdefault(k, []).append(labels)
-        return Path(ways, losses, weights, rows.sizes, groups)
+        return Path(plan.ways, losses, weights, plan.rows.sizes, groups)
 
     def _fit_models(self, models: Models, way: Way, membership: NDArray[np.float64]) -> None:
         """The models that serve: of all rows, of each group, and of each population."""
@@ -351,7 +381,7 @@ class _PooledTasks(BaseEstimator):
             asked += list(membership.T)
         if way.n_groups < models.rows.n_tasks and not np.isinf(way.shrinkage):
             asked += list(np.eye(models.rows.n_tasks))
-        fitted = list(in_parallel((delayed(_fit_one)(models, w) for w in asked), self.n_jobs))
+        fitted = list(in_parallel((delayed(models.fit)(w) for w in asked), self.n_jobs))
         self.model_for_all_ = fitted[0].estimator
         self._for_all = fitted[0]
         n_groups = membership.shape[1]
@@ -365,7 +395,8 @@ class _PooledTasks(BaseEstimator):
         """Numbers, or probabilities of all classes, (n_samples, n_outputs)."""
         check_is_fitted(self)
         features, ids = self._read_x(X)
-        codes, known = self._codes(ids)
+        codes = find_names(ids, self.tasks_)
+        known = codes >= 0
         assigned = self._assigned(ids)
         unknown = np.flatnonzero(~known & (assigned < 0))
         if len(unknown) and self.unseen == "error":
@@ -419,11 +450,6 @@ class _PooledTasks(BaseEstimator):
         features, ids, _ = features_and_ids(X, task, owner)
         return X if self.task_as_feature else features, ids
 
-    def _codes(self, ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Positions of populations among those of `fit`, and whether they are there."""
-        codes = find_names(ids, self.tasks_)
-        return codes, codes >= 0
-
     def _assigned(self, ids: NDArray[Any]) -> NDArray[np.intp]:
         """The groups that `assign` has given, -1 where it has given none."""
         groups = np.array([*self.assigned_.values(), -1])  # found at -1, where there is no name
@@ -454,7 +480,7 @@ class _PooledTasks(BaseEstimator):
         features, ids = self._read_x(X)
         if len(y) != len(ids):
             raise ValueError(f"X and y must have as many rows. Got {len(ids)} and {len(y)}.")
-        _, known = self._codes(ids)
+        known = find_names(ids, self.tasks_) >= 0
         if known.any():
             raise ValueError(
                 "The populations that assign is given must be new. Got "
@@ -721,20 +747,12 @@ def in_order(membership: NDArray[np.float64]) -> NDArray[np.float64]:
     return membership[:, order]
 
 
-def seeded(estimator: Any, seed: int) -> Any:
-    """An estimator each `random_state` of which that was None is set now."""
-    unset = sorted(
-        key
-        for key, value in estimator.get_params(deep=True).items()
-        if value is None and (key == "random_state" or key.endswith("__random_state"))
-    )
-    return estimator.set_params(**dict(zip(unset, draw_seeds(seed, len(unset)), strict=True)))
-
-
 def is_soft(clusterer: Any, n_rows: int) -> bool:
     """Whether a clusterer gives rows shares in several clusters: a table without any shows it."""
     table = np.random.default_rng(0).normal(size=(n_rows, 2))
-    tried = seeded(clone(clusterer), 0).set_params(**{str(number_parameter(clusterer)): 2})
+    tried = set_random_state(clone(clusterer), 0).set_params(
+        **{str(number_parameter(clusterer)): 2}
+    )
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # told of by the real fit
         warnings.simplefilter("ignore")
         membership = np.asarray(tried.fit(table).membership_)
@@ -748,50 +766,19 @@ def number_parameter(clusterer: Any) -> str | None:
     return next((name for name in ("n_clusters", "n_groups") if name in params), None)
 
 
-def _find(
-    estimator: Any, classes: Any, grouper: Any, rows: Populations, n_groups: int, seed: int
-) -> NDArray[np.float64]:
-    """Memberships (n_tasks, n_groups) of the populations in groups."""
-    if n_groups in (1, rows.n_tasks):
-        return np.ones((rows.n_tasks, 1)) if n_groups == 1 else np.eye(n_groups)
-    models = make_models(estimator, rows, classes)
-    splits = within_folds(rows, _INNER, seed)
-    if grouper is None:
-        n_restarts = _RESTARTS[type(models) is not Models]
-        labels = alternate(models, n_groups, splits, n_restarts, np.random.default_rng(seed))
-        return np.eye(n_groups)[labels]  # one may be empty
-    steps = steps_of(seeded(clone(grouper), seed))
-    relation: PopulationRelation = CrossLosses()
-    if isinstance(steps[0], PopulationRelation):
-        relation = steps.pop(0)
-    table = relation.of_populations(models, splits)
-    for step in steps[:-1]:
-        table = step.fit_transform(table)
-    last = steps[-1].set_params(**{str(number_parameter(steps[-1])): n_groups})
-    last.fit(table)
-    if hasattr(last, "membership_"):
-        return np.asarray(last.membership_, dtype=np.float64)
-    return one_hot(last.labels_)
-
-
 def _walk_split(
-    find: Any, rows: Populations, ways: list[Way], split: Split, seed: int
+    plan: Plan, split: Split, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, NDArray[np.intp]]]:
     """Losses of all ways on one split, weights of its rows, and the groups that were found."""
-    estimator, classes, _ = find.args
-    models = make_models(estimator, rows, classes)
-    n_tasks, trained = rows.n_tasks, rows.take(split[0])
+    rows, ways = plan.rows, plan.ways
+    models, n_tasks, trained = plan.models(rows), rows.n_tasks, rows.take(split[0])
     of_groups, found = {}, {}
     for_all = models.outputs(np.ones((n_tasks, 1)), split)
     for k in sorted({way.n_groups for way in ways} - {n_tasks}):
-        membership = find(trained, k, seed)
+        membership = plan.find(trained, k, seed)
         of_groups[k] = membership, for_all if k == 1 else models.outputs(membership, split)
         found[k] = membership.argmax(axis=1)
     needs_own = any(not np.isinf(way.shrinkage) for way in ways)
     own = models.own_outputs(split) if needs_own else for_all[:, 0]
     losses, weights = held_out_losses(rows, ways, split, of_groups, own, for_all[:, 0])
     return losses, weights, found
-
-
-def _fit_one(models: Models, of_tasks: NDArray[np.float64]) -> FittedModel:
-    return models.fit(of_tasks)

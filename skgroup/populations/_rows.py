@@ -235,12 +235,15 @@ def find_names(ids: NDArray[Any], names: NDArray[Any]) -> NDArray[np.intp]:
 
     Numbers and strings are the same populations if they are written the same.
     """
-    if ids.dtype.kind in "biuf" and names.dtype.kind in "biuf":
-        values, known = ids.tolist(), names.tolist()
-    else:
-        values, known = [str(v) for v in ids], [str(v) for v in names]
-    position = {name: i for i, name in enumerate(known)}
-    return np.array([position.get(v, -1) for v in values], dtype=np.intp)
+    values, inverse = np.unique(ids, return_inverse=True)
+    as_written = tuple if ids.dtype.kind in "biuf" and names.dtype.kind in "biuf" else _strings
+    position = {name: i for i, name in enumerate(as_written(names.tolist()))}
+    found = [position.get(value, -1) for value in as_written(values.tolist())]
+    return np.array(found, dtype=np.intp)[inverse]
+
+
+def _strings(values: list[Any]) -> list[str]:
+    return [str(value) for value in values]
 
 
 def _is_missing(value: Any) -> bool:

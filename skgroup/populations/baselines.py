@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
-from skgroup.metrics.splits import Split
 from skgroup.populations._path import Path, Way
 from skgroup.populations._pooled import (
+    Plan,
     PooledTasksClassifier,
     PooledTasksRegressor,
     _PooledTasks,
@@ -43,29 +43,15 @@ class _Baseline(_PooledTasks):
 class _OneForAll(_Baseline):
     """One model of all rows; nothing is held out."""
 
-    def _choose(
-        self,
-        find: Any,
-        rows: Populations,
-        ways: list[Way],
-        splits: list[Split],
-        seeds: tuple[int, int],
-    ) -> _Chosen:
-        return _taken(Way(1, np.inf), np.ones((rows.n_tasks, 1)), rows)
+    def _choose(self, plan: Plan) -> _Chosen:
+        return _taken(Way(1, np.inf), plan.rows)
 
 
 class _OneEach(_Baseline):
     """A model of each population's rows; nothing is held out."""
 
-    def _choose(
-        self,
-        find: Any,
-        rows: Populations,
-        ways: list[Way],
-        splits: list[Split],
-        seeds: tuple[int, int],
-    ) -> _Chosen:
-        return _taken(Way(rows.n_tasks, 0.0), np.eye(rows.n_tasks), rows)
+    def _choose(self, plan: Plan) -> _Chosen:
+        return _taken(Way(plan.rows.n_tasks, 0.0), plan.rows)
 
 
 class _RandomGroups(_Baseline):
@@ -75,16 +61,9 @@ class _RandomGroups(_Baseline):
     `random_state`.
     """
 
-    def _choose(
-        self,
-        find: Any,
-        rows: Populations,
-        ways: list[Way],
-        splits: list[Split],
-        seeds: tuple[int, int],
-    ) -> _Chosen:
-        path, way, membership = super()._choose(find, rows, ways, splits, seeds)
-        order = np.random.default_rng(seeds[1]).permutation(rows.n_tasks)
+    def _choose(self, plan: Plan) -> _Chosen:
+        path, way, membership = super()._choose(plan)
+        order = np.random.default_rng(plan.seeds[1]).permutation(plan.rows.n_tasks)
         return path, way, in_order(membership[order])
 
 
@@ -141,8 +120,8 @@ def is_baseline(estimator: Any) -> bool:
     return isinstance(estimator, _Baseline)
 
 
-def _taken(way: Way, membership: NDArray[np.float64], rows: Populations) -> _Chosen:
-    """A way that was not chosen, so that no loss is known."""
+def _taken(way: Way, rows: Populations) -> _Chosen:
+    """One for all, or one each, that was not chosen, so that no loss is known."""
     nothing = np.full((1, rows.n_tasks), np.nan)
-    weights = np.asarray(rows.sums(rows.weight))
-    return Path([way], nothing, weights, rows.sizes), way, membership
+    membership = np.ones((rows.n_tasks, 1)) if way.n_groups == 1 else np.eye(rows.n_tasks)
+    return Path([way], nothing, rows.sums(rows.weight), rows.sizes), way, membership
