@@ -258,6 +258,11 @@ def test_a_full_disk_is_told_where_a_dataset_is_scaled(table, monkeypatch):
         small_net().fit(Rows(*table), table[1])
 
 
+def test_a_dataset_of_no_samples_is_refused(table):
+    with pytest.raises(ValueError, match=r"^X must hold samples\. Got a Rows of none"):
+        small_net().fit(Rows(table[0][:0], table[1][:0]))
+
+
 def test_labels_of_a_dataset_are_read_without_keeping_its_samples(table):
     X, Y = table
     alive = []
@@ -278,19 +283,13 @@ def test_labels_of_a_dataset_are_read_without_keeping_its_samples(table):
 @pytest.mark.parametrize("at_once", [False, True])
 def test_blocks_are_shuffled_and_each_sample_comes_once(table, at_once):
     X, Y = table
-    rows = Rows(X[:100], Y[:100])
-    if at_once:
-        Rows.__getitems__ = lambda self, index: [self[i] for i in index]
-    try:
-        target = {"index": torch.arange(100)}
-        loader = BatchLoader(
-            TaskDataset(rows, target), 10, shuffle=True, block_size=5, blocks_at_once=4
-        )
-        torch.manual_seed(0)
-        seen = [batch["index"].tolist() for _, batch in loader]
-    finally:
-        if at_once:
-            del Rows.__getitems__
+    rows = Rows(X[:100], Y[:100], at_once)
+    target = {"index": torch.arange(100)}
+    loader = BatchLoader(
+        TaskDataset(rows, target), 10, shuffle=True, block_size=5, blocks_at_once=4
+    )
+    torch.manual_seed(0)
+    seen = [batch["index"].tolist() for _, batch in loader]
     order = np.ravel(seen)
     assert sorted(order) == list(range(100))
     assert not np.array_equal(order, np.sort(order))
@@ -376,16 +375,20 @@ def fitted(table):
     }
 
 
+def parts_of(proba):
+    """Its arrays."""
+    if isinstance(proba, np.ndarray):
+        return [proba]
+    return list(proba.values() if isinstance(proba, dict) else proba)
+
+
 def same(found, expected):
-    if isinstance(expected, np.ndarray):
-        assert found.shape == expected.shape
-        np.testing.assert_array_equal(found, expected)
-        return
-    assert type(found) is type(expected)
-    keys = expected if isinstance(expected, dict) else range(len(expected))
-    assert list(found) == list(expected) if isinstance(expected, dict) else len(found) == len(keys)
-    for key in keys:
-        same(found[key], expected[key])
+    assert isinstance(found, np.ndarray if isinstance(expected, np.ndarray) else type(expected))
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+    for part, other in zip(parts_of(found), parts_of(expected), strict=True):
+        assert part.shape == other.shape
+        np.testing.assert_array_equal(part, other)
 
 
 KINDS = ["net", "1-D", "groups", "strings", "classes", "mixed", "portfolio"]
@@ -397,14 +400,10 @@ def test_probabilities_are_written_as_they_are_returned(
 ):
     X, estimator = np.ascontiguousarray(table[0][:, :5]), fitted[kind]
     expected = estimator.predict_proba(X)
-    parts = [expected] if isinstance(expected, np.ndarray) else list(expected)
-    parts = list(expected.values()) if isinstance(expected, dict) else parts
-    out = np.empty((N_SAMPLES, sum(part.shape[1] for part in parts)), dtype=np.float64)
+    out = np.empty((N_SAMPLES, sum(part.shape[1] for part in parts_of(expected))))
     found = estimator.predict_proba(in_file(X), out=out)
     same(found, expected)
-    first = found if isinstance(found, np.ndarray) else next(iter(dict(enumerate(found)).values()))
-    first = next(iter(found.values())) if isinstance(found, dict) else first
-    assert np.shares_memory(first, out)
+    assert all(np.shares_memory(part, out) for part in parts_of(found))
     same(estimator.predict_proba(in_file(X), out=tmp_path / "proba.npy"), expected)
     assert np.load(tmp_path / "proba.npy").shape == out.shape
 
@@ -541,14 +540,13 @@ def test_a_file_must_have_a_place(table, fitted, tmp_path):
             fitted["net"].predict_proba(table[0][:9, :5], out=path)
 
 
-def test_names_do_not_go_into_an_array(table, fitted):
-    X = table[0][:9, :5]
-    expected = fitted["groups"].predict(X)
+def test_names_do_not_go_into_an_array(table):
+    X = table[0][:9]
     named = GroupedMTLClassifier(small_net(), n_groups=1).fit(table[0][:50], table[1][:50])
     named.set_output(predict="pandas")
     out = np.empty((9, 3), dtype=np.int64)
-    assert named.predict(table[0][:9], out=out) is out
-    assert expected.shape == out.shape
+    assert named.predict(X, out=out) is out
+    np.testing.assert_array_equal(out, named.predict(X).to_numpy())
 
 
 @pytest.mark.parametrize("routing", [False, True])

@@ -141,6 +141,7 @@ def test_what_cannot_be_loaded_leaves_a_net_as_it_was(fitted, tmp_path):
     before = vars(net).copy()
     with pytest.raises(NotFittedError, match="f_params does not say what"):
         net.load_params(f_params=tmp_path / "weights")
+    assert vars(net) == before
     fitted.save_params(f_params=tmp_path / "net")
     net.set_params(module__hidden_units=(3,))
     before = vars(net).copy()

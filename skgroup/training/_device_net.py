@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from skgroup.training._net import MultiTaskNet
 
 #: Samples of a batch in prediction, where `batch_size` is "auto".
-_PREDICTED_AT_A_TIME = 256
+PREDICTED_AT_A_TIME = 256
 
 
 class DeviceNet(NeuralNet):
@@ -78,17 +78,17 @@ class DeviceNet(NeuralNet):
         prefixes: tuple[str, ...] = ("iterator_train__", "iterator_valid__")
         if self.initialized_:
             prefixes += ("module__", "balancing__", "compile__", "train_split__", "dataset__")
-        stored = {
+        kept = {
             key: value
             for key, value in params.items()
             if key.startswith(prefixes)
             or (key in ("module", "balancing", "optimizer", "compile") and self.initialized_)
         }
         with local_seed(0):  # what is rebuilt must not draw from the caller's state
-            super().set_params(**{k: v for k, v in params.items() if k not in stored})
+            super().set_params(**{k: v for k, v in params.items() if k not in kept})
         # skorch sets options of a fitted net in its optimizer alone, where the next `fit` has none.
-        stored |= {key: value for key, value in params.items() if key.startswith("optimizer__")}
-        for key, value in stored.items():
+        kept |= {key: value for key, value in params.items() if key.startswith("optimizer__")}
+        for key, value in kept.items():
             setattr(self, key, value)
         return self
 
@@ -157,7 +157,7 @@ class DeviceNet(NeuralNet):
     @property
     def prediction_batch_size(self) -> int:
         """Samples of a batch in prediction and validation, -1 for all."""
-        return _PREDICTED_AT_A_TIME if isinstance(self.batch_size, str) else self.batch_size
+        return PREDICTED_AT_A_TIME if isinstance(self.batch_size, str) else self.batch_size
 
     def _autocast(self) -> torch.autocast:
         device = torch.device(self._device()).type

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -98,10 +99,10 @@ def robust_scaling(
     with _read_once(X, shape[0]) as X:
         for columns in _columns(X, rows):
             # Weights are of the order of the samples, which takes more room.
-            step = max(1, (len(columns) if sample_weight is None else _WEIGHED // columns.shape[1]))
+            step = len(columns) if sample_weight is None else _WEIGHED // columns.shape[1]
             parts += [
-                _statistics(columns[start : start + step], sample_weight)
-                for start in range(0, len(columns), step)
+                _statistics(columns[some], sample_weight)
+                for some in gen_batches(len(columns), max(1, step))
             ]
     median, factor, incomplete = (np.concatenate(part) for part in zip(*parts, strict=True))
     return RobustScaling(
@@ -145,14 +146,13 @@ def _columns(X: Any, rows: Any) -> Iterator[NDArray]:
     X = X.tocsc() if sparse.issparse(X) else np.asarray(X)
     dtype = np.float32 if X.dtype.kind == "f" else X.dtype
     index = np.arange(n_samples)[rows]
-    for start in range(0, n_features, step):
-        part = X[:, start : start + step]
+    for features in gen_batches(n_features, step):
+        part = X[:, features]
         if sparse.issparse(part):
             yield np.array(part.toarray()[rows].T, dtype=dtype, order="C")
             continue
         columns = np.empty((part.shape[1], len(index)), dtype=dtype)
-        for first in range(0, len(index), _ROWS):
-            some = slice(first, first + _ROWS)
+        for some in gen_batches(len(index), _ROWS):
             columns[:, some] = part[some if len(index) == n_samples else index[some]].T
         yield columns
 

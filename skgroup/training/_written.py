@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -74,15 +75,12 @@ def write_predictions(
     _check_out(X, out, shape, empty.dtype, holds, rule)
     path = None if isinstance(out, np.ndarray) else path_of(out, "out")
     # The same batches as in one go, and no few of them alone: nets might not be stacked for them.
-    step = max(1, _AT_A_TIME // max(1, size, _numbers_a_sample(X)))
+    step = max(1, _AT_A_TIME // max(size, _numbers_a_sample(X)))
     step = max(_BATCHES, round(step / batch_size)) * batch_size if batch_size > 0 else step
-    starts = [*range(0, n_samples - step + 1, step)] or [0]
-    stops = [*starts[1:], n_samples]
     of_samples: OSError | None = None
     try:
         with _array(out) if path is None else _file(path, shape, empty.dtype) as write:
-            for start, stop in zip(starts, stops, strict=True):
-                rows = slice(start, stop)
+            for rows in gen_batches(max(1, n_samples), step, min_batch_size=step):
                 try:
                     values = predict(piece_of(X, rows))
                 except OSError as error:  # of a Dataset that reads files
@@ -99,7 +97,7 @@ def _countable(X: Any) -> tuple[Any, int]:
     """Inputs that pieces can be cut of, and the number of their samples."""
     if sparse.issparse(X):
         X = X.tocsr()
-    elif not isinstance(X, Dataset | Mapping | list) and not hasattr(X, "shape"):
+    elif not isinstance(X, Dataset | Mapping) and not hasattr(X, "shape"):
         X = np.asarray(X)
     try:
         return X, n_samples_of(X)
@@ -150,7 +148,7 @@ def _check_out(
 
 def _arrays(X: Any) -> list[NDArray]:
     """Arrays that inputs are, as far as that is easily told."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    if isinstance(X, Mapping):
         return [part for value in X.values() for part in _arrays(value)]
     if isinstance(X, Tensor) and X.device.type == "cpu" and X.layout == torch.strided:
         return [] if X.dtype == torch.bfloat16 else [X.detach().numpy()]
@@ -228,6 +226,6 @@ def holds_numbers(dtype: np.dtype) -> bool:
 
 
 def _numbers_a_sample(X: Any) -> int:
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    if isinstance(X, Mapping):
         return sum(map(_numbers_a_sample, X.values()))
-    return np.size(X[0]) if isinstance(X, list) and X else math.prod(shape_of(X) or ())
+    return math.prod(shape_of(X) or ())

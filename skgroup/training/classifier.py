@@ -29,12 +29,9 @@ from skgroup.tasks import (
     check_tasks,
     task_label,
 )
+from skgroup.training._device_net import PREDICTED_AT_A_TIME
 from skgroup.training._named_output import index_of, named_labels, named_proba
-from skgroup.training._written import (
-    holds_labels,
-    holds_numbers,
-    write_predictions,
-)
+from skgroup.training._written import holds_labels, holds_numbers, write_predictions
 from skgroup.training.deployed import DeployedTasks, check_output
 from skgroup.training.task_estimator import TaskEstimatorMixin
 from skgroup.training.task_view import TaskClassifierView, TaskRegressorView, task_view
@@ -251,7 +248,7 @@ class TaskPredictorMixin(TaskEstimatorMixin):
     @property
     def _predicted_at_a_time(self) -> int:
         """Samples that nets predict at a time, -1 for all."""
-        return 256
+        return PREDICTED_AT_A_TIME
 
     def _written(self, X: Any, out: Any, read: Any, empty: NDArray, holds: Any, rule: str) -> Any:
         """Predictions of some samples at a time in `out`; `read` makes them of `_flat_proba`."""
@@ -537,8 +534,7 @@ def _as_given(table: NDArray, like: Any) -> Any:
     if isinstance(like, np.ndarray):
         return table
     parts = list(like.values() if isinstance(like, dict) else like)
-    ends = np.cumsum([part.shape[1] for part in parts])
-    views = [table[:, end - part.shape[1] : end] for end, part in zip(ends, parts, strict=True)]
+    views = np.split(table, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
     return dict(zip(like, views, strict=True)) if isinstance(like, dict) else views
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array
+from sklearn.utils import check_array, gen_batches
 from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset
@@ -273,7 +273,7 @@ def _check_parts(X: NDArray, **rules: Any) -> None:
 def _parts(X: Any) -> Iterator[Any]:
     """Some rows of an array or tensor at a time."""
     step = max(1, _AT_A_TIME // max(1, math.prod(X.shape[1:])))
-    return (X[start : start + step] for start in range(0, max(1, len(X)), step))
+    return (X[rows] for rows in gen_batches(max(1, len(X)), step))
 
 
 def _to_tensor(X: np.ndarray) -> Tensor:
@@ -291,7 +291,7 @@ def _to_tensor(X: np.ndarray) -> Tensor:
 
 def as_arrays(X: Any) -> Any:
     """Checked inputs with arrays for tensors, of the same memory; `as_tensors` turns them back."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    if isinstance(X, Mapping):
         return {key: as_arrays(value) for key, value in X.items()}
     if not isinstance(X, Tensor):
         return X
@@ -300,7 +300,7 @@ def as_arrays(X: Any) -> Any:
 
 def as_tensors(X: Any) -> Any:
     """Arrays as tensors of the same memory, which may be read-only and is not to be written to."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    if isinstance(X, Mapping):
         return {key: as_tensors(value) for key, value in X.items()}
     return _to_tensor(X) if isinstance(X, np.ndarray) else X
 
@@ -368,10 +368,12 @@ def shape_of(X: Any) -> tuple[int, ...] | None:
 
 def labels_of(dataset: Any) -> np.ndarray:
     """Labels (n_samples, n_tasks) or (n_samples,) of a torch Dataset that yields `(x, labels)`."""
+    if not len(dataset):
+        raise ValueError(f"X must hold samples. Got a {type(dataset).__name__} of none.")
     parts = []
     with local_seed(0):
-        for some in _split(range(len(dataset)), 1024):
-            items = items_of(dataset, some)
+        for some in gen_batches(len(dataset), 1024):
+            items = items_of(dataset, range(some.start, some.stop))
             if not all(isinstance(item, tuple | list) and len(item) >= 2 for item in items):
                 raise ValueError(
                     "Where Y is not given, X must be a Dataset of pairs (x, labels). Got a "
@@ -385,10 +387,6 @@ def labels_of(dataset: Any) -> np.ndarray:
     if any(part.dtype.kind == "O" for part in parts):
         parts = [part.astype(object) for part in parts]
     return np.concatenate(parts)
-
-
-def _split(index: range, size: int) -> Iterator[range]:
-    return (index[start : start + size] for start in range(0, len(index), size))
 
 
 def items_of(dataset: Any, index: Iterable[int]) -> list[Any]:
