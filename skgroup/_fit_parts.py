@@ -126,6 +126,10 @@ class FitPart:
             yield
 
 
+#: Of which nothing hears.
+UNHEARD = FitPart(None, None)
+
+
 def without_handed(estimator: Any, own: Any) -> None:
     """Take back what `handed_to` gave an estimator of which a copy came back from a process.
 

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from killing import assert_same_bits, fitted, forks, killed_after, killed_at
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -174,10 +175,13 @@ def test_a_search_in_processes_goes_on(tmp_path):
         grid = {"n_groups": [1, 2]}
         return GridSearchCV(grouped(**checkpoint), grid, cv=2, n_jobs=2, scoring=_score)
 
-    expected = search().fit(X, Y)
     clf = search().set_params(estimator__checkpoint=kept_in(tmp_path))
-    killed_after(lambda: clone(clf).fit(X, Y), 6)
-    resumed = clf.fit(X, Y)
+    with parallel_config("multiprocessing"):
+        expected = search().fit(X, Y)
+        assert killed_at(lambda: clone(clf).fit(X, Y), 5)
+        assert os.listdir(tmp_path / "kept")
+        resumed = clf.fit(X, Y)
+    assert os.listdir(tmp_path / "kept") == []
     assert np.array_equal(
         expected.cv_results_["mean_test_score"], resumed.cv_results_["mean_test_score"]
     )

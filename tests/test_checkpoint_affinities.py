@@ -56,7 +56,7 @@ def test_wherever_it_is_killed_it_ends_with_the_same_bits(tmp_path, affinity):
     expected = clone(affinity)
     n_steps = steps_of(lambda: expected.fit(X, Y))
     affinity.set_params(checkpoint=kept_in(tmp_path))
-    # Saves: of the seed, of the first epoch, and of each step.
+    # Saves: when the first epoch begins, and after each step.
     for n_saves in (1, 4, 2, 3, 5):
         assert killed_at(lambda: clone(affinity).fit(X, Y), n_saves, before=n_saves == 3)
     assert steps_of(lambda: affinity.fit(X, Y)) <= n_steps - 6

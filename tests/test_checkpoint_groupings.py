@@ -41,11 +41,11 @@ NET = MultiTaskNet.stg_mtl(
     module__hidden_units=(4,), max_epochs=2, batch_size=32, callbacks=[Nets()]
 )
 GROUPINGS = {
-    "TAG": (TAGGrouping(NET, 2), 6),
+    "TAG": (TAGGrouping(NET, 2), 4),
     "HOA": (HOAGrouping(NET, 2), 20),
     "exhaustive": (ExhaustiveGrouping(NET, 2), 22),
     # After the first round, and the suggestions for the second.
-    "MTG-Net": (MTGNetGrouping(NET, 2, groups_per_task=2, predictor=MTGNet(max_epochs=2)), 28),
+    "MTG-Net": (MTGNetGrouping(NET, 2, groups_per_task=2, predictor=MTGNet(max_epochs=2)), 34),
     "Grad-TAG": (GradTAGGrouping(NET, 2, projection_dim=3), 12),
     "stability": (
         GroupStability(

@@ -52,6 +52,8 @@ def test_what_a_killed_fit_has_kept_is_there_for_the_same_fit_alone_until_it_end
 def test_a_fit_that_kept_nothing_or_was_refused_leaves_nothing(tmp_path):
     killed(tmp_path, 1, then=lambda running: running.load("weights"))
     assert folders(tmp_path) == []
+    killed(tmp_path, 1, then=lambda running: running.draw_seeds(None, 2))
+    assert folders(tmp_path) == []
 
 
 @pytest.mark.parametrize("where", ["thread", "process"])

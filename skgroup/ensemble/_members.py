@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 
 from skgroup._compat import BaseSearchCV
 from skgroup._estimators import check_parameters, weight_parameter
-from skgroup._fit_parts import FitPart, part_of_fit
+from skgroup._fit_parts import UNHEARD, FitPart, part_of_fit
 from skgroup.ensemble._encoded_tasks import (
     EncodedTasks,
     MemberOutputs,
@@ -74,7 +74,7 @@ class _PerTask(BaseEstimator):
             with part_of_fit(f"task {t}"):
                 return clone(self.estimator).fit(take_samples(X, rows), labels, **given)
 
-        running = NOT_KEPT if self.checkpoint is None else self.checkpoint
+        running = self.checkpoint or NOT_KEPT
         self.estimators_ = [
             running.stage(f"task{t}", partial(of_task, t)) for t in range(y.shape[1])
         ]
@@ -232,7 +232,7 @@ class Member:
         samples: NDArray[np.intp] | None = None,
         settings: Mapping[str, Any] | None = None,
         checkpoint: RunningFit = NOT_KEPT,
-        part: FitPart | None = None,
+        part: FitPart = UNHEARD,
     ) -> Any:
         """A clone with other settings, fitted on some samples (all if None), as a part of another
         fit if there is one; where it, or a step of it, has a place for a checkpoint, what it does
@@ -254,7 +254,6 @@ class Member:
             X, labels = take_samples(X, samples), take_samples(labels, samples)
             params = _of_rows(params, samples)
         estimator = clone(self.estimator).set_params(**settings or {})
-        part = FitPart(None, None) if part is None else part
         with (
             single_classes_said(self.tasks.table),
             handed_on(estimator, checkpoint),

@@ -331,14 +331,12 @@ class PortfolioEstimator(TaskPredictorMixin, _BaseComposition):
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any, running: RunningFit) -> Self:
         state = self.random_state
         if state is None:
-            state = running.load("seed", draw_seeds(None, 1)[0])
+            (state,) = running.draw_seeds(None, 1)
         plan = self._plan(X, y, sample_weight, groups, state)
         table = plan.table
         forget_fit(self)
         if not isinstance(plan.X, Dataset | dict):
             validate_data(self, plan.X, skip_check_array=True)
-        if self.random_state is None:
-            running.save("seed", state)
         self._learn_tasks(table)
         self.target_scaling_ = plan.scaling
         part = FitPart.of(self)

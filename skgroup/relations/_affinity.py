@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 
 from skgroup._compat import forget_fit
 from skgroup._fit_parts import FitPart, part_of_fit
-from skgroup._random import draw_seeds
 from skgroup.relations.effect import Effect, of_all_tasks
 from skgroup.relations.relation import RelationMixin
 from skgroup.store import running_fit
@@ -195,7 +194,7 @@ class NetAffinityMixin(AffinityMixin):
         state = net.random_state if self.random_state is None else self.random_state
         checkpoint = net.checkpoint if self.checkpoint is None else self.checkpoint
         with running_fit(checkpoint, self, data) as running:
-            seed = running.load("seed", draw_seeds(state, 1)[0])
+            (seed,) = running.draw_seeds(state, 1)
             forget_fit(self)
             self.__dict__.update(data.inputs)
             self._learn_names(data.all_tasks)
@@ -210,7 +209,6 @@ class NetAffinityMixin(AffinityMixin):
             }
             probe = TaskProbe(net, **options)
             recorder = AffinityRecorder(probe, measure, self.every)
-            running.save("seed", seed)
             with tqdm(
                 total=net.max_epochs, desc="affinity", unit="epoch", disable=not self.verbose
             ) as bar:

@@ -224,7 +224,7 @@ class GradTAG(StoredState, AffinityMixin):
     def _fit(self, net: MultiTaskNet, data: TrainingData, running: RunningFit) -> GradTAG:
         table = data.all_tasks
         state = net.random_state if self.random_state is None else self.random_state
-        seed = running.load("seed", draw_seeds(state, 1)[0])
+        (seed,) = running.draw_seeds(state, 1)
         of_curvature = 4 * data.table.n_tasks * int(self.projection_dim) ** 2
         if of_curvature > self.max_memory:
             raise ValueError(
@@ -251,7 +251,6 @@ class GradTAG(StoredState, AffinityMixin):
         forget_fit(self)
         self.__dict__.update(data.inputs)
         self._learn_names(table)
-        running.save("seed", seed)
         of_parts = [running.child(f"split{m}") for m in range(len(splits))]
         total = sum(net.max_epochs for net in nets)
         with tqdm(total=total, desc="Grad-TAG", unit="epoch", disable=not self.verbose) as bar:

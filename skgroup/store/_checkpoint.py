@@ -15,7 +15,6 @@ import threading
 import time
 import types
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -23,6 +22,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
+from zipfile import BadZipFile, ZipFile
 
 import cloudpickle
 import joblib
@@ -39,9 +39,10 @@ from skgroup.store._paths import path_of
 
 T = TypeVar("T")
 
-_HEADER = b"skgroup checkpoint 1\n"
 _SUFFIX = ".kept"
 _LOCK = "lock"
+_SEEDS = "seeds"
+_PICKLE = "value"
 #: The time between two savings is at least so many times what the last one took.
 _REST = 50
 #: Seconds of work that are sooner done again than kept.
@@ -247,7 +248,7 @@ class RunningFit:
     def draw_seeds(self, random_state: Any, size: int) -> list[int]:
         """Seeds from a `random_state`; where it is None, those that an earlier run has drawn."""
         seeds = draw_seeds(random_state, size)
-        return self.stage("seeds", lambda: seeds) if random_state is None else seeds
+        return self.stage(_SEEDS, lambda: seeds) if random_state is None else seeds
 
     def child(self, name: str) -> Self:
         """That of a part of the fit: of a net, a fold, a stage.
@@ -323,23 +324,19 @@ def running_fit(checkpoint: Any, owner: Any, *identity: Any) -> Iterator[Running
     OSError
         If the folder cannot be written to.
     """
+    is_part = isinstance(checkpoint, RunningFit)
     # Of a fit that has ended, where an estimator has kept a part of its own, nothing is left.
-    ended = isinstance(checkpoint, RunningFit) and not (
-        checkpoint.folder is not None and checkpoint.folder.is_dir()
-    )
-    if checkpoint is None or ended:
+    if checkpoint is None or (is_part and not (checkpoint and checkpoint.folder.is_dir())):
         yield NOT_KEPT
         return
     name = f"The 'checkpoint' parameter of {type(owner).__name__}"
-    prefix, root = "", True
-    if isinstance(checkpoint, RunningFit):
-        assert checkpoint.folder is not None
-        folder, prefix, root = checkpoint.folder, checkpoint.prefix, False
+    if is_part:
+        folder, prefix = checkpoint.folder, checkpoint.prefix
     else:
         if not isinstance(checkpoint, CheckpointFolder):
             path_of(checkpoint, name)
             checkpoint = CheckpointFolder(checkpoint)
-        folder = path_of(checkpoint.path, name).absolute()
+        folder, prefix = path_of(checkpoint.path, name).absolute(), ""
     try:
         key = key_of(owner, identity, _circumstances(), within_callbacks=False)
     except TypeError as error:
@@ -354,15 +351,17 @@ def running_fit(checkpoint: Any, owner: Any, *identity: Any) -> Iterator[Running
             f"{name} must be a folder that can be written to. Got {str(folder)!r} "
             f"({error.strerror})",
         ) from error
-    running = RunningFit(own, checkpoint.every, is_part=not root)
+    running = RunningFit(own, checkpoint.every, is_part=is_part)
+    done = False
     try:
         yield running
-        ended = root and not running.keep
+        done = not is_part and not running.keep
     except BaseException:
-        ended = {path.name for path in own.glob("*")} <= {_LOCK}  # there is nothing to go on with
+        # Whether there is nothing to go on with: seeds can be drawn anew.
+        done = {path.name for path in own.glob("*")} <= {_LOCK, f"{_SEEDS}{_SUFFIX}"}
         raise
     finally:
-        _given_back(own, lock, delete=ended)
+        _given_back(own, lock, delete=done)
 
 
 @contextlib.contextmanager
@@ -404,17 +403,6 @@ def _circumstances() -> list[Any]:
 
 
 # -- files -----------------------------------------------------------------------------------------
-
-
-class _Sum:
-    """A file that is written to, and the sum of what was."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.value = file, 0
-
-    def write(self, data: Any) -> int:
-        self.value = zlib.crc32(data, self.value)
-        return self.file.write(data)
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -469,24 +457,17 @@ def _can_be_found(value: Any) -> bool:
 
 
 def _write(file: BinaryIO, value: Any, known: Mapping[Any, Any] | None) -> None:
-    """A header, a pickle and the sum of its bytes."""
-    file.write(_HEADER)
-    summed = _Sum(file)
-    _Pickler(summed, known or {}).dump(value)
-    file.write(summed.value.to_bytes(4, "big"))
+    """A zip file of one pickle, for the sum of its bytes."""
+    with ZipFile(file, "w") as whole, whole.open(_PICKLE, "w", force_zip64=True) as pickled:
+        _Pickler(pickled, known or {}).dump(value)
 
 
 def _read(file: BinaryIO, known: Mapping[Any, Any]) -> Any:
-    left = os.fstat(file.fileno()).st_size - len(_HEADER) - 4
-    if file.read(len(_HEADER)) != _HEADER or left < 0:
-        raise ValueError("no checkpoint")
-    total = 0
-    while left and (part := file.read(min(left, 2**20))):
-        total, left = zlib.crc32(part, total), left - len(part)
-    if left or file.read() != total.to_bytes(4, "big"):
-        raise ValueError("damaged")
-    file.seek(len(_HEADER))
-    return _Unpickler(file, known).load()
+    with ZipFile(file) as whole:
+        if whole.testzip() is not None:
+            raise BadZipFile("damaged")
+        with whole.open(_PICKLE) as pickled:
+            return _Unpickler(pickled, known).load()
 
 
 # -- who has a sub-folder --------------------------------------------------------------------------

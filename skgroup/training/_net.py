@@ -29,7 +29,7 @@ from skgroup._compat import (
 from skgroup._fit_parts import path_of_fit
 from skgroup._random import local_seed
 from skgroup.nn import MLP, Dropout, TabM
-from skgroup.store import RunningFit, running_fit
+from skgroup.store import NOT_KEPT, RunningFit, running_fit
 from skgroup.tasks import (
     AUTO,
     CLASSES,
@@ -654,7 +654,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         data: TrainingData,
         *,
         extra_callbacks: Iterable[Callback] = (),
-        checkpoint: RunningFit | None = None,
+        checkpoint: RunningFit = NOT_KEPT,
         **fit_params: Any,
     ) -> None:
         """Train a prepared net. An interrupt passes through."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from skgroup._estimators import parts_of
-from skgroup._fit_parts import FitPart, part_of_fit, without_handed
-from skgroup.store import RunningFit
+from skgroup._fit_parts import UNHEARD, FitPart, part_of_fit, without_handed
+from skgroup.store import NOT_KEPT, RunningFit
 from skgroup.training._net import MultiTaskNet
 from skgroup.training._own_callbacks import check_callbacks_travel
 from skgroup.training._parameters import task_weights
@@ -90,12 +90,11 @@ def train_net(
     net: MultiTaskNet,
     data: TrainingData,
     callbacks: Sequence[Callback] = (),
-    checkpoint: RunningFit | None = None,
-    part: FitPart | None = None,
+    checkpoint: RunningFit = NOT_KEPT,
+    part: FitPart = UNHEARD,
 ) -> None:
     """Train a net that was built, or go on with what an earlier run has kept of it; as a part of
     another fit, if there is one."""
-    part = FitPart(None, None) if part is None else part
     with part.handed_to(net), part.running():
         net._train(data, extra_callbacks=callbacks, checkpoint=checkpoint)
 
@@ -123,9 +122,9 @@ def fit_many(
     n_jobs: int | None = None,
     verbose: int = 0,
     description: str = "nets",
-    checkpoint: RunningFit | None = None,
+    checkpoint: RunningFit = NOT_KEPT,
     names: Sequence[str] = (),
-    part: FitPart | None = None,
+    part: FitPart = UNHEARD,
 ) -> tuple[list[MultiTaskNet], list[DataMapRecorder]]:
     """Train each net on its data; every net is built and tried before any is trained.
 
@@ -150,14 +149,14 @@ def fit_many(
         1 shows a progress bar over the epochs of all nets.
     description : str
         What the progress bar calls the nets.
-    checkpoint : RunningFit, default=None
+    checkpoint : RunningFit, default=NOT_KEPT
         What is to keep the nets that are finished, and the state of those that train; a part of
         that of the fit, for these nets alone.
     names : sequence of str, one a net, default=()
         What callbacks are told that the nets are called, behind the names of the parts of the fit
         that this is in: "net 0", ... if there are none. They must differ where there are several
         nets, as files of callbacks go to folders of these names.
-    part : FitPart, default=None
+    part : FitPart, default=UNHEARD
         What the training of the nets is to scikit-learn's callbacks; its parts are the nets.
 
     Returns
@@ -182,7 +181,6 @@ def fit_many(
     in_processes = len(nets) > 1 and goes_elsewhere(n_jobs)
     if in_processes:
         check_callbacks_travel(nets, n_jobs)
-    part = FitPart(None, None) if part is None else part
     parts = [part.part(name, number=j) for j, name in enumerate(names)]
     own = [vars(net).get("_skl_callbacks") for net in nets]
     with ExitStack() as handed:
@@ -216,7 +214,7 @@ def _train_many(
     n_jobs: int | None,
     verbose: int,
     description: str,
-    checkpoint: RunningFit | None,
+    checkpoint: RunningFit,
 ) -> tuple[list[MultiTaskNet], list[DataMapRecorder]]:
     """Train nets that are built; see `fit_many`."""
     stack: Stack | str = ""
@@ -244,7 +242,7 @@ def _train_many(
             for part in parts:
                 part.end()
             return list(nets), recorders
-        kept = [checkpoint and checkpoint.child(f"net{j}") for j in range(len(nets))]
+        kept = [checkpoint.child(f"net{j}") for j in range(len(nets))]
         recorders = [] if make_recorder is None else [make_recorder(len(nets) == 1) for _ in nets]
         callbacks_of: list[list[Callback]] = [[r] for r in recorders] or [[] for _ in nets]
         if not in_processes:
@@ -343,7 +341,7 @@ def _train(
     net: MultiTaskNet,
     data: TrainingData,
     callbacks: list[Callback],
-    checkpoint: RunningFit | None,
+    checkpoint: RunningFit,
 ) -> tuple[MultiTaskNet, list[Callback]]:
     train_net(net, data, callbacks, checkpoint)
     return net, callbacks

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -36,8 +37,7 @@ N_JOBS: list[Any] = [
 
 #: Bytes from which on an array goes beside the call that has it, so that it travels once.
 _LARGE = 100_000
-#: Parents that this process ends with, and how often it looks for them, in seconds.
-_ENDS_WITH: set[int] = set()
+#: Seconds between two looks for the parent of this process.
 _LOOK_EVERY = 2.0
 
 
@@ -146,12 +146,10 @@ def _call(settings: tuple[Any, ...], packed: bytes, *arrays: NDArray) -> Any:
         return _packed(_configured(config, *_unpacked(packed, arrays)))
 
 
+@cache
 def _end_with(parent: int) -> None:
     """End this process when its parent has ended: a worker of one that was killed may wait for
     ever to hand it a result, with all that it holds in memory."""
-    if parent in _ENDS_WITH:
-        return
-    _ENDS_WITH.add(parent)
 
     def watch() -> None:
         while os.getppid() == parent:

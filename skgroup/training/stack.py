@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from skgroup._compat import only_watched
 from skgroup._random import local_seed
 from skgroup.nn import Dropout, LinearHeads, TaskHeads
-from skgroup.store import RunningFit
+from skgroup.store import NOT_KEPT, RunningFit
 from skgroup.tasks import OutputLayout, join_outputs
 from skgroup.training._balanced_step import BalancedStep
 from skgroup.training._fit_tasks import telling
@@ -309,7 +309,7 @@ def train_stacked(
     *,
     recorder: DataMapRecorder | None = None,
     progress: Sequence[Callback] = (),
-    checkpoint: RunningFit | None = None,
+    checkpoint: RunningFit = NOT_KEPT,
 ) -> None:
     """Train prepared nets together; each ends as if it had been trained alone.
 
@@ -324,7 +324,7 @@ def train_stacked(
         see the same batches.
     progress : sequence of Callback, default=()
         Hear of the end of each epoch of each net.
-    checkpoint : RunningFit, default=None
+    checkpoint : RunningFit, default=NOT_KEPT
         What is to keep where training is.
     """
     first = nets[0]

@@ -250,7 +250,8 @@ class GroupGains(TaskEstimatorMixin):
             self._begin(wanted, before, data, len(parts))
             self.seed_, self.conditions_ = seed, conditions
             batches = self._batches(wanted, probe, data)
-            self._go_on(running)
+            # What this fit had measured before its process was killed.
+            self.__dict__.update(running.load("measured", {}))
             try:
                 for m, rows in batches:
                     left = rows[~self.measured_[rows, m]]
@@ -274,8 +275,7 @@ class GroupGains(TaskEstimatorMixin):
     ) -> int:
         state = net.random_state if self.random_state is None else self.random_state
         if before is None:
-            drawn: int = running.load("seed", draw_seeds(state, 1)[0])
-            return drawn
+            return running.draw_seeds(state, 1)[0]
         seed: int = before["seed_"]
         if isinstance(state, Integral) and draw_seeds(state, 1)[0] != seed:
             raise ValueError(
@@ -324,11 +324,6 @@ class GroupGains(TaskEstimatorMixin):
         if before is not None:
             self.scores_[: len(before["masks_"])] = before["scores_"]
             self.measured_[: len(before["masks_"])] = before["measured_"]
-
-    def _go_on(self, running: RunningFit) -> None:
-        """Fill in what this fit had measured before its process was killed."""
-        running.save("seed", self.seed_)
-        self.__dict__.update(running.load("measured", {}))
 
     def _batches(
         self, wanted: NDArray[np.bool_], probe: MultiTaskNet, data: TrainingData
