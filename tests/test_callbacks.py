@@ -186,8 +186,11 @@ def test_an_open_file_is_written_by_all_nets(tasks, tmp_path):
     with (tmp_path / "log").open("w") as file:
         net = small(("writes", Writes(file)))
         GroupedMTLClassifier.stl(net).fit(*tasks)
-        with pytest.raises(ValueError, match=r"'n_jobs' .* callback 'writes' \(Writes\) .* cannot"):
-            GroupedMTLClassifier.stl(net, n_jobs=2).fit(*tasks)
+        by_name = small(callbacks__print_log=Writes(file))
+        for one, name in ((net, "writes"), (by_name, "print_log")):
+            message = rf"'n_jobs' .* callback '{name}' \(Writes\) .* cannot"
+            with pytest.raises(ValueError, match=message):
+                GroupedMTLClassifier.stl(one, n_jobs=2).fit(*tasks)
         with pytest.raises(ValueError, match=r"'n_jobs' .* callback 'writes' \(Writes\) .* cannot"):
             PortfolioClassifier([("net", net)], cv=2, n_jobs=2).fit(*tasks)
     lines = (tmp_path / "log").read_text().split("\n")[:-1]

@@ -99,20 +99,25 @@ def check_callbacks_travel(nets: Any, n_jobs: int | None) -> None:
     backend = get_active_backend()[0]
     if not goes_elsewhere(n_jobs) or getattr(backend, "supports_sharedmem", False):
         return
-    for net in nets:
-        callbacks = net.callbacks if isinstance(net.callbacks, list | tuple) else []
-        for item in callbacks:
-            named = isinstance(item, tuple)
-            name, callback = item if named else (type(item).__name__, item)
-            try:
-                dumps(callback)  # as joblib sends it
-            except Exception as error:
-                raise ValueError(
-                    f"The 'n_jobs' parameter must be None or 1, as the callback {name!r} "
-                    f"({type(callback).__name__}) of the net cannot be sent to other processes: "
-                    f"{type(error).__name__}: {error}. Got n_jobs={n_jobs}; or have it open what "
-                    "it writes to in 'on_train_begin', under a name of its own ('net.name_')."
-                ) from error
+    for name, callback in (pair for net in nets for pair in _callbacks_given(net)):
+        try:
+            dumps(callback)  # as joblib sends it
+        except Exception as error:
+            raise ValueError(
+                f"The 'n_jobs' parameter must be None or 1, as the callback {name!r} "
+                f"({type(callback).__name__}) of the net cannot be sent to other processes: "
+                f"{type(error).__name__}: {error}. Got n_jobs={n_jobs}; or have it open what "
+                "it writes to in 'on_train_begin', under a name of its own ('net.name_')."
+            ) from error
+
+
+def _callbacks_given(net: Any) -> Iterator[tuple[str, Any]]:
+    """What a net has been given as callbacks, in a list or by parameters, with names."""
+    for item in net.callbacks if isinstance(net.callbacks, list | tuple) else ():
+        yield item if isinstance(item, tuple) else (type(item).__name__, item)
+    for key, value in vars(net).items():
+        if key.startswith("callbacks__") and _is_callback(value):
+            yield key.removeprefix("callbacks__"), value
 
 
 # -- files -------------------------------------------------------------------------------------
