@@ -226,7 +226,7 @@ class FuzzyKMeans(
             `sample_weight` hold NaN or infinity, no weight is positive, or given centres have
             the wrong shape.
         """
-        told: dict[str, Any] = {"X": (lambda given=X: given), "y": lambda: y}
+        told: dict[str, Any] = {"X": X, "y": y}
         if sample_weight is not None:
             told["metadata"] = {"sample_weight": sample_weight}
         X, sample_weight = self._check(X, sample_weight)
@@ -414,7 +414,7 @@ class FuzzyKMeans(
             kmeans = KMeans(
                 int(self.n_clusters),
                 init=begin,
-                n_init=self.n_init if isinstance(self.init, str) or callable(self.init) else 1,
+                n_init=self._n_fit_parts,
                 max_iter=self.max_iter,
                 # KMeans divides the variance by the number of columns.
                 tol=self.tol * points.shape[1] / n_features,
