@@ -417,6 +417,10 @@ def test_processes_know_the_names_and_keep_files_apart(tasks, tmp_path, forked):
     folds = [f"member grouped, fold {k}/{part}" for k in range(2) for part in parts]
     assert set(folds) < set(found(tmp_path, "params.pt"))
 
+    compare(X, Y, {"a": net, "b": clone(net)}, baselines="a", cv=2, seeds=[3], n_jobs=2)
+    fits = {f"candidate {name}, seed 3, fold {fold}" for name in "ab" for fold in range(2)}
+    assert fits < set(found(tmp_path, "params.pt"))
+
     # A search trains the same parts of other fits at the same time, without names.
     before = set(found(tmp_path, "params.pt"))
     single = GroupedMTLClassifier.stl(net)

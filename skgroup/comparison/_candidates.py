@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,32 +58,60 @@ class Candidates:
             name: _learning_tables(name, check_candidate(name, estimator), table)
             for name, estimator in given.items()
         }
-        names = [baselines] if isinstance(baselines, str) else baselines
-        check_names_of_baselines(baselines)
+        found = cls.with_baselines(
+            clones,
+            baselines,
+            lambda: make_baselines(clones, table, X, Y),
+            lambda estimator: kind_of(estimator, table.n_tasks),
+        )
+        with single_classes_said(table):
+            alone = [name for name, e in found.estimators.items() if _learns_alone(e, Y)]
+        if alone:
+            found.said.append(
+                "One estimator a task, on the samples that have a label of it: "
+                f"{', '.join(f'“{name}”' for name in alone)}."
+            )
+        return found
+
+    @classmethod
+    def with_baselines(
+        cls,
+        clones: Mapping[str, Any],
+        baselines: Any,
+        make: Callable[[], tuple[dict[str, Any], list[str]]],
+        kind: Callable[[Any], str],
+    ) -> Candidates:
+        """Candidates that are checked; `make` gives baselines, and what is to be said of those that
+        lack, and `kind` says what an estimator is."""
+        names = _names_of_baselines(baselines)
         made: dict[str, Any] = {}
         said: list[str] = []
         if names is None or not set(names) <= set(clones):  # [] makes none
-            made, said = make_baselines(clones, table, X, Y)
-        check_not_taken(made, clones)
-        every = made | clones
-        kinds = [kind_of(estimator, table.n_tasks) for estimator in every.values()]
+            made, said = make()
+        taken = [name for name in made if name in clones]
+        if taken:
+            raise ValueError(
+                f"{RULE}; {taken[0]!r} must be another name, as baselines are added to the dict "
+                "and this is what one of them is called."
+            )
+        every = {**made, **clones}
+        kinds = [kind(estimator) for estimator in every.values()]
         if not names:
             names = [n for n, k in zip(every, kinds, strict=True) if k not in NO_BASELINE]
             if len(names) == len(every) and made:  # nothing groups: the user's are measured
                 names = list(made)
-        with single_classes_said(table):
-            alone = [name for name, estimator in every.items() if _learns_alone(estimator, Y)]
-        if alone:
-            said.append(
-                "One estimator a task, on the samples that have a label of it: "
-                f"{', '.join(f'“{name}”' for name in alone)}."
-            )
         if not names:
             raise ValueError(
                 "The 'baselines' parameter of compare must not be empty where every candidate "
                 f"groups or balances the tasks. Got {list(every)}."
             )
-        return cls(every, kinds, check_baselines(names, list(every)), said)
+        unknown = [name for name in names if name not in every]
+        if unknown:
+            raise ValueError(
+                "The 'baselines' parameter of compare must hold names of candidates. Got "
+                f"{unknown[0]!r}; the candidates are {list(every)}."
+            )
+        return cls(every, kinds, [name for name in every if name in names], said)
 
     def deciding(self, threshold: str, table: TaskTable, scores: Scorings) -> Candidates:
         """The same, by a way to decide; see `compare`."""
@@ -162,48 +190,16 @@ def check_candidate(name: Any, estimator: Any) -> Any:
         raise ValueError(f"{RULE} that can be cloned. Got {name!r}: {error}") from error
 
 
-def check_names_of_baselines(baselines: Any) -> None:
+def _names_of_baselines(baselines: Any) -> list[str] | None:
     names = [baselines] if isinstance(baselines, str) else baselines
-    if names is not None and not (
-        isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
-    ):
+    if names is None:
+        return None
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise ValueError(
             "The 'baselines' parameter of compare must be a name of a candidate, a list of "
             f"them or None. Got {baselines!r}."
         )
-
-
-def check_not_taken(made: Mapping[str, Any], candidates: Mapping[str, Any]) -> None:
-    """Refuse candidates with the names of baselines that were made."""
-    taken = [name for name in made if name in candidates]
-    if taken:
-        raise ValueError(
-            f"{RULE}; {taken[0]!r} must be another name, as baselines are added to the dict "
-            "and this is what one of them is called."
-        )
-
-
-def check_baselines(baselines: str | Sequence[str], names: list[str]) -> list[str]:
-    """The names of baselines, in the order of the candidates."""
-    given = [baselines] if isinstance(baselines, str) else list(baselines)
-    unknown = [name for name in given if name not in names]
-    if unknown or not given:
-        raise ValueError(
-            "The 'baselines' parameter of compare must hold names of candidates. Got "
-            f"{unknown[0] if unknown else given!r}; the candidates are {names}."
-        )
-    return [name for name in names if name in given]
-
-
-def check_no_files(name: str, estimator: Any) -> None:
-    """Refuse callbacks that keep files, which fits in several processes would share."""
-    kind = file_keeper(estimator)
-    if kind is not None:
-        raise ValueError(
-            "The 'n_jobs' parameter of compare must be None or 1 where callbacks keep files, as "
-            f"fits that run at the same time would read each other's. Got {kind.__name__} in the "
-            f"callbacks of candidate {name!r}."
-        )
+    return list(names)
 
 
 def file_keeper(estimator: Any) -> type | None:

@@ -17,7 +17,6 @@ from skgroup._estimators import pos_label_of
 from skgroup.comparison._candidates import (
     Candidates,
     check_n_samples,
-    check_no_files,
     try_candidate,
 )
 from skgroup.comparison._comparison import Comparison
@@ -49,7 +48,6 @@ from skgroup.comparison.intervals import INTERVALS
 from skgroup.exceptions import NotWrittenWarning, TrainingInterruptedWarning
 from skgroup.tasks import TaskTable, check_tasks
 from skgroup.training.data import labels_of, take_samples
-from skgroup.training.processes import goes_elsewhere
 
 
 def compare(
@@ -411,22 +409,20 @@ def _prepare(
     verbose: Any,
 ) -> _Plan:
     """Check everything, before anything trains; the parameters are those of `compare`."""
+    _check_options(interval, error_score, n_jobs, verbose)
+    seed_list = check_seeds(seeds, "compare")
     of_populations = are_of_populations(candidates)
     if of_populations:
         check_for_populations(threshold, params)
         table = populations_of(X, Y, candidates)
+        compared = candidates_of_populations(candidates, baselines, X, table)
+        scores = Scorings(scoring_of_populations(scoring, table), table, "compare")
     else:
         if Y is None and isinstance(X, Dataset):
             Y = labels_of(X)
         types = task_types_of(candidates)
         table = check_tasks(Y, pos_label=pos_label_of(candidates), task_types=types)
         check_n_samples(X, table)
-    _check_options(interval, error_score, n_jobs, verbose)
-    seed_list = check_seeds(seeds, "compare")
-    if of_populations:
-        compared = candidates_of_populations(candidates, baselines, X, table)
-        scores = Scorings(scoring_of_populations(scoring, table), table, "compare")
-    else:
         compared = Candidates.of(candidates, baselines, X, Y, table)
         scores = Scorings(scoring, table, "compare")
         check_threshold(threshold, scores, table, Y)
@@ -439,15 +435,14 @@ def _prepare(
     train = splits[0].train
     training_data = take_samples(X, train), take_samples(Y, train)
     # Baselines are made of a candidate, whose faults are told as its own.
-    for name, estimator in reversed(estimators.items()) if of_populations else estimators.items():
+    for name in sorted(estimators, key=compared.baselines.__contains__):
+        estimator = estimators[name]
         if of_populations:
             try_of_rows(name, estimator, training_data, scores)
         else:
             given = params_of_samples(of_fits[name], train, len(table.codes))
             weight = given.get("sample_weight")
             try_candidate(name, estimator, (*training_data, weight), scores, "compare")
-        if goes_elsewhere(n_jobs):
-            check_no_files(name, estimator)
     store = FitStore(results, {} if results is None else scores.keys())
     fits = list_fits(estimators, splits, X, scores, params, of_fits, stored=results is not None)
     return _Plan(Y, table, compared, scores, splits, params, store, fits, of_populations)

@@ -45,8 +45,7 @@ class OfRows(BaseEstimator):
         return np.broadcast_to(predicted, (len(predicted), self.n_tasks))
 
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
-        proba = np.asarray(self.estimator_.predict_proba(X))
-        return [proba.reshape(len(proba), -1)] * self.n_tasks
+        return [np.asarray(self.estimator_.predict_proba(X))] * self.n_tasks
 
     def count_nets(self, n_tasks: int) -> float:
         """Not what such candidates are told apart by."""

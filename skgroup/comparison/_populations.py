@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from skgroup._estimators import check_parameters, parts_of, pos_label_of, steps_of
 from skgroup.comparison._baselines import are_vectors, with_last
-from skgroup.comparison._candidates import (
-    RULE,
-    Candidates,
-    check_baselines,
-    check_candidate,
-    check_names_of_baselines,
-    check_not_taken,
-)
+from skgroup.comparison._candidates import RULE, Candidates, check_candidate
 from skgroup.comparison._of_rows import OfRows, Pooled, is_one, looks_for_groups, pooled_in
 from skgroup.comparison._scorings import Scorings
 from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
@@ -120,29 +114,16 @@ def candidates_of_populations(
 ) -> Candidates:
     """Clones of the candidates with baselines, as of tables of tasks."""
     clones = {name: check_candidate(name, e) for name, e in _by_name(candidates).items()}
-    check_names_of_baselines(baselines)
-    names = [baselines] if isinstance(baselines, str) else baselines
-    made: dict[str, Any] = {}
-    said: list[str] = []
-    if names is None or not set(names) <= set(clones):  # [] makes none
-        made, said = _make_baselines(clones, X, table.n_tasks)
-    check_not_taken(made, clones)
-    every = made | clones
-    kinds = [
-        "grouped" if looks_for_groups(estimator, table.n_tasks) else "other"
-        for estimator in every.values()
-    ]
-    if not names:
-        names = [name for name, kind in zip(every, kinds, strict=True) if kind != "grouped"]
-        if len(names) == len(every) and made:  # nothing groups: the user's are measured
-            names = list(made)
-    if not names:
-        raise ValueError(
-            "The 'baselines' parameter of compare must not be empty where every candidate groups "
-            f"the populations. Got {list(every)}."
-        )
-    estimators = {name: OfRows(e, table.n_tasks) for name, e in every.items()}
-    return Candidates(estimators, kinds, check_baselines(names, list(every)), said)
+    found = Candidates.with_baselines(
+        clones,
+        baselines,
+        lambda: _make_baselines(clones, X, table.n_tasks),
+        lambda e: "grouped" if looks_for_groups(e, table.n_tasks) else "other",
+    )
+    return replace(
+        found,
+        estimators={name: OfRows(e, table.n_tasks) for name, e in found.estimators.items()},
+    )
 
 
 def scoring_of_populations(scoring: Any, table: TaskTable) -> Any:

@@ -49,9 +49,8 @@ def as_text(figures: Figures, verdicts: list[str]) -> str:
 def as_html(figures: Figures, verdicts: list[str]) -> str:
     head = [escape(cell) for cell in _head(figures)]
     notes = "".join(f"<p>{escape(note)}</p>" for note in [*verdicts[1:], *_notes(figures)])
-    what = "population" if figures.of_populations else "task"
     details = "".join(
-        f"<details><summary>Each {what}{escape(by)}</summary>"
+        f"<details><summary>Each {_noun(figures)}{escape(by)}</summary>"
         f"{html_table(*_task_cells(of, escape, '<b>{}</b>'))}</details>"
         for by, of in _each(figures)
     )
@@ -70,7 +69,7 @@ def as_markdown(figures: Figures, verdicts: list[str], *, tasks: bool) -> str:
     parts += ["\\* baseline", *others, *map(markdown_text, _notes(figures))]
     for by, of in _each(figures) if tasks else ():
         parts += [
-            markdown_text(f"Each {'population' if figures.of_populations else 'task'}{by}:"),
+            markdown_text(f"Each {_noun(figures)}{by}:"),
             markdown_table(*_task_cells(of, markdown_text, "**{}**")),
         ]
     return "\n\n".join(parts)
@@ -94,18 +93,21 @@ def _task_cells(
         shown = ["" if np.isnan(m) else f"{m:{figures.form(t)}}" for m in means]
         marked = [bold.format(x) if m == best else x for m, x in zip(means, shown, strict=True)]
         rows.append([write(task), *marked])
-    head = "population" if figures.of_populations else "task"
-    return [head, *map(write, figures.candidates)], rows
+    return [_noun(figures), *map(write, figures.candidates)], rows
+
+
+def _noun(figures: Figures) -> str:
+    """What a task is called."""
+    return "population" if figures.of_populations else "task"
 
 
 def _title(figures: Figures) -> str:
     n_seeds = len(np.unique(figures.seeds))
     n_splits = len(figures.seeds) // n_seeds
     several = bool(figures.others) and not figures.is_mixed
-    what = "population" if figures.of_populations else "task"
     scores = " and ".join(
         f"{figures.scoring_name if several else name}, "
-        f"mean over {len(tasks)} {what}{'s' * (len(tasks) != 1)},"
+        f"mean over {len(tasks)} {_noun(figures)}{'s' * (len(tasks) != 1)},"
         for name, tasks in figures.tasks_by_score
     )
     return (
