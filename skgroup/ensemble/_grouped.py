@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -57,7 +58,7 @@ from skgroup.ensemble._trial import (
 )
 from skgroup.relations import TaskGrouper
 from skgroup.selection import GroupSelector
-from skgroup.store import CHECKPOINT, handed_on, running_fit
+from skgroup.store import CHECKPOINT, RunningFit, handed_on, running_fit
 from skgroup.tasks import AUTO, REGRESSION, TaskTable, names_in_groups, take_tasks
 from skgroup.training import MultiTaskNet
 from skgroup.training.classifier import (
@@ -309,27 +310,10 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
             grouper_seed, specialists_seed = running.draw_seeds(state, 2)
             self.grouper_ = None
             if hasattr(grouper, "fit"):
-                if takes_checked_data(steps_of(grouper)[0]):
-                    X = data.alone()
                 weight = None if sample_weight is None else data.weight
-
-                def fit_grouper() -> Any:
-                    if self.random_state is not None or self.grouper is None:
-                        set_random_state(grouper, grouper_seed)
-                    params = self._grouper_params(grouper, weight)
-                    part = FitPart.of(self).part("relation")
-                    with (
-                        handed_on(grouper, running.child("grouper")),
-                        part.handed_to(grouper),
-                        part.running(),
-                    ):
-                        fitted = grouper.fit(X, y, **params)
-                    if self.grouper is None:
-                        # Numbers of each sample and task, which nobody has asked to be kept.
-                        del steps_of(fitted)[0].data_map_
-                    return fitted
-
-                self.grouper_ = running.stage("grouper", fit_grouper)
+                X = data.alone() if takes_checked_data(steps_of(grouper)[0]) else X
+                of_grouper = (grouper, X, y, weight, grouper_seed, running.child("grouper"))
+                self.grouper_ = running.stage("grouper", partial(self._fit_grouper, *of_grouper))
             grouped = grouper if self.grouper_ is None else steps_of(self.grouper_)[-1]
             groups = read_groups(grouped, data.table.n_tasks, self.min_membership)
             weights = serving_weights(serving, groups, data.table.names)
@@ -360,6 +344,20 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
         self._mixes_logits = self.mixing == "logit"
         self._learn_shares(data.table, learned)
         return self
+
+    def _fit_grouper(
+        self, grouper: Any, X: Any, y: Any, weight: Any, seed: int, checkpoint: RunningFit
+    ) -> Any:
+        if self.random_state is not None or self.grouper is None:
+            set_random_state(grouper, seed)
+        params = self._grouper_params(grouper, weight)
+        part = FitPart.of(self).part("relation")
+        with handed_on(grouper, checkpoint), part.handed_to(grouper), part.running():
+            fitted = grouper.fit(X, y, **params)
+        if self.grouper is None:
+            # Numbers of each sample and task, which nobody has asked to be kept.
+            del steps_of(fitted)[0].data_map_
+        return fitted
 
     def _rows_of_all(self, of_learned: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = np.zeros((self.n_tasks_, of_learned.shape[1]))
