@@ -109,6 +109,7 @@ def test_an_accelerated_net_is_scheduled_goes_on_and_is_stored_as_a_net_is(accel
     [
         ("iterator_train", BatchLoader),
         ("balancing", "pcgrad"),
+        ("checkpoint", "folder"),
         ("device", "cpu"),
         ("accelerator", None),
     ],

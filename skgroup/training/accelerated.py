@@ -50,7 +50,7 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
     unwrap_after_train : bool, default=True
         As in `skorch.hf.AccelerateMixin`.
     **kwargs
-        As of `MultiTaskNet`; `balancing` is not taken.
+        As of `MultiTaskNet`; `balancing` and `checkpoint` are not taken.
 
     See Also
     --------
@@ -96,6 +96,11 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
             raise ValueError(
                 f"The 'balancing' parameter of {type(self).__name__} must be None: the accelerator "
                 f"takes the training steps. Got {self.balancing!r}."
+            )
+        if self.checkpoint is not None:
+            raise ValueError(
+                f"The 'checkpoint' parameter of {type(self).__name__} must be None: what several "
+                f"processes train together is not kept. Got {self.checkpoint!r}."
             )
         super()._validate_params()
 
