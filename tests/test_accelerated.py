@@ -109,7 +109,6 @@ def test_an_accelerated_net_is_scheduled_goes_on_and_is_stored_as_a_net_is(accel
     [
         ("iterator_train", BatchLoader),
         ("balancing", "pcgrad"),
-        ("checkpoint", "folder"),
         ("device", "cpu"),
         ("accelerator", None),
     ],
@@ -118,3 +117,13 @@ def test_what_an_accelerator_cannot_do_is_refused(accelerator, digits, name, val
     net = accelerate_net.AcceleratedNet(accelerator=accelerator).set_params(**{name: value})
     with pytest.raises(ValueError, match=rf"The '{name}' parameter of AcceleratedNet must be"):
         net.fit(*digits)
+
+
+def test_what_an_accelerated_net_does_is_not_kept(digits, tmp_path):
+    net = accelerate_net.AcceleratedNet(accelerator=accelerate.Accelerator(cpu=True))
+    kept = {"checkpoint": tmp_path, "random_state": 0}
+    for keeps in (clone(net).set_params(**kept), TaskGrouper(net, **kept)):
+        match = f"'checkpoint' parameter of {type(keeps).__name__} must be None .*each would keep"
+        with pytest.raises(TypeError, match=match):
+            keeps.fit(*digits)
+    assert os.listdir(tmp_path) == []

@@ -186,7 +186,7 @@ def _die_once(file, i, caller):
 
 
 def test_the_calls_of_a_worker_that_dies_are_made_by_others(client, tmp_path):
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=60)
     calls = [delayed(_die_once)(tmp_path / "died", i, os.getpid()) for i in range(6)]
     with parallel_config("dask"):
         assert list(in_parallel(calls, 2)) == [(i, 1) for i in range(6)]

@@ -93,7 +93,7 @@ def test_workers_share_the_threads_of_the_machine(monkeypatch):
     torch.set_num_threads(2)
     try:
         with parallel_config("multiprocessing"):
-            found = list(in_parallel([delayed(_threads_here)()] * 2, cpu_count()))
+            found = list(in_parallel([delayed(_threads_here)()] * 2, max(2, cpu_count())))
     finally:
         torch.set_num_threads(1)
     assert {n_threads for _, n_threads in found} == {1}
@@ -383,17 +383,21 @@ def test_a_worker_does_not_outlive_a_killed_parent(monkeypatch):
     monkeypatch.setattr("skgroup.training.processes._LOOK_EVERY", 0.05)
     ended, held = os.pipe()
     if not (parent := os.fork()):
-        if not os.fork():  # the worker
-            processes._end_with(os.getppid())
-            os.write(held, b"works")
+        try:
+            if not os.fork():  # the worker
+                processes._end_with(os.getppid())
+                os.write(held, b"works")
+            else:
+                os.close(held)
             time.sleep(60)
+        finally:
             os._exit(0)
-        os.close(held)
-        signal.pause()
     os.close(held)
-    assert os.read(ended, 5) == b"works"
-    os.kill(parent, signal.SIGKILL)
-    os.waitpid(parent, 0)
+    try:
+        assert os.read(ended, 5) == b"works"
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
     readable, *_ = select.select([ended], [], [], 30)
     assert readable
     assert os.read(ended, 1) == b""  # nobody holds its other end any more

@@ -56,8 +56,7 @@ def key_of(*parts: Any, within_callbacks: bool = True) -> str:
         If a part is neither known to `fingerprint` nor can be pickled.
     """
     try:
-        shallow = not within_callbacks
-        return joblib.hash([fingerprint(part, shallow_callbacks=shallow) for part in parts])
+        return joblib.hash([fingerprint(part, within_callbacks=within_callbacks) for part in parts])
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(str(error)) from error
 
@@ -66,7 +65,7 @@ def fingerprint(
     value: Any,
     within: tuple[int, ...] = (),
     *,
-    shallow_callbacks: bool = False,
+    within_callbacks: bool = True,
     in_callback: bool = False,
 ) -> Any:
     """What `joblib.hash` makes the same key of, in this and in a later process.
@@ -74,21 +73,21 @@ def fingerprint(
     Estimators are their class and parameters, whatever `fit` left in them; classes and functions
     are what they do; tensors, weights and settings of modules are numbers. Of a torch Dataset the
     class and all samples count, which are read once. An object with a method `__identity__` is what
-    this returns. For `shallow_callbacks`, see `key_of`.
+    this returns. For `within_callbacks`, see `key_of`.
     """
     if isinstance(value, types.FunctionType) and getattr(value, "hooked", False):
         value = inspect.unwrap(value)  # torch wraps an optimizer's `step` at its first use
     if id(value) in within:  # a function that speaks of itself, a class in its own methods
         return "again", len(within) - within.index(id(value))
 
-    is_callback = shallow_callbacks and _is_callback(value)
+    is_callback = not within_callbacks and _is_callback(value)
     in_callback |= is_callback
 
     def of(part: Any) -> Any:
         return fingerprint(
             part,
             (*within, id(value)),
-            shallow_callbacks=shallow_callbacks,
+            within_callbacks=within_callbacks,
             in_callback=in_callback,
         )
 

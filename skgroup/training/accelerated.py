@@ -24,8 +24,8 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
     """A `MultiTaskNet` that several processes train together, each on a part of every batch.
 
     It stands where a `MultiTaskNet` does (`TaskGrouper`, `GroupedMTLClassifier`, ...), but for
-    `GroupGains`, for `checkpoint` and for `n_jobs`, as the processes are those of the accelerator.
-    The script is started once a process or GPU, e.g. by `torchrun`, and each process
+    `GroupGains` and for `n_jobs`, as the processes are those of the accelerator, and `checkpoint`
+    is refused. The script is started once a process or GPU, e.g. by `torchrun`, and each process
     is given the same `X` and `Y`; after `fit` all have the same weights, history, data maps and
     predictions. `random_state` must be an int (of the estimator around the net, too), so that all
     draw the same. Samples come in another order than in a `MultiTaskNet` of this `random_state`.
@@ -97,12 +97,13 @@ class AcceleratedNet(AccelerateMixin, MultiTaskNet):
                 f"The 'balancing' parameter of {type(self).__name__} must be None: the accelerator "
                 f"takes the training steps. Got {self.balancing!r}."
             )
-        if self.checkpoint is not None:
-            raise ValueError(
-                f"The 'checkpoint' parameter of {type(self).__name__} must be None: what several "
-                f"processes train together is not kept. Got {self.checkpoint!r}."
-            )
         super()._validate_params()
+
+    def __identity__(self) -> Any:
+        """Nothing that is kept by this name would be of all processes."""
+        raise TypeError(
+            f"{type(self).__name__} is trained by several processes, and each would keep its own"
+        )
 
     def _check_accelerator(self) -> None:
         if not isinstance(self.accelerator, Accelerator):
