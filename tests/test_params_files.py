@@ -1,6 +1,7 @@
 """Files of `save_params`, and nets that were never fitted."""
 
 import io
+from pickle import UnpicklingError
 
 import numpy as np
 import pytest
@@ -150,3 +151,25 @@ def test_what_cannot_be_loaded_leaves_a_net_as_it_was(fitted, tmp_path):
     assert vars(net) == before
     with pytest.raises(NotFittedError):
         net.load_params(f_optimizer=tmp_path / "net")
+
+
+def test_a_refused_file_leaves_a_fitted_net_as_it_was(tmp_path):
+    X, Y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(80).reshape(40, 2) % 3
+    net = MultiTaskNet.stg_mtl(module__hidden_units=(4,), max_epochs=1, random_state=0).fit(X, Y)
+    other = clone(net).set_params(module__hidden_units=(4, 4)).fit(X, Y)
+    other.save_params(f_params=tmp_path / "deeper", f_optimizer=tmp_path / "optimizer")
+    clone(net).fit(X, 1 - Y % 2).save_params(f_params=tmp_path / "fits")
+    (tmp_path / "text").write_text("no weights")
+    expected, history = net.predict_proba(X), net.history_
+    for files in (
+        {"f_params": "deeper"},
+        {"f_params": "fits", "f_optimizer": "optimizer"},
+        {"f_params": "fits", "f_history": "text"},
+        {"f_params": "text"},
+    ):
+        with pytest.raises((RuntimeError, ValueError, KeyError, UnpicklingError)) as caught:
+            net.load_params(**{key: tmp_path / name for key, name in files.items()})
+        assert list(files)[-1] in caught.value.__notes__[0]
+        np.testing.assert_array_equal(np.array(net.predict_proba(X)), np.array(expected))
+        assert net.history_ is history
+        assert len(history) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -218,6 +219,9 @@ class DeviceNet(NeuralNet):
             If the net was not fitted, and no file of `f_params` says on what.
         RuntimeError
             If the weights are not those of such a module.
+        Exception
+            Whatever torch raises of a file that holds something else; a note names the files. After
+            any error the net is as it was before.
 
         Examples
         --------
@@ -236,22 +240,52 @@ class DeviceNet(NeuralNet):
         """
         files = {"f_optimizer": f_optimizer, "f_criterion": f_criterion, "f_history": f_history}
         files |= {"f_params": f_params, **kwargs}
-        with self._device_resolved():
-            if not self.initialized_:
-                of_module = f_params or kwargs.get("f_module")
-                with unchanged_on_error(self):
-                    if of_module is None and checkpoint is not None:
-                        if checkpoint.f_history is not None:  # which names of files may speak of
-                            self.history_ = History.from_file(checkpoint.f_history_)
-                        of_module = checkpoint.get_formatted_files(self).get("f_params")
-                    if of_module is not None:
-                        self.initialized_ = True  # while it is
-                        super().load_params(f_params=of_module, use_safetensors=use_safetensors)
-                if of_module is not None:
-                    files |= {"f_params": None, "f_module": None}
-                    if checkpoint is None and not any(files.values()):
-                        return
-            super().load_params(**files, checkpoint=checkpoint, use_safetensors=use_safetensors)
+        with self._device_resolved(), unchanged_on_error(self), self._untrained_on_error():
+            try:
+                self._load_files(files, checkpoint, use_safetensors=use_safetensors)
+            except Exception as error:
+                named = ", ".join(f"{k}={v!r}" for k, v in files.items() if v is not None)
+                error.add_note(f"load_params was given {named or f'checkpoint={checkpoint!r}'}.")
+                raise
+
+    def _load_files(self, files: dict[str, Any], checkpoint: Any, *, use_safetensors: bool) -> None:
+        """Load files, into a net that is built for them if it was not fitted."""
+        if not self.initialized_:
+            of_module = files["f_params"] or files.get("f_module")
+            if of_module is None and checkpoint is not None:
+                if checkpoint.f_history is not None:  # which names of files may speak of
+                    self.history_ = History.from_file(checkpoint.f_history_)
+                of_module = checkpoint.get_formatted_files(self).get("f_params")
+            if of_module is not None:
+                self.initialized_ = True  # while it is
+                super().load_params(f_params=of_module, use_safetensors=use_safetensors)
+                files = {**files, "f_params": None, "f_module": None}
+                if checkpoint is None and not any(files.values()):
+                    return
+        super().load_params(**files, checkpoint=checkpoint, use_safetensors=use_safetensors)
+
+    def _trained_parts(self) -> list[Any]:
+        """Modules, criteria and optimizers that are built, as far as they have a state."""
+        names = [*self._modules, *self._criteria, *self._optimizers]
+        parts = [self.__dict__.get(f"{name}_") for name in names]
+        return [part for part in parts if hasattr(part, "state_dict")]
+
+    @contextmanager
+    def _untrained_on_error(self) -> Iterator[None]:
+        """Give module, criterion and optimizer, which are changed in place, the state back that
+        they had, and the history its epochs, if the block raises."""
+        parts = self._trained_parts()
+        before = [copy.deepcopy(part.state_dict()) for part in parts]
+        history = self.__dict__.get("history_")
+        history = [] if history is None else history  # of one that was not fitted
+        n_epochs = len(history)
+        try:
+            yield
+        except BaseException:
+            for part, state in zip(parts, before, strict=True):
+                part.load_state_dict(state)
+            del history[n_epochs:]
+            raise
 
     def _get_module(self, name: str, msg: str) -> Any:
         # What skorch writes to files, and reads.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -508,9 +508,7 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         back."""
         earlier: list[Any] = []
         if self._goes_on(seeded):
-            names = [*self._modules, *self._criteria, *self._optimizers]
-            parts = [getattr(self, f"{name}_") for name in names]
-            earlier = [part.state_dict() for part in parts if hasattr(part, "state_dict")]
+            earlier = [part.state_dict() for part in self._trained_parts()]
             earlier += [seeded and self.seed_, len(self.history_)]
         with running_fit(self.checkpoint, self, data, fit_params, earlier) as running:
             if not seeded:
@@ -540,20 +538,11 @@ class MultiTaskNet(TaskPredictorMixin, TrainingLoop):
         After an error, module, optimizer and history, which may be those of an earlier fit
         (`partial_fit`, `warm_start`) and are trained in place, are as they were before.
         """
-        names = ("module_", "criterion_", "balancing_", "optimizer_") if len(self.history_) else ()
-        parts: list[Any] = [getattr(self, name, None) for name in names]
-        parts = [part for part in parts if hasattr(part, "state_dict")]
-        before = [copy.deepcopy(part.state_dict()) for part in parts]
-        n_epochs = len(self.history_)
-        try:
-            self._train(data, checkpoint=checkpoint, **fit_params)
-        except KeyboardInterrupt as error:
-            return error
-        except BaseException:
-            for part, state in zip(parts, before, strict=True):
-                part.load_state_dict(state)
-            del self.history_[n_epochs:]
-            raise
+        with self._untrained_on_error() if len(self.history_) else nullcontext():
+            try:
+                self._train(data, checkpoint=checkpoint, **fit_params)
+            except KeyboardInterrupt as error:
+                return error
         return None
 
     def _validate_params(self) -> None:
