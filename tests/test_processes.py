@@ -346,12 +346,6 @@ def test_files_that_cannot_be_kept_apart_are_refused_before_training(tasks, tmp_
     net = tiny(callbacks=[CountSteps(), given])
     with pytest.raises(ValueError, match=r"The callback Checkpoint of nets .* Got f_params='/.*"):
         GroupedMTLClassifier.stl(net).fit(X, Y)
-    inside = tiny(callbacks=[CountSteps(), Checkpoint(monitor=None, dirname=str(tmp_path))])
-    for candidate in (inside, GroupedMTLClassifier.stl(inside)):
-        with pytest.raises(
-            ValueError, match=r"The 'n_jobs' parameter of compare .* Got Checkpoint"
-        ):
-            compare(X, Y, {"c": candidate}, n_jobs=2, baselines="c")
     assert CountSteps.seen == 0
 
 
