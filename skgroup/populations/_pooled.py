@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -98,16 +99,27 @@ class Plan:
     def models(self, rows: Populations) -> Models:
         return make_models(self.estimator, rows, self.classes)
 
-    def find(self, rows: Populations, n_groups: int, seed: int) -> NDArray[np.float64]:
-        """Memberships (n_tasks, n_groups) of the populations in groups."""
-        if n_groups in (1, rows.n_tasks):
-            return np.ones((rows.n_tasks, 1)) if n_groups == 1 else np.eye(n_groups)
-        models = self.models(rows)
-        splits = within_folds(rows, _INNER, seed)
-        if self.grouper is None:
-            n_restarts = _RESTARTS[type(models) is not Models]
-            labels = alternate(models, n_groups, splits, n_restarts, np.random.default_rng(seed))
-            return np.eye(n_groups)[labels]  # one may be empty
+    def find(
+        self, rows: Populations, numbers: Sequence[int], seed: int
+    ) -> dict[int, NDArray[np.float64]]:
+        """Memberships (n_tasks, n_groups) of the populations, for some numbers of groups."""
+        found = {1: np.ones((rows.n_tasks, 1)), rows.n_tasks: np.eye(rows.n_tasks)}
+        asked = [k for k in numbers if k not in found]
+        if asked:
+            models, splits = self.models(rows), within_folds(rows, _INNER, seed)
+            if self.grouper is not None:
+                found |= self._clustered(models, splits, asked, seed)
+            else:
+                n_restarts = _RESTARTS[type(models) is not Models]
+                for k in asked:
+                    rng = np.random.default_rng(seed)
+                    found[k] = np.eye(k)[alternate(models, k, splits, n_restarts, rng)]
+        return {k: found[k] for k in numbers}  # some group may be empty
+
+    def _clustered(
+        self, models: Models, splits: list[Split], numbers: list[int], seed: int
+    ) -> dict[int, NDArray[np.float64]]:
+        """Memberships by the grouper, whose relation is one for all numbers of groups."""
         steps = steps_of(set_random_state(clone(self.grouper), seed))
         relation: PopulationRelation = CrossLosses()
         if isinstance(steps[0], PopulationRelation):
@@ -115,11 +127,12 @@ class Plan:
         table = relation.of_populations(models, splits)
         for step in steps[:-1]:
             table = step.fit_transform(table)
-        last = steps[-1].set_params(**{str(number_parameter(steps[-1])): n_groups})
-        last.fit(table)
-        if hasattr(last, "membership_"):
-            return np.asarray(last.membership_, dtype=np.float64)
-        return one_hot(last.labels_)
+        found, name = {}, str(number_parameter(steps[-1]))
+        for k in numbers:
+            last = clone(steps[-1]).set_params(**{name: k}).fit(table)
+            membership = getattr(last, "membership_", None)
+            found[k] = np.asarray(one_hot(last.labels_) if membership is None else membership)
+        return found
 
 
 class _PooledTasks(BaseEstimator):
@@ -351,7 +364,8 @@ class _PooledTasks(BaseEstimator):
         """The path, the way that is taken, and memberships."""
         path = self._walk(plan)
         way = path.ways[path.simplest]
-        return path, way, in_order(plan.find(plan.rows, way.n_groups, plan.seeds[1]))
+        k = way.n_groups
+        return path, way, in_order(plan.find(plan.rows, [k], plan.seeds[1])[k])
 
     def _walk(self, plan: Plan) -> Path:
         """Held-out losses of all ways, on each split."""
@@ -774,8 +788,8 @@ def _walk_split(
     models, n_tasks, trained = plan.models(rows), rows.n_tasks, rows.take(split[0])
     of_groups, found = {}, {}
     for_all = models.outputs(np.ones((n_tasks, 1)), split)
-    for k in sorted({way.n_groups for way in ways} - {n_tasks}):
-        membership = plan.find(trained, k, seed)
+    numbers = sorted({way.n_groups for way in ways} - {n_tasks})
+    for k, membership in plan.find(trained, numbers, seed).items():
         of_groups[k] = membership, for_all if k == 1 else models.outputs(membership, split)
         found[k] = membership.argmax(axis=1)
     needs_own = any(not np.isinf(way.shrinkage) for way in ways)

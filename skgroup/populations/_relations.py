@@ -178,14 +178,14 @@ class Coefficients(PopulationRelation):
 
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
         n_tasks = models.rows.n_tasks
-        fitted = [models.fit(of_task).estimator for of_task in np.eye(n_tasks)]
         rows: list[NDArray[np.float64] | None] = []
-        for one in fitted:
-            last = None if one is None else steps_of(one)[-1]
+        for of_task in np.eye(n_tasks):
+            fitted = models.fit(of_task).estimator
+            last = None if fitted is None else steps_of(fitted)[-1]
             if last is not None and not hasattr(last, "coef_"):
                 raise ValueError(
-                    "Coefficients needs an 'estimator' whose last step has 'coef_' when fitted. "
-                    f"Got {last!r}: CrossLosses takes any."
+                    "Coefficients, alone or in a 'grouper', needs an 'estimator' whose last step "
+                    f"has 'coef_' when fitted. Got {last!r}: CrossLosses takes any."
                 )
             row = None if last is None else np.append(np.ravel(last.coef_), last.intercept_)
             rows.append(row)
