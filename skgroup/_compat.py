@@ -16,7 +16,9 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._split import _validate_shuffle_split as validate_shuffle_split
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
-    HasMethods,
+    HasMethods as _HasMethods,
+)
+from sklearn.utils._param_validation import (
     Hidden,
     Interval,
     Options,
@@ -71,6 +73,13 @@ __all__ = [
     "validate_shuffle_split",
     "whole_fit",
 ]
+
+
+class HasMethods(_HasMethods):
+    """An object with these methods, which a class of such objects is not yet."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, type) and super().is_satisfied_by(val)
 
 
 def knows_all_classes(scorer: Any, classes: Any) -> Any:

@@ -10,12 +10,20 @@ from joblib import parallel_config
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.cluster import AgglomerativeClustering
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    ShuffleSplit,
+    cross_val_score,
+)
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,7 +38,8 @@ from skgroup.populations import (
 from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
 from skgroup.populations._path import Path, Way
-from skgroup.populations._rows import Populations, within_folds
+from skgroup.populations._rows import Populations
+from skgroup.populations._splits import within_folds
 from skgroup.populations._verdict import write_verdict
 
 STORES = np.array(["aa", "bb", "cc", "dd", "ee", "ff"])
@@ -412,8 +421,32 @@ def test_splitters_are_shown_the_rows_as_they_were_given():
     )
     assert once.path_.loss.item() == again.path_.loss.item()
     np.testing.assert_array_equal(np.random.get_state()[1], state)
-    with pytest.raises(ValueError, match="'cv' parameter of PooledTasksRegressor must train"):
-        PooledTasksRegressor(**ways, cv=[(np.arange(9), np.arange(5, 20))]).fit(X, number)
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([], "must hold out some samples. Got no split"),
+        (KFold, "must be a number of folds, a splitter or an iterable of pairs. Got <class"),
+        ([3], "cannot split these samples. Got .3.: cannot unpack"),
+        ([([0, 1], [5, 600])], "must give pairs .* index 600 is out of bounds"),
+        ([([0, 1], [2.5])], "must give pairs of training and held-out samples"),
+        ([([0, 1], [])], "must leave samples on both sides"),
+        ([(np.arange(9), np.arange(5, 20))], "must not hold out samples that it trains on"),
+        (KFold(500), "cannot split these samples"),
+        (
+            GroupKFold(3),
+            "must .* Got GroupKFold.* by which 120 of 120 .* without a row",
+        ),
+        (LeaveOneGroupOut(), "must hold out rows within populations"),
+    ],
+)
+def test_splits_that_are_refused(cv, message, monkeypatch):
+    X, number = make_rows(n=20)
+    monkeypatch.setattr(Models, "fit", None)
+    reg = PooledTasksRegressor(Ridge(), task="store", cv=cv)
+    with pytest.raises(ValueError, match=f"The 'cv' parameter of PooledTasksRegressor {message}"):
+        reg.fit(X, number)
 
 
 def test_groupers_draw_nothing_from_the_global_state():
@@ -545,11 +578,80 @@ def test_memberships_are_refused_to_what_takes_no_weights(monkeypatch):
     assert hard.fit(X, number).n_groups_ == 2
 
 
+@pytest.mark.parametrize("wrong", [{"estimator": LogisticRegression}, {"grouper": KMeans}])
+def test_a_class_is_no_estimator_yet(wrong):
+    X, number = make_rows(n=10)
+    with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter .* Got <class"):
+        PooledTasksClassifier(task="store", **wrong).fit(X, number > 0)
+    with pytest.raises(ValueError, match=r"must be a regressor\. .* PooledTasksClassifier"):
+        PooledTasksRegressor(LogisticRegression(), task="store").fit(X, number)
+
+
+def test_the_default_says_which_feature_it_cannot_take(monkeypatch):
+    X, number = make_rows(n=10)
+    fitted = PooledTasksRegressor(task="store", random_state=0, cv=2).fit(X, number)
+    monkeypatch.setattr(Models, "fit", None)
+    reg = PooledTasksRegressor(task="store")
+    for feature, values, said in [
+        ("age", np.where(np.arange(60) == 7, np.nan, X.age), "nan: .* an imputer"),
+        ("age", np.where(np.arange(60) == 7, np.inf, X.age), "inf: .* a finite number"),
+        ("size", ["small", "large"] * 30, "'small': .* a finite number"),
+        ("size", pd.to_datetime(["2026-01-01"] * 60), "datetime"),
+    ]:
+        bad = X.assign(**{feature: values})
+        for call in (lambda bad=bad: reg.fit(bad, number), lambda bad=bad: fitted.predict(bad)):
+            with pytest.raises(ValueError, match=f"'estimator' .* Feature '{feature}' .*{said}"):
+                call()
+    rows = np.column_stack([np.repeat([0, 1], 30), X.age, X["size"]])
+    rows[7, 2] = np.nan
+    for table in (rows, sparse.csr_array(rows)):
+        with pytest.raises(ValueError, match=r"Feature 1 of X holds nan"):
+            PooledTasksRegressor(task=0).fit(table, number)
+
+
+def test_populations_that_are_written_otherwise_are_told_of(classified):
+    X, y, clf = classified
+    new = X[:40]
+    for written, said in [
+        (new.store + " ", "has not seen: 'aa ' .and 5 more like it., .* has seen 'aa'"),
+        (new.store.str.upper(), "'AA'"),
+        (new.store.map("no. {}".format), "and no other; it has seen 'aa', 'bb', 'cc' and 3 more"),
+    ]:
+        with pytest.warns(UserWarning, match=said):
+            clf.predict(new.assign(store=written))
+    numbered = X.assign(store=np.searchsorted(STORES, X.store))
+    reg = PooledTasksRegressor(task="store", n_groups=1, cv=2).fit(numbered, y == "yes")
+    with pytest.warns(UserWarning, match=r"'0\.0' .and 5 more like it.* has seen 0\."):
+        reg.predict(numbered.assign(store=numbered.store.astype(float).astype(str)))
+    clf.predict(new.assign(store=np.where(new.store == "aa", "new one", new.store)))  # says nothing
+    clf.predict(new.assign(store="new one"))
+
+
+def test_fewer_groups_than_were_asked_for_are_told_of(classified):
+    X, y, _ = classified
+    clf = PooledTasksClassifier(task="store", n_groups=5, cv=2, random_state=0).fit(X, y)
+    assert clf.n_groups_ < 5
+    assert clf.verdict_.startswith(f"{clf.n_groups_} groups, of 5 that were looked for: ")
+
+
+def test_what_is_set_after_fit_counts_for_the_next_one(classified):
+    X, y, clf = classified
+    expected = clf.predict_proba(X)
+    later = clone(clf).fit(X, y).set_params(task_as_feature=True)
+    np.testing.assert_array_equal(later.predict_proba(X), expected)
+    with pytest.raises(NotFittedError):
+        clone(clf).predict(X)
+
+
 def test_labels_that_are_refused():
     X, number = make_rows(n=10)
     clf = PooledTasksClassifier(task="store")
     with pytest.raises(ValueError, match="learned by GroupedMTLClassifier"):
         clf.fit(X, np.column_stack([number > 0, number > 1]))
+    with pytest.raises(ValueError, match=r"shape \(60, 1\): y\.ravel\(\) is meant"):
+        clf.fit(X, (number > 0)[:, None])
+    with pytest.raises(ValueError, match=r"must hold classes\. .* by PooledTasksRegressor"):
+        clf.fit(X, number)
     with pytest.raises(ValueError, match="at least two classes"):
         clf.fit(X, np.ones(60, int))
     with pytest.raises(ValueError, match="learned by GroupedMTLRegressor"):
@@ -591,7 +693,7 @@ def test_a_refused_fit_leaves_the_earlier_one():
     X, number = make_rows(n=10)
     reg = PooledTasksRegressor(task="store", n_groups=1, cv=2, random_state=0).fit(X, number)
     before = reg.predict(X)
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="holds nan"):
         reg.fit(X.assign(age=X.age.where(X.age < 1)), number)
     np.testing.assert_array_equal(reg.predict(X), before)
 

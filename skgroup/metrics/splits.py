@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, check_cv
 from skgroup.metrics._splitters import MultiTaskKFold, MultiTaskShuffleSplit, Split
 from skgroup.tasks import MISSING, TaskTable
 
-__all__ = ["Split", "count_splits", "held_out_splits"]
+__all__ = ["Split", "count_splits", "held_out_splits", "pairs_of", "splitter_of"]
 
 
 def held_out_splits(
@@ -67,33 +67,22 @@ def held_out_splits(
             raise ValueError(f"{rule} of pairs. Got {cv!r} instead, for {n_samples} samples.")
         of_share = MultiTaskShuffleSplit if groups is None else GroupShuffleSplit
         splitter = of_share(1, test_size=float(cv), random_state=seed)
-    elif hasattr(cv, "split") or (isinstance(cv, Iterable) and not isinstance(cv, str)):
-        _check_repeatable(cv, name)
-        splitter = check_cv(cv)
     else:
-        raise ValueError(f"{rule} of pairs. Got {cv!r} instead.")
+        splitter = splitter_of(cv, name, f"{rule} of pairs")
     # What splitters stratify by: classes; numbers have none, and are handed on as they are.
     labels: Any = table.codes[:, table.has_classes] if table.has_classes.any() else table.values
     labels = labels[:, 0] if table.is_1d else labels
+    if isinstance(splitter, MultiTaskKFold | MultiTaskShuffleSplit) and groups is None:
+
+        def split() -> Iterable[Any]:
+            return splitter.splits_of(table.select(table.learnable))
+    else:
+
+        def split() -> Iterable[Any]:
+            return splitter.split(np.zeros(n_samples), labels, groups)
+
     splits = []
-    try:
-        if isinstance(splitter, MultiTaskKFold | MultiTaskShuffleSplit) and groups is None:
-            pairs = list(splitter.splits_of(table.select(table.learnable)))
-        else:
-            pairs = list(splitter.split(np.zeros(n_samples), labels, groups))
-    except ValueError as error:
-        raise ValueError(f"{name} cannot split these samples. Got {cv!r}: {error}") from error
-    for train, test in pairs:
-        try:
-            train, test = (np.arange(n_samples)[part] for part in (train, test))
-        except IndexError as error:
-            raise ValueError(
-                f"{name} must name samples of X by their positions. Got {cv!r}: {error}."
-            ) from None
-        if not len(test) or not len(train):
-            raise ValueError(f"{name} must leave samples on both sides. Got {cv!r}.")
-        if np.isin(train, test).any():
-            raise ValueError(f"{name} must not hold out samples that it trains on. Got {cv!r}.")
+    for train, test in pairs_of(split, cv, n_samples, name):
         train, test = _with_every_class(train, test, table, groups)
         if not len(test):
             raise ValueError(
@@ -102,9 +91,67 @@ def held_out_splits(
                 " the nets need to train on."
             )
         splits.append((train, test))
-    if not splits:
-        raise ValueError(f"{name} must hold out some samples. Got no split from {cv!r}.")
     return splits
+
+
+def splitter_of(cv: Any, name: str, rule: str) -> Any:
+    """A splitter of scikit-learn: `cv`, or one of the pairs that it holds.
+
+    Parameters
+    ----------
+    cv : splitter or iterable of pairs
+    name, rule : str
+        What `cv` is called, and what it must be, for messages.
+
+    Raises
+    ------
+    ValueError
+        If `cv` is neither, or an iterator.
+    """
+    is_one = hasattr(cv, "split") or (isinstance(cv, Iterable) and not isinstance(cv, str))
+    if not is_one or isinstance(cv, type):
+        raise ValueError(f"{rule}. Got {_shown(cv)} instead.")
+    _check_repeatable(cv, name)
+    return check_cv(cv)
+
+
+def pairs_of(split: Callable[[], Iterable[Any]], cv: Any, n_samples: int, name: str) -> list[Split]:
+    """What a splitter gives when it is asked to split, as pairs of positions of samples.
+
+    Raises
+    ------
+    ValueError
+        If there is no pair, a part is empty or names samples that are not there, or a sample is on
+        both sides; `name` says what `cv` is called.
+    """
+    try:
+        pairs = list(split())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot split these samples. Got {_shown(cv)}: {error}") from error
+    splits = []
+    for pair in pairs:
+        try:
+            train, test = (np.arange(n_samples)[part] for part in pair)
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} must give pairs of training and held-out samples of X, by their "
+                f"positions. Got {_shown(cv)}: {error}."
+            ) from None
+        if not np.size(test) or not np.size(train):
+            raise ValueError(f"{name} must leave samples on both sides. Got {_shown(cv)}.")
+        if np.isin(train, test).any():
+            raise ValueError(
+                f"{name} must not hold out samples that it trains on. Got {_shown(cv)}."
+            )
+        splits.append((train, test))
+    if not splits:
+        raise ValueError(f"{name} must hold out some samples. Got no split from {_shown(cv)}.")
+    return splits
+
+
+def _shown(cv: Any) -> str:
+    text = " ".join(repr(cv).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def count_splits(cv: Any) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -14,10 +13,9 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import check_cv
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
@@ -50,11 +48,13 @@ from skgroup.populations._rows import (
     Populations,
     as_table,
     check_labels,
+    check_numbers,
     features_and_ids,
     find_names,
     read_populations,
-    within_folds,
+    warn_of_spelling,
 )
+from skgroup.populations._splits import path_splits, within_folds
 from skgroup.populations._verdict import write_verdict
 from skgroup.training.processes import N_JOBS, in_parallel
 
@@ -212,6 +212,7 @@ class _PooledTasks(BaseEstimator):
         if plan.classes is not None:
             self.classes_ = plan.classes
         self._columns, self._position = plan.columns, plan.position
+        self._is_default, self._with_task = self.estimator is None, self.task_as_feature
         self._sizes = rows.sizes
         self.tasks_ = rows.names
         self.membership_ = membership
@@ -233,6 +234,8 @@ class _PooledTasks(BaseEstimator):
         n_classes = 0 if classes is None else len(classes)
         rows, order, column = read_populations(X, y, sample_weight, self.task, n_classes, owner)
         numbers = self._numbers(rows.n_tasks)
+        if self.estimator is None:
+            check_numbers(rows.X, owner)
         if self.task_as_feature:
             rows = rows.with_features(_safe_indexing(X, order))
         estimator_seed, path_seed, groups_seed = draw_seeds(self.random_state, 3)
@@ -247,7 +250,7 @@ class _PooledTasks(BaseEstimator):
             ways_to_try(numbers, self.shrinkage, rows.sizes),
             estimator,
             self._checked_grouper(numbers, rows.n_tasks, estimator),
-            self._splits(rows, order, y, path_seed),
+            path_splits(self.cv, rows, order, y, path_seed, owner),
             (path_seed, groups_seed),
             columns,
             position,
@@ -277,6 +280,11 @@ class _PooledTasks(BaseEstimator):
         """A clone of the estimator, or of the default, whose randomness is seeded."""
         made = self._default(X, position) if self.estimator is None else clone(self.estimator)
         owner = type(self).__name__
+        if not isinstance(self, ClassifierMixin) and is_classifier(made):
+            raise ValueError(
+                f"The 'estimator' parameter of {owner} must be a regressor. Got {made!r}, a "
+                "classifier: PooledTasksClassifier takes it."
+            )
         if isinstance(self, ClassifierMixin) and not hasattr(made, "predict_proba"):
             raise ValueError(
                 f"The 'estimator' parameter of {owner} must have 'predict_proba', as probabilities "
@@ -326,39 +334,6 @@ class _PooledTasks(BaseEstimator):
                 f"gives memberships, which weigh rows. Got {self.estimator!r} and {last!r}."
             )
         return clone(self.grouper)
-
-    def _splits(
-        self, rows: Populations, order: NDArray[np.intp], y: NDArray[Any], seed: int
-    ) -> list[Split]:
-        """Folds of the path, drawn within populations unless 'cv' is a splitter, which is shown
-        the rows as they were given: `order` says which of them `rows` are."""
-        if isinstance(self.cv, Integral) or self.cv is None:
-            n_folds = 5 if self.cv is None else int(self.cv)
-            if n_folds < 2 or n_folds > rows.n_samples:
-                raise ValueError(
-                    f"The 'cv' parameter of {type(self).__name__} must be at least 2, and at most "
-                    f"the number of rows, {rows.n_samples}. Got {self.cv!r}."
-                )
-            return within_folds(rows, n_folds, seed)
-        splitter = copy(check_cv(self.cv))
-        if getattr(splitter, "random_state", seed) is None:
-            splitter.random_state = seed
-        place = np.full(len(y), -1)
-        place[order] = np.arange(len(order))
-        groups = np.where(place < 0, rows.n_tasks, rows.codes[place])
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The groups parameter is ignored")
-            pairs = list(splitter.split(np.empty((len(y), 0)), y, groups))
-        splits = []
-        for parts in pairs:
-            train, test = (np.sort(there[there >= 0]) for there in (place[part] for part in parts))
-            if not len(train) or not len(test) or np.isin(test, train).any():
-                raise ValueError(
-                    f"The 'cv' parameter of {type(self).__name__} must train on some rows and hold "
-                    f"out others. Got {self.cv!r}."
-                )
-            splits.append((train, test))
-        return splits
 
     def _choose(self, plan: Plan) -> tuple[Path, Way, NDArray[np.float64]]:
         """The path, the way that is taken, and memberships."""
@@ -420,6 +395,9 @@ class _PooledTasks(BaseEstimator):
                 f"{f' and {len(names) - 5} more' if len(names) > 5 else ''}. 'unseen' of "
                 f"{type(self).__name__} is 'error'; assign(X, y) gives them groups."
             )
+        if len(unknown):
+            served = np.array([*self.tasks_.tolist(), *self.assigned_], dtype=object)
+            warn_of_spelling(ids, served, type(self).__name__)
         share = np.zeros((len(ids), len(self._of_groups)))
         share[known] = self.membership_[codes[known]]
         here = assigned >= 0
@@ -462,7 +440,9 @@ class _PooledTasks(BaseEstimator):
             )
         task = self._position if not hasattr(X, "columns") else self.task
         features, ids, _ = features_and_ids(X, task, owner)
-        return X if self.task_as_feature else features, ids
+        if self._is_default:
+            check_numbers(features, owner)
+        return X if self._with_task else features, ids
 
     def _assigned(self, ids: NDArray[Any]) -> NDArray[np.intp]:
         """The groups that `assign` has given, -1 where it has given none."""
@@ -591,9 +571,10 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         it one-hot).
     unseen : {"all", "error"}, default="all"
         Rows of populations that `fit` has not seen are served by a model for all, or refused.
-    cv : int or splitter, default=5
+    cv : int, splitter or iterable of pairs, default=5
         Folds of the choice, drawn within populations and classes; a splitter is shown the rows in
-        their order with `y` and, as `groups`, the populations.
+        their order with `y` and, as `groups`, the populations. Splits that hold out most rows with
+        their whole population are refused, as they show nothing of what serves it.
     n_jobs : int, default=None
         Processes (joblib): folds, and models that serve, side by side.
     random_state : int, RandomState or None, default=None
@@ -683,7 +664,8 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         ValueError
             If there is no such column, a population is missing, or unseen where that is refused.
         """
-        labels: NDArray[Any] = self.classes_[self._outputs(X).argmax(axis=1)]
+        proba = self._outputs(X)  # refused before fit, when there are no classes
+        labels: NDArray[Any] = self.classes_[proba.argmax(axis=1)]
         return labels
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

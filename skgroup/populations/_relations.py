@@ -20,7 +20,8 @@ from skgroup._random import draw_seeds
 from skgroup.metrics.splits import Split
 from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
-from skgroup.populations._rows import Populations, check_labels, read_populations, within_folds
+from skgroup.populations._rows import Populations, check_labels, read_populations
+from skgroup.populations._splits import within_folds
 
 
 def make_models(estimator: Any, rows: Populations, classes: Any) -> Models:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
@@ -16,16 +18,16 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skgroup._compat import _check_sample_weight, _safe_indexing
-from skgroup.metrics.splits import Split
 
 __all__ = [
     "Populations",
     "as_table",
     "check_labels",
+    "check_numbers",
     "features_and_ids",
     "find_names",
     "read_populations",
-    "within_folds",
+    "warn_of_spelling",
 ]
 
 
@@ -120,10 +122,12 @@ def check_labels(
         raise ValueError(f"{owner} requires y to be passed, but the target y is None.")
     if np.ndim(y) != 1:
         sort = "Regressor" if of_classes is False else "Classifier"
+        rule = f"The y of {owner} must be 1-D, a label of each row"
+        if np.ndim(y) == 2 and np.shape(y)[1] == 1:
+            raise ValueError(f"{rule}. Got one column of shape {np.shape(y)}: y.ravel() is meant.")
         raise ValueError(
-            f"The y of {owner} must be 1-D, a label of each row, as its tasks are populations of "
-            f"rows. Got {np.ndim(y)} dimensions: tables of tasks, a column a task, are learned by "
-            f"GroupedMTL{sort}."
+            f"{rule}, as its tasks are populations of rows. Got {np.ndim(y)} dimensions: tables of "
+            f"tasks, a column a task, are learned by GroupedMTL{sort}."
         )
     y = column_or_1d(y)
     missing = [_is_missing(v) for v in y.tolist()]
@@ -135,6 +139,11 @@ def check_labels(
     if of_classes is None:
         of_classes = type_of_target(y) != "continuous"
     if of_classes:
+        if type_of_target(y).startswith("continuous"):
+            raise ValueError(
+                f"The y of {owner} must hold classes. Got numbers such as "
+                f"{y[y != np.round(y)][0]}: they are learned by PooledTasksRegressor."
+            )
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -228,6 +237,86 @@ def as_table(X: Any) -> Any:
         return X
     array = np.asarray(X)
     return np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
+
+
+def check_numbers(features: Any, owner: str) -> None:
+    """Refuse features that the default estimator cannot take, naming the first such column.
+
+    Parameters
+    ----------
+    features : array, sparse matrix or DataFrame of shape (n_samples, n_features)
+    owner : str
+        The class whose default it is, for messages.
+
+    Raises
+    ------
+    ValueError
+        If a feature is no number, missing, or infinite.
+    """
+    columns: Iterable[tuple[Any, NDArray[Any]]]
+    if sparse.issparse(features):
+        features = features.tocsc()
+        columns = ((i, features.data[a:b]) for i, (a, b) in enumerate(pairwise(features.indptr)))
+    elif hasattr(features, "columns"):
+        columns = ((name, np.asarray(features[name])) for name in features.columns)
+    elif features.dtype.kind in "biuf" and np.isfinite(features).all():
+        return
+    else:
+        columns = enumerate(features.T)
+    for name, values in columns:
+        bad = _first_bad(values)
+        if bad is not None:
+            wanted = "an imputer" if _is_missing(bad) else "what makes it a finite number"
+            raise ValueError(
+                f"The default 'estimator' of {owner} takes finite numbers. Feature {name!r} of X "
+                f"holds {bad!r}: give an 'estimator' that takes it, or a pipeline that begins with "
+                f"{wanted}."
+            )
+
+
+def _first_bad(values: NDArray[Any]) -> Any:
+    if values.dtype.kind in "biuf":
+        finite = np.isfinite(values)
+        return None if finite.all() else values[np.flatnonzero(~finite)[0]].item()
+    if values.dtype.kind != "O":
+        return values.tolist()[0] if len(values) else None
+    for value in values.tolist():
+        try:
+            if isinstance(value, str) or not np.isfinite(float(value)):
+                return value
+        except (TypeError, ValueError):
+            return value
+    return None
+
+
+def warn_of_spelling(ids: NDArray[Any], names: NDArray[Any], owner: str) -> None:
+    """Warn if populations that are not known may be known ones that are written otherwise, or if
+    none of several is known."""
+    unknown = np.unique(ids[find_names(ids, names) < 0])
+    if not len(unknown):
+        return
+    known = {_plain(name): name for name in names.tolist()}
+    alike = [(one, known[_plain(one)]) for one in unknown.tolist() if _plain(one) in known]
+    if alike:
+        one, name = alike[0]
+        many = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+        said = f"{one!r}{many}, which it takes for new; it has seen {name!r}"
+    elif len(unknown) > 1 and len(unknown) == len(np.unique(ids)):
+        said = f"{_some(unknown.tolist(), 3)}, and no other; it has seen {_some(names.tolist(), 3)}"
+    else:
+        return
+    warnings.warn(
+        f"X holds populations that fit of {owner} has not seen: {said}. They are served by the "
+        "model for all.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _plain(name: Any) -> str:
+    """A name without what differs by accident: spaces around, case, a number written as a float."""
+    text = str(name).strip().casefold()
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", text)
 
 
 def find_names(ids: NDArray[Any], names: NDArray[Any]) -> NDArray[np.intp]:
@@ -336,25 +425,3 @@ def read_populations(
         None if sample_weight is None else sample_weight[order],
     )
     return rows, order, column
-
-
-def within_folds(rows: Populations, n_folds: int, seed: int) -> list[Split]:
-    """Folds that are drawn within populations, and within their classes.
-
-    Each population's rows are spread over the folds as evenly as can be; one of few rows is in
-    some of them only.
-    """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(rows.n_samples)
-    labels = rows.y[order] if rows.n_classes else np.zeros(rows.n_samples)
-    order = order[np.lexsort((labels, rows.codes[order]))]
-    # Sorted by population and class: going round spreads both. Each population begins elsewhere.
-    first = rng.integers(n_folds, size=rows.n_tasks)
-    fold = np.empty(rows.n_samples, dtype=np.intp)
-    place = np.arange(rows.n_samples) - rows.starts[rows.codes]
-    fold[order] = (place + first[rows.codes]) % n_folds
-    return [
-        (np.flatnonzero(fold != k), np.flatnonzero(fold == k))
-        for k in range(n_folds)
-        if (fold == k).any()
-    ]

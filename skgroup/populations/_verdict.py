@@ -26,7 +26,8 @@ def write_verdict(path: Path, chosen: int, labels: NDArray[np.intp], names: NDAr
     what = _kind(way, n_tasks)
     if what == "groups":
         members = [names[labels == g].tolist() for g in np.unique(labels)]
-        what = f"{len(members)} groups: {' | '.join(_list(m) for m in members)}"
+        fewer = f", of {way.n_groups} that were looked for" * (len(members) < way.n_groups)
+        what = f"{len(members)} groups{fewer}: {' | '.join(_list(m) for m in members)}"
         if len(members) == 1:
             what = f"one for all, of which no {way.n_groups} groups could be made"
     if way.n_groups < n_tasks and 0 < way.shrinkage < np.inf:
