@@ -34,7 +34,7 @@ _ASKED_FOR = {
     "skgroup.populations._models": "FittedModel",
     "skgroup.populations._path": "Path Way",
     "skgroup.populations._pooled": "PooledTasksClassifier PooledTasksRegressor",
-    "skgroup.populations._relations": "Coefficients CrossLosses",
+    "skgroup.populations._relations": "Coefficients CrossLosses Gradients",
     "skgroup.populations.baselines": (
         "OneEachClassifier OneEachRegressor OneForAllClassifier OneForAllRegressor "
         "RandomGroupsClassifier RandomGroupsRegressor"

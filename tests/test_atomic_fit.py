@@ -33,6 +33,7 @@ from skgroup.nn import MLP
 from skgroup.populations import (
     Coefficients,
     CrossLosses,
+    Gradients,
     PooledTasksClassifier,
     PooledTasksRegressor,
 )
@@ -123,6 +124,7 @@ ESTIMATORS = [
     (OfRows(PooledTasksClassifier(task=3, n_groups=[1, 2], cv=2), 3), *POPULATIONS),
     (CrossLosses(task=3), *POPULATIONS),
     (Coefficients(task=3), *POPULATIONS),
+    (Gradients(net(), task=3), *POPULATIONS),
     (FuzzyKMeans(2), *ROWS),
     (PointKMeans(2), *ROWS),
     (MTGNet(max_epochs=1), *GROUPS),

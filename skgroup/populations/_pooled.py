@@ -30,7 +30,7 @@ from skgroup._compat import (
     _safe_indexing,
     forget_fit,
 )
-from skgroup._estimators import set_random_state, steps_of, weight_parameter
+from skgroup._estimators import check_parameters, set_random_state, steps_of, weight_parameter
 from skgroup._random import draw_seeds
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
@@ -236,11 +236,11 @@ class _PooledTasks(BaseEstimator):
         numbers = self._numbers(rows.n_tasks)
         if self.estimator is None:
             check_numbers(rows.X, owner)
-        if self.task_as_feature:
-            rows = rows.with_features(_safe_indexing(X, order))
-        estimator_seed, path_seed, groups_seed = draw_seeds(self.random_state, 3)
         columns = list(X.columns) if hasattr(X, "columns") else None
         position = column if columns is None else columns.index(column)
+        if self.task_as_feature:
+            rows = rows.with_features(_safe_indexing(X, order), position)
+        estimator_seed, path_seed, groups_seed = draw_seeds(self.random_state, 3)
         estimator = self._made_estimator(
             X, position, estimator_seed, weighted=sample_weight is not None
         )
@@ -249,7 +249,7 @@ class _PooledTasks(BaseEstimator):
             classes,
             ways_to_try(numbers, self.shrinkage, rows.sizes),
             estimator,
-            self._checked_grouper(numbers, rows.n_tasks, estimator),
+            self._checked_grouper(numbers, rows, classes, estimator),
             path_splits(self.cv, rows, order, y, path_seed, owner),
             (path_seed, groups_seed),
             columns,
@@ -316,19 +316,29 @@ class _PooledTasks(BaseEstimator):
     def _default_last(self) -> Any:
         raise NotImplementedError
 
-    def _checked_grouper(self, numbers: list[int], n_tasks: int, estimator: Any) -> Any:
+    def _checked_grouper(
+        self,
+        numbers: list[int],
+        rows: Populations,
+        classes: NDArray[Any] | None,
+        estimator: Any,
+    ) -> Any:
         if self.grouper is None:
             return None
         owner = type(self).__name__
         rule = f"The 'grouper' parameter of {owner} must be a clusterer of rows"
-        last = steps_of(self.grouper)[-1]
+        first, last = steps_of(self.grouper)[0], steps_of(self.grouper)[-1]
         if isinstance(last, PopulationRelation) or number_parameter(last) is None:
             raise ValueError(
                 f"{rule} with a parameter 'n_clusters' or 'n_groups', or a pipeline that ends in "
                 f"one. Got {self.grouper!r}."
             )
-        asked = any(1 < k < n_tasks for k in numbers)
-        if asked and weight_parameter(estimator) is None and is_soft(last, n_tasks):
+        check_parameters(self.grouper)
+        if not any(1 < k < rows.n_tasks for k in numbers):
+            return clone(self.grouper)  # never asked
+        if isinstance(first, PopulationRelation):
+            first.check_rows(rows, classes)
+        if weight_parameter(estimator) is None and is_soft(last, rows.n_tasks):
             raise ValueError(
                 f"The 'estimator' parameter of {owner} must take 'sample_weight' where 'grouper' "
                 f"gives memberships, which weigh rows. Got {self.estimator!r} and {last!r}."
@@ -557,7 +567,7 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     grouper : estimator, default=None
         Finds groups instead of the alternation: a clusterer of rows with a parameter `n_clusters`
         or `n_groups` (`FuzzyKMeans`, whose memberships mix predictions), alone or at the end of a
-        pipeline that begins with `CrossLosses` (the default) or `Coefficients`.
+        pipeline that begins with `CrossLosses` (the default), `Coefficients` or `Gradients`.
     n_groups : "cv", int or list of int, default="cv"
         Number of groups, or those to choose from; 1 is one model for all, and the number of
         populations is one each. "cv" tries 1, 2, 3, ..., with growing steps up to 20, and one each.

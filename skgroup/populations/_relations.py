@@ -16,36 +16,32 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import HasMethods, Interval, _fit_context
 from skgroup._estimators import steps_of
+from skgroup._fit_parts import part_of_fit
 from skgroup._random import draw_seeds
 from skgroup.metrics.splits import Split
+from skgroup.nn import MLP
+from skgroup.populations._gradients import CosineRecorder
 from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
 from skgroup.populations._rows import Populations, check_labels, read_populations
 from skgroup.populations._splits import within_folds
+from skgroup.tasks import AUTO, REGRESSION
+from skgroup.training import MultiTaskNet
+from skgroup.training.engine import build_net, check_data, train_net
+from skgroup.training.training_data import TrainingData
 
 
 def make_models(estimator: Any, rows: Populations, classes: Any) -> Models:
     """Models of rows, that are fitted at once where the estimator allows it."""
-    return linear_models(estimator, rows) or Models(estimator, rows, classes)
+    made = linear_models(estimator, rows) or Models(estimator, rows)
+    made.classes = classes
+    return made
 
 
 class PopulationRelation(BaseEstimator):
-    """What `CrossLosses` and `Coefficients` share."""
+    """What `CrossLosses`, `Coefficients` and `Gradients` share."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "estimator": [HasMethods(["fit", "predict"]), None],
-        "task": [str, Integral, None],
-        "cv": [Interval(Integral, 2, None, closed="left")],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self, estimator: Any = None, *, task: Any = None, cv: int = 3, random_state: Any = None
-    ) -> None:
-        self.estimator = estimator
-        self.task = task
-        self.cv = cv
-        self.random_state = random_state
+    task: Any
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any) -> Self:
@@ -67,14 +63,10 @@ class PopulationRelation(BaseEstimator):
         y, classes = check_labels(y, None, name)
         n_classes = 0 if classes is None else len(classes)
         rows, _, _ = read_populations(X, y, None, self.task, n_classes, name)
-        estimator = self.estimator
-        if estimator is None:
-            last = Ridge() if classes is None else LogisticRegression(max_iter=1000)
-            estimator = make_pipeline(StandardScaler(), last)
-        models = make_models(clone(estimator), rows, classes)
-        splits = within_folds(rows, self.cv, draw_seeds(self.random_state, 1)[0])
+        self.check_rows(rows, classes)
+        relation = self._alone(rows, classes)
         self.tasks_ = rows.names
-        self.relation_ = self.of_populations(models, splits)
+        self.relation_ = relation
         return self
 
     def transform(self, X: Any = None) -> NDArray[np.float64]:
@@ -87,12 +79,47 @@ class PopulationRelation(BaseEstimator):
         """`fit`, then `transform`: a row a population."""
         return self.fit(X, y).transform(X)
 
+    def check_rows(self, rows: Populations, classes: NDArray[Any] | None) -> None:
+        """Refuse rows that cannot be described, before anything is fitted."""
+
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
-        """A row a population."""
+        """A row a population, as a step of a grouper whose estimator makes these models."""
+        raise NotImplementedError
+
+    def _alone(self, rows: Populations, classes: NDArray[Any] | None) -> NDArray[np.float64]:
+        """A row a population, by parameters of its own."""
         raise NotImplementedError
 
 
-class CrossLosses(PopulationRelation):
+class _RelationOfModels(PopulationRelation):
+    """A relation of models of single populations."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "task": [str, Integral, None],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self, estimator: Any = None, *, task: Any = None, cv: int = 3, random_state: Any = None
+    ) -> None:
+        self.estimator = estimator
+        self.task = task
+        self.cv = cv
+        self.random_state = random_state
+
+    def _alone(self, rows: Populations, classes: NDArray[Any] | None) -> NDArray[np.float64]:
+        estimator = self.estimator
+        if estimator is None:
+            last = Ridge() if classes is None else LogisticRegression(max_iter=1000)
+            estimator = make_pipeline(StandardScaler(), last)
+        models = make_models(clone(estimator), rows, classes)
+        splits = within_folds(rows, self.cv, draw_seeds(self.random_state, 1)[0])
+        return self.of_populations(models, splits)
+
+
+class CrossLosses(_RelationOfModels):
     """How well the model of each population serves each other one, on held-out rows.
 
     Row t holds, for the model of every population, how much higher its mean loss on the rows of
@@ -140,7 +167,7 @@ class CrossLosses(PopulationRelation):
         return means / max(means.std(), 1e-12)
 
 
-class Coefficients(PopulationRelation):
+class Coefficients(_RelationOfModels):
     """The coefficients of each population's own linear model.
 
     Row t holds `coef_` and `intercept_` of the last step of the estimator, fitted to the rows of
@@ -199,3 +226,112 @@ class Coefficients(PopulationRelation):
         if known.any():
             table[known] -= table[known].mean(axis=0)
         return np.nan_to_num(table)
+
+
+class Gradients(PopulationRelation):
+    """Into which direction the rows of each population pull one net that learns them all.
+
+    While a net of a single task trains on the rows of all populations, at the end of its epochs,
+
+        C[s, t] = ∇L_s · ∇L_t / (‖∇L_s‖ ‖∇L_t‖)
+
+    of the gradients of the populations' mean losses for all weights of the net, which are one and
+    the same for all populations. Row t holds the means over the epochs of the cosines of
+    population t: populations that pull alike have like rows. It is `GradientCosineAffinity` for
+    tasks that are rows.
+
+    A first step of the `grouper` of `PooledTasksClassifier`, whose column and training rows it then
+    has, whatever the estimator; or alone.
+
+    Parameters
+    ----------
+    net : MultiTaskNet, default=None
+        Learns the labels of all rows; its `task_types` are those of `y`. None is an `MLP` with a
+        hidden layer of 16, and without weights of classes. Gradients of all populations are held at
+        once: n_tasks times its number of weights.
+    task : str or int, default=None
+        Column of `X` with the population. The net does not see it.
+    every : int, default=1
+        Record at the end of the first epoch and of each `every`-th after it.
+    random_state : int, RandomState or None, default=None
+        Determines the net. If None, the `random_state` of the net does.
+
+    Attributes
+    ----------
+    relation_ : ndarray of shape (n_tasks, n_tasks)
+        From -1 to 1, with ones on the diagonal; 0 for a population without rows or a gradient.
+    tasks_ : ndarray of shape (n_tasks,)
+        The populations.
+
+    Notes
+    -----
+    Features are numbers, as `MultiTaskNet` takes them (missing values too), and are scaled by the
+    net; encoded ones where the estimator is given categories. Gradients are those of the net as it
+    predicts, without dropout; classes and rows weigh in them as in its loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgroup.populations import Gradients
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.column_stack([rng.normal(size=300), rng.integers(6, size=300)])
+    >>> y = X[:, 0] * np.sign(X[:, 1] - 2.5)
+    >>> relation = Gradients(task=1, random_state=0).fit_transform(X, y)
+    >>> np.sign(relation[0]).astype(int)
+    array([ 1,  1,  1, -1, -1, -1])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "net": [MultiTaskNet, None],
+        "task": [str, Integral, None],
+        "every": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        net: MultiTaskNet | None = None,
+        *,
+        task: Any = None,
+        every: int = 1,
+        random_state: Any = None,
+    ) -> None:
+        self.net = net
+        self.task = task
+        self.every = every
+        self.random_state = random_state
+
+    def check_rows(self, rows: Populations, classes: NDArray[Any] | None) -> None:
+        self._checked(rows, classes)
+
+    def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
+        return self._alone(models.rows, models.classes)
+
+    def _alone(self, rows: Populations, classes: NDArray[Any] | None) -> NDArray[np.float64]:
+        if len(np.unique(rows.y)) < 2:
+            return np.zeros((rows.n_tasks, rows.n_tasks))
+        net, data = self._checked(rows, classes)
+        state = net.random_state if self.random_state is None else self.random_state
+        with part_of_fit("relation"):
+            build_net(net, data, draw_seeds(state, 1)[0])
+        recorder = CosineRecorder(net.dataset_of(data), rows.codes, rows.n_tasks, self.every)
+        train_net(net, data, [recorder])
+        return recorder.cosines_
+
+    def _checked(
+        self, rows: Populations, classes: NDArray[Any] | None
+    ) -> tuple[MultiTaskNet, TrainingData]:
+        """A net, and the rows as it takes them."""
+        if self.net is None:
+            net = MultiTaskNet(MLP, module__hidden_units=(16,), class_weight=None)
+        else:
+            net = clone(self.net)
+        net.set_params(task_types=REGRESSION if classes is None else AUTO)
+        y = rows.y if classes is None else classes[rows.y]
+        try:
+            return net, check_data(net, rows.plain_features, y, rows.sample_weight)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The 'net' of Gradients, alone or in a 'grouper', cannot learn these rows: {error} "
+                "(CrossLosses needs no net.)"
+            ) from error

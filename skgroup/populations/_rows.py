@@ -38,7 +38,7 @@ class Populations:
     Attributes
     ----------
     X : array-like of shape (n_samples, n_features)
-        Without the column of the populations.
+        Without the column of the populations, but where that is a feature.
     y : ndarray of shape (n_samples,)
         Numbers, or the positions of classes.
     codes : ndarray of shape (n_samples,)
@@ -47,6 +47,8 @@ class Populations:
     n_classes : int
         0 where `y` holds numbers.
     sample_weight : ndarray of shape (n_samples,) or None
+    column : int or None
+        Position of the column of the populations, where `X` holds it.
     """
 
     X: Any
@@ -55,6 +57,7 @@ class Populations:
     names: NDArray[Any]
     n_classes: int
     sample_weight: NDArray[np.float64] | None = None
+    column: int | None = None
     #: First row of each population.
     starts: NDArray[np.intp] = field(init=False)
     #: Rows of each population.
@@ -84,9 +87,17 @@ class Populations:
         out[there] = np.add.reduceat(values, self.starts[there], axis=0)
         return out
 
-    def with_features(self, X: Any) -> Populations:
-        """The same rows with other features."""
-        return replace(self, X=X)
+    def with_features(self, X: Any, column: int) -> Populations:
+        """The same rows with the population, at this position, as a feature."""
+        return replace(self, X=X, column=column)
+
+    @property
+    def plain_features(self) -> Any:
+        """`X` without the column of the populations."""
+        if self.column is None:
+            return self.X
+        kept = [i for i in range(self.X.shape[1]) if i != self.column]
+        return _safe_indexing(self.X, kept, axis=1)
 
     def take(self, rows: NDArray[np.intp]) -> Populations:
         """Some of the rows, given in ascending order; populations stay, if without rows too."""
@@ -98,6 +109,7 @@ class Populations:
             self.names,
             self.n_classes,
             weight,
+            self.column,
         )
 
 
