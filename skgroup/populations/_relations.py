@@ -308,8 +308,8 @@ class Gradients(PopulationRelation):
         return self._alone(models.rows, models.classes)
 
     def _alone(self, rows: Populations, classes: NDArray[Any] | None) -> NDArray[np.float64]:
-        if len(np.unique(rows.y)) < 2:
-            return np.zeros((rows.n_tasks, rows.n_tasks))
+        if len(np.unique(rows.y)) < 2:  # in a split that lacks a class
+            return np.eye(rows.n_tasks)
         net, data = self._checked(rows, classes)
         state = net.random_state if self.random_state is None else self.random_state
         with part_of_fit("relation"):
@@ -326,12 +326,12 @@ class Gradients(PopulationRelation):
             net = MultiTaskNet(MLP, module__hidden_units=(16,), class_weight=None)
         else:
             net = clone(self.net)
-        net.set_params(task_types=REGRESSION if classes is None else AUTO)
+        net.set_params(task_types=REGRESSION.name if classes is None else AUTO)
         y = rows.y if classes is None else classes[rows.y]
         try:
             return net, check_data(net, rows.plain_features, y, rows.sample_weight)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"The 'net' of Gradients, alone or in a 'grouper', cannot learn these rows: {error} "
-                "(CrossLosses needs no net.)"
+                "The 'net' of Gradients (alone, or in a 'grouper') cannot learn these rows: "
+                f"{error} (CrossLosses needs no net.)"
             ) from error
