@@ -184,6 +184,39 @@ def test_models_fitted_at_once_are_those_of_scikit_learn(estimator, weights):
         assert at_once.outputs(membership, splits[1]) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("kind", [PooledTasksClassifier, PooledTasksRegressor])
+def test_intercepts_of_populations_are_fitted_at_once_too(kind, weights):
+    rows = in_order(2 if kind is PooledTasksClassifier else 0, weights)
+    X = np.insert(rows.X, 1, 3 * rows.codes, axis=1)
+    estimator = kind(task=1, task_as_feature=True)._default(X, 1)
+    exact = {"C": 0.5, "tol": 1e-10} if rows.n_classes else {"alpha": 2.0}
+    estimator[-1].set_params(**exact)
+    rows = rows.with_features(X)
+    at_once, each = linear_models(estimator, rows), Models(estimator, rows)
+    lacks_one = np.flatnonzero(rows.codes != 3), np.flatnonzero(rows.codes > 2)
+    splits = [*within_folds(rows, 3, 0), lacks_one]
+    groups = np.array([[0, 0, 1, 1, 0], [2, 1, 0, 1, 2], [0, 0, 0, 0, 1]])
+    expected = each.cross_losses(groups, 3, splits)
+    assert at_once.cross_losses(groups, 3, splits) == pytest.approx(expected, rel=1e-6, abs=1e-5)
+    soft = np.random.default_rng(0).dirichlet(np.ones(2), size=5)
+    for split in (splits[0], lacks_one):
+        assert at_once.own_outputs(split) == pytest.approx(each.own_outputs(split), abs=1e-6)
+        for membership in (soft, np.eye(3)[groups[1]]):
+            expected = each.outputs(membership, split)
+            assert at_once.outputs(membership, split) == pytest.approx(expected, abs=1e-6)
+
+
+def test_only_the_encoded_population_is_taken_for_intercepts():
+    rows = in_order(0)
+    X = np.insert(rows.X, 1, rows.codes, axis=1)
+    estimator = PooledTasksRegressor(task=1, task_as_feature=True)._default(X, 1)
+    assert linear_models(estimator, rows.with_features(X)) is not None
+    X[0, 1] = 4  # a column like any other
+    assert linear_models(estimator, rows.with_features(X)) is None
+    assert linear_models(estimator, rows.with_features(X // 2)) is None
+
+
 def test_other_settings_are_left_to_the_estimator():
     rows = in_order(2)
     for estimator in (

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit, logit
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from skgroup._compat import _safe_indexing
 from skgroup.metrics.splits import Split
 from skgroup.populations._models import FLOOR, Models
 from skgroup.populations._rows import Populations
@@ -23,19 +25,30 @@ from skgroup.populations._rows import Populations
 _MOST_FEATURES = 64
 #: Numbers in the largest array that is made at once.
 _AT_ONCE = 2**22
-_STEPS, _HALVINGS, _TOLERANCE = 50, 20, 1e-6
+#: Of Newton's method: an error below the tolerance is squared by the step that finds it.
+_STEPS, _HALVINGS, _TOLERANCE = 50, 20, 1e-4
 #: Parameters that do not change what is learned (but for how exactly).
 _FREE = {"copy_X", "copy", "max_iter", "n_jobs", "random_state", "solver", "tol", "verbose"}
+#: And of an encoder: how its columns are stored.
+_STORED = {"sparse_output", "dtype", "feature_name_combiner"}
+
+#: Coefficients (n_layers, n_groups, n_features + 1), and what each population's own intercept adds
+#: in its group (n_layers, n_tasks).
+_Coefficients = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def linear_models(estimator: Any, rows: Populations) -> Models | None:
     """Models that are fitted at once, where an estimator is a ridge or a logistic regression of
-    two classes with an L2 penalty, behind a `StandardScaler` or not; else None."""
+    two classes with an L2 penalty, behind a `StandardScaler` or not, or behind one of all columns
+    but that of the populations, which is encoded one-hot; else None."""
     steps = (
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
-    scaled = len(steps) == 2 and _is_plain(steps[0], StandardScaler, ())
-    if len(steps) != 1 + scaled or sparse.issparse(rows.X):
+    if sparse.issparse(rows.X) or len(steps) > 2:
+        return None
+    encoded = len(steps) == 2 and _features_beside(steps[0], rows)
+    scaled = len(steps) == 2 and (bool(encoded) or _is_plain(steps[0], StandardScaler, ()))
+    if len(steps) != 1 + scaled:
         return None
     last: Any = steps[-1]
     kind: type[_LinearModels]
@@ -47,13 +60,38 @@ def linear_models(estimator: Any, rows: Populations) -> Models | None:
         penalty, kind = float(last.alpha), _RidgeModels
     else:
         return None
+    features = _safe_indexing(rows.X, encoded, axis=1) if encoded else rows.X
     try:
-        X = np.asarray(rows.X, dtype=np.float64)
+        X = np.asarray(features, dtype=np.float64)
     except (TypeError, ValueError):
         return None
     if X.ndim != 2 or X.shape[1] > _MOST_FEATURES or not np.isfinite(X).all() or penalty <= 0:
         return None
-    return kind(estimator, rows, X, penalty, scaled=scaled)
+    return kind(estimator, rows, X, penalty, scaled=scaled, intercepts=bool(encoded))
+
+
+def _features_beside(step: Any, rows: Populations) -> list[int] | None:
+    """The positions of the columns that a transformer standardises, where all that it does beside
+    is to encode one-hot the column of the populations; else None."""
+    if type(step) is not ColumnTransformer or len(step.transformers) != 1:
+        return None
+    _, encoder, columns = step.transformers[0]
+    given, defaults = step.get_params(deep=False), ColumnTransformer([]).get_params(deep=False)
+    free = {"transformers", "remainder", "sparse_threshold", "verbose_feature_names_out"}
+    if (
+        not _is_plain(encoder, OneHotEncoder, ("handle_unknown", *_STORED))
+        or encoder.handle_unknown != "ignore"
+        or not _is_plain(step.remainder, StandardScaler, ())
+        or any(given[k] != defaults[k] for k in given if k not in free | _FREE)
+        or not (isinstance(columns, list) and len(columns) == 1 and isinstance(columns[0], int))
+    ):
+        return None
+    ids = np.asarray(_safe_indexing(rows.X, columns, axis=1))[:, 0]
+    first = ids[rows.starts]
+    if (ids != first[rows.codes]).any() or len(set(first.tolist())) != rows.n_tasks:
+        return None  # another column
+    n_columns = rows.X.shape[1]
+    return [i for i in range(n_columns) if i != columns[0] % n_columns]
 
 
 def _is_plain(estimator: Any, kind: Any, free: Sequence[str]) -> bool:
@@ -72,6 +110,9 @@ def _is_plain(estimator: Any, kind: Any, free: Sequence[str]) -> bool:
 class _LinearModels(Models):
     """What ridge and logistic regressions share.
 
+    Layers are groupings that are looked at side by side. `groups` (n_layers, n_tasks) says the
+    group of each population, `share` (n_layers, n_tasks) how much its rows weigh there.
+
     Parameters
     ----------
     estimator : estimator
@@ -80,13 +121,23 @@ class _LinearModels(Models):
     penalty : float
     scaled : bool
         Whether each group's features are standardised, by the rows that its model is fitted to.
+    intercepts : bool
+        Whether each population has an intercept beside that of its group, and penalised as
+        coefficients are.
     """
 
     def __init__(
-        self, estimator: Any, rows: Populations, X: NDArray[Any], penalty: float, *, scaled: bool
+        self,
+        estimator: Any,
+        rows: Populations,
+        X: NDArray[Any],
+        penalty: float,
+        *,
+        scaled: bool,
+        intercepts: bool,
     ) -> None:
         super().__init__(estimator, rows)
-        self.penalty, self.scaled = penalty, scaled
+        self.penalty, self.scaled, self.intercepts = penalty, scaled, intercepts
         self.scale = X.std(axis=0)
         self.scale[self.scale < 1e-12 * np.abs(X).max(axis=0, initial=1)] = 1
         ones = np.ones((len(X), 1))
@@ -97,48 +148,64 @@ class _LinearModels(Models):
         self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
     ) -> NDArray[np.float64]:
         losses = np.zeros((len(groups), self.rows.n_tasks, n_groups))
-        widest = self.Z.size + self.rows.n_samples * n_groups
-        step = max(1, _AT_ONCE // widest)
         for train, test in splits:
             held, trained = self._of_rows(test), self._of_rows(train)
-            for first in range(0, len(groups), step):
-                some = groups[first : first + step]
-                coef = trained._fit(_one_hot(some, n_groups))
-                losses[first : first + step] += held._losses(coef)
+            losses += held._losses(*trained._fit(groups, np.ones(groups.shape), n_groups), groups)
         return losses
 
     def outputs(self, membership: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
-        hard = (membership == membership.max(axis=1, keepdims=True)).sum() == len(membership)
-        if hard and ((membership == 0) | (membership == 1)).all():
-            coef = trained._fit(membership[None])[0]
-        else:  # a group at a time, whose rows weigh as much as their populations belong to it
-            coef = np.stack([trained._fit(m[None, :, None])[0, 0] for m in membership.T])
-        return self._read(np.einsum("nd,kd->nk", held.Z, coef))
+        groups, n_groups = membership.argmax(axis=1)[None], membership.shape[1]
+        if (membership == np.eye(n_groups)[groups[0]]).all():
+            coef, own = trained._fit(groups, np.ones(groups.shape), n_groups)
+            return self._read(held._scores(coef[0], own[0], groups[0]))
+        # A layer a group, whose rows weigh as much as their populations belong to it.
+        groups = np.zeros((n_groups, len(membership)), dtype=np.intp)
+        each = zip(*trained._fit(groups, membership.T, 1), groups, strict=True)
+        return self._read(np.hstack([held._scores(*of_group) for of_group in each]))
 
     def own_outputs(self, split: Split) -> NDArray[np.float64]:
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
-        coef = trained._fit(np.eye(self.rows.n_tasks)[None])[0]
-        return self._read(np.einsum("nd,nd->n", held.Z, coef[held.rows.codes])[:, None])[:, 0]
+        codes, each = held.rows.codes, np.arange(self.rows.n_tasks)[None]
+        coef, own = trained._fit(each, np.ones(each.shape), each.size)
+        scores = np.einsum("nd,nd->n", held.Z, coef[0, codes]) + own[0, codes]
+        return self._read(scores[:, None])[:, 0]
 
     def _of_rows(self, rows: NDArray[np.intp]) -> Any:
         """The same of some rows; a search comes back to the same splits, so that their arrays, and
         with these their ids, are kept."""
         if id(rows) not in self._parts:
             part = copy.copy(self)
+            for name in ("_moments", "_products", "_eliminated"):
+                part.__dict__.pop(name, None)
             part.__dict__.update(rows=self.rows.take(rows), Z=self.Z[rows], _parts={})
-            part.__dict__.pop("_products", None)
             self._parts[id(rows)] = rows, part
         return self._parts[id(rows)][1]
 
-    def _penalties(self, there: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Of the squared coefficients of each group (n_layers, n_groups), by whether populations
-        are there, (n_layers, n_groups, n_tasks): scales are those of rows, whatever they weigh."""
+    def _scores(
+        self, coef: NDArray[np.float64], own: NDArray[np.float64], groups: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Linear scores (n_samples, n_groups) of the groups of one layer."""
+        scores: NDArray[np.float64] = self.Z @ coef.T
+        if self.intercepts:
+            codes = self.rows.codes
+            scores[np.arange(len(scores)), groups[codes]] += own[codes]
+        return scores
+
+    @cached_property
+    def _moments(self) -> NDArray[np.float64]:
+        """Number, sums and sums of squares of each population's rows, whatever they weigh."""
+        z = self.Z[:, :-1]
+        return self.rows.sums(np.column_stack([np.ones(len(z)), z, z**2]))
+
+    def _penalties(
+        self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
+    ) -> NDArray[np.float64]:
+        """Of the squared coefficients of each group (n_layers, n_groups, n_features + 1)."""
         d = self.Z.shape[1]
-        out = np.zeros((*there.shape[:2], d))
+        out = np.zeros((len(groups), n_groups, d))
         if self.scaled:
-            z = self.Z[:, :-1]
-            moments = there @ self.rows.sums(np.column_stack([np.ones(len(z)), z, z**2]))
+            moments = _sums_of_groups(self._moments, groups, share > 0, n_groups)
             count = np.maximum(moments[..., :1], 1)
             mean, square = moments[..., 1:d] / count, moments[..., d:] / count
             variance = np.maximum(square - mean**2, 0)
@@ -149,12 +216,15 @@ class _LinearModels(Models):
             out[..., :-1] = self.penalty / self.scale**2
         return out
 
-    def _fit(self, membership: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Coefficients (n_layers, n_groups, n_features + 1) of memberships (n_layers, n_tasks,
-        n_groups), of which each population has one that is not 0 in a layer at most."""
+    def _fit(
+        self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
+    ) -> _Coefficients:
+        """Coefficients of all groups of all layers."""
         raise NotImplementedError
 
-    def _losses(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _losses(
+        self, coef: NDArray[np.float64], own: NDArray[np.float64], groups: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
         """Sums (n_layers, n_tasks, n_groups) of the losses of each population's rows."""
         raise NotImplementedError
 
@@ -171,31 +241,68 @@ class _RidgeModels(_LinearModels):
         """ZᵀZ, Zᵀy and yᵀy of each population."""
         weight, d = self.rows.weight, self.Z.shape[1]
         with_y = np.column_stack([self.Z, self.rows.y])
+        weighted = weight[:, None] * with_y
         pairs = np.zeros((self.rows.n_tasks, d + 1, d + 1))
-        for t, first in enumerate(self.rows.starts):
-            part = slice(first, first + self.rows.sizes[t])
-            pairs[t] = with_y[part].T @ (weight[part, None] * with_y[part])
-        return pairs[:, :d, :d], pairs[:, :d, d], pairs[:, d, d]
+        for t, (first, size) in enumerate(zip(self.rows.starts, self.rows.sizes, strict=True)):
+            part = slice(first, first + size)
+            np.matmul(with_y[part].T, weighted[part], out=pairs[t])
+        return pairs[:, :d, :d].copy(), pairs[:, :d, d].copy(), pairs[:, d, d].copy()
 
-    def _fit(self, membership: NDArray[np.float64]) -> NDArray[np.float64]:
+    @cached_property
+    def _eliminated(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._without_intercepts(np.ones(self.rows.n_tasks))
+
+    def _without_intercepts(
+        self, share: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """ZᵀZ and Zᵀy of each population once its intercept, which no other one shares, is put in
+        terms of the coefficients of its group."""
         pairs, with_y, _ = self._products
-        d = self.Z.shape[1]
-        to_groups = membership.transpose(0, 2, 1)
-        H = (to_groups @ pairs.reshape(len(pairs), -1)).reshape(*to_groups.shape[:2], d, d)
-        b = to_groups @ with_y
-        H = H + self._penalties(to_groups > 0)[..., None] * np.eye(d)
+        of_one = pairs[:, -1] * (share / (share * pairs[:, -1, -1] + self.penalty))[:, None]
+        left = pairs - of_one[:, :, None] * pairs[:, -1, None, :]
+        return left, with_y - of_one * with_y[:, -1:]
+
+    def _fit(
+        self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
+    ) -> _Coefficients:
+        pairs, with_y, _ = self._products
+        n_layers, d = len(groups), self.Z.shape[1]
+        left = pairs, with_y
+        if self.intercepts and ((share == 0) | (share == 1)).all():
+            left = self._eliminated
+        elif self.intercepts and n_layers > 1:
+            each = [self._fit(groups[i, None], share[i, None], n_groups) for i in range(n_layers)]
+            return np.concatenate([c for c, _ in each]), np.concatenate([o for _, o in each])
+        elif self.intercepts:
+            left = self._without_intercepts(share[0])
+        flat = np.hstack([left[0].reshape(len(pairs), -1), left[1]])
+        of_groups = _sums_of_groups(flat, groups, share, n_groups)
+        H = of_groups[..., : d * d].reshape(n_layers, n_groups, d, d)
+        b = of_groups[..., d * d :].copy()
+        H = H + self._penalties(groups, share, n_groups)[..., None] * np.eye(d)
         empty = H[..., -1, -1] == 0  # served by the mean of all rows
         H[..., -1, -1] += empty
         b[..., -1] += empty * with_y[:, -1].sum() / max(pairs[:, -1, -1].sum(), 1e-300)
         coef: NDArray[Any] = np.linalg.solve(H, b[..., None])[..., 0]
-        return coef
+        own = np.zeros(groups.shape)
+        if self.intercepts:
+            of_tasks = coef[np.arange(n_layers)[:, None], groups]
+            residual = with_y[:, -1] - np.einsum("td,ltd->lt", pairs[:, -1], of_tasks)
+            own = share * residual / (share * pairs[:, -1, -1] + self.penalty)
+        return coef, own
 
-    def _losses(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _losses(
+        self, coef: NDArray[np.float64], own: NDArray[np.float64], groups: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
         pairs, with_y, square = self._products
         d = self.Z.shape[1]
         products = (coef[..., :, None] * coef[..., None, :]).reshape(*coef.shape[:2], d * d)
         quadratic = pairs.reshape(len(pairs), -1) @ products.transpose(0, 2, 1)
         losses: NDArray[Any] = quadratic - 2 * with_y @ coef.transpose(0, 2, 1) + square[:, None]
+        if self.intercepts:
+            layer, task = np.ogrid[: len(groups), : len(pairs)]
+            residual = with_y[:, -1] - np.einsum("td,ltd->lt", pairs[:, -1], coef[layer, groups])
+            losses[layer, task, groups] += own * (own * pairs[:, -1, -1] - 2 * residual)
         return losses
 
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,105 +312,180 @@ class _RidgeModels(_LinearModels):
 class _LogisticModels(_LinearModels):
     """Logistic regressions of two classes, by Newton's method."""
 
-    @cached_property
-    def _products(self) -> NDArray[np.float64]:
-        """Of all pairs of each row's features, (n_samples, n_pairs)."""
-        upper = np.triu_indices(self.Z.shape[1])
-        products: NDArray[np.float64] = self.Z[:, upper[0]] * self.Z[:, upper[1]]
-        return products
-
-    def _fit(self, membership: NDArray[np.float64]) -> NDArray[np.float64]:
-        penalties = self._penalties(membership.transpose(0, 2, 1) > 0)
-        coef, constant = self._constants(membership)
-        left = np.flatnonzero(~constant.all(axis=1))
-        for _ in range(_STEPS):
-            if not len(left):
-                break
-            step, ended = self._step(membership[left], coef[left], penalties[left], constant[left])
-            coef[left] -= step
-            left = left[~ended]
-        return coef
+    def _fit(
+        self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
+    ) -> _Coefficients:
+        penalties = self._penalties(groups, share, n_groups)
+        coef, constant = self._constants(groups, share, n_groups)
+        own = np.zeros(groups.shape)
+        for i in range(len(groups)):
+            fit = _Newton(self, groups[i], share[i], penalties[i], ~constant[i])
+            fit.run(coef[i], own[i])
+        return coef, own
 
     def _constants(
-        self, membership: NDArray[np.float64]
+        self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """First coefficients, and which groups have rows of a single class, or none: these are
         served by shares of classes, as if a row had those of all rows."""
         rows = self.rows
         both = np.column_stack([np.ones(len(self.Z)), rows.y])
-        met = (membership > 0).transpose(0, 2, 1) @ rows.sums(both)
+        met = _sums_of_groups(rows.sums(both), groups, share > 0, n_groups)
         constant = (met[..., 1] == 0) | (met[..., 1] == met[..., 0])
         of_tasks = rows.sums(rows.weight[:, None] * both)
-        counts, counts_of_all = membership.transpose(0, 2, 1) @ of_tasks, of_tasks.sum(axis=0)
-        share = counts_of_all[1] / counts_of_all[0]
-        p = (counts[..., 1] + share) / (counts[..., 0] + 1)
+        counts = _sums_of_groups(of_tasks, groups, share, n_groups)
+        counts_of_all = of_tasks.sum(axis=0)
+        p = (counts[..., 1] + counts_of_all[1] / counts_of_all[0]) / (counts[..., 0] + 1)
         coef = np.zeros((*constant.shape, self.Z.shape[1]))
         coef[..., -1] = np.where(constant, logit(p), 0)
         return coef, constant
 
-    def _step(
-        self,
-        membership: NDArray[np.float64],
-        coef: NDArray[np.float64],
-        penalties: NDArray[np.float64],
-        constant: NDArray[np.bool_],
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """A step of Newton's method for each group, as long as lowers its loss, and which layers
-        need no more."""
-        rows, Z, y = self.rows, self.Z, self.rows.y
-        d, layer = Z.shape[1], np.arange(len(coef))[:, None]
-        weight = rows.weight * membership.sum(axis=2)[:, rows.codes]
-        group = membership.argmax(axis=2)[:, rows.codes]
-        there = (membership > 0).transpose(0, 2, 1).astype(np.float64)
-
-        def objective(
-            scores: NDArray[np.float64], coef: NDArray[np.float64]
-        ) -> NDArray[np.float64]:
-            loss = weight * (np.logaddexp(0, scores) - y * scores)
-            of_groups = (there @ rows.sums(loss.T).T[..., None])[..., 0]
-            total: NDArray[np.float64] = of_groups + (penalties * coef**2).sum(-1) / 2
-            return total
-
-        scores = np.einsum("nd,lnd->ln", Z, coef[layer, group])
-        p = expit(scores)
-        residual, curvature = weight * (p - y), weight * p * (1 - p)
-        gradient = there @ np.stack([rows.sums(r[:, None] * Z) for r in residual])
-        gradient += penalties * coef
-        pairs = there @ np.stack([rows.sums(c[:, None] * self._products) for c in curvature])
-        H = np.empty((*coef.shape, d))
-        upper = np.triu_indices(d)
-        H[..., upper[0], upper[1]] = H[..., upper[1], upper[0]] = pairs
-        H += penalties[..., None] * np.eye(d)
-        H[..., -1, -1] += 1e-12
-        step: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
-        step[constant] = 0
-        now = objective(scores, coef)
-        along = np.einsum("nd,lnd->ln", Z, step[layer, group])
-        size = np.ones(coef.shape[:2])
-        for _ in range(_HALVINGS):
-            of_rows = size[layer, group]
-            then = objective(scores - of_rows * along, coef - size[..., None] * step)
-            worse = then > now + 1e-12 * np.abs(now)
-            if not worse.any():
-                break
-            size[worse] /= 2
-        step = step * size[..., None]
-        return step, np.abs(step).max(axis=(1, 2)) < _TOLERANCE
-
-    def _losses(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _losses(
+        self, coef: NDArray[np.float64], own: NDArray[np.float64], groups: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
         rows = self.rows
-        out = []
-        for of_layer in coef:
-            scores = self.Z @ of_layer.T
-            loss = np.logaddexp(0, np.where(rows.y[:, None] > 0, -scores, scores))
-            loss = np.minimum(loss, -np.log(FLOOR))
-            out.append(rows.sums(rows.weight[:, None] * loss))
-        return np.stack(out)
+        out = np.empty((len(coef), rows.n_tasks, coef.shape[1]))
+        sign = np.where(rows.y > 0, -1.0, 1.0)[:, None]
+        for i in range(len(coef)):
+            loss = self._scores(coef[i], own[i], groups[i])
+            loss *= sign
+            with np.errstate(over="ignore"):
+                np.exp(loss, out=loss)
+            loss += 1
+            np.log(np.minimum(loss, 1 / FLOOR, out=loss), out=loss)
+            if rows.sample_weight is not None:
+                loss *= rows.sample_weight[:, None]
+            out[i] = rows.sums(loss)
+        return out
 
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         p = expit(scores)
         return np.stack([1 - p, p], axis=-1)
 
 
-def _one_hot(groups: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
-    return np.eye(n_groups)[groups]
+class _Newton:
+    """Newton's method for the groups of one layer, whose rows are put side by side.
+
+    Parameters
+    ----------
+    models : _LogisticModels
+    groups, share : ndarray of shape (n_tasks,)
+    penalties : ndarray of shape (n_groups, n_features + 1)
+    learns : ndarray of bool of shape (n_groups,)
+        The others' coefficients stay as they are.
+    """
+
+    def __init__(
+        self,
+        models: _LogisticModels,
+        groups: NDArray[np.intp],
+        share: NDArray[np.float64],
+        penalties: NDArray[np.float64],
+        learns: NDArray[np.bool_],
+    ) -> None:
+        rows = models.rows
+        there = np.flatnonzero((share > 0) & learns[groups] & (rows.sizes > 0))
+        self.tasks = there[np.argsort(groups[there], kind="stable")]
+        self.groups, sizes = groups[self.tasks], rows.sizes[self.tasks]
+        ends = np.cumsum(sizes)
+        self.starts = ends - sizes
+        taken = np.arange(sizes.sum()) + np.repeat(rows.starts[self.tasks] - self.starts, sizes)
+        self.Z, self.y = models.Z[taken], rows.y[taken]
+        self.weight = rows.weight[taken] * np.repeat(share[self.tasks], sizes)
+        self.of_rows = np.repeat(np.arange(len(self.tasks)), sizes)
+        #: The rows, and the populations, of each group that learns.
+        self.learning = np.unique(self.groups)
+        first = np.searchsorted(self.groups, self.learning)
+        self.task_parts = _slices(first, len(self.tasks))
+        self.parts = _slices(self.starts[first], len(self.Z))
+        self.penalties = penalties[self.learning]
+        self.intercept_penalty = models.penalty if models.intercepts else None
+
+    def run(self, coef: NDArray[np.float64], own: NDArray[np.float64]) -> None:
+        """Change coefficients (n_groups, n_features + 1) and intercepts (n_tasks,) in place."""
+        if not len(self.tasks):
+            return
+        u, v = coef[self.learning], own[self.tasks]
+        scores = self._along(u, v)
+        now = self._objective(scores, u, v)
+        for _ in range(_STEPS):
+            step, own_step = self._step(scores, u, v)
+            along = self._along(step, own_step)
+            size = np.ones(len(u))
+            for _ in range(_HALVINGS):  # as long as a step does not lower the loss
+                of_tasks = np.repeat(size, [p.stop - p.start for p in self.task_parts])
+                next_u, next_v = u - size[:, None] * step, v - of_tasks * own_step
+                next_scores = scores - of_tasks[self.of_rows] * along
+                then = self._objective(next_scores, next_u, next_v)
+                worse = then > now + 1e-12 * np.abs(now)
+                if not worse.any():
+                    break
+                size[worse] /= 2
+            u, v, scores, now = next_u, next_v, next_scores, then
+            if max(np.abs(size[:, None] * step).max(), np.abs(own_step).max()) < _TOLERANCE:
+                break
+        coef[self.learning], own[self.tasks] = u, v
+
+    def _along(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+        out = np.concatenate([self.Z[part] @ c for part, c in zip(self.parts, u, strict=True)])
+        return out if self.intercept_penalty is None else out + v[self.of_rows]
+
+    def _objective(
+        self, scores: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        loss = np.log1p(np.exp(-np.abs(scores))) + np.maximum(scores, 0) - self.y * scores
+        starts = [part.start for part in self.parts]
+        total: NDArray[Any] = np.add.reduceat(self.weight * loss, starts)
+        total += (self.penalties * u**2).sum(axis=1) / 2
+        if self.intercept_penalty is not None:
+            firsts = [part.start for part in self.task_parts]
+            total += self.intercept_penalty * np.add.reduceat(v**2, firsts) / 2
+        return total
+
+    def _step(
+        self, scores: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        Z, d = self.Z, self.Z.shape[1]
+        p = expit(scores)
+        residual, curved = self.weight * (p - self.y), (self.weight * p * (1 - p))[:, None] * Z
+        H, gradient = np.empty((len(u), d, d)), np.empty((len(u), d))
+        for g, part in enumerate(self.parts):
+            np.matmul(Z[part].T, curved[part], out=H[g])
+            np.matmul(residual[part], Z[part], out=gradient[g])
+        gradient += self.penalties * u
+        H += self.penalties[..., None] * np.eye(d)
+        H[:, -1, -1] += 1e-12
+        if self.intercept_penalty is None:
+            return np.linalg.solve(H, gradient[..., None])[..., 0], np.zeros(len(v))
+        # An intercept meets those of no other population: put in terms of the coefficients.
+        of_own = np.add.reduceat(residual, self.starts) + self.intercept_penalty * v
+        with_own = np.add.reduceat(curved, self.starts, axis=0)
+        curvature = with_own[:, -1] + self.intercept_penalty
+        for g, part in enumerate(self.task_parts):
+            through = with_own[part] / curvature[part, None]
+            H[g] -= through.T @ with_own[part]
+            gradient[g] -= of_own[part] @ through
+        step: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
+        of_groups = np.repeat(step, [p.stop - p.start for p in self.task_parts], axis=0)
+        return step, (of_own - (with_own * of_groups).sum(axis=1)) / curvature
+
+
+def _slices(starts: NDArray[np.intp], end: int) -> list[slice]:
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], end], strict=True)]
+
+
+def _sums_of_groups(
+    values: NDArray[np.float64], groups: NDArray[np.intp], share: NDArray[Any], n_groups: int
+) -> NDArray[np.float64]:
+    """Sums (n_layers, n_groups, n_values) over the populations of each group, of values
+    (n_tasks, n_values) that count by their share."""
+    n_layers, n_tasks = groups.shape
+    place = (groups + n_groups * np.arange(n_layers)[:, None]).ravel()
+    order = np.argsort(place, kind="stable")
+    ends = np.append(0, np.cumsum(np.bincount(place, minlength=n_layers * n_groups)))
+    weights = share.ravel()[order].astype(np.float64)
+    to_groups = sparse.csr_array(
+        (weights, order % n_tasks, ends), shape=(n_layers * n_groups, n_tasks)
+    )
+    sums: NDArray[np.float64] = (to_groups @ values).reshape(n_layers, n_groups, -1)
+    return sums
