@@ -560,8 +560,9 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     estimator : classifier with predict_proba, default=None
         Learns the rows of a population, of a group, and of all. None is a logistic regression of
         standardised features. Preprocessing belongs in here, in a pipeline: it is fitted for each
-        group alone. Ridge and logistic regressions of two classes (alone, or behind a
-        `StandardScaler`) are fitted for all groups at once while groups are looked for.
+        group alone. Ridge and logistic regressions of two classes (alone, behind a
+        `StandardScaler`, or as None makes them where `task_as_feature`) are fitted for all groups
+        at once while groups are looked for.
     task : str or int
         Column of `X` with the population, strings or whole numbers: its name, or its position.
     grouper : estimator, default=None
