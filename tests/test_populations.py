@@ -192,7 +192,7 @@ def test_intercepts_of_populations_are_fitted_at_once_too(kind, weights):
     estimator = kind(task=1, task_as_feature=True)._default(X, 1)
     exact = {"C": 0.5, "tol": 1e-10} if rows.n_classes else {"alpha": 2.0}
     estimator[-1].set_params(**exact)
-    rows = rows.with_features(X)
+    rows = rows.with_features(X, 1)
     at_once, each = linear_models(estimator, rows), Models(estimator, rows)
     lacks_one = np.flatnonzero(rows.codes != 3), np.flatnonzero(rows.codes > 2)
     splits = [*within_folds(rows, 3, 0), lacks_one]
@@ -211,10 +211,9 @@ def test_only_the_encoded_population_is_taken_for_intercepts():
     rows = in_order(0)
     X = np.insert(rows.X, 1, rows.codes, axis=1)
     estimator = PooledTasksRegressor(task=1, task_as_feature=True)._default(X, 1)
-    assert linear_models(estimator, rows.with_features(X)) is not None
-    X[0, 1] = 4  # a column like any other
-    assert linear_models(estimator, rows.with_features(X)) is None
-    assert linear_models(estimator, rows.with_features(X // 2)) is None
+    assert linear_models(estimator, rows.with_features(X, 1)) is not None
+    assert linear_models(estimator, rows.with_features(X, 0)) is None
+    assert linear_models(estimator, rows) is None
 
 
 def test_other_settings_are_left_to_the_estimator():

@@ -16,7 +16,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skgroup._compat import _safe_indexing
 from skgroup.metrics.splits import Split
 from skgroup.populations._models import FLOOR, Models
 from skgroup.populations._rows import Populations
@@ -46,8 +45,8 @@ def linear_models(estimator: Any, rows: Populations) -> Models | None:
     )
     if sparse.issparse(rows.X) or len(steps) > 2:
         return None
-    encoded = len(steps) == 2 and _features_beside(steps[0], rows)
-    scaled = len(steps) == 2 and (bool(encoded) or _is_plain(steps[0], StandardScaler, ()))
+    encoded = len(steps) == 2 and _standardises_beside(steps[0], rows.column)
+    scaled = encoded or (len(steps) == 2 and _is_plain(steps[0], StandardScaler, ()))
     if len(steps) != 1 + scaled:
         return None
     last: Any = steps[-1]
@@ -60,38 +59,30 @@ def linear_models(estimator: Any, rows: Populations) -> Models | None:
         penalty, kind = float(last.alpha), _RidgeModels
     else:
         return None
-    features = _safe_indexing(rows.X, encoded, axis=1) if encoded else rows.X
     try:
-        X = np.asarray(features, dtype=np.float64)
+        X = np.asarray(rows.plain_features if encoded else rows.X, dtype=np.float64)
     except (TypeError, ValueError):
         return None
     if X.ndim != 2 or X.shape[1] > _MOST_FEATURES or not np.isfinite(X).all() or penalty <= 0:
         return None
-    return kind(estimator, rows, X, penalty, scaled=scaled, intercepts=bool(encoded))
+    return kind(estimator, rows, X, penalty, scaled=scaled, intercepts=encoded)
 
 
-def _features_beside(step: Any, rows: Populations) -> list[int] | None:
-    """The positions of the columns that a transformer standardises, where all that it does beside
-    is to encode one-hot the column of the populations; else None."""
+def _standardises_beside(step: Any, column: int | None) -> bool:
+    """Whether a transformer encodes one-hot the column of the populations, standardises all others,
+    and does no more."""
     if type(step) is not ColumnTransformer or len(step.transformers) != 1:
-        return None
+        return False
     _, encoder, columns = step.transformers[0]
     given, defaults = step.get_params(deep=False), ColumnTransformer([]).get_params(deep=False)
     free = {"transformers", "remainder", "sparse_threshold", "verbose_feature_names_out"}
-    if (
-        not _is_plain(encoder, OneHotEncoder, ("handle_unknown", *_STORED))
-        or encoder.handle_unknown != "ignore"
-        or not _is_plain(step.remainder, StandardScaler, ())
-        or any(given[k] != defaults[k] for k in given if k not in free | _FREE)
-        or not (isinstance(columns, list) and len(columns) == 1 and isinstance(columns[0], int))
-    ):
-        return None
-    ids = np.asarray(_safe_indexing(rows.X, columns, axis=1))[:, 0]
-    first = ids[rows.starts]
-    if (ids != first[rows.codes]).any() or len(set(first.tolist())) != rows.n_tasks:
-        return None  # another column
-    n_columns = rows.X.shape[1]
-    return [i for i in range(n_columns) if i != columns[0] % n_columns]
+    return (
+        columns == [column]
+        and _is_plain(encoder, OneHotEncoder, ("handle_unknown", *_STORED))
+        and encoder.handle_unknown == "ignore"
+        and _is_plain(step.remainder, StandardScaler, ())
+        and all(given[k] == defaults[k] for k in given if k not in free | _FREE)
+    )
 
 
 def _is_plain(estimator: Any, kind: Any, free: Sequence[str]) -> bool:
