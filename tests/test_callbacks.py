@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,6 +42,7 @@ from skgroup import (
 )
 from skgroup._fit_parts import part_of_fit, path_of_fit, within_fit
 from skgroup.cluster import FuzzyKMeans
+from skgroup.populations import CrossLosses, Gradients, PooledTasksClassifier
 from skgroup.relations import GradTAG, InterTaskAffinity
 from skgroup.selection import GroupGains
 
@@ -145,6 +147,38 @@ def test_relations_gains_and_comparisons_name_their_nets(tasks):
         for fold in range(2)
         for name, part in (("net", ""), ("grouped", "/specialist 0"))
     ]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of four populations, the last column."""
+    X = np.random.default_rng(0).normal(size=(48, 3))
+    X[:, 2] = np.arange(48) % 4
+    return X, np.where(X[:, 2] < 2, 1, -1) * X[:, 0] > 0
+
+
+def test_models_of_populations_name_their_nets(rows):
+    lines = []
+    net = small(("log", Log(lines)))
+    ways = {"task": 2, "n_groups": 2, "shrinkage": 9, "cv": 2, "random_state": 0}
+    grouper = make_pipeline(Gradients(net), FuzzyKMeans())
+    clf = PooledTasksClassifier(net, grouper=grouper, **ways).fit(*rows)
+    each = [f"population {t}" for t in range(4)]
+    of_split = ["for all", "relation", "group 0 of 2", "group 1 of 2", *each]
+    assert names(lines) == [
+        *(f"split {k}/{name}" for k in range(2) for name in of_split),
+        *("relation", "for all", "group 0", "group 1", *each),
+    ]
+    assert clf.model_for_all_.name_ == "for all"
+    assert [one.name_ for one in clf.models_] == ["group 0", "group 1"]
+    lines.clear()
+    PooledTasksClassifier(net, **ways).fit(*rows)
+    searched = [name for name in names(lines) if "search" in name]
+    assert all(re.fullmatch(r"(split [01]/)?search \d+", name) for name in searched)
+    assert set(names(lines)) - set(searched) >= {"split 1/group 1 of 2", "group 1", "for all"}
+    lines.clear()
+    CrossLosses(net, task=2, cv=2, random_state=0).fit(*rows)
+    assert names(lines) == [f"relation/search {i}" for i in range(8)]
 
 
 def test_what_a_callback_holds_is_shared_and_what_it_learns_is_not(tasks):
@@ -395,7 +429,7 @@ def test_workers_of_others_are_known(monkeypatch, process):
         assert path_of_fit() == ()
 
 
-def test_processes_know_the_names_and_keep_files_apart(tasks, tmp_path, forked):
+def test_processes_know_the_names_and_keep_files_apart(tasks, rows, tmp_path, forked):
     X, Y = tasks
     lines = []
     net = small(
@@ -420,6 +454,21 @@ def test_processes_know_the_names_and_keep_files_apart(tasks, tmp_path, forked):
     compare(X, Y, {"a": net, "b": clone(net)}, baselines="a", cv=2, seeds=[3], n_jobs=2)
     fits = {f"candidate {name}, seed 3, fold {fold}" for name in "ab" for fold in range(2)}
     assert fits < set(found(tmp_path, "params.pt"))
+
+    ways = {"n_groups": 2, "shrinkage": np.inf, "cv": 2, "n_jobs": 2, "random_state": 0}
+    grouper = make_pipeline(Gradients(net), FuzzyKMeans())
+    pooled = PooledTasksClassifier(net, task=2, grouper=grouper, **ways).fit(*rows)
+    groups = [f"split {k}/group {g} of 2" for k in range(2) for g in range(2)]
+    groups += ["split 0/relation", "split 1/relation", "relation", "group 0", "for all"]
+    assert set(groups) < set(found(tmp_path, "params.pt"))
+    assert [one.name_ for one in pooled.models_] == ["group 0", "group 1"]
+    stays = small(Log([threading.Lock()]))
+    for of_net in (
+        {"estimator": stays},
+        {"grouper": make_pipeline(Gradients(stays), FuzzyKMeans())},
+    ):
+        with pytest.raises(ValueError, match="'n_jobs' parameter must be None or 1"):
+            clone(pooled).set_params(**of_net).fit(*rows)
 
     # A search trains the same parts of other fits at the same time, without names.
     before = set(found(tmp_path, "params.pt"))

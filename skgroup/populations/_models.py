@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from skgroup._compat import _routing_enabled, _safe_indexing
 from skgroup._estimators import weight_parameter
+from skgroup._fit_parts import part_of_fit
 from skgroup.metrics.splits import Split
 from skgroup.populations._rows import Populations
 
@@ -77,7 +78,8 @@ class Models:
                     key = k, len(split[0]), tasks.tobytes()
                     if key not in self._known:
                         weight = (of_layer == g).astype(np.float64)
-                        outputs = self.fit(weight, split[0]).outputs(held.X)
+                        name = f"search {len(self._known)}"
+                        outputs = self.fit(weight, name, split[0]).outputs(held.X)
                         loss = losses_of(outputs, held) * held.weight
                         self._known[key] = held.sums(loss)
                     losses[layer, :, g] += self._known[key]
@@ -87,7 +89,11 @@ class Models:
         """Outputs (n_test, n_groups, n_outputs) for test rows of the models of all groups, whose
         training rows weigh as much as their populations belong to the group."""
         held = _safe_indexing(self.rows.X, split[1])
-        each = [self.fit(of_group, split[0]).outputs(held) for of_group in membership.T]
+        n_groups = membership.shape[1]
+        each = []
+        for g, of_group in enumerate(membership.T):
+            name = "for all" if n_groups == 1 else f"group {g} of {n_groups}"
+            each.append(self.fit(of_group, name, split[0]).outputs(held))
         return np.stack(each, axis=1)
 
     def own_outputs(self, split: Split) -> NDArray[np.float64]:
@@ -96,14 +102,15 @@ class Models:
         out = np.empty((len(codes), max(self.rows.n_classes, 1)))
         for t in np.unique(codes):
             here = codes == t
-            model = self.fit(np.eye(self.rows.n_tasks)[t], split[0])
+            model = self.fit(np.eye(self.rows.n_tasks)[t], f"population {t}", split[0])
             out[here] = model.outputs(_safe_indexing(self.rows.X, split[1][here]))
         return out
 
     def fit(
-        self, of_tasks: NDArray[np.float64], train: NDArray[np.intp] | None = None
+        self, of_tasks: NDArray[np.float64], name: str, train: NDArray[np.intp] | None = None
     ) -> FittedModel:
-        """The model of rows that weigh as much as their populations do, (n_tasks,)."""
+        """The model of rows that weigh as much as their populations do, (n_tasks,); callbacks of
+        nets hear it by this name."""
         weight = of_tasks[self.rows.codes]
         kept = np.flatnonzero(weight > 0) if train is None else train[weight[train] > 0]
         rows = self.rows.take(kept)
@@ -113,7 +120,8 @@ class Models:
             given = rows.weight * weight[kept]
         everything = np.arange(self.rows.n_samples) if train is None else train
         y, of_all = self.rows.y[everything], self.rows.weight[everything]
-        return FittedModel.of(self.estimator, rows, given, self.classes, y, of_all)
+        with part_of_fit(name):
+            return FittedModel.of(self.estimator, rows, given, self.classes, y, of_all)
 
 
 class FittedModel:

@@ -31,6 +31,7 @@ from skgroup._compat import (
     forget_fit,
 )
 from skgroup._estimators import check_parameters, set_random_state, steps_of, weight_parameter
+from skgroup._fit_parts import call_named, part_of_fit
 from skgroup._random import draw_seeds
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
@@ -56,6 +57,7 @@ from skgroup.populations._rows import (
 )
 from skgroup.populations._splits import path_splits, within_folds
 from skgroup.populations._verdict import write_verdict
+from skgroup.training.engine import check_callbacks_travel, nets_in
 from skgroup.training.processes import N_JOBS, in_parallel
 
 #: Folds by which groups are found, and random groupings to begin with: of models that are fitted
@@ -124,7 +126,8 @@ class Plan:
         relation: PopulationRelation = CrossLosses()
         if isinstance(steps[0], PopulationRelation):
             relation = steps.pop(0)
-        table = relation.of_populations(models, splits)
+        with part_of_fit("relation"):
+            table = relation.of_populations(models, splits)
         for step in steps[:-1]:
             table = step.fit_transform(table)
         found, name = {}, str(number_parameter(steps[-1]))
@@ -244,12 +247,15 @@ class _PooledTasks(BaseEstimator):
         estimator = self._made_estimator(
             X, position, estimator_seed, weighted=sample_weight is not None
         )
+        grouper = self._checked_grouper(numbers, rows, classes, estimator)
+        nets = [net for part in (estimator, grouper) if part is not None for net in nets_in(part)]
+        check_callbacks_travel(nets, self.n_jobs)
         return Plan(
             rows,
             classes,
             ways_to_try(numbers, self.shrinkage, rows.sizes),
             estimator,
-            self._checked_grouper(numbers, rows, classes, estimator),
+            grouper,
             path_splits(self.cv, rows, order, y, path_seed, owner),
             (path_seed, groups_seed),
             columns,
@@ -327,12 +333,15 @@ class _PooledTasks(BaseEstimator):
             return None
         owner = type(self).__name__
         rule = f"The 'grouper' parameter of {owner} must be a clusterer of rows"
-        first, last = steps_of(self.grouper)[0], steps_of(self.grouper)[-1]
-        if isinstance(last, PopulationRelation) or number_parameter(last) is None:
+        steps = steps_of(self.grouper)
+        first, last = steps[0], steps[-1]
+        if number_parameter(last) is None:
             raise ValueError(
                 f"{rule} with a parameter 'n_clusters' or 'n_groups', or a pipeline that ends in "
                 f"one. Got {self.grouper!r}."
             )
+        if any(isinstance(step, PopulationRelation) for step in steps[1:]):
+            raise ValueError(f"{rule}, behind a single relation at most. Got {self.grouper!r}.")
         check_parameters(self.grouper)
         if not any(1 < k < rows.n_tasks for k in numbers):
             return clone(self.grouper)  # never asked
@@ -356,8 +365,8 @@ class _PooledTasks(BaseEstimator):
         """Held-out losses of all ways, on each split."""
         seeds = draw_seeds(plan.seeds[0], len(plan.splits))
         calls = (
-            delayed(_walk_split)(plan, split, seed)
-            for split, seed in zip(plan.splits, seeds, strict=True)
+            delayed(call_named)(f"split {i}", _walk_split, plan, split, seed)
+            for i, (split, seed) in enumerate(zip(plan.splits, seeds, strict=True))
         )
         losses = np.zeros((len(plan.ways), plan.rows.n_tasks))
         weights = np.zeros(plan.rows.n_tasks)
@@ -374,13 +383,13 @@ class _PooledTasks(BaseEstimator):
 
     def _fit_models(self, models: Models, way: Way, membership: NDArray[np.float64]) -> None:
         """The models that serve: of all rows, of each group, and of each population."""
-        everyone = np.ones(models.rows.n_tasks)
-        asked: list[NDArray[np.float64]] = [everyone]
+        n_tasks = models.rows.n_tasks
+        asked = [(np.ones(n_tasks), "for all")]
         if way.n_groups > 1:
-            asked += list(membership.T)
-        if way.n_groups < models.rows.n_tasks and not np.isinf(way.shrinkage):
-            asked += list(np.eye(models.rows.n_tasks))
-        fitted = list(in_parallel((delayed(models.fit)(w) for w in asked), self.n_jobs))
+            asked += [(of_group, f"group {g}") for g, of_group in enumerate(membership.T)]
+        if way.n_groups < n_tasks and not np.isinf(way.shrinkage):
+            asked += [(of_task, f"population {t}") for t, of_task in enumerate(np.eye(n_tasks))]
+        fitted = list(in_parallel((delayed(models.fit)(*one) for one in asked), self.n_jobs))
         self.model_for_all_ = fitted[0].estimator
         self._for_all = fitted[0]
         n_groups = membership.shape[1]
@@ -628,6 +637,10 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     log losses, with probabilities kept above 1e-4. A population, or group, whose rows are of a
     single class is served by shares of classes until more is known: its own, and those of all rows
     as if these were one row more.
+
+    Nets are called (`net.name_`) "for all", "group 0" and "population 3" where they serve,
+    "relation" and "search 5" where groups are looked for, and "split 1/group 0 of 2", ... on the
+    path: callbacks are told so, and files that they keep go to folders of these names.
 
     Examples
     --------

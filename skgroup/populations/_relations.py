@@ -64,7 +64,8 @@ class PopulationRelation(BaseEstimator):
         n_classes = 0 if classes is None else len(classes)
         rows, _, _ = read_populations(X, y, None, self.task, n_classes, name)
         self.check_rows(rows, classes)
-        relation = self._alone(rows, classes)
+        with part_of_fit("relation"):
+            relation = self._alone(rows, classes)
         self.tasks_ = rows.names
         self.relation_ = relation
         return self
@@ -207,8 +208,8 @@ class Coefficients(_RelationOfModels):
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
         n_tasks = models.rows.n_tasks
         rows: list[NDArray[np.float64] | None] = []
-        for of_task in np.eye(n_tasks):
-            fitted = models.fit(of_task).estimator
+        for t, of_task in enumerate(np.eye(n_tasks)):
+            fitted = models.fit(of_task, f"population {t}").estimator
             last = None if fitted is None else steps_of(fitted)[-1]
             if last is not None and not hasattr(last, "coef_"):
                 raise ValueError(
@@ -312,8 +313,7 @@ class Gradients(PopulationRelation):
             return np.eye(rows.n_tasks)
         net, data = self._checked(rows, classes)
         state = net.random_state if self.random_state is None else self.random_state
-        with part_of_fit("relation"):
-            build_net(net, data, draw_seeds(state, 1)[0])
+        build_net(net, data, draw_seeds(state, 1)[0])
         recorder = CosineRecorder(net.dataset_of(data), rows.codes, rows.n_tasks, self.every)
         train_net(net, data, [recorder])
         return recorder.cosines_
