@@ -207,6 +207,47 @@ def test_intercepts_of_populations_are_fitted_at_once_too(kind, weights):
             assert at_once.outputs(membership, split) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("weights", [False, True])
+def test_ridge_coefficients_are_shrunk_towards_those_of_the_group(weights):
+    """A literal loop: min |y - f_group - z d|^2 + shrinkage (|slopes|^2 + intercept^2 / 3)."""
+    X, number = make_rows(n=30)
+    weight = np.random.default_rng(0).integers(1, 4, size=len(X)).astype(float)
+    weight = weight if weights else np.ones(len(X))
+    ways = {"task": "store", "n_groups": 2, "shrinkage": 7.0, "random_state": 0}
+    for grouper in (None, FuzzyKMeans(2)):
+        reg = PooledTasksRegressor(grouper=grouper, **ways).fit(X, number, weight)
+        features = X.drop(columns="store").to_numpy()
+        z = np.column_stack([StandardScaler().fit_transform(features), np.ones(len(X))])
+        each = np.column_stack([m.predict(X.drop(columns="store")) for m in reg.models_])
+        expected = np.empty(len(X))
+        for t, store in enumerate(reg.tasks_):
+            here = (X.store == store).to_numpy()
+            of_group = each[here] @ reg.membership_[t]
+            w = weight[here, None] * z[here]
+            d = np.linalg.solve(
+                w.T @ z[here] + np.diag([7.0, 7.0, 7.0, 7 / 3]), w.T @ (number[here] - of_group)
+            )
+            expected[here] = of_group + z[here] @ d
+        np.testing.assert_allclose(reg.predict(X), expected)
+        assert np.abs(expected - (each @ reg.membership_.T)[:, 0]).max() > 0.01
+
+
+@pytest.mark.parametrize("shrinkage", [0, 7.0, np.inf])
+@pytest.mark.parametrize("as_feature", [False, True])
+@pytest.mark.parametrize("estimator", [None, RandomForestRegressor(5, random_state=0)])
+def test_the_path_tells_what_cross_validation_does(estimator, as_feature, shrinkage):
+    X, number = make_rows(n=20)
+    if estimator is not None:
+        X["store"] = np.searchsorted(STORES, X.store)
+    splits = list(KFold(3, shuffle=True, random_state=1).split(X))
+    ways = {"n_groups": [1], "shrinkage": shrinkage, "task_as_feature": as_feature}
+    reg = PooledTasksRegressor(estimator, task="store", **ways, cv=splits).fit(X, number)
+    scores = cross_val_score(
+        clone(reg).set_params(cv=2), X, number, cv=splits, scoring="neg_mean_squared_error"
+    )
+    assert reg.path_.loss.item() == pytest.approx(-scores.mean(), rel=1e-6)
+
+
 def test_only_the_encoded_population_is_taken_for_intercepts():
     rows = in_order(0)
     X = np.insert(rows.X, 1, rows.codes, axis=1)

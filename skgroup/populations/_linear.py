@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skgroup.metrics.splits import Split
-from skgroup.populations._models import FLOOR, Models
+from skgroup.populations._models import FLOOR, Deviations, Models
 from skgroup.populations._rows import Populations
 
 #: Features up to which products of all pairs of a row's features are made.
@@ -129,10 +129,10 @@ class _LinearModels(Models):
     ) -> None:
         super().__init__(estimator, rows)
         self.penalty, self.scaled, self.intercepts = penalty, scaled, intercepts
-        self.scale = X.std(axis=0)
+        self.center, self.scale = X.mean(axis=0), X.std(axis=0)
         self.scale[self.scale < 1e-12 * np.abs(X).max(axis=0, initial=1)] = 1
         ones = np.ones((len(X), 1))
-        self.Z = np.hstack([(X - X.mean(axis=0)) / self.scale, ones])
+        self.Z = np.hstack([(X - self.center) / self.scale, ones])
         self._parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
 
     def cross_losses(
@@ -146,14 +146,19 @@ class _LinearModels(Models):
 
     def outputs(self, membership: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
+        layers = zip(*trained._fit_groups(membership), strict=True)
+        return self._read(np.hstack([held._scores(*layer) for layer in layers]))
+
+    def _fit_groups(
+        self, membership: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+        """Coefficients, own intercepts, and the grouping of each layer: there is one of groups, or
+        one for each group whose rows weigh as much as their populations belong to it."""
         groups, n_groups = membership.argmax(axis=1)[None], membership.shape[1]
         if (membership == np.eye(n_groups)[groups[0]]).all():
-            coef, own = trained._fit(groups, np.ones(groups.shape), n_groups)
-            return self._read(held._scores(coef[0], own[0], groups[0]))
-        # A layer a group, whose rows weigh as much as their populations belong to it.
+            return *self._fit(groups, np.ones(groups.shape), n_groups), groups
         groups = np.zeros((n_groups, len(membership)), dtype=np.intp)
-        each = zip(*trained._fit(groups, membership.T, 1), groups, strict=True)
-        return self._read(np.hstack([held._scores(*of_group) for of_group in each]))
+        return *self._fit(groups, membership.T, 1), groups
 
     def own_outputs(self, split: Split) -> NDArray[np.float64]:
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
@@ -298,6 +303,54 @@ class _RidgeModels(_LinearModels):
 
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return scores[..., None]
+
+    def shrunk(
+        self,
+        membership: NDArray[np.float64],
+        outputs: NDArray[np.float64],
+        shrinkage: float,
+        split: Split,
+    ) -> NDArray[np.float64]:
+        if shrinkage == 0 or np.isinf(shrinkage):
+            return super().shrunk(membership, outputs, shrinkage, split)
+        trained, held = self._of_rows(split[0]), self._of_rows(split[1])
+        codes = held.rows.codes
+        of_group = np.einsum("nk,nko->no", membership[codes], outputs)
+        coef = trained._deviating(membership, shrinkage)[codes]
+        added: NDArray[np.float64] = np.einsum("nd,nd->n", held.Z, coef)[:, None]
+        return of_group + added
+
+    def deviations(self, membership: NDArray[np.float64], shrinkage: float) -> Deviations | None:
+        if shrinkage == 0:
+            return None
+        coef = self._deviating(membership, shrinkage)
+        column = self.rows.column if self.intercepts else None
+        return Deviations(column, self.center, self.scale, coef)
+
+    def _deviating(self, membership: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
+        """What each population's coefficients (n_tasks, n_features + 1) differ by from those of its
+        group, at a price of `shrinkage` a square, and of its n_features-th part for the intercept:
+        populations are expected to differ in level as much as in all else together."""
+        coef, own, groups = self._fit_groups(membership)
+        share = np.ones(groups.shape) if len(groups) == 1 else membership.T
+        layer = np.arange(len(groups))[:, None]
+        of_tasks = (share[..., None] * coef[layer, groups]).sum(axis=0)
+        of_tasks[:, -1] += (share * own).sum(axis=0)
+        pairs, with_y, _ = self._products
+        d = pairs.shape[1]
+        price = np.full(d, shrinkage)
+        price[-1] /= max(d - 1, 1)
+        residual = with_y - (pairs @ of_tasks[..., None])[..., 0]
+        # Squares are those of features that are standardised by these rows.
+        scale = self.Z.std(axis=0)
+        scale[scale < 1e-12] = 1
+        to_own = np.diag(1 / scale)
+        to_own[:-1, -1] = -(self.Z.mean(axis=0) / scale)[:-1]
+        H = to_own @ pairs @ to_own.T + np.diag(price)
+        deviating: NDArray[np.float64] = np.linalg.solve(H, (residual @ to_own.T)[..., None])[
+            ..., 0
+        ]
+        return deviating @ to_own
 
 
 class _LogisticModels(_LinearModels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from skgroup._compat import _routing_enabled, _safe_indexing
 from skgroup._estimators import weight_parameter
 from skgroup._fit_parts import part_of_fit
 from skgroup.metrics.splits import Split
-from skgroup.populations._rows import Populations
+from skgroup.populations._rows import Populations, without_column
 
-__all__ = ["FLOOR", "FittedModel", "Models", "losses_of"]
+__all__ = ["FLOOR", "Deviations", "FittedModel", "Models", "losses_of", "own_share"]
 
 #: How near to 0 a probability may come in a loss: one sure error must not outweigh all the rest.
 FLOOR = 1e-4
@@ -32,6 +33,42 @@ def losses_of(outputs: NDArray[np.float64], rows: Populations) -> NDArray[np.flo
     index = np.broadcast_to(y[..., None], (*outputs.shape[:-1], 1))
     p = np.take_along_axis(outputs, index, -1)[..., 0]
     return -np.log(np.clip(p, FLOOR, 1))
+
+
+def own_share(shrinkage: float, sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How much the own model of populations of these sizes counts beside that of the group."""
+    if np.isinf(shrinkage):
+        return np.zeros(len(sizes))
+    return np.where(sizes > 0, sizes / np.maximum(sizes + shrinkage, 1e-300), 0.0)
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """What the linear model of each population adds to that of its group.
+
+    Attributes
+    ----------
+    column : int or None
+        That of `X` which is no feature.
+    center, scale : ndarray of shape (n_features,)
+        By which features are standardised.
+    coef : ndarray of shape (n_tasks, n_features + 1)
+        Of standardised features, and the intercept.
+    """
+
+    column: int | None
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    coef: NDArray[np.float64]
+
+    def of_rows(self, X: Any, codes: NDArray[np.intp]) -> NDArray[np.float64]:
+        """What is added (n_samples,) to the numbers of rows of these populations."""
+        coef = self.coef[codes]
+        if self.column is not None:
+            X = without_column(X, self.column)
+        z = (np.asarray(X, dtype=np.float64) - self.center) / self.scale
+        added: NDArray[np.float64] = np.einsum("nd,nd->n", z, coef[:, :-1]) + coef[:, -1]
+        return added
 
 
 class Models:
@@ -51,6 +88,7 @@ class Models:
     ) -> None:
         self.estimator, self.rows, self.classes = estimator, rows, classes
         self._known: dict[Any, NDArray[np.float64]] = {}
+        self._own: tuple[Split, NDArray[np.float64]] | None = None  # of the split asked for last
 
     def cross_losses(
         self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
@@ -98,13 +136,49 @@ class Models:
 
     def own_outputs(self, split: Split) -> NDArray[np.float64]:
         """Outputs (n_test, n_outputs) for test rows of the model of their own population."""
+        if self._own is not None and self._own[0] is split:
+            return self._own[1]
         codes = self.rows.codes[split[1]]
         out = np.empty((len(codes), max(self.rows.n_classes, 1)))
         for t in np.unique(codes):
             here = codes == t
             model = self.fit(np.eye(self.rows.n_tasks)[t], f"population {t}", split[0])
             out[here] = model.outputs(_safe_indexing(self.rows.X, split[1][here]))
+        self._own = split, out
         return out
+
+    def shrunk(
+        self,
+        membership: NDArray[np.float64],
+        outputs: NDArray[np.float64],
+        shrinkage: float,
+        split: Split,
+    ) -> NDArray[np.float64]:
+        """Outputs (n_test, n_outputs) of the own model of each test row's population, shrunk
+        towards those of its group.
+
+        Parameters
+        ----------
+        membership : ndarray of shape (n_tasks, n_groups)
+        outputs : ndarray of shape (n_test, n_groups, n_outputs)
+            Of the models of the groups.
+        shrinkage : float
+            Rows that a population must have for its own model to count as much; see `own_share`.
+        split : (train, test)
+        """
+        codes = self.rows.codes[split[1]]
+        of_group = np.einsum("nk,nko->no", membership[codes], outputs)
+        if np.isinf(shrinkage):
+            return of_group
+        sizes = np.bincount(self.rows.codes[split[0]], minlength=self.rows.n_tasks)
+        share = own_share(shrinkage, sizes)[codes, None]
+        mixed: NDArray[np.float64] = (1 - share) * of_group + share * self.own_outputs(split)
+        return mixed
+
+    def deviations(self, membership: NDArray[np.float64], shrinkage: float) -> Deviations | None:
+        """How each population's own model differs from that of its group, where that is known
+        without the former; None where models are mixed."""
+        return None
 
     def fit(
         self, of_tasks: NDArray[np.float64], name: str, train: NDArray[np.intp] | None = None

@@ -11,10 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from skgroup.metrics.splits import Split
-from skgroup.populations._models import losses_of
-from skgroup.populations._rows import Populations
-
 _LEVEL = 0.95
 #: How many rows a population needs for its own model to count as much as its group's: shares of
 #: the median population.
@@ -43,12 +39,6 @@ class Way:
 
     n_groups: int
     shrinkage: float
-
-    def own_share(self, sizes: NDArray[np.intp]) -> NDArray[np.float64]:
-        """How much the own model of populations of these sizes counts."""
-        if np.isinf(self.shrinkage):
-            return np.zeros(len(sizes))
-        return np.where(sizes > 0, sizes / np.maximum(sizes + self.shrinkage, 1e-300), 0.0)
 
 
 @dataclass(frozen=True)
@@ -139,37 +129,3 @@ def ways_to_try(n_groups: Sequence[int], shrinkage: Any, sizes: NDArray[np.intp]
     pairs = itertools.product([k for k in n_groups if k < n_tasks], shrinkages)
     ways = [Way(k, s) for k, s in pairs]
     return ways + [Way(n_tasks, 0.0)] * (n_tasks in n_groups)
-
-
-def held_out_losses(
-    rows: Populations,
-    ways: Sequence[Way],
-    split: Split,
-    of_groups: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]],
-    own: NDArray[np.float64],
-    for_all: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Losses (n_ways, n_tasks) and weights (n_tasks,) of the test rows of a split.
-
-    Parameters
-    ----------
-    of_groups : dict of int to (membership, outputs)
-        By number of groups: (n_tasks, n_groups), (n_test, n_groups, n_outputs).
-    own, for_all : ndarray of shape (n_test, n_outputs)
-        Outputs of the own model of each row's population, and of the model for all.
-    """
-    held = rows.take(split[1])
-    sizes = np.bincount(rows.codes[split[0]], minlength=rows.n_tasks)
-    unseen = (sizes == 0)[held.codes]  # a population whose rows are all held out
-    losses = np.empty((len(ways), rows.n_tasks))
-    for i, way in enumerate(ways):
-        if way.n_groups == rows.n_tasks:
-            served = own
-        else:
-            membership, outputs = of_groups[way.n_groups]
-            served = np.einsum("nk,nko->no", membership[held.codes], outputs)
-            share = way.own_share(sizes)[held.codes, None]
-            served = (1 - share) * served + share * own
-        served = np.where(unseen[:, None], for_all, served)
-        losses[i] = held.sums(losses_of(served, held) * held.weight)
-    return losses, held.sums(held.weight)

@@ -36,11 +36,10 @@ from skgroup._random import draw_seeds
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import alternate
-from skgroup.populations._models import FittedModel, Models, losses_of
+from skgroup.populations._models import FittedModel, Models, losses_of, own_share
 from skgroup.populations._path import (
     Path,
     Way,
-    held_out_losses,
     numbers_of_groups,
     ways_to_try,
 )
@@ -210,7 +209,7 @@ class _PooledTasks(BaseEstimator):
         rows = plan.rows
         forget_fit(self)
         path, way, membership = self._choose(plan)
-        self._fit_models(Models(plan.estimator, rows, plan.classes), way, membership)
+        self._fit_models(plan, way, membership)
         self._path, self._way = path, way
         if plan.classes is not None:
             self.classes_ = plan.classes
@@ -381,13 +380,16 @@ class _PooledTasks(BaseEstimator):
                 groups.setdefault(k, []).append(labels)
         return Path(plan.ways, losses, weights, plan.rows.sizes, groups)
 
-    def _fit_models(self, models: Models, way: Way, membership: NDArray[np.float64]) -> None:
+    def _fit_models(self, plan: Plan, way: Way, membership: NDArray[np.float64]) -> None:
         """The models that serve: of all rows, of each group, and of each population."""
-        n_tasks = models.rows.n_tasks
+        models, n_tasks = Models(plan.estimator, plan.rows, plan.classes), plan.rows.n_tasks
         asked = [(np.ones(n_tasks), "for all")]
         if way.n_groups > 1:
             asked += [(of_group, f"group {g}") for g, of_group in enumerate(membership.T)]
-        if way.n_groups < n_tasks and not np.isinf(way.shrinkage):
+        shrunk = way.n_groups < n_tasks and not np.isinf(way.shrinkage)
+        at_once = plan.models(plan.rows)
+        self._deviations = at_once.deviations(membership, way.shrinkage) if shrunk else None
+        if shrunk and self._deviations is None:
             asked += [(of_task, f"population {t}") for t, of_task in enumerate(np.eye(n_tasks))]
         fitted = list(in_parallel((delayed(models.fit)(*one) for one in asked), self.n_jobs))
         self.model_for_all_ = fitted[0].estimator
@@ -426,10 +428,14 @@ class _PooledTasks(BaseEstimator):
             self._add(out, model, features, share[:, g])
         if self._own:
             own = np.zeros(len(ids))
-            own[known] = self._way.own_share(self._sizes)[codes[known]]
+            own[known] = own_share(self._way.shrinkage, self._sizes)[codes[known]]
             out *= (1 - own)[:, None]
             for t in np.unique(codes[known]):
                 self._add(out, self._own[t], features, np.where(known & (codes == t), own, 0))
+        if self._deviations is not None:
+            out[known, 0] += self._deviations.of_rows(
+                _safe_indexing(features, np.flatnonzero(known)), codes[known]
+            )
         self._add(out, self._for_all, features, np.where(~known & ~here, 1.0, 0.0))
         return out
 
@@ -583,8 +589,7 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         populations is one each. "cv" tries 1, 2, 3, ..., with growing steps up to 20, and one each.
     shrinkage : "cv" or float, default="cv"
         How many rows a population must have for its own model to count as much as that of its
-        group: predictions are mixed with shares n / (n + shrinkage) and shrinkage /
-        (n + shrinkage). `inf` is the group's model alone, 0 its own alone. "cv" chooses from a
+        group; see Notes. `inf` is the group's model alone, 0 its own alone. "cv" chooses from a
         quarter, once and four times the rows of the median population, and `inf`.
     task_as_feature : bool, default=False
         Whether `estimator` sees the column `task` too (as it stands; the default estimator encodes
@@ -628,6 +633,12 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
 
     Notes
     -----
+    Predictions of a population's own model and of its group's are mixed with shares
+    n / (n + shrinkage) and shrinkage / (n + shrinkage). Of ridge regressions that are fitted at
+    once, coefficients are shrunk instead: those of a population t minimise the squared errors on
+    its rows and shrinkage · ‖θ_t - θ_group‖², in units of standardised features; the intercept
+    counts a d-th of this, of d features, as populations mostly differ in level.
+
     Where the choice falls on a number of groups because its held-out loss is within a standard
     error of the lowest, it is the smallest such number, and of its shrinkages the largest. Standard
     errors and intervals are those of populations, as if these were drawn at random. `verdict_`
@@ -792,13 +803,19 @@ def _walk_split(
     """Losses of all ways on one split, weights of its rows, and the groups that were found."""
     rows, ways = plan.rows, plan.ways
     models, n_tasks, trained = plan.models(rows), rows.n_tasks, rows.take(split[0])
-    of_groups, found = {}, {}
     for_all = models.outputs(np.ones((n_tasks, 1)), split)
-    numbers = sorted({way.n_groups for way in ways} - {n_tasks})
-    for k, membership in plan.find(trained, numbers, seed).items():
-        of_groups[k] = membership, for_all if k == 1 else models.outputs(membership, split)
-        found[k] = membership.argmax(axis=1)
-    needs_own = any(not np.isinf(way.shrinkage) for way in ways)
-    own = models.own_outputs(split) if needs_own else for_all[:, 0]
-    losses, weights = held_out_losses(rows, ways, split, of_groups, own, for_all[:, 0])
-    return losses, weights, found
+    found = plan.find(trained, sorted({way.n_groups for way in ways} - {n_tasks}), seed)
+    of_groups = {k: for_all if k == 1 else models.outputs(m, split) for k, m in found.items()}
+    held = rows.take(split[1])
+    alone = (trained.sizes == 0)[held.codes, None]  # a population whose rows are all held out
+    losses = np.empty((len(ways), n_tasks))
+    for i, way in enumerate(ways):
+        k = way.n_groups
+        if k == n_tasks:
+            served = models.own_outputs(split)
+        else:
+            served = models.shrunk(found[k], of_groups[k], way.shrinkage, split)
+        served = np.where(alone, for_all[:, 0], served)
+        losses[i] = held.sums(losses_of(served, held) * held.weight)
+    groups = {k: membership.argmax(axis=1) for k, membership in found.items()}
+    return losses, held.sums(held.weight), groups

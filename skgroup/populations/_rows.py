@@ -28,6 +28,7 @@ __all__ = [
     "find_names",
     "read_populations",
     "warn_of_spelling",
+    "without_column",
 ]
 
 
@@ -94,10 +95,7 @@ class Populations:
     @property
     def plain_features(self) -> Any:
         """`X` without the column of the populations."""
-        if self.column is None:
-            return self.X
-        kept = [i for i in range(self.X.shape[1]) if i != self.column]
-        return _safe_indexing(self.X, kept, axis=1)
+        return self.X if self.column is None else without_column(self.X, self.column)
 
     def take(self, rows: NDArray[np.intp]) -> Populations:
         """Some of the rows, given in ascending order; populations stay, if without rows too."""
@@ -111,6 +109,11 @@ class Populations:
             weight,
             self.column,
         )
+
+
+def without_column(X: Any, position: int) -> Any:
+    """All columns but one."""
+    return _safe_indexing(X, [i for i in range(X.shape[1]) if i != position], axis=1)
 
 
 def check_labels(
