@@ -1,9 +1,12 @@
 """Relations of populations, and the groups that clusterers make of them."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from killing import forks, killed_at
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
@@ -26,6 +29,7 @@ from skgroup.populations import (
 )
 from skgroup.populations._models import Models
 from skgroup.populations._rows import Populations
+from skgroup.store import CheckpointFolder
 
 KINDS = np.array([0, 0, 0, 1, 1, 1])
 
@@ -236,6 +240,19 @@ def test_few_rows_absent_classes_missing_values_and_ids_that_are_features():
     rows = Populations(X[:9, :1], np.ones(9, int), np.arange(9) // 3, np.arange(3), 2)
     of_one_class = Gradients().of_populations(Models(Ridge(), rows, np.arange(2)), [])
     np.testing.assert_array_equal(of_one_class, np.eye(3))
+
+
+@forks
+def test_a_killed_net_goes_on_with_what_was_recorded(tmp_path):
+    X, y = make_rows(n=10)
+    net = MultiTaskNet(MLP, module__hidden_units=(4,), max_epochs=4)
+    kept = clone(net).set_params(checkpoint=CheckpointFolder(tmp_path, every=0))
+    expected = Gradients(net, task=3, random_state=0).fit_transform(X, y)
+    relation = Gradients(kept, task=3, random_state=0)
+    assert killed_at(lambda: clone(relation).fit(X, y), 9)
+    assert len(os.listdir(tmp_path)) == 1
+    np.testing.assert_array_equal(relation.fit_transform(X, y), expected)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ class CosineRecorder(Callback):
             gradients = gradients_of(net, self.dataset, self.codes, self.n_tasks)
             self.recorded_.append(cosines(gradients.double().numpy(force=True)))
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded so far, for a training that goes on."""
+        return {"recorded_": self.recorded_}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.recorded_ = [*state["recorded_"]]
+
     @property
     def cosines_(self) -> NDArray[np.float64]:
         mean: NDArray[np.float64] = np.mean(self.recorded_, axis=0)

@@ -25,6 +25,7 @@ from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
 from skgroup.populations._rows import Populations, check_labels, read_populations
 from skgroup.populations._splits import within_folds
+from skgroup.store import running_fit
 from skgroup.tasks import AUTO, REGRESSION
 from skgroup.training import MultiTaskNet
 from skgroup.training.engine import build_net, check_data, train_net
@@ -249,7 +250,7 @@ class Gradients(PopulationRelation):
     net : MultiTaskNet, default=None
         Learns the labels of all rows; its `task_types` are those of `y`. None is an `MLP` with a
         hidden layer of 16, and without weights of classes. Gradients of all populations are held at
-        once: n_tasks times its number of weights.
+        once: n_tasks times its number of weights. Its `checkpoint` keeps what was recorded, too.
     task : str or int, default=None
         Column of `X` with the population. The net does not see it.
     every : int, default=1
@@ -313,9 +314,10 @@ class Gradients(PopulationRelation):
             return np.eye(rows.n_tasks)
         net, data = self._checked(rows, classes)
         state = net.random_state if self.random_state is None else self.random_state
-        build_net(net, data, draw_seeds(state, 1)[0])
-        recorder = CosineRecorder(net.dataset_of(data), rows.codes, rows.n_tasks, self.every)
-        train_net(net, data, [recorder])
+        with running_fit(net.checkpoint, self, data, rows.codes) as running:
+            build_net(net, data, running.draw_seeds(state, 1)[0])
+            recorder = CosineRecorder(net.dataset_of(data), rows.codes, rows.n_tasks, self.every)
+            train_net(net, data, [recorder], running)
         return recorder.cosines_
 
     def _checked(
