@@ -35,6 +35,7 @@ from skgroup.populations import (
     PooledTasksClassifier,
     PooledTasksRegressor,
 )
+from skgroup.populations._alternation import alternate
 from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
 from skgroup.populations._path import Path, Way
@@ -255,6 +256,42 @@ def test_only_the_encoded_population_is_taken_for_intercepts():
     assert linear_models(estimator, rows.with_features(X, 1)) is not None
     assert linear_models(estimator, rows.with_features(X, 0)) is None
     assert linear_models(estimator, rows) is None
+
+
+def test_a_search_takes_some_rows_of_a_large_population_for_all():
+    rng = np.random.default_rng(0)
+    sizes = np.array([9000, *[60] * 9])
+    codes, kind = np.repeat(np.arange(10), sizes), np.arange(10) % 2
+    X = rng.normal(size=(len(codes), 2)) * [1, 5]
+    number = X[:, 0] * np.where(kind[codes], 1, -1) + 3 * (codes > 0) - 2.5
+    y = (number + rng.logistic(size=len(codes)) / 2 > 0).astype(int)  # a rare class in the large
+    rows = Populations(X, y, codes, np.arange(10), 2, rng.uniform(0.5, 1.5, len(codes)))
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000))
+    some, every = linear_models(estimator, rows), linear_models(estimator, rows)
+    every._most_rows = None
+    splits = within_folds(rows, 3, 0)
+    assert len(some._of_rows(splits[0][0], some._most_rows).Z) < 4500
+    expected = every.cross_losses(kind[None], 2, splits)
+    assert some.cross_losses(kind[None], 2, splits) == pytest.approx(expected, rel=0.03)
+    # What judges, and what serves, has all rows.
+    expected = Models(estimator, rows).outputs(np.eye(2)[kind], splits[0])
+    assert some.outputs(np.eye(2)[kind], splits[0]) == pytest.approx(expected, abs=1e-5)
+    found = alternate(some, 2, splits, np.random.default_rng(0))
+    assert (found == kind).all() or (found == 1 - kind).all()
+
+
+@pytest.mark.parametrize("kind", ["logistic", "ridge"])
+def test_groups_are_found_by_models_fitted_at_once_as_by_models_one_by_one(kind):
+    rows = in_order(2 if kind == "logistic" else 0)
+    estimator = LogisticRegression(max_iter=1000) if rows.n_classes else Ridge()
+    splits = within_folds(rows, 3, 0)
+    lowest = []
+    for models in (linear_models(estimator, rows), Models(estimator, rows)):
+        models.n_restarts = 6
+        found = alternate(models, 2, splits, np.random.default_rng(0))
+        losses = Models(estimator, rows).cross_losses(found[None], 2, splits)[0]
+        lowest.append(losses[np.arange(5), found].sum())
+    assert lowest[0] == pytest.approx(lowest[1], rel=1e-3)
 
 
 def test_other_settings_are_left_to_the_estimator():

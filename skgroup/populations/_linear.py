@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skgroup.metrics.splits import Split
+from skgroup.populations._alternation import losses_of_groups
 from skgroup.populations._models import FLOOR, Deviations, Models
 from skgroup.populations._rows import Populations
 
@@ -26,6 +28,8 @@ _MOST_FEATURES = 64
 _AT_ONCE = 2**22
 #: Of Newton's method: an error below the tolerance is squared by the step that finds it.
 _STEPS, _HALVINGS, _TOLERANCE = 50, 20, 1e-4
+#: Rounds in which groups settle, and the share of populations that may move where they have.
+_SETTLING, _FEW = 15, 0.02
 #: Parameters that do not change what is learned (but for how exactly).
 _FREE = {"copy_X", "copy", "max_iter", "n_jobs", "random_state", "solver", "tol", "verbose"}
 #: And of an encoder: how its columns are stored.
@@ -117,6 +121,10 @@ class _LinearModels(Models):
         coefficients are.
     """
 
+    n_restarts = 10
+    #: Rows of a population that cross losses are made of at most, in the stead of all its rows.
+    _most_rows: int | None = None
+
     def __init__(
         self,
         estimator: Any,
@@ -133,15 +141,21 @@ class _LinearModels(Models):
         self.scale[self.scale < 1e-12 * np.abs(X).max(axis=0, initial=1)] = 1
         ones = np.ones((len(X), 1))
         self.Z = np.hstack([(X - self.center) / self.scale, ones])
-        self._parts: dict[int, tuple[NDArray[np.intp], Any]] = {}
+        self._moments = _moments(rows, self.Z)
+        self._parts: dict[Any, tuple[NDArray[np.intp], Any]] = {}
 
     def cross_losses(
-        self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
+        self,
+        groups: NDArray[np.intp],
+        n_groups: int,
+        splits: Sequence[Split],
+        **how: Any,
     ) -> NDArray[np.float64]:
         losses = np.zeros((len(groups), self.rows.n_tasks, n_groups))
+        everyone = np.ones(groups.shape)
         for train, test in splits:
-            held, trained = self._of_rows(test), self._of_rows(train)
-            losses += held._losses(*trained._fit(groups, np.ones(groups.shape), n_groups), groups)
+            held, trained = (self._of_rows(part, self._most_rows) for part in (test, train))
+            losses += held._losses(*trained._fit(groups, everyone, n_groups, **how), groups)
         return losses
 
     def outputs(self, membership: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
@@ -161,22 +175,32 @@ class _LinearModels(Models):
         return *self._fit(groups, membership.T, 1), groups
 
     def own_outputs(self, split: Split) -> NDArray[np.float64]:
+        if self._own is not None and self._own[0] is split:
+            return self._own[1]
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
         codes, each = held.rows.codes, np.arange(self.rows.n_tasks)[None]
         coef, own = trained._fit(each, np.ones(each.shape), each.size)
         scores = np.einsum("nd,nd->n", held.Z, coef[0, codes]) + own[0, codes]
-        return self._read(scores[:, None])[:, 0]
+        out = self._read(scores[:, None])[:, 0]
+        self._own = split, out
+        return out
 
-    def _of_rows(self, rows: NDArray[np.intp]) -> Any:
-        """The same of some rows; a search comes back to the same splits, so that their arrays, and
-        with these their ids, are kept."""
-        if id(rows) not in self._parts:
+    def _of_rows(self, rows: NDArray[np.intp], most: int | None = None) -> Any:
+        """The same of some rows, at most so many a population; a search comes back to the same
+        splits, so that their arrays, and with these their ids, are kept."""
+        key = id(rows), most
+        if key not in self._parts:
+            taken, Z = self.rows.take(rows), self.Z[rows]
             part = copy.copy(self)
-            for name in ("_moments", "_products", "_eliminated"):
+            for name in ("_products", "_eliminated", "_columns", "_for_all", "_last"):
                 part.__dict__.pop(name, None)
-            part.__dict__.update(rows=self.rows.take(rows), Z=self.Z[rows], _parts={})
-            self._parts[id(rows)] = rows, part
-        return self._parts[id(rows)][1]
+            moments = _moments(taken, Z)  # of all rows
+            if most is not None and taken.sizes.max() > most:
+                taken, kept = _fewer_rows(taken, most)
+                Z = Z[kept]
+            part.__dict__.update(rows=taken, Z=Z, _moments=moments, _parts={})
+            self._parts[key] = rows, part
+        return self._parts[key][1]
 
     def _scores(
         self, coef: NDArray[np.float64], own: NDArray[np.float64], groups: NDArray[np.intp]
@@ -187,12 +211,6 @@ class _LinearModels(Models):
             codes = self.rows.codes
             scores[np.arange(len(scores)), groups[codes]] += own[codes]
         return scores
-
-    @cached_property
-    def _moments(self) -> NDArray[np.float64]:
-        """Number, sums and sums of squares of each population's rows, whatever they weigh."""
-        z = self.Z[:, :-1]
-        return self.rows.sums(np.column_stack([np.ones(len(z)), z, z**2]))
 
     def _penalties(
         self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
@@ -356,15 +374,76 @@ class _RidgeModels(_LinearModels):
 class _LogisticModels(_LinearModels):
     """Logistic regressions of two classes, by Newton's method."""
 
+    n_restarts = 15  # of which few are followed to their end
+    _most_rows = 4000
+
+    #: What was fitted last: groups and coefficients.
+    _last: tuple[NDArray[np.intp], _Coefficients] | None = None
+
+    @cached_property
+    def _columns(self) -> NDArray[np.float64]:
+        """Rows side by side, (n_features + 1, n_samples)."""
+        return np.ascontiguousarray(self.Z.T)
+
+    @cached_property
+    def _for_all(self) -> _Coefficients:
+        """Of one group of all populations."""
+        one = np.zeros((1, self.rows.n_tasks), dtype=np.intp)
+        share = np.ones(one.shape)
+        coef, constant = self._constants(one, share, 1)
+        own = np.zeros(one.shape)
+        _Newton(self, one[0], share[0], self._penalties(one, share, 1)[0], ~constant[0]).run(
+            coef[0], own[0], _STEPS
+        )
+        return coef[0, 0], own[0]
+
     def _fit(
-        self, groups: NDArray[np.intp], share: NDArray[np.float64], n_groups: int
+        self,
+        groups: NDArray[np.intp],
+        share: NDArray[np.float64],
+        n_groups: int,
+        *,
+        n_steps: int = _STEPS,
     ) -> _Coefficients:
         penalties = self._penalties(groups, share, n_groups)
-        coef, constant = self._constants(groups, share, n_groups)
-        own = np.zeros(groups.shape)
+        coef, own = self._begin(groups, n_groups)
+        of_shares, constant = self._constants(groups, share, n_groups)
+        coef = np.where(constant[..., None], of_shares, coef)
+        own = np.where(np.take_along_axis(constant, groups, 1) | (share == 0), 0, own)
         for i in range(len(groups)):
             fit = _Newton(self, groups[i], share[i], penalties[i], ~constant[i])
-            fit.run(coef[i], own[i])
+            fit.run(coef[i], own[i], n_steps)
+        self._last = groups.copy(), (coef, own)
+        return coef, own
+
+    def settle(
+        self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
+    ) -> NDArray[np.intp]:
+        """Rounds of one step of Newton's method each; the worse half of the groupings is given up
+        every few rounds."""
+        for i in range(_SETTLING):
+            losses = self.cross_losses(groups, n_groups, splits, n_steps=1)
+            moved = losses.argmin(axis=2)
+            few = (moved != groups).mean(axis=1).max() < _FEW
+            if i % 3 == 2 or few:
+                order = losses_of_groups(losses, groups).argsort(kind="stable")
+                moved = moved[order[: max(3, -(-len(order) // 2))]]
+            groups = np.unique(moved, axis=0)
+            if few:
+                break
+        return groups
+
+    def _begin(self, groups: NDArray[np.intp], n_groups: int) -> _Coefficients:
+        """Coefficients to begin with: those of the grouping most like this that was fitted last,
+        if most populations are where they were, else of one group of all."""
+        coef = np.tile(self._for_all[0], (len(groups), n_groups, 1))
+        own = np.tile(self._for_all[1], (len(groups), 1))
+        if self._last is not None and self._last[1][0].shape[1] == n_groups:
+            last_groups, (last_coef, last_own) = self._last
+            same = (groups[:, None] == last_groups).mean(axis=2)
+            like, from_last = same.argmax(axis=1), same.max(axis=1) > 0.5
+            coef[from_last] = last_coef[like[from_last]]
+            own[from_last] = last_own[like[from_last]]
         return coef, own
 
     def _constants(
@@ -434,25 +513,25 @@ class _Newton:
         ends = np.cumsum(sizes)
         self.starts = ends - sizes
         taken = np.arange(sizes.sum()) + np.repeat(rows.starts[self.tasks] - self.starts, sizes)
-        self.Z, self.y = models.Z[taken], rows.y[taken]
+        self.Z, self.y = models._columns.take(taken, axis=1), rows.y[taken]
         self.weight = rows.weight[taken] * np.repeat(share[self.tasks], sizes)
         self.of_rows = np.repeat(np.arange(len(self.tasks)), sizes)
         #: The rows, and the populations, of each group that learns.
         self.learning = np.unique(self.groups)
         first = np.searchsorted(self.groups, self.learning)
         self.task_parts = _slices(first, len(self.tasks))
-        self.parts = _slices(self.starts[first], len(self.Z))
+        self.parts = _slices(self.starts[first], len(self.y))
         self.penalties = penalties[self.learning]
         self.intercept_penalty = models.penalty if models.intercepts else None
 
-    def run(self, coef: NDArray[np.float64], own: NDArray[np.float64]) -> None:
+    def run(self, coef: NDArray[np.float64], own: NDArray[np.float64], n_steps: int) -> None:
         """Change coefficients (n_groups, n_features + 1) and intercepts (n_tasks,) in place."""
         if not len(self.tasks):
             return
         u, v = coef[self.learning], own[self.tasks]
         scores = self._along(u, v)
         now = self._objective(scores, u, v)
-        for _ in range(_STEPS):
+        for _ in range(n_steps):
             step, own_step = self._step(scores, u, v)
             along = self._along(step, own_step)
             size = np.ones(len(u))
@@ -465,13 +544,14 @@ class _Newton:
                 if not worse.any():
                     break
                 size[worse] /= 2
+            moved = max(np.abs(u - next_u).max(), np.abs(v - next_v).max())
             u, v, scores, now = next_u, next_v, next_scores, then
-            if max(np.abs(size[:, None] * step).max(), np.abs(own_step).max()) < _TOLERANCE:
+            if moved < _TOLERANCE:
                 break
         coef[self.learning], own[self.tasks] = u, v
 
     def _along(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        out = np.concatenate([self.Z[part] @ c for part, c in zip(self.parts, u, strict=True)])
+        out = np.concatenate([c @ self.Z[:, p] for p, c in zip(self.parts, u, strict=True)])
         return out if self.intercept_penalty is None else out + v[self.of_rows]
 
     def _objective(
@@ -489,21 +569,22 @@ class _Newton:
     def _step(
         self, scores: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        Z, d = self.Z, self.Z.shape[1]
+        Z, d = self.Z, len(self.Z)
         p = expit(scores)
-        residual, curved = self.weight * (p - self.y), (self.weight * p * (1 - p))[:, None] * Z
+        residual, curved = self.weight * (p - self.y), (self.weight * p * (1 - p)) * Z
         H, gradient = np.empty((len(u), d, d)), np.empty((len(u), d))
         for g, part in enumerate(self.parts):
-            np.matmul(Z[part].T, curved[part], out=H[g])
-            np.matmul(residual[part], Z[part], out=gradient[g])
+            np.matmul(Z[:, part], curved[:, part].T, out=H[g])
+            np.matmul(Z[:, part], residual[part], out=gradient[g])
         gradient += self.penalties * u
         H += self.penalties[..., None] * np.eye(d)
         H[:, -1, -1] += 1e-12
         if self.intercept_penalty is None:
-            return np.linalg.solve(H, gradient[..., None])[..., 0], np.zeros(len(v))
+            alone: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
+            return alone, v
         # An intercept meets those of no other population: put in terms of the coefficients.
         of_own = np.add.reduceat(residual, self.starts) + self.intercept_penalty * v
-        with_own = np.add.reduceat(curved, self.starts, axis=0)
+        with_own = np.add.reduceat(curved, self.starts, axis=1).T
         curvature = with_own[:, -1] + self.intercept_penalty
         for g, part in enumerate(self.task_parts):
             through = with_own[part] / curvature[part, None]
@@ -512,6 +593,32 @@ class _Newton:
         step: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
         of_groups = np.repeat(step, [p.stop - p.start for p in self.task_parts], axis=0)
         return step, (of_own - (with_own * of_groups).sum(axis=1)) / curvature
+
+
+def _moments(rows: Populations, Z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Number, sums and sums of squares of each population's rows, whatever they weigh."""
+    z = Z[:, :-1]
+    return rows.sums(np.column_stack([np.ones(len(z)), z, z**2]))
+
+
+def _fewer_rows(rows: Populations, most: int) -> tuple[Populations, NDArray[np.intp]]:
+    """At most so many rows of each population, half of them of each class where there are as many,
+    and which: they weigh as much as all of its class."""
+    rng = np.random.default_rng(0)
+    kept, weight = np.ones(rows.n_samples, dtype=bool), rows.weight.copy()
+    for t in np.flatnonzero(rows.sizes > most):
+        here = np.arange(rows.starts[t], rows.starts[t] + rows.sizes[t])
+        ones = int(rows.y[here].sum())
+        fewest = min(ones, len(here) - ones, most // 2)
+        for label, n in enumerate((len(here) - ones, ones)):
+            of_class = here[rows.y[here] == label]
+            n_kept = fewest if n <= most // 2 else most - fewest
+            left = rng.choice(of_class, min(n, n_kept), replace=False)
+            kept[of_class] = False
+            kept[left] = True
+            weight[left] *= weight[of_class].sum() / max(weight[left].sum(), 1e-300)
+    index = np.flatnonzero(kept)
+    return replace(rows.take(index), sample_weight=weight[index]), index
 
 
 def _slices(starts: NDArray[np.intp], end: int) -> list[slice]:

@@ -83,6 +83,9 @@ class Models:
         The labels that the estimator is to see; those of `rows` if None.
     """
 
+    #: Random groupings that a search begins with.
+    n_restarts = 3
+
     def __init__(
         self, estimator: Any, rows: Populations, classes: NDArray[Any] | None = None
     ) -> None:
@@ -122,6 +125,13 @@ class Models:
                         self._known[key] = held.sums(loss)
                     losses[layer, :, g] += self._known[key]
         return losses
+
+    def settle(
+        self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]
+    ) -> NDArray[np.intp]:
+        """Groupings (n_layers, n_tasks) to go on with, brought nearer to where none moves by
+        rounds that are cheaper than those of `cross_losses`, if there are any."""
+        return groups
 
     def outputs(self, membership: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
         """Outputs (n_test, n_groups, n_outputs) for test rows of the models of all groups, whose

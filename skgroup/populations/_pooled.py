@@ -59,9 +59,8 @@ from skgroup.populations._verdict import write_verdict
 from skgroup.training.engine import check_callbacks_travel, nets_in
 from skgroup.training.processes import N_JOBS, in_parallel
 
-#: Folds by which groups are found, and random groupings to begin with: of models that are fitted
-#: at once, and of others.
-_INNER, _RESTARTS = 3, {True: 10, False: 3}
+#: Folds by which groups are found.
+_INNER = 3
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,9 @@ class Plan:
             if self.grouper is not None:
                 found |= self._clustered(models, splits, asked, seed)
             else:
-                n_restarts = _RESTARTS[type(models) is not Models]
                 for k in asked:
                     rng = np.random.default_rng(seed)
-                    found[k] = np.eye(k)[alternate(models, k, splits, n_restarts, rng)]
+                    found[k] = np.eye(k)[alternate(models, k, splits, rng)]
         return {k: found[k] for k in numbers}  # some group may be empty
 
     def _clustered(
