@@ -263,8 +263,8 @@ def test_a_search_takes_some_rows_of_a_large_population_for_all():
     sizes = np.array([9000, *[60] * 9])
     codes, kind = np.repeat(np.arange(10), sizes), np.arange(10) % 2
     X = rng.normal(size=(len(codes), 2)) * [1, 5]
-    number = X[:, 0] * np.where(kind[codes], 1, -1) + 3 * (codes > 0) - 2.5
-    y = (number + rng.logistic(size=len(codes)) / 2 > 0).astype(int)  # a rare class in the large
+    number = 2 * X[:, 0] * np.where(kind[codes], 1, -1) - 2
+    y = (number + rng.logistic(size=len(codes)) / 2 > 0).astype(int)  # one class is rare
     rows = Populations(X, y, codes, np.arange(10), 2, rng.uniform(0.5, 1.5, len(codes)))
     estimator = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000))
     some, every = linear_models(estimator, rows), linear_models(estimator, rows)
