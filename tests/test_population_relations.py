@@ -26,12 +26,14 @@ from skgroup.populations import (
     Gradients,
     PooledTasksClassifier,
     PooledTasksRegressor,
+    _gradients,
 )
 from skgroup.populations._models import Models
 from skgroup.populations._rows import Populations
 from skgroup.store import CheckpointFolder
 
 KINDS = np.array([0, 0, 0, 1, 1, 1])
+SMALL = MultiTaskNet(MLP, module__hidden_units=(8,), lr=0.02, max_epochs=8)
 
 
 def make_rows(n=40, seed=0, noise=0.3):
@@ -141,10 +143,11 @@ class ByLoop(Callback):
         ("several", MLP, {"module__activation": nn.Tanh}),
         ("number", TabM, {"module__n_members": 3}),
         ("number", Halved, {}),
-        ("weighted", MLP, {"iterator_valid__batch_size": 17}),
+        ("weighted", MLP, {"iterator_valid__batch_size": -1}),
     ],
 )
-def test_cosines_are_those_of_a_loop_over_populations(sort, module, params):
+def test_cosines_are_those_of_a_loop_over_populations(sort, module, params, monkeypatch):
+    monkeypatch.setattr(_gradients, "AT_A_TIME", 17)
     X, y = make_rows(n=12)
     X, y = (part[7:] for part in (X, y))  # the first population has 5 rows
     if sort != "number":
@@ -189,7 +192,8 @@ def test_populations_that_pull_against_each_other_are_told_apart(clusterer, esti
     made = PooledTasksRegressor
     if isinstance(estimator, HistGradientBoostingClassifier):
         y, made = np.where(y > 0, "yes", "no"), PooledTasksClassifier
-    grouper = make_pipeline(Gradients(), clusterer)
+    net = None if isinstance(estimator, Ridge) else SMALL
+    grouper = make_pipeline(Gradients(net), clusterer)
     pooled = made(estimator, task=3, grouper=grouper, n_groups=[1, 2], cv=2, random_state=0)
     states = np.random.get_state()[1].copy(), torch.get_rng_state()
     pooled.fit(X, y)
@@ -204,7 +208,7 @@ def test_populations_that_pull_against_each_other_are_told_apart(clusterer, esti
 
 def test_memberships_from_gradients_mix_predictions():
     X, y = make_rows(noise=1.5)
-    grouper = make_pipeline(Gradients(every=10), PCA(3), FuzzyKMeans(fuzziness=3.0))
+    grouper = make_pipeline(Gradients(SMALL, every=4), PCA(3), FuzzyKMeans(fuzziness=3.0))
     ways = {"task": 3, "n_groups": 3, "shrinkage": np.inf, "cv": 2, "random_state": 0}
     reg = PooledTasksRegressor(Ridge(), grouper=grouper, **ways).fit(X, y)
     m = reg.membership_
@@ -224,7 +228,7 @@ def test_few_rows_absent_classes_missing_values_and_ids_that_are_features():
     X[5, 0] = np.nan
     frame = pd.DataFrame(X, columns=["a", "b", "c", "store"])[kept]
     frame["store"] = np.array(list("uvwxyz"))[frame.store.astype(int)]
-    alone = Gradients(task="store", random_state=0).fit(frame, label[kept])
+    alone = Gradients(SMALL, task="store", random_state=0).fit(frame, label[kept])
     assert alone.tasks_.tolist() == list("uvwxyz")
     assert np.isfinite(alone.relation_).all()
     assert np.diag(alone.relation_) == pytest.approx(1)
@@ -232,7 +236,7 @@ def test_few_rows_absent_classes_missing_values_and_ids_that_are_features():
     rows = frame.assign(store=frame.store.astype("category"))
     boosting = HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype")
     ways = {"task_as_feature": True, "n_groups": 2, "shrinkage": np.inf, "cv": 3}
-    grouper = make_pipeline(Gradients(every=3, random_state=0), AgglomerativeClustering())
+    grouper = make_pipeline(Gradients(SMALL, random_state=0), AgglomerativeClustering())
     clf = PooledTasksClassifier(boosting, task="store", grouper=grouper, **ways, random_state=0)
     clf.fit(rows, label[kept])
     same = clf.labels_[KINDS == 0], clf.labels_[[3, 5]]
@@ -245,7 +249,7 @@ def test_few_rows_absent_classes_missing_values_and_ids_that_are_features():
 @forks
 def test_a_killed_net_goes_on_with_what_was_recorded(tmp_path):
     X, y = make_rows(n=10)
-    net = MultiTaskNet(MLP, module__hidden_units=(4,), max_epochs=4)
+    net = clone(SMALL).set_params(max_epochs=4)
     kept = clone(net).set_params(checkpoint=CheckpointFolder(tmp_path, every=0))
     expected = Gradients(net, task=3, random_state=0).fit_transform(X, y)
     relation = Gradients(kept, task=3, random_state=0)

@@ -15,6 +15,9 @@ from torch import Tensor
 from skgroup.training import MultiTaskNet
 from skgroup.training.task_gradients import batched_or_error, gradients_along
 
+#: Rows of which a batch is made: the gradients of all populations in one are computed at once.
+AT_A_TIME = 256
+
 
 class CosineRecorder(Callback):
     """Cosines of the gradients of populations' losses, at the end of every `every`-th epoch.

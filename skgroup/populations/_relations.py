@@ -20,7 +20,7 @@ from skgroup._fit_parts import part_of_fit
 from skgroup._random import draw_seeds
 from skgroup.metrics.splits import Split
 from skgroup.nn import MLP
-from skgroup.populations._gradients import CosineRecorder
+from skgroup.populations import _gradients
 from skgroup.populations._linear import linear_models
 from skgroup.populations._models import Models
 from skgroup.populations._rows import Populations, check_labels, read_populations
@@ -316,7 +316,9 @@ class Gradients(PopulationRelation):
         state = net.random_state if self.random_state is None else self.random_state
         with running_fit(net.checkpoint, self, data, rows.codes) as running:
             build_net(net, data, running.draw_seeds(state, 1)[0])
-            recorder = CosineRecorder(net.dataset_of(data), rows.codes, rows.n_tasks, self.every)
+            recorder = _gradients.CosineRecorder(
+                net.dataset_of(data), rows.codes, rows.n_tasks, self.every
+            )
             train_net(net, data, [recorder], running)
         return recorder.cosines_
 
@@ -328,7 +330,8 @@ class Gradients(PopulationRelation):
             net = MultiTaskNet(MLP, module__hidden_units=(16,), class_weight=None)
         else:
             net = clone(self.net)
-        net.set_params(task_types=REGRESSION.name if classes is None else AUTO)
+        types = REGRESSION.name if classes is None else AUTO
+        net.set_params(task_types=types, iterator_valid__batch_size=_gradients.AT_A_TIME)
         y = rows.y if classes is None else classes[rows.y]
         try:
             return net, check_data(net, rows.plain_features, y, rows.sample_weight)
