@@ -294,6 +294,15 @@ def test_groups_are_found_by_models_fitted_at_once_as_by_models_one_by_one(kind)
     assert lowest[0] == pytest.approx(lowest[1], rel=1e-3)
 
 
+def test_groups_of_one_class_alone_are_searched_too():
+    codes = np.repeat(np.arange(4), 3)
+    y = (codes % 2).astype(int)
+    rows = Populations(np.zeros((12, 2)), y, codes, np.arange(4), 2)
+    models = linear_models(LogisticRegression(), rows)
+    found = alternate(models, 2, within_folds(rows, 3, 0), np.random.default_rng(0))
+    assert found[0] == found[2] != found[1] == found[3]
+
+
 def test_other_settings_are_left_to_the_estimator():
     rows = in_order(2)
     for estimator in (

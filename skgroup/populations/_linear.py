@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -622,7 +623,7 @@ def _fewer_rows(rows: Populations, most: int) -> tuple[Populations, NDArray[np.i
 
 
 def _slices(starts: NDArray[np.intp], end: int) -> list[slice]:
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], end], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise([*starts, end])]
 
 
 def _sums_of_groups(
