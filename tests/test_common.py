@@ -18,6 +18,7 @@ from skgroup import (
     TaskGrouper,
 )
 from skgroup.ensemble import AllTasks, SingleTasks
+from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
 from skgroup.relations import (
     GradientCosineAffinity,
     GradTAG,
@@ -32,6 +33,8 @@ FOLDS = "the repeats of a sample may be in several folds, a sample of weight k i
 A_CLASSIFIER = "the check takes everything with predict_proba for a classifier"
 NUMBERS = "a target of numbers is a regression task"
 OF_GROUPS = "predict takes groups of tasks, not samples"
+NO_POPULATIONS = "the first column of the check is not rounded: no populations"
+ONE_DIMENSION = "a table of one column is refused, as those of tasks are"
 ROW_A_TASK = "transform returns a row a task, not a row a sample"
 
 # Why a check of scikit-learn's must fail; strict, so that none stays here without need.
@@ -80,6 +83,17 @@ EXEMPT = {
         "check_n_features_in_after_fitting": OF_GROUPS,
         "check_sample_weight_equivalence_on_dense_data": FOLDS,
         "check_sample_weight_equivalence_on_sparse_data": FOLDS,
+    },
+    "PooledTasksClassifier": {
+        "check_classifiers_one_label_sample_weights": NO_POPULATIONS,
+        "check_sample_weight_equivalence_on_dense_data": NO_POPULATIONS,
+        "check_sample_weight_equivalence_on_sparse_data": NO_POPULATIONS,
+        "check_supervised_y_2d": ONE_DIMENSION,
+    },
+    "PooledTasksRegressor": {
+        "check_sample_weight_equivalence_on_dense_data": NO_POPULATIONS,
+        "check_sample_weight_equivalence_on_sparse_data": NO_POPULATIONS,
+        "check_supervised_y_2d": ONE_DIMENSION,
     },
     "InterTaskAffinity": {
         "check_sample_weight_equivalence_on_dense_data": ROUNDING,
@@ -153,6 +167,8 @@ def estimators():
         ),
         PortfolioRegressor([("net", net().set_params(max_epochs=5)), ("linear", Ridge())], cv=2),
         PortfolioEstimator([("net", net().set_params(max_epochs=5))], cv=2, threshold=0.5),
+        PooledTasksClassifier(task=0, n_groups=[1, 2], shrinkage=10, cv=2),
+        PooledTasksRegressor(task=0, n_groups=[1, 2], shrinkage=10, cv=2),
         TaskGrouper(brief()),
         TaskGrouper(brief(), output="isometric", source="stl"),
         InterTaskAffinity(net()),

@@ -458,8 +458,8 @@ class _PooledTasks(BaseEstimator):
             X = X[self._columns]
         elif np.ndim(X) == 2 and np.shape(X)[1] != self.n_features_in_:
             raise ValueError(
-                f"X must have {self.n_features_in_} columns, as in fit of {owner}, that of the "
-                f"population among them. Got {np.shape(X)[1]}."
+                f"X has {np.shape(X)[1]} features, but {owner} is expecting {self.n_features_in_} "
+                "features as input, the column of the populations among them."
             )
         task = self._position if not hasattr(X, "columns") else self.task
         features, ids, _ = features_and_ids(X, task, owner)

@@ -135,6 +135,8 @@ def check_labels(
     """
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None.")
+    if not hasattr(y, "ndim"):
+        y = np.asarray(y)
     if np.ndim(y) != 1:
         sort = "Regressor" if of_classes is False else "Classifier"
         rule = f"The y of {owner} must be 1-D, a label of each row"
@@ -151,28 +153,28 @@ def check_labels(
             f"The y of {owner} must have no missing label. It is missing in {sum(missing)} of "
             f"{len(y)} rows."
         )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(f"The y of {owner} must be finite. It contains infinity.")
     if of_classes is None:
         of_classes = type_of_target(y) != "continuous"
     if of_classes:
         if type_of_target(y).startswith("continuous"):
             raise ValueError(
-                f"The y of {owner} must hold classes. Got numbers such as "
+                f"The y of {owner} must hold classes. Got continuous numbers such as "
                 f"{y[y != np.round(y)][0]}: they are learned by PooledTasksRegressor."
             )
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(
-                f"The y of {owner} must have at least two classes. Got one: "
-                f"{classes.tolist()[0]!r}."
-            )
+            got = f"one class: {classes.tolist()[0]!r}" if len(classes) else "0 sample(s)"
+            raise ValueError(f"The y of {owner} must have at least two classes. Got {got}.")
         return codes, classes
     try:
         numbers = y.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"The y of {owner} must hold numbers: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"The y of {owner} must be finite. It holds infinity.")
+    if not np.isfinite(numbers).all():  # of objects
+        raise ValueError(f"The y of {owner} must be finite. It contains infinity.")
     return numbers, None
 
 
@@ -224,12 +226,18 @@ def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], 
             "belongs into 'estimator', which sees the other columns with their names.)"
         )
     if X.ndim != 2:
-        raise ValueError(f"X must be 2-D, a row a sample. Got an array of shape {X.shape}.")
+        raise ValueError(
+            f"X must be 2-D, a row a sample. Got an array of shape {X.shape}. Reshape your data by "
+            "X.reshape(1, -1) if it is one sample."
+        )
     n_columns = X.shape[1]
+    if n_columns < 2:
+        raise ValueError(
+            f"X must have features beside the populations. Found array with {n_columns} feature(s) "
+            f"(shape={X.shape}) while a minimum of 2 is required by {owner}."
+        )
     if not -n_columns <= task < n_columns:
         raise ValueError(f"{rule}; it has {n_columns} columns. Got {task!r}.")
-    if n_columns < 2:
-        raise ValueError("X must have features beside the populations. Got one column.")
     position = int(task) % n_columns
     kept = [i for i in range(n_columns) if i != position]
     if sparse.issparse(X):
@@ -374,7 +382,8 @@ def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
     if missing.any():
         raise ValueError(
             f"The column {task!r} of X must say the population of each row. It is missing in "
-            f"{missing.sum()} of {len(ids)}, the first of them row {np.flatnonzero(missing)[0]}."
+            f"{missing.sum()} of {len(ids)}, the first of them row {np.flatnonzero(missing)[0]} "
+            "(None, NaN or infinity)."
         )
     if ids.dtype.kind == "f":
         broken = ids[(ids != np.round(ids)) | (np.abs(ids) >= 2**53)]
@@ -420,7 +429,7 @@ def read_populations(
     if len(names) < 2:
         raise ValueError(
             f"The column {task!r} of X must hold at least two populations. Got one, "
-            f"{names.tolist()[0]!r}: use the estimator alone."
+            f"{names.tolist()[0]!r} in {len(order)} sample(s): use the estimator alone."
         )
     if len(names) == len(order):
         warnings.warn(
