@@ -206,11 +206,14 @@ class _LinearModels(Models):
     def _scores(
         self, coef: NDArray[np.float64], own: NDArray[np.float64], groups: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """Linear scores (n_samples, n_groups) of the groups of one layer."""
+        """Linear scores (n_samples, n_groups) of the groups of one layer; a population whose group
+        is none of them has no intercept."""
         scores: NDArray[np.float64] = self.Z @ coef.T
         if self.intercepts:
-            codes = self.rows.codes
-            scores[np.arange(len(scores)), groups[codes]] += own[codes]
+            there = (groups >= 0) & (groups < len(coef))
+            rows = np.flatnonzero(there[self.rows.codes])
+            codes = self.rows.codes[rows]
+            scores[rows, groups[codes]] += own[codes]
         return scores
 
     def _penalties(
@@ -470,8 +473,10 @@ class _LogisticModels(_LinearModels):
         rows = self.rows
         out = np.empty((len(coef), rows.n_tasks, coef.shape[1]))
         sign = np.where(rows.y > 0, -1.0, 1.0)[:, None]
-        for i in range(len(coef)):
-            loss = self._scores(coef[i], own[i], groups[i])
+        step = max(1, _AT_ONCE // max(len(sign), 1))
+        for i, k in itertools.product(range(len(coef)), range(0, coef.shape[1], step)):
+            some = slice(k, k + step)
+            loss = self._scores(coef[i, some], own[i], groups[i] - k)
             loss *= sign
             with np.errstate(over="ignore"):
                 np.exp(loss, out=loss)
@@ -479,7 +484,7 @@ class _LogisticModels(_LinearModels):
             np.log(np.minimum(loss, 1 / FLOOR, out=loss), out=loss)
             if rows.sample_weight is not None:
                 loss *= rows.sample_weight[:, None]
-            out[i] = rows.sums(loss)
+            out[i, :, some] = rows.sums(loss)
         return out
 
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
