@@ -357,6 +357,17 @@ def test_differences_are_of_populations():
     assert path.simplest == (0 if d.mean <= d.error else 1)
 
 
+def test_one_large_population_does_not_hide_what_the_others_need():
+    ways = [Way(1, np.inf), Way(2, np.inf)]
+    weights = np.array([1000.0, *[10.0] * 9])
+    losses = np.array([[1000.0, *[20.0] * 9], [1000.0, *[10.0] * 9]])  # which does not care
+    path = Path(ways, losses, weights, weights.astype(int))
+    assert path.difference(0, 1).mean <= path.difference(0, 1).error
+    assert path.simplest == 1
+    equal = Path(ways, losses / weights, np.ones(10), np.ones(10, int))
+    assert equal.simplest == 1
+
+
 def test_the_verdict_compares_with_the_best_of_what_else_there_is():
     ways = [Way(1, np.inf), Way(1, 10.0), Way(2, np.inf), Way(3, np.inf), Way(4, 0.0)]
     base = np.array([[4.0, 4.2, 4.1, 4.4], [3.0, 3.4, 3.1, 3.3], [2.0, 2.1, 2.2, 2.0]])

@@ -98,11 +98,14 @@ class Path:
     @property
     def simplest(self) -> int:
         """Of fewest groups, and of these the most shrunk, of those within a standard error of the
-        best."""
+        best, in the mean over rows and over populations: the former's error is next to everything
+        where a single population has most rows, the latter's where many have few."""
         near = []
         for i, way in enumerate(self.ways):
             d = self.difference(i, self.best)
-            if d.mean <= d.error:
+            each = (self.losses[i] - self.losses[self.best]) / np.maximum(self.weights, 1e-300)
+            error = each.std(ddof=1) / np.sqrt(len(each))
+            if d.mean <= d.error and each.mean() <= error:
                 near.append((way.n_groups, -way.shrinkage, i))
         return min(near)[2]
 
