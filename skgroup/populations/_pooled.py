@@ -640,9 +640,10 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     Where the choice falls on a number of groups because its held-out loss is within a standard
     error of the lowest (in the mean over rows, and over populations), it is the smallest such
     number, and of its shrinkages the largest. Standard errors and intervals are those of
-    populations, as if these were drawn at random. `verdict_` compares what was chosen with the best of what else there is to choose (one for all, shrunk or
-    not, groups, one each), and with the lowest loss if that is another. What is compared was chosen
-    by the same held-out rows, which flatters it a little: `cross_val_score` does not. Losses are
+    populations, as if these were drawn at random. `verdict_` compares what was chosen with the best
+    of what else there is to choose (one for all, shrunk or not, groups, one each), and with the
+    lowest loss if that is another. What is compared was chosen by the same held-out rows, which
+    flatters it a little: `cross_val_score` does not. Losses are
     log losses, with probabilities kept above 1e-4. A population, or group, whose rows are of a
     single class is served by shares of classes until more is known: its own, and those of all rows
     as if these were one row more.
