@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from joblib import parallel_config
 from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
@@ -233,20 +235,59 @@ def test_ridge_coefficients_are_shrunk_towards_those_of_the_group(weights):
         assert np.abs(expected - (each @ reg.membership_.T)[:, 0]).max() > 0.01
 
 
+@pytest.mark.parametrize("weights", [False, True])
+def test_logistic_groups_are_moved_to_the_level_of_a_population_before_they_are_mixed(weights):
+    """A literal loop: min of log losses of logit(p_group) + a, plus price a^2 / 2."""
+    X, number = make_rows(n=30, kinds=(0, 0, 0, 0, 0, 0))
+    y = (number + (np.searchsorted(STORES, X.store) - 2.5) / 4 > 0).astype(int)
+    weight = np.random.default_rng(0).integers(1, 4, size=len(X)).astype(float)
+    weight = weight if weights else np.ones(len(X))
+    exact = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-10, max_iter=5000))
+    clf = PooledTasksClassifier(exact, task="store", n_groups=1, shrinkage=9.0, random_state=0)
+    clf.fit(X, y, weight)
+    features = X.drop(columns="store")
+    odds = logit(clf.model_for_all_.predict_proba(features)[:, 1])
+    share = np.average(y, weights=weight)
+    price = 9 / 3 * share * (1 - share)  # three features
+    expected = np.empty(len(X))
+    for store in STORES:
+        here = (X.store == store).to_numpy()
+        own = clone(clf.model_for_all_).fit(
+            features[here], y[here], logisticregression__sample_weight=weight[here]
+        )
+
+        def loss(a, here=here):
+            signs = np.where(y[here] == 1, -1, 1)
+            return (
+                weight[here] * np.logaddexp(0, signs * (odds[here] + a))
+            ).sum() + price * a**2 / 2
+
+        moved = expit(odds[here] + minimize_scalar(loss, (-3, 3)).x)
+        share_of_own = 30 / (30 + 9)
+        expected[here] = (1 - share_of_own) * moved + share_of_own * own.predict_proba(
+            features[here]
+        )[:, 1]
+    np.testing.assert_allclose(clf.predict_proba(X)[:, 1], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("shrinkage", [0, 7.0, np.inf])
 @pytest.mark.parametrize("as_feature", [False, True])
-@pytest.mark.parametrize("estimator", [None, RandomForestRegressor(5, random_state=0)])
-def test_the_path_tells_what_cross_validation_does(estimator, as_feature, shrinkage):
+@pytest.mark.parametrize("kind", ["ridge", "logistic", "forest"])
+def test_the_path_tells_what_cross_validation_does(kind, as_feature, shrinkage):
     X, number = make_rows(n=20)
-    if estimator is not None:
-        X["store"] = np.searchsorted(STORES, X.store)
+    y, scoring = number, "neg_mean_squared_error"
+    estimator = RandomForestRegressor(5, random_state=0) if kind == "forest" else None
+    if kind == "logistic":
+        y, scoring = number > 0, "neg_log_loss"
+        estimator = PooledTasksClassifier(task=0, task_as_feature=as_feature)._default(X, 1)
+        estimator.set_params(logisticregression__tol=1e-10)
+    X["store"] = np.searchsorted(STORES, X.store)
     splits = list(KFold(3, shuffle=True, random_state=1).split(X))
+    pooled = PooledTasksClassifier if kind == "logistic" else PooledTasksRegressor
     ways = {"n_groups": [1], "shrinkage": shrinkage, "task_as_feature": as_feature}
-    reg = PooledTasksRegressor(estimator, task="store", **ways, cv=splits).fit(X, number)
-    scores = cross_val_score(
-        clone(reg).set_params(cv=2), X, number, cv=splits, scoring="neg_mean_squared_error"
-    )
-    assert reg.path_.loss.item() == pytest.approx(-scores.mean(), rel=1e-6)
+    model = pooled(estimator, task="store", **ways, cv=splits).fit(X, y)
+    scores = cross_val_score(clone(model).set_params(cv=2), X, y, cv=splits, scoring=scoring)
+    assert model.path_.loss.item() == pytest.approx(-scores.mean(), rel=1e-5)
 
 
 def test_only_the_encoded_population_is_taken_for_intercepts():

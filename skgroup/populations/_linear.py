@@ -186,6 +186,38 @@ class _LinearModels(Models):
         self._own = split, out
         return out
 
+    def shrunk(
+        self,
+        membership: NDArray[np.float64],
+        outputs: NDArray[np.float64],
+        shrinkage: float,
+        split: Split,
+    ) -> NDArray[np.float64]:
+        trained, held = self._of_rows(split[0]), self._of_rows(split[1])
+        found = trained.deviations(membership, shrinkage)
+        if found is None:
+            return super().shrunk(membership, outputs, shrinkage, split)
+        codes = held.rows.codes
+        of_group = np.einsum("nk,nko->no", membership[codes], outputs)
+        moved = found.add(of_group, np.einsum("nd,nd->n", held.Z, found.coef[codes]))
+        return self._mixed(moved, shrinkage, split) if found.of_classes else moved
+
+    def deviations(self, membership: NDArray[np.float64], shrinkage: float) -> Deviations | None:
+        coef = None
+        if 0 < shrinkage < np.inf:
+            coef = self._deviating(membership, shrinkage)
+        if coef is None:
+            return None
+        column = self.rows.column if self.intercepts else None
+        return Deviations(column, self.center, self.scale, coef, self.rows.n_classes > 0)
+
+    def _deviating(
+        self, membership: NDArray[np.float64], shrinkage: float
+    ) -> NDArray[np.float64] | None:
+        """What each population's coefficients (n_tasks, n_features + 1) differ by from those of its
+        group."""
+        raise NotImplementedError
+
     def _of_rows(self, rows: NDArray[np.intp], most: int | None = None) -> Any:
         """The same of some rows, at most so many a population; a search comes back to the same
         splits, so that their arrays, and with these their ids, are kept."""
@@ -326,32 +358,8 @@ class _RidgeModels(_LinearModels):
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return scores[..., None]
 
-    def shrunk(
-        self,
-        membership: NDArray[np.float64],
-        outputs: NDArray[np.float64],
-        shrinkage: float,
-        split: Split,
-    ) -> NDArray[np.float64]:
-        if shrinkage == 0 or np.isinf(shrinkage):
-            return super().shrunk(membership, outputs, shrinkage, split)
-        trained, held = self._of_rows(split[0]), self._of_rows(split[1])
-        codes = held.rows.codes
-        of_group = np.einsum("nk,nko->no", membership[codes], outputs)
-        coef = trained._deviating(membership, shrinkage)[codes]
-        added: NDArray[np.float64] = np.einsum("nd,nd->n", held.Z, coef)[:, None]
-        return of_group + added
-
-    def deviations(self, membership: NDArray[np.float64], shrinkage: float) -> Deviations | None:
-        if shrinkage == 0:
-            return None
-        coef = self._deviating(membership, shrinkage)
-        column = self.rows.column if self.intercepts else None
-        return Deviations(column, self.center, self.scale, coef)
-
     def _deviating(self, membership: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
-        """What each population's coefficients (n_tasks, n_features + 1) differ by from those of its
-        group, at a price of `shrinkage` a square, and of its n_features-th part for the intercept:
+        """At a price of `shrinkage` a square, and of its n_features-th part for the intercept:
         populations are expected to differ in level as much as in all else together."""
         coef, own, groups = self._fit_groups(membership)
         share = np.ones(groups.shape) if len(groups) == 1 else membership.T
@@ -419,6 +427,30 @@ class _LogisticModels(_LinearModels):
             fit.run(coef[i], own[i], n_steps)
         self._last = groups.copy(), (coef, own)
         return coef, own
+
+    def _deviating(
+        self, membership: NDArray[np.float64], shrinkage: float
+    ) -> NDArray[np.float64] | None:
+        """In the intercept alone, at the price that it has among numbers, in units of the variance
+        of the labels; None where populations have intercepts already."""
+        if self.intercepts:
+            return None
+        rows = self.rows
+        layers = zip(*self._fit_groups(membership), strict=True)
+        of_groups = expit(np.hstack([self._scores(*layer) for layer in layers]))
+        of_rows = np.clip((membership[rows.codes] * of_groups).sum(axis=1), 1e-12, 1 - 1e-12)
+        share = np.average(rows.y, weights=rows.weight)
+        d = self.Z.shape[1]
+        price = shrinkage * share * (1 - share) / max(d - 1, 1)
+        out = np.zeros((rows.n_tasks, d))
+        for _ in range(_STEPS):
+            p = expit(logit(of_rows) + out[rows.codes, -1])
+            slope = rows.sums(rows.weight * (p - rows.y)) + price * out[:, -1]
+            step = slope / (rows.sums(rows.weight * p * (1 - p)) + price)
+            out[:, -1] -= np.clip(step, -2, 2)
+            if np.abs(step).max() < _TOLERANCE:
+                break
+        return out
 
     def settle(
         self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -44,7 +45,8 @@ def own_share(shrinkage: float, sizes: NDArray[np.intp]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Deviations:
-    """What the linear model of each population adds to that of its group.
+    """What each population adds to the linear model of its group: to numbers, and then its own
+    model counts no more; or to log odds, before they are mixed with those of its own.
 
     Attributes
     ----------
@@ -54,21 +56,31 @@ class Deviations:
         By which features are standardised.
     coef : ndarray of shape (n_tasks, n_features + 1)
         Of standardised features, and the intercept.
+    of_classes : bool
+        Whether they are added to log odds of the second of two classes.
     """
 
     column: int | None
     center: NDArray[np.float64]
     scale: NDArray[np.float64]
     coef: NDArray[np.float64]
+    of_classes: bool
 
     def of_rows(self, X: Any, codes: NDArray[np.intp]) -> NDArray[np.float64]:
-        """What is added (n_samples,) to the numbers of rows of these populations."""
+        """What is added (n_samples,) for rows of these populations."""
         coef = self.coef[codes]
         if self.column is not None:
             X = without_column(X, self.column)
         z = (np.asarray(X, dtype=np.float64) - self.center) / self.scale
         added: NDArray[np.float64] = np.einsum("nd,nd->n", z, coef[:, :-1]) + coef[:, -1]
         return added
+
+    def add(self, outputs: NDArray[np.float64], added: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs (n_samples, n_outputs) with what is added (n_samples,)."""
+        if not self.of_classes:
+            return outputs + added[:, None]
+        p = expit(logit(np.clip(outputs[:, 1], 1e-12, 1 - 1e-12)) + added)
+        return np.column_stack([1 - p, p])
 
 
 class Models:
@@ -180,14 +192,19 @@ class Models:
         of_group = np.einsum("nk,nko->no", membership[codes], outputs)
         if np.isinf(shrinkage):
             return of_group
+        return self._mixed(of_group, shrinkage, split)
+
+    def _mixed(
+        self, of_group: NDArray[np.float64], shrinkage: float, split: Split
+    ) -> NDArray[np.float64]:
         sizes = np.bincount(self.rows.codes[split[0]], minlength=self.rows.n_tasks)
-        share = own_share(shrinkage, sizes)[codes, None]
+        share = own_share(shrinkage, sizes)[self.rows.codes[split[1]], None]
         mixed: NDArray[np.float64] = (1 - share) * of_group + share * self.own_outputs(split)
         return mixed
 
     def deviations(self, membership: NDArray[np.float64], shrinkage: float) -> Deviations | None:
-        """How each population's own model differs from that of its group, where that is known
-        without the former; None where models are mixed."""
+        """What each population adds to the model of its group, where there are linear models; None
+        where models are mixed alone."""
         return None
 
     def fit(

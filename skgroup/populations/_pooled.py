@@ -387,7 +387,7 @@ class _PooledTasks(BaseEstimator):
         shrunk = way.n_groups < n_tasks and not np.isinf(way.shrinkage)
         at_once = plan.models(plan.rows)
         self._deviations = at_once.deviations(membership, way.shrinkage) if shrunk else None
-        if shrunk and self._deviations is None:
+        if shrunk and (self._deviations is None or self._deviations.of_classes):
             asked += [(of_task, f"population {t}") for t, of_task in enumerate(np.eye(n_tasks))]
         fitted = list(in_parallel((delayed(models.fit)(*one) for one in asked), self.n_jobs))
         self.model_for_all_ = fitted[0].estimator
@@ -424,16 +424,16 @@ class _PooledTasks(BaseEstimator):
         out = np.zeros((len(ids), self._for_all.n_outputs))
         for g, model in enumerate(self._of_groups):
             self._add(out, model, features, share[:, g])
+        if self._deviations is not None:
+            rows = np.flatnonzero(known)
+            added = self._deviations.of_rows(_safe_indexing(features, rows), codes[rows])
+            out[rows] = self._deviations.add(out[rows], added)
         if self._own:
             own = np.zeros(len(ids))
             own[known] = own_share(self._way.shrinkage, self._sizes)[codes[known]]
             out *= (1 - own)[:, None]
             for t in np.unique(codes[known]):
                 self._add(out, self._own[t], features, np.where(known & (codes == t), own, 0))
-        if self._deviations is not None:
-            out[known, 0] += self._deviations.of_rows(
-                _safe_indexing(features, np.flatnonzero(known)), codes[known]
-            )
         self._add(out, self._for_all, features, np.where(~known & ~here, 1.0, 0.0))
         return out
 
@@ -635,7 +635,9 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     n / (n + shrinkage) and shrinkage / (n + shrinkage). Of ridge regressions that are fitted at
     once, coefficients are shrunk instead: those of a population t minimise the squared errors on
     its rows and shrinkage · ‖θ_t - θ_group‖², in units of standardised features; the intercept
-    counts a d-th of this, of d features, as populations mostly differ in level.
+    counts a d-th of this, of d features, as populations mostly differ in level. Of logistic
+    regressions that are fitted at once, an intercept of the population is added to the log odds of
+    the group, at that price times the variance of the labels, before probabilities are mixed.
 
     Where the choice falls on a number of groups because its held-out loss is within a standard
     error of the lowest (in the mean over rows, and over populations), it is the smallest such
