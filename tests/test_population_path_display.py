@@ -48,3 +48,12 @@ def test_what_cannot_be_drawn():
         PopulationPathDisplay.from_estimator(PooledTasksRegressor(task=0))
     with pytest.raises(TypeError, match="must be a PooledTasksClassifier"):
         PopulationPathDisplay.from_estimator(Ridge().fit([[0], [1]], [0, 1]))
+
+
+@pytest.mark.parametrize("ways", [[[6, 0, 2.5, 0]], [[1, 0, 2.5, 0], [2, 0, 2.5, 0]]])
+def test_models_of_populations_alone_are_drawn_too(ways):
+    display = PopulationPathDisplay.from_losses(ways, 0)
+    (line,) = [container.lines[0] for container in display.ax_.containers]
+    assert line.get_ydata().tolist() == [2.5] * len(ways)
+    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert legend == ["chosen", "own model alone"]

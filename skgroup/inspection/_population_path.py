@@ -13,6 +13,8 @@ from skgroup.inspection._panels import make_panels
 
 #: Below this, numbers of groups stand apart from each other on their axis.
 _GAP = 0.6
+#: Lines of shrinkages by which models are not mixed.
+_ALONE = {0: "own model alone", np.inf: "group's model alone"}
 
 
 class PopulationPathDisplay:
@@ -142,13 +144,15 @@ class PopulationPathDisplay:
         each = numbers[-1]
         has_each = (self.losses[self.losses[:, 0] == each, 1] == 0).any()
         shared = self.losses[:, 0] < (each if has_each else np.inf)
+        if not shared.any():
+            shared[:] = True
         shrinkages = np.unique(self.losses[shared, 1])[::-1]
         for i, shrinkage in enumerate(shrinkages):
             rows = self.losses[shared & (self.losses[:, 1] == shrinkage)]
-            if has_each:  # where all lines end
+            if has_each and numbers[0] < each:  # where all lines end
                 rows = np.vstack([rows, self.losses[self.losses[:, 0] == each]])
             x = np.searchsorted(numbers, rows[:, 0]) + 0.06 * (i - (len(shrinkages) - 1) / 2)
-            label = "group's model alone" if np.isinf(shrinkage) else f"own at {shrinkage:.3g} rows"
+            label = _ALONE.get(shrinkage, f"own at {shrinkage:.3g} rows")
             self.ax_.errorbar(
                 x, rows[:, 2], yerr=rows[:, 3], label=label, marker=".", capsize=2, lw=1.2
             )
