@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 from skorch.callbacks import Callback
@@ -284,3 +284,14 @@ def test_what_a_net_cannot_learn_is_refused_before_any_fit(relation, change, mes
     with pytest.raises(ValueError, match=message):
         relation.set_params(task="store").fit(frame, y)
     assert not hasattr(relation, "relation_")
+
+
+def test_the_estimator_of_a_relation_alone_says_whether_labels_are_classes():
+    X, _ = make_rows(n=10)
+    counts = np.round(3 * np.linspace(-1, 1, len(X)))
+    for relation in (CrossLosses(DecisionTreeRegressor(), task=3), Coefficients(Ridge(), task=3)):
+        assert relation.fit_transform(X, counts).shape[0] == 6
+    with pytest.raises(ValueError, match=r"must hold classes\. Got continuous"):
+        CrossLosses(LogisticRegression(), task=3).fit(X, counts / 7)
+    with pytest.raises(ValueError, match="'C' parameter of LogisticRegression"):
+        CrossLosses(LogisticRegression(C=0), task=3).fit(X, counts > 0)

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skgroup._compat import HasMethods, Interval, _fit_context
-from skgroup._estimators import steps_of
+from skgroup._estimators import check_parameters, steps_of
 from skgroup._fit_parts import part_of_fit
 from skgroup._random import draw_seeds
 from skgroup.metrics.splits import Split
@@ -61,7 +61,7 @@ class PopulationRelation(BaseEstimator):
         name = type(self).__name__
         if self.task is None:
             raise ValueError(f"The 'task' parameter of {name} must be a column of X. Got None.")
-        y, classes = check_labels(y, None, name)
+        y, classes = check_labels(y, self._of_classes(), name)
         n_classes = 0 if classes is None else len(classes)
         rows, _, _ = read_populations(X, y, None, self.task, n_classes, name)
         self.check_rows(rows, classes)
@@ -80,6 +80,10 @@ class PopulationRelation(BaseEstimator):
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:
         """`fit`, then `transform`: a row a population."""
         return self.fit(X, y).transform(X)
+
+    def _of_classes(self) -> bool | None:
+        """Whether labels are classes; None if the labels themselves say so."""
+        return None
 
     def check_rows(self, rows: Populations, classes: NDArray[Any] | None) -> None:
         """Refuse rows that cannot be described, before anything is fitted."""
@@ -111,6 +115,12 @@ class _RelationOfModels(PopulationRelation):
         self.cv = cv
         self.random_state = random_state
 
+    def _of_classes(self) -> bool | None:
+        if self.estimator is None:
+            return None
+        check_parameters(self.estimator)
+        return is_classifier(self.estimator)
+
     def _alone(self, rows: Populations, classes: NDArray[Any] | None) -> NDArray[np.float64]:
         estimator = self.estimator
         if estimator is None:
@@ -134,7 +144,8 @@ class CrossLosses(_RelationOfModels):
     Parameters
     ----------
     estimator : classifier or regressor, default=None
-        None is a logistic or a ridge regression of standardised features.
+        None is a logistic or a ridge regression of standardised features, as `y` holds classes
+        (whole numbers are) or numbers.
     task : str or int, default=None
         Column of `X` with the population.
     cv : int, default=3
@@ -182,7 +193,8 @@ class Coefficients(_RelationOfModels):
     Parameters
     ----------
     estimator : classifier or regressor, default=None
-        None is a logistic or a ridge regression of standardised features.
+        None is a logistic or a ridge regression of standardised features, as `y` holds classes
+        (whole numbers are) or numbers.
     task : str or int, default=None
         Column of `X` with the population.
     cv : int, default=3
