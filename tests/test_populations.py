@@ -1,5 +1,7 @@
 """Populations: one model for all, one each, or one a group, found by held-out loss."""
 
+import datetime
+import decimal
 import pickle
 import warnings
 
@@ -14,7 +16,11 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
@@ -44,6 +50,7 @@ from skgroup.populations._path import Path, Way
 from skgroup.populations._rows import Populations
 from skgroup.populations._splits import within_folds
 from skgroup.populations._verdict import write_verdict
+from skgroup.populations.baselines import OneForAllRegressor
 
 STORES = np.array(["aa", "bb", "cc", "dd", "ee", "ff"])
 
@@ -342,6 +349,25 @@ def test_groups_of_one_class_alone_are_searched_too():
     models = linear_models(LogisticRegression(), rows)
     found = alternate(models, 2, within_folds(rows, 3, 0), np.random.default_rng(0))
     assert found[0] == found[2] != found[1] == found[3]
+
+
+@pytest.mark.parametrize("as_feature", [False, True])
+def test_numbers_far_from_0_are_grouped_as_others_are(as_feature):
+    X, number = make_rows(n=30)
+    reg = PooledTasksRegressor(
+        task="store", task_as_feature=as_feature, n_groups=[1, 2, 6], random_state=0
+    )
+    near, far = clone(reg).fit(X, number), clone(reg).fit(X, number + 1e9)
+    assert far.labels_.tolist() == near.labels_.tolist() == [0, 0, 0, 1, 1, 1]
+    np.testing.assert_allclose(far.path_.loss, near.path_.loss, rtol=1e-4)
+    np.testing.assert_allclose(far.predict(X) - 1e9, near.predict(X), atol=1e-4)
+
+
+def test_three_populations_are_looked_at_in_two_groups_too():
+    X, number = make_rows(kinds=(0, 1, 0))
+    reg = PooledTasksRegressor(task="store", random_state=0).fit(X, number)
+    assert sorted(set(reg.path_.n_groups)) == [1, 2, 3]
+    assert reg.labels_.tolist() == [0, 1, 0]
 
 
 def test_other_settings_are_left_to_the_estimator():
@@ -650,6 +676,14 @@ def test_sparse_rows_and_lists_of_rows():
     np.testing.assert_allclose(of_names.predict(names), within.predict(rows))
 
 
+def test_sparse_rows_are_predicted_by_what_dense_ones_have_taught():
+    X, number = make_rows(n=20)
+    table = np.column_stack([np.searchsorted(STORES, X.store), X[["price", "age"]]])
+    reg = PooledTasksRegressor(Ridge(), task=0, n_groups=2, shrinkage=5.0, random_state=0)
+    reg.fit(table, number)
+    np.testing.assert_allclose(reg.predict(sparse.csr_array(table)), reg.predict(table))
+
+
 def test_numbers_are_the_populations_that_strings_of_them_are():
     X, number = make_rows(n=10)
     codes = np.searchsorted(STORES, X.store)
@@ -816,6 +850,61 @@ def test_what_is_set_after_fit_counts_for_the_next_one(classified):
     np.testing.assert_array_equal(later.predict_proba(X), expected)
     with pytest.raises(NotFittedError):
         clone(clf).predict(X)
+
+
+@pytest.mark.parametrize(
+    ("make_id", "said"),
+    [
+        (lambda i: datetime.date(2026, 1, 1 + i), r"datetime.date\(2026, 1, \d\), of type date"),
+        (lambda i: decimal.Decimal(i), r"Decimal\('\d'\), of type Decimal"),
+        (lambda i: (i, 1), r"\(\d, 1\), of type tuple"),
+    ],
+)
+def test_populations_are_strings_or_whole_numbers(make_id, said):
+    X, number = make_rows(n=10)
+    ids = pd.Series([make_id(i) for i in np.searchsorted(STORES, X.store).tolist()], dtype=object)
+    reg = PooledTasksRegressor(task="store", n_groups=[1, 2], cv=2, random_state=0)
+    with pytest.raises(ValueError, match=rf"'store' of X .* whole number\. Got {said}.*astype"):
+        reg.fit(X.assign(store=ids), number)
+    reg.fit(X.assign(store=ids.astype(str)), number)
+
+
+def test_columns_of_the_same_name_are_refused():
+    X, number = make_rows(n=10)
+    X.columns = ["price", "store", "price", "age"]
+    with pytest.raises(ValueError, match=r"columns of different names\. Got 'price' twice"):
+        PooledTasksRegressor(HistGradientBoostingRegressor(), task="store").fit(X, number)
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(C=0), LogisticRegression(C="1")])
+def test_parameters_of_the_estimator_are_checked_before_any_fit(estimator, monkeypatch):
+    monkeypatch.setattr(Models, "fit", None)
+    X, number = make_rows(n=10)
+    with pytest.raises(ValueError, match="The 'C' parameter of LogisticRegression must be"):
+        PooledTasksClassifier(estimator, task="store").fit(X, number > 0)
+
+
+def test_an_estimator_that_predicts_no_numbers_is_named():
+    class Lost(Ridge):
+        def predict(self, X):
+            return np.full(len(X), np.nan)
+
+    X, number = make_rows(n=10)
+    with pytest.raises(ValueError, match=r"must predict finite .* population 'aa'"):
+        PooledTasksRegressor(Lost(), task="store", cv=2).fit(X, number)
+
+
+def test_folds_of_single_rows_leave_rows_to_train_on():
+    rows = Populations(np.zeros((2, 1)), np.array([0, 1]), np.arange(2), np.arange(2), 2)
+    for seed in range(10):
+        assert all(len(train) and len(test) for train, test in within_folds(rows, 2, seed))
+
+
+def test_baselines_have_a_path_of_nothing_that_was_held_out():
+    X, number = make_rows(n=10)
+    one = OneForAllRegressor(task="store").fit(X, number)
+    assert one.path_[["n_groups", "chosen"]].to_numpy().tolist() == [[1, True]]
+    assert one.verdict_ == "one for all. Nothing was held out."
 
 
 def test_labels_that_are_refused():

@@ -286,11 +286,16 @@ class _LinearModels(Models):
 class _RidgeModels(_LinearModels):
     """Ridge regressions, from the sums of products of each population alone."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: From which labels are counted: their squares would else hide what they differ by.
+        self.level = self.rows.y.mean()
+
     @cached_property
     def _products(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """ZᵀZ, Zᵀy and yᵀy of each population."""
         weight, d = self.rows.weight, self.Z.shape[1]
-        with_y = np.column_stack([self.Z, self.rows.y])
+        with_y = np.column_stack([self.Z, self.rows.y - self.level])
         weighted = weight[:, None] * with_y
         pairs = np.zeros((self.rows.n_tasks, d + 1, d + 1))
         for t, (first, size) in enumerate(zip(self.rows.starts, self.rows.sizes, strict=True)):
@@ -356,7 +361,7 @@ class _RidgeModels(_LinearModels):
         return losses
 
     def _read(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        return scores[..., None]
+        return scores[..., None] + self.level
 
     def _deviating(self, membership: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
         """At a price of `shrinkage` a square, and of its n_features-th part for the intercept:

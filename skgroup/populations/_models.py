@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -71,6 +72,8 @@ class Deviations:
         coef = self.coef[codes]
         if self.column is not None:
             X = without_column(X, self.column)
+        if sparse.issparse(X):
+            X = X.toarray()
         z = (np.asarray(X, dtype=np.float64) - self.center) / self.scale
         added: NDArray[np.float64] = np.einsum("nd,nd->n", z, coef[:, :-1]) + coef[:, -1]
         return added

@@ -18,9 +18,10 @@ SHRINKAGES = (0.25, 1.0, 4.0, np.inf)
 
 
 def numbers_of_groups(n_tasks: int) -> list[int]:
-    """Numbers of groups that are tried: each at first, then 1.4 times as many, up to 20."""
+    """Numbers of groups that are tried: each at first, then 1.4 times as many, until half the
+    populations, or 20, are reached."""
     numbers = [1]
-    while numbers[-1] < min(n_tasks // 2, 20):
+    while numbers[-1] < min(max(n_tasks // 2, 2), 20):
         numbers.append(max(numbers[-1] + 1, round(numbers[-1] * 1.4)))
     return sorted({n for n in numbers if n < n_tasks} | {n_tasks})
 
@@ -100,14 +101,15 @@ class Path:
         """Of fewest groups, and of these the most shrunk, of those within a standard error of the
         best, in the mean over rows and over populations: the former's error is next to everything
         where a single population has most rows, the latter's where many have few."""
-        near = []
-        for i, way in enumerate(self.ways):
-            d = self.difference(i, self.best)
-            each = (self.losses[i] - self.losses[self.best]) / np.maximum(self.weights, 1e-300)
+        best = self.best
+        near = [best]
+        for i in range(len(self.ways)):
+            d = self.difference(i, best)
+            each = (self.losses[i] - self.losses[best]) / np.maximum(self.weights, 1e-300)
             error = each.std(ddof=1) / np.sqrt(len(each))
             if d.mean <= d.error and each.mean() <= error:
-                near.append((way.n_groups, -way.shrinkage, i))
-        return min(near)[2]
+                near.append(i)
+        return min(near, key=lambda i: (self.ways[i].n_groups, -self.ways[i].shrinkage))
 
     def stability(self, labels: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
         """How steadily each population is grouped with the same others, (n_tasks,): the share of

@@ -283,6 +283,7 @@ class _PooledTasks(BaseEstimator):
         """A clone of the estimator, or of the default, whose randomness is seeded."""
         made = self._default(X, position) if self.estimator is None else clone(self.estimator)
         owner = type(self).__name__
+        check_parameters(made)
         if not isinstance(self, ClassifierMixin) and is_classifier(made):
             raise ValueError(
                 f"The 'estimator' parameter of {owner} must be a regressor. Got {made!r}, a "
@@ -376,6 +377,13 @@ class _PooledTasks(BaseEstimator):
             weights += of_weights
             for k, labels in found.items():
                 groups.setdefault(k, []).append(labels)
+        unknown = np.flatnonzero(~np.isfinite(losses).all(axis=0))
+        if len(unknown):
+            raise ValueError(
+                f"The 'estimator' parameter of {type(self).__name__} must predict finite numbers. "
+                f"Got NaN, or too large ones, for held-out rows of population "
+                f"{plan.rows.names.tolist()[unknown[0]]!r}."
+            )
         return Path(plan.ways, losses, weights, plan.rows.sizes, groups)
 
     def _fit_models(self, plan: Plan, way: Way, membership: NDArray[np.float64]) -> None:
@@ -501,7 +509,7 @@ class _PooledTasks(BaseEstimator):
         if known.any():
             raise ValueError(
                 "The populations that assign is given must be new. Got "
-                f"{ids[np.flatnonzero(known)[0]]!r}, which fit has seen: fit again with its rows."
+                f"{ids[known].tolist()[0]!r}, which fit has seen: fit again with its rows."
             )
         names, codes = np.unique(ids, return_inverse=True)
         rows = Populations(features, y, codes, names, len(getattr(self, "classes_", ())))
@@ -584,7 +592,8 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         pipeline that begins with `CrossLosses` (the default), `Coefficients` or `Gradients`.
     n_groups : "cv", int or list of int, default="cv"
         Number of groups, or those to choose from; 1 is one model for all, and the number of
-        populations is one each. "cv" tries 1, 2, 3, ..., with growing steps up to 20, and one each.
+        populations is one each. "cv" tries 1, 2, 3, and on in growing steps until half the
+        populations, or 20, are reached, and one each.
     shrinkage : "cv" or float, default="cv"
         How many rows a population must have for its own model to count as much as that of its
         group; see Notes. `inf` is the group's model alone, 0 its own alone. "cv" chooses from a

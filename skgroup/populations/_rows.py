@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -202,10 +203,11 @@ def features_and_ids(X: Any, task: Any, owner: str) -> tuple[Any, NDArray[Any], 
     columns = getattr(X, "columns", None)
     if columns is not None:
         names = list(columns)
+        twice = [name for name, n in Counter(names).items() if n > 1]
+        if twice:
+            raise ValueError(f"X must have columns of different names. Got {_some(twice)} twice.")
         if task in names:
             position = names.index(task)
-            if names.count(task) > 1:
-                raise ValueError(f"{rule}. Got {task!r}, which {names.count(task)} columns have.")
         elif not isinstance(task, str) and -len(names) <= int(task) < len(names):
             position = int(task) % len(names)
         else:
@@ -398,7 +400,16 @@ def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
         values = ids.tolist()
         if any(isinstance(v, str) for v in values):
             return np.array([str(v) for v in values], dtype=object)
-        return _known_ids(np.array(values), task)
+        numbers = np.empty(0, dtype=object)
+        with contextlib.suppress(ValueError):  # of sequences
+            numbers = np.array(values)
+        if numbers.dtype.kind == "O" or numbers.ndim != 1:
+            raise ValueError(
+                f"The column {task!r} of X must say the population of each row by a string or a "
+                f"whole number. Got {values[0]!r}, of type {type(values[0]).__name__}, as which "
+                "astype(str) makes strings."
+            )
+        return _known_ids(numbers, task)
     return ids
 
 

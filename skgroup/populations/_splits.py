@@ -96,6 +96,8 @@ def within_folds(rows: Populations, n_folds: int, seed: int) -> list[Split]:
     fold = np.empty(rows.n_samples, dtype=np.intp)
     place = np.arange(rows.n_samples) - rows.starts[rows.codes]
     fold[order] = (place + first[rows.codes]) % n_folds
+    if rows.n_samples > 1 and (fold == fold[0]).all():  # populations of one row: none is left
+        fold[0] = (fold[0] + 1) % n_folds
     return [
         (np.flatnonzero(fold != k), np.flatnonzero(fold == k))
         for k in range(n_folds)

@@ -56,6 +56,8 @@ def _name(way: Way, n_tasks: int) -> str:
 def _compared(path: Path, chosen: int) -> str:
     """The difference to the best of what is of another kind, and to the lowest loss."""
     n_tasks, means = len(path.sizes), path.means
+    if np.isnan(means[chosen]):
+        return "Nothing was held out."
     kinds = [_kind(way, n_tasks) for way in path.ways]
     others = [i for i, kind in enumerate(kinds) if kind != kinds[chosen]]
     text = f"Held-out loss {means[chosen]:.4g}"
