@@ -351,6 +351,16 @@ def test_groups_of_one_class_alone_are_searched_too():
     assert found[0] == found[2] != found[1] == found[3]
 
 
+def test_a_split_without_a_class_and_a_population_warns_of_nothing():
+    X, y = np.random.default_rng(0).normal(size=(14, 2)), np.zeros(14, dtype=int)
+    X[:, 1] = np.repeat([0, 1, 2, 3], [1, 1, 6, 6])
+    y[5] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = PooledTasksClassifier(task=1, cv=2, random_state=1).fit(X, y)
+    assert np.isfinite(clf.path_.loss).all()
+
+
 @pytest.mark.parametrize("as_feature", [False, True])
 def test_numbers_far_from_0_are_grouped_as_others_are(as_feature):
     X, number = make_rows(n=30)

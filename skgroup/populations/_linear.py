@@ -451,7 +451,8 @@ class _LogisticModels(_LinearModels):
         for _ in range(_STEPS):
             p = expit(logit(of_rows) + out[rows.codes, -1])
             slope = rows.sums(rows.weight * (p - rows.y)) + price * out[:, -1]
-            step = slope / (rows.sums(rows.weight * p * (1 - p)) + price)
+            curvature = rows.sums(rows.weight * p * (1 - p)) + price
+            step = slope / np.maximum(curvature, 1e-300)  # of rows of one class, and none at all
             out[:, -1] -= np.clip(step, -2, 2)
             if np.abs(step).max() < _TOLERANCE:
                 break
