@@ -879,6 +879,44 @@ def test_populations_are_strings_or_whole_numbers(make_id, said):
     reg.fit(X.assign(store=ids.astype(str)), number)
 
 
+@pytest.mark.parametrize("column", [0, 1])
+def test_masked_entries_and_labels_are_refused(column):
+    X, number = make_rows(n=10)
+    table = np.ma.array(np.column_stack([np.searchsorted(STORES, X.store), X.age]), mask=False)
+    reg = PooledTasksRegressor(task=0, n_groups=1, cv=2, random_state=0)
+    clf = PooledTasksClassifier(task=0, n_groups=1, cv=2, random_state=0)
+    labels = np.ma.array(number > 0, mask=np.arange(60) == 7)
+    reg.fit(table, number)
+    clf.fit(table, number > 0)
+    with pytest.raises(ValueError, match=r"no missing label\. It is missing in 1 of 60"):
+        reg.fit(table, np.ma.array(number, mask=labels.mask))
+    with pytest.raises(ValueError, match=r"no missing label\. It is missing in 1 of 60"):
+        clf.fit(table, labels)
+    new = table + [10, 0]
+    with pytest.raises(ValueError, match="no masked label"):
+        clf.assign(new, labels)
+    table[7, column] = np.ma.masked
+    for call in (lambda: reg.fit(table, number), lambda: reg.predict(table)):
+        with pytest.raises(ValueError, match="X must have no masked entry"):
+            call()
+
+
+def test_numbers_of_populations_that_a_float_rounds_are_refused():
+    X, number = make_rows(n=10)
+    store = 2**24 + np.searchsorted(STORES, X.store)  # neighbours that float32 does not tell apart
+    table = np.column_stack([X.age, store])
+    reg = PooledTasksRegressor(task=1, n_groups=1, cv=2).fit(table, number)
+    assert len(reg.tasks_) == 6
+    with pytest.raises(ValueError, match=r"whole number, as float32 below 16777216\. Got"):
+        reg.fit(table.astype(np.float32), number)
+
+
+def test_dates_are_no_numbers():
+    X, number = make_rows(n=10)
+    with pytest.raises(ValueError, match=r"must hold numbers\. Got 2026-\S+, of type datetime64"):
+        PooledTasksRegressor(task="store").fit(X, pd.to_datetime(["2026-01-01"] * 60))
+
+
 def test_columns_of_the_same_name_are_refused():
     X, number = make_rows(n=10)
     X.columns = ["price", "store", "price", "age"]

@@ -683,6 +683,8 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         return LogisticRegression(max_iter=1000)
 
     def _known_y(self, y: Any) -> NDArray[Any]:
+        if np.ma.is_masked(y):
+            raise ValueError("y must have no masked label.")
         y = np.asarray(y)
         if y.ndim != 1:
             raise ValueError(f"y must be 1-D. Got {y.ndim} dimensions.")

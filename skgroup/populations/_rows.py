@@ -147,11 +147,12 @@ def check_labels(
             f"{rule}, as its tasks are populations of rows. Got {np.ndim(y)} dimensions: tables of "
             f"tasks, a column a task, are learned by GroupedMTL{sort}."
         )
+    masked = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else False
     y = column_or_1d(y)
-    missing = [_is_missing(v) for v in y.tolist()]
-    if any(missing):
+    missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool) | masked
+    if missing.any():
         raise ValueError(
-            f"The y of {owner} must have no missing label. It is missing in {sum(missing)} of "
+            f"The y of {owner} must have no missing label. It is missing in {missing.sum()} of "
             f"{len(y)} rows."
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
@@ -170,6 +171,8 @@ def check_labels(
             got = f"one class: {classes.tolist()[0]!r}" if len(classes) else "0 sample(s)"
             raise ValueError(f"The y of {owner} must have at least two classes. Got {got}.")
         return codes, classes
+    if y.dtype.kind in "mM":
+        raise ValueError(f"The y of {owner} must hold numbers. Got {y[0]!s}, of type {y.dtype}.")
     try:
         numbers = y.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -258,8 +261,12 @@ def as_table(X: Any) -> Any:
     and strings would both become strings stays as it is."""
     if sparse.issparse(X):
         return X.tocsr()
-    if hasattr(X, "columns") or isinstance(X, np.ndarray):
+    if hasattr(X, "columns"):
         return X
+    if np.ma.is_masked(X):
+        raise ValueError("X must have no masked entry.")
+    if isinstance(X, np.ndarray):
+        return np.asarray(X)  # of its subclasses, some index otherwise
     array = np.asarray(X)
     return np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
 
@@ -388,12 +395,19 @@ def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
             "(None, NaN or infinity)."
         )
     if ids.dtype.kind == "f":
-        broken = ids[(ids != np.round(ids)) | (np.abs(ids) >= 2**53)]
+        broken = ids[ids != np.round(ids)]
         if len(broken):
             raise ValueError(
                 f"The column {task!r} of X must say the population of each row by a string or a "
                 f"whole number. Got {broken[0]}. (A scaler belongs into 'estimator', which sees "
                 "the other columns.)"
+            )
+        most = 2.0 ** (np.finfo(ids.dtype).nmant + 1)  # from which neighbours become one
+        if (np.abs(ids) >= most).any():
+            raise ValueError(
+                f"The column {task!r} of X must say the population of each row by a string or a "
+                f"whole number, as {ids.dtype} below {most:.0f}. Got {np.abs(ids).max():.0f}: "
+                "give integers."
             )
         return ids.astype(np.int64)
     if ids.dtype.kind == "O":
