@@ -892,7 +892,7 @@ def test_masked_entries_and_labels_are_refused(column):
         reg.fit(table, np.ma.array(number, mask=labels.mask))
     with pytest.raises(ValueError, match=r"no missing label\. It is missing in 1 of 60"):
         clf.fit(table, labels)
-    new = table + [10, 0]
+    new = table + np.array([10, 0])
     with pytest.raises(ValueError, match="no masked label"):
         clf.assign(new, labels)
     table[7, column] = np.ma.masked
@@ -912,7 +912,7 @@ def test_numbers_of_populations_that_a_float_rounds_are_refused():
 
 
 def test_dates_are_no_numbers():
-    X, number = make_rows(n=10)
+    X, _ = make_rows(n=10)
     with pytest.raises(ValueError, match=r"must hold numbers\. Got 2026-\S+, of type datetime64"):
         PooledTasksRegressor(task="store").fit(X, pd.to_datetime(["2026-01-01"] * 60))
 
