@@ -175,16 +175,12 @@ class _LinearModels(Models):
         groups = np.zeros((n_groups, len(membership)), dtype=np.intp)
         return *self._fit(groups, membership.T, 1), groups
 
-    def own_outputs(self, split: Split) -> NDArray[np.float64]:
-        if self._own is not None and self._own[0] is split:
-            return self._own[1]
+    def _outputs_of_own(self, split: Split) -> NDArray[np.float64]:
         trained, held = self._of_rows(split[0]), self._of_rows(split[1])
         codes, each = held.rows.codes, np.arange(self.rows.n_tasks)[None]
         coef, own = trained._fit(each, np.ones(each.shape), each.size)
         scores = np.einsum("nd,nd->n", held.Z, coef[0, codes]) + own[0, codes]
-        out = self._read(scores[:, None])[:, 0]
-        self._own = split, out
-        return out
+        return self._read(scores[:, None])[:, 0]
 
     def shrunk(
         self,
@@ -203,9 +199,8 @@ class _LinearModels(Models):
         return self._mixed(moved, shrinkage, split) if found.of_classes else moved
 
     def deviations(self, membership: NDArray[np.float64], shrinkage: float) -> Deviations | None:
-        coef = None
-        if 0 < shrinkage < np.inf:
-            coef = self._deviating(membership, shrinkage)
+        between = 0 < shrinkage < np.inf
+        coef = self._deviating(membership, shrinkage) if between else None
         if coef is None:
             return None
         column = self.rows.column if self.intercepts else None

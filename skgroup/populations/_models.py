@@ -161,15 +161,17 @@ class Models:
 
     def own_outputs(self, split: Split) -> NDArray[np.float64]:
         """Outputs (n_test, n_outputs) for test rows of the model of their own population."""
-        if self._own is not None and self._own[0] is split:
-            return self._own[1]
+        if self._own is None or self._own[0] is not split:
+            self._own = split, self._outputs_of_own(split)
+        return self._own[1]
+
+    def _outputs_of_own(self, split: Split) -> NDArray[np.float64]:
         codes = self.rows.codes[split[1]]
         out = np.empty((len(codes), max(self.rows.n_classes, 1)))
         for t in np.unique(codes):
             here = codes == t
             model = self.fit(np.eye(self.rows.n_tasks)[t], f"population {t}", split[0])
             out[here] = model.outputs(_safe_indexing(self.rows.X, split[1][here]))
-        self._own = split, out
         return out
 
     def shrunk(

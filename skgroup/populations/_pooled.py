@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -31,19 +27,12 @@ from skgroup._compat import (
     forget_fit,
 )
 from skgroup._estimators import check_parameters, set_random_state, steps_of, weight_parameter
-from skgroup._fit_parts import call_named, part_of_fit
+from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
-from skgroup.cluster.memberships import one_hot
-from skgroup.metrics.splits import Split
-from skgroup.populations._alternation import alternate
 from skgroup.populations._models import FittedModel, Models, losses_of, own_share
-from skgroup.populations._path import (
-    Path,
-    Way,
-    numbers_of_groups,
-    ways_to_try,
-)
-from skgroup.populations._relations import CrossLosses, PopulationRelation, make_models
+from skgroup.populations._path import Path, Way, numbers_of_groups, ways_to_try
+from skgroup.populations._plan import Plan, in_order, is_soft, number_parameter, walk_split
+from skgroup.populations._relations import PopulationRelation
 from skgroup.populations._rows import (
     Populations,
     as_table,
@@ -54,85 +43,10 @@ from skgroup.populations._rows import (
     read_populations,
     warn_of_spelling,
 )
-from skgroup.populations._splits import path_splits, within_folds
+from skgroup.populations._splits import path_splits
 from skgroup.populations._verdict import write_verdict
 from skgroup.training.engine import check_callbacks_travel, nets_in
 from skgroup.training.processes import N_JOBS, in_parallel
-
-#: Folds by which groups are found.
-_INNER = 3
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `fit` has made of its parameters and rows before anything is fitted.
-
-    Attributes
-    ----------
-    rows : Populations
-    classes : ndarray of shape (n_classes,) or None
-    ways : list of Way
-        To choose from.
-    estimator, grouper : estimator
-        Seeded clones; None for the alternation.
-    splits : list of (train, test)
-    seeds : tuple of int
-        Of the path, and of the groups that serve.
-    columns : list or None
-        The names of those of `X`.
-    position : int
-        That of the column of the populations.
-    n_columns : int
-    """
-
-    rows: Populations
-    classes: NDArray[Any] | None
-    ways: list[Way]
-    estimator: Any
-    grouper: Any
-    splits: list[Split]
-    seeds: tuple[int, int]
-    columns: list[Any] | None
-    position: int
-    n_columns: int
-
-    def models(self, rows: Populations) -> Models:
-        return make_models(self.estimator, rows, self.classes)
-
-    def find(
-        self, rows: Populations, numbers: Sequence[int], seed: int
-    ) -> dict[int, NDArray[np.float64]]:
-        """Memberships (n_tasks, n_groups) of the populations, for some numbers of groups."""
-        found = {1: np.ones((rows.n_tasks, 1)), rows.n_tasks: np.eye(rows.n_tasks)}
-        asked = [k for k in numbers if k not in found]
-        if asked:
-            models, splits = self.models(rows), within_folds(rows, _INNER, seed)
-            if self.grouper is not None:
-                found |= self._clustered(models, splits, asked, seed)
-            else:
-                for k in asked:
-                    rng = np.random.default_rng(seed)
-                    found[k] = np.eye(k)[alternate(models, k, splits, rng)]
-        return {k: found[k] for k in numbers}  # some group may be empty
-
-    def _clustered(
-        self, models: Models, splits: list[Split], numbers: list[int], seed: int
-    ) -> dict[int, NDArray[np.float64]]:
-        """Memberships by the grouper, whose relation is one for all numbers of groups."""
-        steps = steps_of(set_random_state(clone(self.grouper), seed))
-        relation: PopulationRelation = CrossLosses()
-        if isinstance(steps[0], PopulationRelation):
-            relation = steps.pop(0)
-        with part_of_fit("relation"):
-            table = relation.of_populations(models, splits)
-        for step in steps[:-1]:
-            table = step.fit_transform(table)
-        found, name = {}, str(number_parameter(steps[-1]))
-        for k in numbers:
-            last = clone(steps[-1]).set_params(**{name: k}).fit(table)
-            membership = getattr(last, "membership_", None)
-            found[k] = np.asarray(one_hot(last.labels_) if membership is None else membership)
-        return found
 
 
 class _PooledTasks(BaseEstimator):
@@ -363,7 +277,7 @@ class _PooledTasks(BaseEstimator):
         """Held-out losses of all ways, on each split."""
         seeds = draw_seeds(plan.seeds[0], len(plan.splits))
         calls = (
-            delayed(call_named)(f"split {i}", _walk_split, plan, split, seed)
+            delayed(call_named)(f"split {i}", walk_split, plan, split, seed)
             for i, (split, seed) in enumerate(zip(plan.splits, seeds, strict=True))
         )
         losses = np.zeros((len(plan.ways), plan.rows.n_tasks))
@@ -393,8 +307,9 @@ class _PooledTasks(BaseEstimator):
         if way.n_groups > 1:
             asked += [(of_group, f"group {g}") for g, of_group in enumerate(membership.T)]
         shrunk = way.n_groups < n_tasks and not np.isinf(way.shrinkage)
-        at_once = plan.models(plan.rows)
-        self._deviations = at_once.deviations(membership, way.shrinkage) if shrunk else None
+        self._deviations = None
+        if shrunk:
+            self._deviations = plan.models(plan.rows).deviations(membership, way.shrinkage)
         if shrunk and (self._deviations is None or self._deviations.of_classes):
             asked += [(of_task, f"population {t}") for t, of_task in enumerate(np.eye(n_tasks))]
         fitted = list(in_parallel((delayed(models.fit)(*one) for one in asked), self.n_jobs))
@@ -779,55 +694,3 @@ class PooledTasksRegressor(RegressorMixin, _PooledTasks):
         numbers : ndarray of shape (n_samples,)
         """
         return self._outputs(X)[:, 0]
-
-
-def in_order(membership: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Memberships in groups that have some, in the order of the first population of each."""
-    membership = membership[:, (membership > 0).any(axis=0)]
-    hard = membership.argmax(axis=1)
-    first = [np.flatnonzero(hard == g) for g in range(membership.shape[1])]
-    order = np.argsort([f[0] if len(f) else len(hard) for f in first], kind="stable")
-    return membership[:, order]
-
-
-def is_soft(clusterer: Any, n_rows: int) -> bool:
-    """Whether a clusterer gives rows shares in several clusters: a table without any shows it."""
-    table = np.random.default_rng(0).normal(size=(n_rows, 2))
-    tried = set_random_state(clone(clusterer), 0).set_params(
-        **{str(number_parameter(clusterer)): 2}
-    )
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # told of by the real fit
-        warnings.simplefilter("ignore")
-        membership = np.asarray(tried.fit(table).membership_)
-        return bool(((membership > 0) & (membership < 1)).any())
-    return False
-
-
-def number_parameter(clusterer: Any) -> str | None:
-    """The parameter by which a clusterer is told how many groups to find; None if none does."""
-    params = clusterer.get_params(deep=False) if hasattr(clusterer, "get_params") else {}
-    return next((name for name in ("n_clusters", "n_groups") if name in params), None)
-
-
-def _walk_split(
-    plan: Plan, split: Split, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, NDArray[np.intp]]]:
-    """Losses of all ways on one split, weights of its rows, and the groups that were found."""
-    rows, ways = plan.rows, plan.ways
-    models, n_tasks, trained = plan.models(rows), rows.n_tasks, rows.take(split[0])
-    for_all = models.outputs(np.ones((n_tasks, 1)), split)
-    found = plan.find(trained, sorted({way.n_groups for way in ways} - {n_tasks}), seed)
-    of_groups = {k: for_all if k == 1 else models.outputs(m, split) for k, m in found.items()}
-    held = rows.take(split[1])
-    alone = (trained.sizes == 0)[held.codes, None]  # a population whose rows are all held out
-    losses = np.empty((len(ways), n_tasks))
-    for i, way in enumerate(ways):
-        k = way.n_groups
-        if k == n_tasks:
-            served = models.own_outputs(split)
-        else:
-            served = models.shrunk(found[k], of_groups[k], way.shrinkage, split)
-        served = np.where(alone, for_all[:, 0], served)
-        losses[i] = held.sums(losses_of(served, held) * held.weight)
-    groups = {k: membership.argmax(axis=1) for k, membership in found.items()}
-    return losses, held.sums(held.weight), groups

@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
 from skgroup.populations._path import Path, Way
-from skgroup.populations._pooled import (
-    Plan,
-    PooledTasksClassifier,
-    PooledTasksRegressor,
-    _PooledTasks,
-    in_order,
-)
+from skgroup.populations._plan import Plan, in_order
+from skgroup.populations._pooled import PooledTasksClassifier, PooledTasksRegressor, _PooledTasks
 from skgroup.populations._rows import Populations
 
 __all__ = [
