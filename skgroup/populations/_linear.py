@@ -21,14 +21,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import losses_of_groups
 from skgroup.populations._models import FLOOR, Deviations, Models
+from skgroup.populations._newton import STEPS, TOLERANCE, Newton
 from skgroup.populations._rows import Populations
 
 #: Features up to which products of all pairs of a row's features are made.
 _MOST_FEATURES = 64
 #: Numbers in the largest array that is made at once.
 _AT_ONCE = 2**22
-#: Of Newton's method: an error below the tolerance is squared by the step that finds it.
-_STEPS, _HALVINGS, _TOLERANCE = 50, 20, 1e-4
 #: Rounds in which groups settle, and the share of populations that may move where they have.
 _SETTLING, _FEW = 15, 0.02
 #: Parameters that do not change what is learned (but for how exactly).
@@ -404,10 +403,19 @@ class _LogisticModels(_LinearModels):
         share = np.ones(one.shape)
         coef, constant = self._constants(one, share, 1)
         own = np.zeros(one.shape)
-        _Newton(self, one[0], share[0], self._penalties(one, share, 1)[0], ~constant[0]).run(
-            coef[0], own[0], _STEPS
-        )
+        fit = self._newton(one[0], share[0], self._penalties(one, share, 1)[0], ~constant[0])
+        fit.run(coef[0], own[0], STEPS)
         return coef[0, 0], own[0]
+
+    def _newton(
+        self,
+        groups: NDArray[np.intp],
+        share: NDArray[np.float64],
+        penalties: NDArray[np.float64],
+        learns: NDArray[np.bool_],
+    ) -> Newton:
+        of_intercepts = self.penalty if self.intercepts else None
+        return Newton(self.rows, self._columns, groups, share, penalties, learns, of_intercepts)
 
     def _fit(
         self,
@@ -415,7 +423,7 @@ class _LogisticModels(_LinearModels):
         share: NDArray[np.float64],
         n_groups: int,
         *,
-        n_steps: int = _STEPS,
+        n_steps: int = STEPS,
     ) -> _Coefficients:
         penalties = self._penalties(groups, share, n_groups)
         coef, own = self._begin(groups, n_groups)
@@ -423,7 +431,7 @@ class _LogisticModels(_LinearModels):
         coef = np.where(constant[..., None], of_shares, coef)
         own = np.where(np.take_along_axis(constant, groups, 1) | (share == 0), 0, own)
         for i in range(len(groups)):
-            fit = _Newton(self, groups[i], share[i], penalties[i], ~constant[i])
+            fit = self._newton(groups[i], share[i], penalties[i], ~constant[i])
             fit.run(coef[i], own[i], n_steps)
         self._last = groups.copy(), (coef, own)
         return coef, own
@@ -443,13 +451,13 @@ class _LogisticModels(_LinearModels):
         d = self.Z.shape[1]
         price = shrinkage * share * (1 - share) / max(d - 1, 1)
         out = np.zeros((rows.n_tasks, d))
-        for _ in range(_STEPS):
+        for _ in range(STEPS):
             p = expit(logit(of_rows) + out[rows.codes, -1])
             slope = rows.sums(rows.weight * (p - rows.y)) + price * out[:, -1]
             curvature = rows.sums(rows.weight * p * (1 - p)) + price
             step = slope / np.maximum(curvature, 1e-300)  # of rows of one class, and none at all
             out[:, -1] -= np.clip(step, -2, 2)
-            if np.abs(step).max() < _TOLERANCE:
+            if np.abs(step).max() < TOLERANCE:
                 break
         return out
 
@@ -525,115 +533,6 @@ class _LogisticModels(_LinearModels):
         return np.stack([1 - p, p], axis=-1)
 
 
-class _Newton:
-    """Newton's method for the groups of one layer, whose rows are put side by side.
-
-    Parameters
-    ----------
-    models : _LogisticModels
-    groups, share : ndarray of shape (n_tasks,)
-    penalties : ndarray of shape (n_groups, n_features + 1)
-    learns : ndarray of bool of shape (n_groups,)
-        The others' coefficients stay as they are.
-    """
-
-    def __init__(
-        self,
-        models: _LogisticModels,
-        groups: NDArray[np.intp],
-        share: NDArray[np.float64],
-        penalties: NDArray[np.float64],
-        learns: NDArray[np.bool_],
-    ) -> None:
-        rows = models.rows
-        there = np.flatnonzero((share > 0) & learns[groups] & (rows.sizes > 0))
-        self.tasks = there[np.argsort(groups[there], kind="stable")]
-        self.groups, sizes = groups[self.tasks], rows.sizes[self.tasks]
-        ends = np.cumsum(sizes)
-        self.starts = ends - sizes
-        taken = np.arange(sizes.sum()) + np.repeat(rows.starts[self.tasks] - self.starts, sizes)
-        self.Z, self.y = models._columns.take(taken, axis=1), rows.y[taken]
-        self.weight = rows.weight[taken] * np.repeat(share[self.tasks], sizes)
-        self.of_rows = np.repeat(np.arange(len(self.tasks)), sizes)
-        #: The rows, and the populations, of each group that learns.
-        self.learning = np.unique(self.groups)
-        first = np.searchsorted(self.groups, self.learning)
-        self.task_parts = _slices(first, len(self.tasks))
-        self.parts = _slices(self.starts[first], len(self.y))
-        self.penalties = penalties[self.learning]
-        self.intercept_penalty = models.penalty if models.intercepts else None
-
-    def run(self, coef: NDArray[np.float64], own: NDArray[np.float64], n_steps: int) -> None:
-        """Change coefficients (n_groups, n_features + 1) and intercepts (n_tasks,) in place."""
-        if not len(self.tasks):
-            return
-        u, v = coef[self.learning], own[self.tasks]
-        scores = self._along(u, v)
-        now = self._objective(scores, u, v)
-        for _ in range(n_steps):
-            step, own_step = self._step(scores, u, v)
-            along = self._along(step, own_step)
-            size = np.ones(len(u))
-            for _ in range(_HALVINGS):  # as long as a step does not lower the loss
-                of_tasks = np.repeat(size, [p.stop - p.start for p in self.task_parts])
-                next_u, next_v = u - size[:, None] * step, v - of_tasks * own_step
-                next_scores = scores - of_tasks[self.of_rows] * along
-                then = self._objective(next_scores, next_u, next_v)
-                worse = then > now + 1e-12 * np.abs(now)
-                if not worse.any():
-                    break
-                size[worse] /= 2
-            moved = max(np.abs(u - next_u).max(), np.abs(v - next_v).max())
-            u, v, scores, now = next_u, next_v, next_scores, then
-            if moved < _TOLERANCE:
-                break
-        coef[self.learning], own[self.tasks] = u, v
-
-    def _along(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        out = np.concatenate([c @ self.Z[:, p] for p, c in zip(self.parts, u, strict=True)])
-        return out if self.intercept_penalty is None else out + v[self.of_rows]
-
-    def _objective(
-        self, scores: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        loss = np.log1p(np.exp(-np.abs(scores))) + np.maximum(scores, 0) - self.y * scores
-        starts = [part.start for part in self.parts]
-        total: NDArray[Any] = np.add.reduceat(self.weight * loss, starts)
-        total += (self.penalties * u**2).sum(axis=1) / 2
-        if self.intercept_penalty is not None:
-            firsts = [part.start for part in self.task_parts]
-            total += self.intercept_penalty * np.add.reduceat(v**2, firsts) / 2
-        return total
-
-    def _step(
-        self, scores: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        Z, d = self.Z, len(self.Z)
-        p = expit(scores)
-        residual, curved = self.weight * (p - self.y), (self.weight * p * (1 - p)) * Z
-        H, gradient = np.empty((len(u), d, d)), np.empty((len(u), d))
-        for g, part in enumerate(self.parts):
-            np.matmul(Z[:, part], curved[:, part].T, out=H[g])
-            np.matmul(Z[:, part], residual[part], out=gradient[g])
-        gradient += self.penalties * u
-        H += self.penalties[..., None] * np.eye(d)
-        H[:, -1, -1] += 1e-12
-        if self.intercept_penalty is None:
-            alone: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
-            return alone, v
-        # An intercept meets those of no other population: put in terms of the coefficients.
-        of_own = np.add.reduceat(residual, self.starts) + self.intercept_penalty * v
-        with_own = np.add.reduceat(curved, self.starts, axis=1).T
-        curvature = with_own[:, -1] + self.intercept_penalty
-        for g, part in enumerate(self.task_parts):
-            through = with_own[part] / curvature[part, None]
-            H[g] -= through.T @ with_own[part]
-            gradient[g] -= of_own[part] @ through
-        step: NDArray[Any] = np.linalg.solve(H, gradient[..., None])[..., 0]
-        of_groups = np.repeat(step, [p.stop - p.start for p in self.task_parts], axis=0)
-        return step, (of_own - (with_own * of_groups).sum(axis=1)) / curvature
-
-
 def _moments(rows: Populations, Z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Number, sums and sums of squares of each population's rows, whatever they weigh."""
     z = Z[:, :-1]
@@ -658,10 +557,6 @@ def _fewer_rows(rows: Populations, most: int) -> tuple[Populations, NDArray[np.i
             weight[left] *= weight[of_class].sum() / max(weight[left].sum(), 1e-300)
     index = np.flatnonzero(kept)
     return replace(rows.take(index), sample_weight=weight[index]), index
-
-
-def _slices(starts: NDArray[np.intp], end: int) -> list[slice]:
-    return [slice(a, b) for a, b in itertools.pairwise([*starts, end])]
 
 
 def _sums_of_groups(
