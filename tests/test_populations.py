@@ -380,6 +380,28 @@ def test_three_populations_are_looked_at_in_two_groups_too():
     assert reg.labels_.tolist() == [0, 1, 0]
 
 
+@pytest.mark.filterwarnings("ignore:.*ill-conditioned")  # of scikit-learn
+@pytest.mark.parametrize(
+    ("estimator", "scale", "shrinkage"),
+    [
+        (Ridge(), 1e9, 5.0),
+        (make_pipeline(StandardScaler(), Ridge(1e-17)), 1, 5.0),
+        (LogisticRegression(C=1e17), 1, 5.0),
+        (Ridge(), 1, 1e-30),
+    ],
+)
+def test_next_to_no_penalty_is_solved_too(estimator, scale, shrinkage):
+    X, number = make_rows(n=20)
+    X = X.assign(price=scale * X.price, size=scale * X.price, age=scale * X.age)
+    kept = (X.store != "aa") | (np.cumsum(X.store == "aa") == 1)  # a single row
+    made, y = PooledTasksRegressor, number
+    if isinstance(estimator, LogisticRegression):
+        made, y = PooledTasksClassifier, number > 0
+    each = made(estimator, task="store", n_groups=[1, 6], shrinkage=shrinkage, cv=2, random_state=0)
+    path = each.fit(X[kept], y[kept]).path_
+    assert np.isfinite(path.loss).all()
+
+
 def test_other_settings_are_left_to_the_estimator():
     rows = in_order(2)
     for estimator in (

@@ -26,6 +26,8 @@ from skgroup.populations._rows import Populations
 
 #: Features up to which products of all pairs of a row's features are made.
 _MOST_FEATURES = 64
+#: Penalty, in units of standardised features, from which equations of few rows can be solved.
+_LEAST_PENALTY = 1e-10
 #: Numbers in the largest array that is made at once.
 _AT_ONCE = 2**22
 #: Rounds in which groups settle, and the share of populations that may move where they have.
@@ -67,9 +69,11 @@ def linear_models(estimator: Any, rows: Populations) -> Models | None:
         X = np.asarray(rows.plain_features if encoded else rows.X, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-    if X.ndim != 2 or X.shape[1] > _MOST_FEATURES or not np.isfinite(X).all() or penalty <= 0:
+    if X.ndim != 2 or X.shape[1] > _MOST_FEATURES or not np.isfinite(X).all():
         return None
-    return kind(estimator, rows, X, penalty, scaled=scaled, intercepts=encoded)
+    made = kind(estimator, rows, X, penalty, scaled=scaled, intercepts=encoded)
+    least = penalty if scaled else penalty / made.scale.max() ** 2
+    return made if least >= _LEAST_PENALTY else None
 
 
 def _standardises_beside(step: Any, column: int | None) -> bool:
@@ -367,7 +371,7 @@ class _RidgeModels(_LinearModels):
         of_tasks[:, -1] += (share * own).sum(axis=0)
         pairs, with_y, _ = self._products
         d = pairs.shape[1]
-        price = np.full(d, shrinkage)
+        price = np.full(d, max(shrinkage, _LEAST_PENALTY))
         price[-1] /= max(d - 1, 1)
         residual = with_y - (pairs @ of_tasks[..., None])[..., 0]
         # Squares are those of features that are standardised by these rows.
