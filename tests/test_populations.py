@@ -456,6 +456,16 @@ def test_differences_are_of_populations():
     assert path.simplest == (0 if d.mean <= d.error else 1)
 
 
+def test_populations_that_are_never_held_out_count_for_nothing():
+    losses, weights = np.random.default_rng(0).uniform(1, 2, size=(3, 6)), np.full(6, 10.0)
+    ways = [Way(1, np.inf), Way(2, np.inf), Way(6, 0.0)]
+    losses[0] += 1.5
+    known = Path(ways, losses, weights, np.full(6, 10))
+    more = Path(ways, np.pad(losses, ((0, 0), (0, 9))), np.pad(weights, (0, 9)), np.full(15, 10))
+    assert more.simplest == known.simplest == 1
+    assert more.difference(0, 2).high == pytest.approx(known.difference(0, 2).high, rel=1e-9)
+
+
 def test_one_large_population_does_not_hide_what_the_others_need():
     ways = [Way(1, np.inf), Way(2, np.inf)]
     weights = np.array([1000.0, *[10.0] * 9])
@@ -663,6 +673,7 @@ def test_splitters_are_shown_the_rows_as_they_were_given():
         ([([0, 1], [])], "must leave samples on both sides"),
         ([(np.arange(9), np.arange(5, 20))], "must not hold out samples that it trains on"),
         (KFold(500), "cannot split these samples"),
+        ([(range(1, 120), [0])], r"must hold out rows of at least two .* rows of '\w\w' alone"),
         (
             GroupKFold(3),
             "must .* Got GroupKFold.* by which 120 of 120 .* without a row",

@@ -84,7 +84,7 @@ class Path:
 
     def difference(self, a: int, b: int) -> Difference:
         """How much higher the loss of one way is than that of another; populations are drawn."""
-        d, n = self.losses[a] - self.losses[b], len(self.weights)
+        d, n = self.losses[a] - self.losses[b], np.count_nonzero(self.weights)
         mean = d.sum() / self.weights.sum()
         # Of a ratio of sums, whose terms are populations.
         left = d - mean * self.weights
@@ -101,11 +101,11 @@ class Path:
         """Of fewest groups, and of these the most shrunk, of those within a standard error of the
         best, in the mean over rows and over populations: the former's error is next to everything
         where a single population has most rows, the latter's where many have few."""
-        best = self.best
+        best, there = self.best, self.weights > 0
         near = [best]
         for i in range(len(self.ways)):
             d = self.difference(i, best)
-            each = (self.losses[i] - self.losses[best]) / np.maximum(self.weights, 1e-300)
+            each = (self.losses[i] - self.losses[best])[there] / self.weights[there]
             error = each.std(ddof=1) / np.sqrt(len(each))
             if d.mean <= d.error and each.mean() <= error:
                 near.append(i)

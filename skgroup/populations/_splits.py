@@ -38,7 +38,8 @@ def path_splits(
     Raises
     ------
     ValueError
-        If `cv` is neither, or holds most rows out with their whole population.
+        If `cv` is neither, or holds most rows out with their whole population, or rows of one
+        population alone.
     """
     name = f"The 'cv' parameter of {owner}"
     rule = f"{name} must be a number of folds, a splitter or an iterable of pairs"
@@ -68,7 +69,13 @@ def path_splits(
 
 def _check_within(splits: list[Split], rows: Populations, cv: Any, name: str) -> None:
     """Refuse splits that hold most rows out with their whole population, as these cannot show what
-    groups, or models of their own, are worth to it."""
+    groups, or models of their own, are worth to it; or rows of a single population, as nothing is
+    known of others then."""
+    if len(held := np.unique(np.concatenate([rows.codes[test] for _, test in splits]))) < 2:
+        raise ValueError(
+            f"{name} must hold out rows of at least two populations. Got {cv!r}, which holds out "
+            f"rows of {rows.names.tolist()[held[0]]!r} alone."
+        )
     alone = sum((~np.isin(rows.codes[test], rows.codes[train])).sum() for train, test in splits)
     n_held = sum(len(test) for _, test in splits)
     if alone > _TOO_MANY * n_held:
