@@ -66,10 +66,11 @@ def _compared(path: Path, chosen: int) -> str:
         compared.append(path.best)
     for i in compared:
         d = path.difference(chosen, i)
-        text += (
-            f", {d.mean:+.3g} to {_name(path.ways[i], n_tasks)} (95 % interval {d.low:+.3g} to "
-            f"{d.high:+.3g}"
+        # Of what is the same but for rounding, nothing is left.
+        mean, low, high = (
+            f"{x if abs(x) > 1e-9 * abs(means[i]) else 0:+.3g}" for x in (d.mean, d.low, d.high)
         )
+        text += f", {mean} to {_name(path.ways[i], n_tasks)} (95 % interval {low} to {high}"
         text += ", over populations)" if i == compared[0] else ", the lowest loss)"
     return f"{text}."
 
