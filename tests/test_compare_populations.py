@@ -97,6 +97,22 @@ def test_scores_are_of_the_test_rows_of_each_population(planted):
     assert comparison.values.shape == (7, 6, 8)
 
 
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_populations_of_one_row_or_one_label_are_compared_with_the_others(of_classes):
+    X, y = make_rows(n_stores=4)
+    y[X["store"] == "s1"] = 3.0  # a closed store
+    X, y = pd.concat([X, X[:1].assign(store="one row")]), np.append(y, 0.5)
+    if of_classes:
+        y = y > 0
+    given = (grouped_classifier if of_classes else grouped_regressor)(n_groups=[1, 2])
+    for cv in (0.25, 3):
+        found = compare(X, y, given, cv=cv, seeds=1)
+        assert found.tasks == ["one row", "s0", "s1", "s2", "s3"]
+        known = np.isfinite(found.values).all(axis=(0, 1))
+        assert known.tolist() == [False, True, True, True, True]  # the one row is trained on
+        assert found.values[found.candidates.index(EACH), :, 2] == pytest.approx(0, abs=0.05)
+
+
 def test_nothing_is_said_of_nets_nor_of_tasks(planted):
     comparison = planted[2]
     assert comparison.lacking == []

@@ -43,8 +43,8 @@ def held_out_splits(
     -------
     splits : list of (train, test), arrays of positions
         The training part of each holds every class of every task, and two different numbers of a
-        regression task: of a class that is held out altogether, one sample moves there, with all
-        that is held out of its group.
+        regression task that has them: of a class that is held out altogether, one sample moves
+        there, with all that is held out of its group.
 
     Raises
     ------
@@ -184,8 +184,8 @@ def _with_every_class(
         numbers = table.values[:, t]  # type: ignore[index]
         met = numbers[known]
         met = met[~np.isnan(met)]
-        if (met == met[0]).all():
-            others = np.flatnonzero(~np.isnan(numbers) & (numbers != met[0]))
+        others = np.flatnonzero(~np.isnan(numbers) & (numbers != met[0]))
+        if (met == met[0]).all() and len(others):  # populations may have a single number
             held_out = others[np.isin(others, test)]
             moved.append((held_out if len(held_out) else others)[0])
     # The order of the tasks must not matter.
