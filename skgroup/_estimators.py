@@ -44,6 +44,18 @@ def check_parameters(estimator: Any) -> None:
             part._validate_params()
 
 
+def check_groups_a_table(grouper: Any, owner: str) -> None:
+    """Refuse groupers of populations, which a column `task` of `X` holds, by their parameters."""
+    for part in parts_of(grouper):
+        if "task" in part.get_params(deep=False):
+            raise ValueError(
+                f"The 'grouper' parameter of {owner} must group the tasks of a table, a column a "
+                f"task. Got {type(part).__name__}, whose tasks are populations, sets of rows: "
+                "PooledTasksClassifier and PooledTasksRegressor find their groups, groups_ says "
+                "how stable these are, and compare what they are worth."
+            )
+
+
 def set_random_state(estimator: Any, seed: int) -> Any:
     """Seed what has no seed of its own, anywhere in an estimator, which is handed back."""
     unset = sorted(

@@ -20,6 +20,7 @@ from skgroup.cluster.stability import (
     spread_out,
     tables_without_groups,
 )
+from skgroup.populations import CrossLosses, PooledTasksRegressor
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupSelector, GroupStability
 from skgroup.selection._judging import p_values
@@ -256,6 +257,8 @@ def test_an_interrupted_fit_leaves_the_one_before(monkeypatch):
         ({"grouper": Fixed(2), "n_groups": 2}, 6, "'n_groups' .* must be None where"),
         ({"n_repetitions": 1}, 6, "'n_repetitions' .* Got 1"),
         ({"grouper": make_pipeline(FuzzyKMeans(fuzziness=0.5))}, 6, "'fuzziness'"),
+        ({"grouper": PooledTasksRegressor(task=0)}, 6, "PooledTasksRegressor, .* groups_ says"),
+        ({"grouper": make_pipeline(CrossLosses(), KMeans(2))}, 6, "CrossLosses, whose tasks are"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(params, n_tasks, message):

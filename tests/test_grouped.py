@@ -13,6 +13,7 @@ from skorch.callbacks import Callback
 from skgroup import FuzzyKMeans, GroupedMTLClassifier, MultiTaskNet, TaskGrouper
 from skgroup.datasets import load_digit_tasks
 from skgroup.ensemble import AllTasks, SingleTasks
+from skgroup.populations import PooledTasksClassifier
 
 
 @pytest.fixture
@@ -353,6 +354,14 @@ def test_a_clusterer_of_samples_is_refused(digits, small_net):
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         GroupedMTLClassifier(small_net, KMeans(3, n_init=1)).fit(*digits)
+
+
+def test_a_grouper_of_populations_is_refused(digits, untrained):
+    grouper = PooledTasksClassifier(task=0)
+    with pytest.raises(
+        ValueError, match=r"a column a task\. Got PooledTasksClassifier, whose tasks"
+    ):
+        GroupedMTLClassifier(untrained, grouper).fit(*digits)
 
 
 def test_a_grouper_without_groups_is_refused(digits, small_net):

@@ -28,6 +28,7 @@ from skgroup.inspection import (
     LearningCurvesDisplay,
     MembershipDisplay,
 )
+from skgroup.populations import PooledTasksRegressor
 from skgroup.relations import LabelCorrelationAffinity
 from skgroup.selection import GroupGains, HOAGrouping
 
@@ -214,6 +215,13 @@ def test_membership_of_estimators(tasks, small_net):
     display = MembershipDisplay.from_estimator(grouped)
     np.testing.assert_array_equal(display.membership, given)
     assert sorted(names_of(display.ax_.yaxis)) == sorted(Y.columns)
+
+
+def test_membership_of_populations_shows_their_names():
+    X = np.column_stack([np.arange(24) % 3, np.arange(24) % 7])
+    pooled = PooledTasksRegressor(task=0, n_groups=2, cv=2, random_state=0).fit(X, X[:, 1])
+    display = MembershipDisplay.from_estimator(pooled)
+    assert sorted(names_of(display.ax_.yaxis)) == ["0", "1", "2"]
 
 
 def test_membership_of_a_hard_clusterer_is_one_hot():

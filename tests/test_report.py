@@ -26,6 +26,7 @@ from skgroup import (
     compare,
 )
 from skgroup.inspection import partners, report
+from skgroup.populations import PooledTasksRegressor
 from skgroup.relations import LabelCorrelationAffinity
 
 pd = pytest.importorskip("pandas")
@@ -507,6 +508,20 @@ def test_names_may_be_given(clf):
 
 
 # -- refusals ----------------------------------------------------------------------------------
+
+
+def test_populations_are_refused():
+    X, y = np.arange(48.0).reshape(24, 2) % 7, np.arange(24.0)
+    X[:, 0] = np.arange(24) % 4
+    pooled = PooledTasksRegressor(task=0, n_groups=[1, 2], cv=2, random_state=0)
+    of_populations = compare(X, y, pooled, seeds=1)
+    pooled.fit(X, y)
+    search = GridSearchCV(pooled, {"n_groups": [1]}, cv=2).fit(X, y)
+    for given in (pooled, search, make_pipeline(pooled).fit(X, y)):
+        with pytest.raises(ValueError, match=r"PooledTasksRegressor, whose .* verdict_, path_ and"):
+            report(given, of_populations)
+    with pytest.raises(ValueError, match=r"Comparison of populations.* print it"):
+        report(of_populations)
 
 
 def test_what_cannot_be_reported_is_refused(clf):

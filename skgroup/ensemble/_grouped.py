@@ -25,7 +25,13 @@ from skgroup._compat import (
     forget_fit,
     only_watched,
 )
-from skgroup._estimators import check_parameters, named_steps, set_random_state, steps_of
+from skgroup._estimators import (
+    check_groups_a_table,
+    check_parameters,
+    named_steps,
+    set_random_state,
+    steps_of,
+)
 from skgroup._fit_parts import FitPart
 from skgroup._html import GroupsReprMixin
 from skgroup.cluster import FuzzyKMeans
@@ -458,6 +464,7 @@ class GroupedMTLEstimator(GroupsReprMixin, HardLabelsMixin, TaskPredictorMixin, 
             return self._given_groups(n_tasks, task_names, learnable)[0]
         grouper = clone(self.grouper)
         steps = list(steps_of(grouper))
+        check_groups_a_table(grouper, type(self).__name__)
         check_parameters(grouper)
         if isinstance(steps[-1], GroupSelector):
             steps[-1].check(n_tasks, task_names)

@@ -26,10 +26,16 @@ def find_fitted(estimator: Any, *attributes: str) -> tuple[Any, str] | None:
 
 
 def task_names_of(estimator: Any) -> Sequence[str] | None:
-    """Names of the tasks that an estimator, or a part of it, saw in `fit`; None if it saw none."""
-    return next(
-        (p.task_names_in_ for p in parts_of(estimator) if hasattr(p, "task_names_in_")), None
-    )
+    """Names of the tasks that an estimator, or a part of it, saw in `fit`; None if it saw none.
+
+    Those of populations are always there, as `tasks_`.
+    """
+    for part in parts_of(estimator):
+        for attribute in ("task_names_in_", "tasks_"):
+            if hasattr(part, attribute):
+                names: Sequence[str] = getattr(part, attribute)
+                return names
+    return None
 
 
 def group_names_of(estimator: Any) -> list[str] | None:

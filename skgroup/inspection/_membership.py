@@ -82,7 +82,8 @@ class MembershipDisplay:
         estimator : fitted estimator with `membership_` or `labels_`, or a Pipeline or search with
             one
         task_names : sequence of str, default=None
-            If None, `task_names_in_` of the estimator, or of a step of it, where it has them.
+            If None, `task_names_in_` of the estimator, or of a step of it, where it has them; of
+            populations `tasks_`.
         group_names : sequence of str, default=None
             If None, `group_names_` of the estimator, where it has them.
         values : bool, default=None

@@ -190,8 +190,8 @@ def report(
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If there is neither an estimator nor a comparison, they are of other tasks, or another
-        parameter is not as described.
+        If there is neither an estimator nor a comparison, they are of other tasks, or of
+        populations, or another parameter is not as described.
 
     Examples
     --------

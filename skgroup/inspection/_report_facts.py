@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from skgroup._estimators import steps_of
 from skgroup.comparison import Comparison
 from skgroup.inspection._checks import check_count, check_names
-from skgroup.inspection._fitted import find_fitted, task_names_of
+from skgroup.inspection._fitted import find_fitted, parts_of, task_names_of
 from skgroup.inspection._partners import partners as partners_of
+from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
 from skgroup.tasks import TaskTable, check_tasks, match_names
 
 
@@ -121,6 +122,7 @@ def gather_facts(
                 f"Got {estimator!r}."
             )
         check_is_fitted(estimator)
+    _refuse_populations(estimator, comparison)
     if stability is not None and not hasattr(stability, "co_membership_"):
         raise ValueError(
             "The 'stability' parameter of report must be a fitted GroupStability. Got "
@@ -167,6 +169,23 @@ def gather_facts(
         table=table,
         shape=_shape_of_sample(X, table),
     )
+
+
+def _refuse_populations(estimator: Any, comparison: Any) -> None:
+    rule = "report must be given what learns a table of tasks, a column a task."
+    pooled = (PooledTasksClassifier, PooledTasksRegressor)
+    for part in () if estimator is None else parts_of(estimator):
+        if isinstance(part, pooled):
+            raise ValueError(
+                f"{rule} Got {type(part).__name__}, whose tasks are populations, sets of rows: look"
+                " at its verdict_, path_ and groups_, at PopulationPathDisplay and "
+                "MembershipDisplay, and at what compare returns."
+            )
+    if comparison is not None and comparison.of_populations:
+        raise ValueError(
+            f"{rule} Got a Comparison of populations, sets of rows: print it, or use its "
+            "to_markdown, and ComparisonDisplay."
+        )
 
 
 def _table(Y: Any, estimator: Any, names: Any) -> TaskTable:

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skgroup._compat import HasMethods, Interval, _fit_context, forget_fit
-from skgroup._estimators import check_parameters, parts_of, steps_of
+from skgroup._estimators import check_groups_a_table, check_parameters, parts_of, steps_of
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
 from skgroup.cluster import FuzzyKMeans
@@ -386,6 +386,7 @@ class GroupStability(TaskEstimatorMixin):
         if self.grouper is None:
             return make_pipeline(TaskGrouper(output="isometric"), FuzzyKMeans())
         grouper = clone(self.grouper)
+        check_groups_a_table(grouper, type(self).__name__)
         check_parameters(grouper)
         return grouper
 
