@@ -9,10 +9,12 @@ import torch
 from killing import forks, killed_at
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeRegressor
 from skorch.callbacks import Callback
 from torch import nn
@@ -295,3 +297,16 @@ def test_the_estimator_of_a_relation_alone_says_whether_labels_are_classes():
         CrossLosses(LogisticRegression(), task=3).fit(X, counts / 7)
     with pytest.raises(ValueError, match="'C' parameter of LogisticRegression"):
         CrossLosses(LogisticRegression(C=0), task=3).fit(X, counts > 0)
+
+
+def test_coefficients_of_other_features_are_not_compared():
+    rng = np.random.default_rng(0)
+    store = np.repeat(np.arange(4), 30)
+    kind = np.where(store % 2, rng.choice(list("abc"), 120), rng.choice(list("bcd"), 120))
+    X = pd.DataFrame({"store": store, "kind": kind, "a": rng.normal(size=120)})
+    encoder = make_column_transformer((OneHotEncoder(), ["kind"]), remainder="passthrough")
+    relation = Coefficients(make_pipeline(encoder, Ridge()), task="store")
+    with pytest.raises(ValueError, match=r"the same features .* Those of 0 and 1 differ"):
+        relation.fit(X, X.a)
+    relation.fit(X.assign(kind=np.where(X.kind.isin(["b", "c"]), X.kind, "b")), X.a)
+    assert relation.relation_.shape == (4, 4)

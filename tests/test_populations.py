@@ -21,7 +21,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestRegressor,
 )
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import (
@@ -477,22 +477,65 @@ def test_one_large_population_does_not_hide_what_the_others_need():
     assert equal.simplest == 1
 
 
-def test_the_verdict_compares_with_the_best_of_what_else_there_is():
+def test_the_verdict_compares_with_the_best_of_each_kind():
     ways = [Way(1, np.inf), Way(1, 10.0), Way(2, np.inf), Way(3, np.inf), Way(4, 0.0)]
     base = np.array([[4.0, 4.2, 4.1, 4.4], [3.0, 3.4, 3.1, 3.3], [2.0, 2.1, 2.2, 2.0]])
     losses = np.vstack([base, base[2] - [0.1, 0.3, -0.1, 0], base[0] - 0.5])
     path, names = Path(ways, losses, np.ones(4), np.ones(4, int)), np.array(list("abcd"))
-    said = write_verdict(path, 2, np.array([0, 0, 1, 1]), names)
-    assert said.startswith("2 groups: a, b | c, d. Held-out loss 2.075, -1.12 to one for all with ")
-    d = path.difference(2, 1)  # shrunk, which is better than one for all as it is, and one each
-    assert f"with shrinkage 10 (95 % interval {d.low:+.3g} to {d.high:+.3g}, over pop" in said
-    assert said.endswith("the lowest loss).")
-    assert "+0.075 to 3 groups (95 % interval" in said
-    assert "to 3 groups (" in write_verdict(path, 1, np.zeros(4, int), names)
-    alone = Path([Way(2, 0.0)], losses[:1], np.ones(4), np.ones(4, int))
-    assert (
-        write_verdict(alone, 0, np.array([0, 0, 1, 1]), names) == "one each. Held-out loss 4.175."
+    said = write_verdict(path, 2, np.array([0, 0, 1, 1]), names, "log loss")
+    d = [path.difference(2, i) for i in (1, 4, 0, 3)]
+    assert said == (
+        "2 groups: a, b | c, d. Held-out log loss 2.075, "
+        f"{d[0].mean:+.3g} to one for all with shrinkage 10 (95 % interval {d[0].low:+.3g} to "
+        f"{d[0].high:+.3g}), {d[1].mean:+.3g} to one each ({d[1].low:+.3g} to {d[1].high:+.3g}), "
+        f"{d[2].mean:+.3g} to one for all ({d[2].low:+.3g} to {d[2].high:+.3g}), "
+        f"{d[3].mean:+.3g} to 3 groups ({d[3].low:+.3g} to {d[3].high:+.3g}, the lowest)."
     )
+    assert "to 3 groups (95 %" in write_verdict(path, 1, np.zeros(4, int), names, "error")
+    alone = Path([Way(2, 0.0)], losses[:1], np.ones(4), np.ones(4, int))
+    said = write_verdict(alone, 0, np.array([0, 0, 1, 1]), names, "squared error")
+    assert said == "one each. Held-out squared error 4.175."
+
+
+def test_stability_is_what_chance_does_not_explain():
+    labels = np.repeat(np.arange(5), 8)
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(labels) for _ in range(400)]
+    path = Path([], np.empty((0, 40)), np.ones(40), np.ones(40, int), {5: drawn, 1: [labels * 0]})
+    assert np.abs(path.stability(labels, 5)).max() < 0.03  # where groups mean nothing
+    path.groups[5] = [(labels + 1) % 5] * 3  # the same, by other numbers
+    assert path.stability(labels, 5) == pytest.approx(1)
+    assert path.stability(labels * 0, 1) == pytest.approx(1)
+    moved = labels.copy()
+    moved[0] = 1
+    path.groups[5] = [labels, moved]
+    stable = path.stability(labels, 5)
+    assert stable[0] == stable.min()
+    assert (stable[16:] > 0.95).all()
+
+
+def test_what_the_estimator_cannot_be_fitted_to_is_served_by_the_model_for_all():
+    X, number = make_rows(n=20)
+    X.loc[X.store == "cc", "age"] = np.nan
+
+    class Strict(Ridge):
+        def fit(self, X, y, sample_weight=None):
+            if X["age"].isna().all():
+                raise ValueError("no age at all")
+            return super().fit(X.fillna(0), y, sample_weight)
+
+        def predict(self, X):
+            return super().predict(X.fillna(0))
+
+    reg = PooledTasksRegressor(Strict(), task="store", n_groups=6, cv=2, random_state=0)
+    with pytest.warns(FitFailedWarning, match="to population 'cc', .* ValueError: no age at all"):
+        reg.fit(X, number)
+    of_all = reg.model_for_all_.predict(X.drop(columns="store"))
+    here = (X.store == "cc").to_numpy()
+    np.testing.assert_array_equal(reg.predict(X)[here], of_all[here])
+    assert np.abs(reg.predict(X)[~here] - of_all[~here]).max() > 0.1
+    with pytest.raises(ValueError, match="no age at all"):
+        reg.fit(X.assign(age=np.nan), number)
 
 
 def test_the_verdict_shows_no_errors_of_rounding():
@@ -876,7 +919,10 @@ def test_populations_that_are_written_otherwise_are_told_of(classified):
     for written, said in [
         (new.store + " ", "has not seen: 'aa ' .and 5 more like it., .* has seen 'aa'"),
         (new.store.str.upper(), "'AA'"),
-        (new.store.map("no. {}".format), "and no other; it has seen 'aa', 'bb', 'cc' and 3 more"),
+        (
+            new.store.map("no. {}".format),
+            "40 of 40 rows; it has seen 'aa', 'bb', .*shuffle",
+        ),
     ]:
         with pytest.warns(UserWarning, match=said):
             clf.predict(new.assign(store=written))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import Pipeline
 
 from skgroup._compat import _routing_enabled, _safe_indexing
@@ -19,7 +22,15 @@ from skgroup._fit_parts import part_of_fit
 from skgroup.metrics.splits import Split
 from skgroup.populations._rows import Populations, without_column
 
-__all__ = ["FLOOR", "Deviations", "FittedModel", "Models", "losses_of", "own_share"]
+__all__ = [
+    "FLOOR",
+    "Deviations",
+    "FittedModel",
+    "Models",
+    "losses_of",
+    "own_share",
+    "warn_of_failures",
+]
 
 #: How near to 0 a probability may come in a loss: one sure error must not outweigh all the rest.
 FLOOR = 1e-4
@@ -106,6 +117,7 @@ class Models:
     ) -> None:
         self.estimator, self.rows, self.classes = estimator, rows, classes
         self._known: dict[Any, NDArray[np.float64]] = {}
+        self._of_all: dict[Any, FittedModel] = {}
         self._own: tuple[Split, NDArray[np.float64]] | None = None  # of the split asked for last
 
     def cross_losses(
@@ -216,7 +228,11 @@ class Models:
         self, of_tasks: NDArray[np.float64], name: str, train: NDArray[np.intp] | None = None
     ) -> FittedModel:
         """The model of rows that weigh as much as their populations do, (n_tasks,); callbacks of
-        nets hear it by this name."""
+        nets hear it by this name.
+
+        Where an estimator that can be fitted to all rows cannot be fitted to these (few rows, or
+        none with some feature), it is that of all, and its `failure` says why.
+        """
         weight = of_tasks[self.rows.codes]
         kept = np.flatnonzero(weight > 0) if train is None else train[weight[train] > 0]
         rows = self.rows.take(kept)
@@ -227,7 +243,18 @@ class Models:
         everything = np.arange(self.rows.n_samples) if train is None else train
         y, of_all = self.rows.y[everything], self.rows.weight[everything]
         with part_of_fit(name):
-            return FittedModel.of(self.estimator, rows, given, self.classes, y, of_all)
+            try:
+                return FittedModel.of(self.estimator, rows, given, self.classes, y, of_all)
+            except (ValueError, ArithmeticError) as error:
+                if len(kept) == len(everything):
+                    raise
+                failure = f"{type(error).__name__}: {error}"
+        key = None if train is None else (len(train), hash(train.tobytes()))
+        if key not in self._of_all:
+            self._of_all[key] = self.fit(np.ones(self.rows.n_tasks), "for all", train)
+        instead = copy(self._of_all[key])
+        instead.failure = failure
+        return instead
 
 
 class FittedModel:
@@ -252,6 +279,8 @@ class FittedModel:
     ) -> None:
         self.estimator, self.constant = estimator, constant
         self.columns, self.n_outputs = columns, n_outputs
+        #: Why it is the model for all rather than that of its rows.
+        self.failure: str | None = None
 
     @classmethod
     def of(
@@ -321,3 +350,22 @@ def _shares(
     of_all = np.bincount(y_of_all, weight_of_all, minlength=rows.n_classes)
     counts = np.bincount(rows.y, weight, minlength=rows.n_classes)
     return (counts + of_all / of_all.sum()) / (counts.sum() + 1)
+
+
+def warn_of_failures(
+    fitted: Sequence[FittedModel], asked: Sequence[tuple[Any, str]], names: Any, owner: str
+) -> None:
+    """Warn of what the estimator could not be fitted to, in one warning."""
+    failed = [i for i, model in enumerate(fitted) if model.failure is not None]
+    if not failed:
+        return
+    of_tasks, what = asked[failed[0]]
+    here = np.flatnonzero(of_tasks)
+    shown = f"population {names[here[0]]!r}" if len(here) == 1 else what
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    warnings.warn(
+        f"The 'estimator' of {owner} could not be fitted to {shown}{more}, which the model for all "
+        f"serves instead. {fitted[failed[0]].failure}",
+        FitFailedWarning,
+        stacklevel=4,
+    )

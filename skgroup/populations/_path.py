@@ -113,15 +113,21 @@ class Path:
 
     def stability(self, labels: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
         """How steadily each population is grouped with the same others, (n_tasks,): the share of
-        the others that stay with it, or away from it, over splits."""
+        the others that stay with it, or away from it, over splits, from 0 by chance to 1."""
+        n_tasks, found = len(labels), self.groups.get(n_groups, [])
+        if not found or n_tasks < 2:
+            return np.ones(n_tasks)
         together = labels[:, None] == labels
-        found = self.groups.get(n_groups, [])
-        if not found:
-            return np.ones(len(labels))
-        agree = np.mean([(g[:, None] == g) == together for g in found], axis=0)
-        np.fill_diagonal(agree, 0)
-        out: NDArray[np.float64] = agree.sum(axis=1) / max(len(labels) - 1, 1)
-        return out
+        with_it = (together.sum(axis=1) - 1) / (n_tasks - 1)
+        agree, by_chance = np.zeros(n_tasks), np.zeros(n_tasks)
+        for groups in found:
+            there = groups[:, None] == groups
+            agree += ((there == together).sum(axis=1) - 1) / (n_tasks - 1)
+            share = (there.sum() - n_tasks) / (n_tasks * (n_tasks - 1))  # of pairs in one group
+            by_chance += with_it * share + (1 - with_it) * (1 - share)
+        left = len(found) - by_chance
+        # Where chance cannot tell groupings apart, as of one group, they are the same.
+        return np.where(left < 1e-9, 1.0, (agree - by_chance) / np.maximum(left, 1e-9))
 
 
 def ways_to_try(n_groups: Sequence[int], shrinkage: Any, sizes: NDArray[np.intp]) -> list[Way]:

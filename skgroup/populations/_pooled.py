@@ -29,7 +29,13 @@ from skgroup._compat import (
 from skgroup._estimators import check_parameters, set_random_state, steps_of, weight_parameter
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
-from skgroup.populations._models import FittedModel, Models, losses_of, own_share
+from skgroup.populations._models import (
+    FittedModel,
+    Models,
+    losses_of,
+    own_share,
+    warn_of_failures,
+)
 from skgroup.populations._path import Path, Way, numbers_of_groups, ways_to_try
 from skgroup.populations._plan import Plan, in_order, is_soft, number_parameter, walk_split
 from skgroup.populations._relations import PopulationRelation
@@ -137,7 +143,8 @@ class _PooledTasks(BaseEstimator):
         self.n_features_in_ = plan.n_columns
         if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
             self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
-        self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names)
+        loss = "squared error" if plan.classes is None else "log loss"
+        self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names, loss)
         return self
 
     def _plan(self, X: Any, y: Any, sample_weight: Any = None) -> Plan:
@@ -313,6 +320,7 @@ class _PooledTasks(BaseEstimator):
         if shrunk and (self._deviations is None or self._deviations.of_classes):
             asked += [(of_task, f"population {t}") for t, of_task in enumerate(np.eye(n_tasks))]
         fitted = list(in_parallel((delayed(models.fit)(*one) for one in asked), self.n_jobs))
+        warn_of_failures(fitted, asked, plan.rows.names, type(self).__name__)
         self.model_for_all_ = fitted[0].estimator
         self._for_all = fitted[0]
         n_groups = membership.shape[1]
@@ -465,8 +473,9 @@ class _PooledTasks(BaseEstimator):
 
     @property
     def groups_(self) -> Any:
-        """DataFrame: a row a population, its `group`, number of `rows`, and how `stable` it is, the
-        share of the other populations that stay with it, or away from it, on the splits."""
+        """DataFrame: a row a population, its `group`, number of `rows`, and how `stable` it is: how
+        many of the other populations stay with it, or away from it, on the splits, 1 for all of
+        them and 0 for as many as by chance (groups of these sizes, dealt out at random)."""
         import pandas as pd
 
         check_is_fitted(self)
@@ -495,8 +504,10 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     ----------
     estimator : classifier with predict_proba, default=None
         Learns the rows of a population, of a group, and of all. None is a logistic regression of
-        standardised features. Preprocessing belongs in here, in a pipeline: it is fitted for each
-        group alone. Ridge and logistic regressions of two classes (alone, behind a
+        standardised features. Preprocessing that looks at labels belongs in here, in a pipeline: it
+        is fitted for each group alone. What does not (encoders, imputers) may stand before, in an
+        outer pipeline that keeps the column `task`: with linear models this is many times as fast.
+        Ridge and logistic regressions of two classes (alone, behind a
         `StandardScaler`, or as None makes them where `task_as_feature`) are fitted for all groups
         at once while groups are looked for.
     task : str or int
@@ -567,12 +578,17 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     error of the lowest (in the mean over rows, and over populations), it is the smallest such
     number, and of its shrinkages the largest. Standard errors and intervals are those of
     populations, as if these were drawn at random. `verdict_` compares what was chosen with the best
-    of what else there is to choose (one for all, shrunk or not, groups, one each), and with the
-    lowest loss if that is another. What is compared was chosen by the same held-out rows, which
-    flatters it a little: `cross_val_score` does not. Losses are
-    log losses, with probabilities kept above 1e-4. A population, or group, whose rows are of a
-    single class is served by shares of classes until more is known: its own, and those of all rows
-    as if these were one row more.
+    of each kind else (one for all, shrunk or not, groups, one each), and with the lowest loss if
+    that is another. What is compared was chosen by the same held-out rows, which flatters it a
+    little: `cross_val_score` does not, with folds that are shuffled (`KFold(5, shuffle=True)`), as
+    rows are often sorted by population. Losses are log losses, with probabilities kept above 1e-4.
+
+    A population, or group, whose rows are of a single class is served by shares of classes until
+    more is known: its own, and those of all rows as if these were one row more. What the estimator
+    cannot be fitted to alone (few rows, or none with some feature) the model for all serves; a
+    `FitFailedWarning` names it. Where models are not fitted at once, a fit takes some hundred fits
+    of the estimator for each group that is tried: `n_groups=[1, 2, 3]`, `cv=3`, or a `grouper`,
+    take fewer.
 
     Nets are called (`net.name_`) "for all", "group 0" and "population 3" where they serve,
     "relation" and "search 5" where groups are looked for, and "split 1/group 0 of 2", ... on the
@@ -648,12 +664,15 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
 class PooledTasksRegressor(RegressorMixin, _PooledTasks):
     """Finds out whether one model should serve all populations, one each, or one a group.
 
-    As `PooledTasksClassifier`, for numbers; losses are squared errors.
+    As `PooledTasksClassifier`, for numbers; losses are squared errors, so that populations of large
+    numbers decide: where these are counts or prices, learn logarithms (scikit-learn's
+    `TransformedTargetRegressor` around this).
 
     Parameters
     ----------
     estimator : regressor, default=None
-        None is a ridge regression of standardised features.
+        None is a ridge regression of standardised features; a net is
+        `MultiTaskNet(task_types="regression")`.
     task, grouper, n_groups, shrinkage, task_as_feature, unseen, cv, n_jobs, random_state, verbose
         See `PooledTasksClassifier`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -185,7 +186,8 @@ class Coefficients(_RelationOfModels):
 
     Row t holds `coef_` and `intercept_` of the last step of the estimator, fitted to the rows of
     population t, less the mean over populations; 0 where a population has too little to fit. They
-    are compared as they are: features of one scale, as behind a `StandardScaler`, count alike.
+    are compared as they are: features of one scale, as behind a `StandardScaler`, count alike. All
+    populations must have the same features; an encoder stands before, not in the estimator.
 
     A first step of the `grouper` of `PooledTasksClassifier`, whose estimator, column and folds it
     then has; or alone, with those of its own.
@@ -221,6 +223,7 @@ class Coefficients(_RelationOfModels):
     def of_populations(self, models: Models, splits: Sequence[Split]) -> NDArray[np.float64]:
         n_tasks = models.rows.n_tasks
         rows: list[NDArray[np.float64] | None] = []
+        features: dict[Any, int] = {}
         for t, of_task in enumerate(np.eye(n_tasks)):
             fitted = models.fit(of_task, f"population {t}").estimator
             last = None if fitted is None else steps_of(fitted)[-1]
@@ -231,6 +234,15 @@ class Coefficients(_RelationOfModels):
                 )
             row = None if last is None else np.append(np.ravel(last.coef_), last.intercept_)
             rows.append(row)
+            if last is not None:
+                features.setdefault(_features_of(fitted, last), t)
+        if len(features) > 1:
+            a, b = (models.rows.names.tolist()[t] for t in list(features.values())[:2])
+            raise ValueError(
+                "Coefficients, alone or in a 'grouper', needs an 'estimator' that sees the same "
+                f"features in all populations. Those of {a!r} and {b!r} differ, as an encoder "
+                "fitted to each does: encode X before, or take CrossLosses."
+            )
         width = max((len(row) for row in rows if row is not None), default=1)
         table = np.full((n_tasks, width), np.nan)
         for t, row in enumerate(rows):
@@ -240,6 +252,15 @@ class Coefficients(_RelationOfModels):
         if known.any():
             table[known] -= table[known].mean(axis=0)
         return np.nan_to_num(table)
+
+
+def _features_of(fitted: Any, last: Any) -> tuple[Any, ...]:
+    """Names of what the last step of a fitted estimator sees, or how many there are."""
+    n_features = np.shape(last.coef_)[-1]
+    if last is not fitted:
+        with contextlib.suppress(Exception):  # a step that names nothing
+            return tuple(fitted[:-1].get_feature_names_out())
+    return (n_features,)
 
 
 class Gradients(PopulationRelation):

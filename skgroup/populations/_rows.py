@@ -323,18 +323,20 @@ def _first_bad(values: NDArray[Any]) -> Any:
 
 def warn_of_spelling(ids: NDArray[Any], names: NDArray[Any], owner: str) -> None:
     """Warn if populations that are not known may be known ones that are written otherwise, or if
-    none of several is known."""
-    unknown = np.unique(ids[find_names(ids, names) < 0])
-    if not len(unknown):
-        return
+    most rows are of several that are not known."""
+    new = find_names(ids, names) < 0
+    unknown = np.unique(ids[new])
     known = {_plain(name): name for name in names.tolist()}
     alike = [(one, known[_plain(one)]) for one in unknown.tolist() if _plain(one) in known]
     if alike:
         one, name = alike[0]
         many = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
         said = f"{one!r}{many}, which it takes for new; it has seen {name!r}"
-    elif len(unknown) > 1 and len(unknown) == len(np.unique(ids)):
-        said = f"{_some(unknown.tolist(), 3)}, and no other; it has seen {_some(names.tolist(), 3)}"
+    elif len(unknown) > 1 and new.mean() > 0.5:
+        said = (
+            f"{_some(unknown.tolist(), 3)}, with {new.sum()} of {len(new)} rows; it has seen "
+            f"{_some(names.tolist(), 3)} (shuffle folds of sorted rows)"
+        )
     else:
         return
     warnings.warn(

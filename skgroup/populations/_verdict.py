@@ -10,7 +10,9 @@ from skgroup.populations._path import Path, Way
 _SHOWN = 8
 
 
-def write_verdict(path: Path, chosen: int, labels: NDArray[np.intp], names: NDArray) -> str:
+def write_verdict(
+    path: Path, chosen: int, labels: NDArray[np.intp], names: NDArray, loss: str
+) -> str:
     """How many models to use, by how much that is better, and who is in which group.
 
     Parameters
@@ -21,6 +23,8 @@ def write_verdict(path: Path, chosen: int, labels: NDArray[np.intp], names: NDAr
     labels : ndarray of shape (n_tasks,)
         The group of each population.
     names : ndarray of shape (n_tasks,)
+    loss : str
+        What it is called.
     """
     way, n_tasks = path.ways[chosen], len(names)
     what = _kind(way, n_tasks)
@@ -32,8 +36,8 @@ def write_verdict(path: Path, chosen: int, labels: NDArray[np.intp], names: NDAr
             what = f"one for all, of which no {way.n_groups} groups could be made"
     if way.n_groups < n_tasks and 0 < way.shrinkage < np.inf:
         what += "; " if way.n_groups > 1 else ": "
-        what += f"a population's own model counts as much where it has {way.shrinkage:.3g} rows"
-    return f"{what}. {_compared(path, chosen)}"
+        what += f"of a population of {way.shrinkage:.3g} rows, its own model counts as much"
+    return f"{what}. {_compared(path, chosen, loss)}"
 
 
 def _kind(way: Way, n_tasks: int) -> str:
@@ -53,25 +57,28 @@ def _name(way: Way, n_tasks: int) -> str:
     return name if np.isinf(way.shrinkage) else f"{name} with shrinkage {way.shrinkage:.3g}"
 
 
-def _compared(path: Path, chosen: int) -> str:
-    """The difference to the best of what is of another kind, and to the lowest loss."""
+def _compared(path: Path, chosen: int, loss: str) -> str:
+    """The differences to the best of each other kind, the nearest first, and to the lowest loss."""
     n_tasks, means = len(path.sizes), path.means
     if np.isnan(means[chosen]):
         return "Nothing was held out."
-    kinds = [_kind(way, n_tasks) for way in path.ways]
-    others = [i for i, kind in enumerate(kinds) if kind != kinds[chosen]]
-    text = f"Held-out loss {means[chosen]:.4g}"
-    compared = [min(others, key=means.__getitem__)] if others else []
-    if path.best not in (chosen, *compared):
-        compared.append(path.best)
-    for i in compared:
+    best: dict[str, int] = {}
+    for i in np.argsort(means, kind="stable").tolist():
+        best.setdefault(_kind(path.ways[i], n_tasks), i)
+    best.pop(_kind(path.ways[chosen], n_tasks))
+    compared = list(best.values())
+    text = f"Held-out {loss} {means[chosen]:.4g}"
+    for i in dict.fromkeys([*compared, path.best]):
+        if i == chosen:
+            continue
         d = path.difference(chosen, i)
         # Of what is the same but for rounding, nothing is left.
         mean, low, high = (
             f"{x if abs(x) > 1e-9 * abs(means[i]) else 0:+.3g}" for x in (d.mean, d.low, d.high)
         )
-        text += f", {mean} to {_name(path.ways[i], n_tasks)} (95 % interval {low} to {high}"
-        text += ", over populations)" if i == compared[0] else ", the lowest loss)"
+        interval = f"{'95 % interval ' * ('95 %' not in text)}{low} to {high}"
+        lowest = ", the lowest" * (i not in compared)
+        text += f", {mean} to {_name(path.ways[i], n_tasks)} ({interval}{lowest})"
     return f"{text}."
 
 
