@@ -541,10 +541,8 @@ def test_what_the_estimator_cannot_be_fitted_to_is_served_by_the_model_for_all()
 def test_the_verdict_shows_no_errors_of_rounding():
     losses = np.array([[30.0, 40, 50], [30 * (1 + 1e-15), 40, 50 * (1 - 1e-15)]])
     path = Path([Way(1, np.inf), Way(2, np.inf)], losses, np.full(3, 10.0), np.full(3, 10))
-    verdict = write_verdict(path, 0, np.zeros(3, dtype=int), np.arange(3))
-    assert verdict == (
-        "one for all. Held-out loss 4, +0 to 2 groups (95 % interval +0 to +0, over populations)."
-    )
+    verdict = write_verdict(path, 0, np.zeros(3, dtype=int), np.arange(3), "loss")
+    assert verdict == "one for all. Held-out loss 4, +0 to 2 groups (95 % interval +0 to +0)."
 
 
 def test_groups_that_a_clusterer_does_not_fill():
