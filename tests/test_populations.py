@@ -36,7 +36,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgroup import FuzzyKMeans, MultiTaskNet
+from skgroup import FuzzyKMeans, MultiTaskNet, TaskGrouper
 from skgroup.populations import (
     Coefficients,
     CrossLosses,
@@ -51,6 +51,8 @@ from skgroup.populations._rows import Populations
 from skgroup.populations._splits import within_folds
 from skgroup.populations._verdict import write_verdict
 from skgroup.populations.baselines import OneForAllRegressor
+from skgroup.relations import InterTaskAffinity
+from skgroup.selection import GroupStability, HOAGrouping
 
 STORES = np.array(["aa", "bb", "cc", "dd", "ee", "ff"])
 
@@ -889,6 +891,22 @@ def test_a_class_is_no_estimator_yet(wrong):
         PooledTasksRegressor(LogisticRegression(), task="store").fit(X, number)
 
 
+def test_nets_of_classes_and_groupers_of_tables_are_refused_with_what_to_take_instead(monkeypatch):
+    X, number = make_rows(n=10)
+    monkeypatch.setattr(Models, "fit", None)
+    for net in (MultiTaskNet(), make_pipeline(StandardScaler(), MultiTaskNet())):
+        with pytest.raises(ValueError, match=r"learned by MultiTaskNet\(task_types='regression'\)"):
+            PooledTasksRegressor(net, task="store").fit(X, number)
+    for grouper in (
+        TaskGrouper(),
+        make_pipeline(InterTaskAffinity(), KMeans()),
+        HOAGrouping(2),
+        GroupStability(),
+    ):
+        with pytest.raises(ValueError, match=r"begins with CrossLosses.*, which needs labels"):
+            PooledTasksRegressor(task="store", grouper=grouper).fit(X, number)
+
+
 def test_the_default_says_which_feature_it_cannot_take(monkeypatch):
     X, number = make_rows(n=10)
     fitted = PooledTasksRegressor(task="store", random_state=0, cv=2).fit(X, number)
@@ -1048,6 +1066,8 @@ def test_labels_that_are_refused():
         clf.fit(X, np.column_stack([number > 0, number > 1]))
     with pytest.raises(ValueError, match=r"shape \(60, 1\): y\.ravel\(\) is meant"):
         clf.fit(X, (number > 0)[:, None])
+    with pytest.raises(ValueError, match=r"shape \(60, 1\): y\['sales'\] is meant"):
+        PooledTasksRegressor(task="store").fit(X, pd.DataFrame({"sales": number}))
     with pytest.raises(ValueError, match=r"must hold classes\. .* by PooledTasksRegressor"):
         clf.fit(X, number)
     with pytest.raises(ValueError, match="at least two classes"):
@@ -1105,3 +1125,5 @@ def test_frames_of_polars():
         of_polars = PooledTasksRegressor(task="store", random_state=0).fit(frame, number)
     of_pandas = PooledTasksRegressor(task="store", random_state=0).fit(X, number)
     np.testing.assert_allclose(of_polars.predict(frame), of_pandas.predict(X))
+    with pytest.raises(ValueError, match=r"y\['sales'\] is meant"):
+        of_polars.fit(frame, polars.DataFrame({"sales": number}))

@@ -14,6 +14,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -111,7 +112,8 @@ class _PooledTasks(BaseEstimator):
             With the column `task`.
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,), default=None
-            Given to the estimator, and in held-out losses.
+            Given to the estimator, and in held-out losses. Rows of weight 0 are left out, and with
+            them populations that have no other.
 
         Returns
         -------
@@ -206,9 +208,12 @@ class _PooledTasks(BaseEstimator):
         owner = type(self).__name__
         check_parameters(made)
         if not isinstance(self, ClassifierMixin) and is_classifier(made):
+            takes = "PooledTasksClassifier takes it"
+            if nets_in(made):
+                takes = "numbers are learned by MultiTaskNet(task_types='regression')"
             raise ValueError(
-                f"The 'estimator' parameter of {owner} must be a regressor. Got {made!r}, a "
-                "classifier: PooledTasksClassifier takes it."
+                f"The 'estimator' parameter of {owner} must be a regressor. Got "
+                f"{type(made).__name__}, a classifier: {takes}."
             )
         if isinstance(self, ClassifierMixin) and not hasattr(made, "predict_proba"):
             raise ValueError(
@@ -253,6 +258,13 @@ class _PooledTasks(BaseEstimator):
         owner = type(self).__name__
         rule = f"The 'grouper' parameter of {owner} must be a clusterer of rows"
         steps = steps_of(self.grouper)
+        for step in steps:
+            if hasattr(step, "__sklearn_tags__") and get_tags(step).target_tags.required:
+                raise ValueError(
+                    f"{rule}, alone or in a pipeline that begins with CrossLosses, Coefficients or "
+                    f"Gradients, which describe populations. Got {type(step).__name__}, which "
+                    "needs labels, as what groups tasks of a table does."
+                )
         first, last = steps[0], steps[-1]
         if number_parameter(last) is None:
             raise ValueError(
@@ -404,9 +416,10 @@ class _PooledTasks(BaseEstimator):
         return groups[find_names(ids, np.array(list(self.assigned_)))]
 
     def assign(self, X: Any, y: Any) -> Self:
-        """Give populations that `fit` has not seen a group, from a few labelled rows.
+        """Give populations that `fit` has not seen a group, from labelled rows.
 
         Each gets the group whose model has the lowest loss on its rows; models stay as they are.
+        Give each ten rows or more: by fewer, chance may serve it worse than the model for all.
 
         Parameters
         ----------

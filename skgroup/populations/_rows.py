@@ -136,13 +136,15 @@ def check_labels(
     """
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None.")
+    columns = list(getattr(y, "columns", ()))
     if not hasattr(y, "ndim"):
         y = np.asarray(y)
     if np.ndim(y) != 1:
         sort = "Regressor" if of_classes is False else "Classifier"
         rule = f"The y of {owner} must be 1-D, a label of each row"
         if np.ndim(y) == 2 and np.shape(y)[1] == 1:
-            raise ValueError(f"{rule}. Got one column of shape {np.shape(y)}: y.ravel() is meant.")
+            meant = f"y[{columns[0]!r}]" if columns else "y.ravel()"
+            raise ValueError(f"{rule}. Got one column of shape {np.shape(y)}: {meant} is meant.")
         raise ValueError(
             f"{rule}, as its tasks are populations of rows. Got {np.ndim(y)} dimensions: tables of "
             f"tasks, a column a task, are learned by GroupedMTL{sort}."
