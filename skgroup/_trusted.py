@@ -15,6 +15,7 @@ from torch.optim import lr_scheduler
 # objects that call what they hold, and what reads or writes files, or runs what it is given, as
 # skorch's `NeuralNet` does with bytes of a state, does not belong here.
 _ASKED_FOR = {
+    "numpy": "dtype",
     "skgroup._state": (
         "StoredConstant StoredDict StoredGenerator StoredHistory StoredObject StoredTensor"
     ),
