@@ -907,6 +907,23 @@ def test_nets_of_classes_and_groupers_of_tables_are_refused_with_what_to_take_in
             PooledTasksRegressor(task="store", grouper=grouper).fit(X, number)
 
 
+def test_steps_of_a_grouper_transform_or_pass_on(monkeypatch):
+    X, number = make_rows(n=10)
+    reg = PooledTasksRegressor(task="store", n_groups=2, cv=2, random_state=0)
+    plain = make_pipeline(CrossLosses(), KMeans(n_init=1))
+    labels = reg.set_params(grouper=plain).fit(X, number).labels_
+    for off in ("passthrough", None):
+        steps = make_pipeline(CrossLosses(), off, KMeans(n_init=1), off)
+        np.testing.assert_array_equal(reg.set_params(grouper=steps).fit(X, number).labels_, labels)
+    monkeypatch.setattr(Models, "fit", None)
+    for steps, message in [
+        ((CrossLosses(), AgglomerativeClustering(), KMeans()), "that transform.* Agglomerative"),
+        (("passthrough",), "must be a clusterer of rows"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            reg.set_params(grouper=make_pipeline(*steps)).fit(X, number)
+
+
 def test_the_default_says_which_feature_it_cannot_take(monkeypatch):
     X, number = make_rows(n=10)
     fitted = PooledTasksRegressor(task="store", random_state=0, cv=2).fit(X, number)

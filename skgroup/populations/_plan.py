@@ -83,7 +83,7 @@ class Plan:
         self, models: Models, splits: list[Split], numbers: list[int], seed: int
     ) -> dict[int, NDArray[np.float64]]:
         """Memberships by the grouper, whose relation is one for all numbers of groups."""
-        steps = steps_of(set_random_state(clone(self.grouper), seed))
+        steps = working_steps(set_random_state(clone(self.grouper), seed))
         relation: PopulationRelation = CrossLosses()
         if isinstance(steps[0], PopulationRelation):
             relation = steps.pop(0)
@@ -143,6 +143,11 @@ def is_soft(clusterer: Any, n_rows: int) -> bool:
         membership = np.asarray(tried.fit(table).membership_)
         return bool(((membership > 0) & (membership < 1)).any())
     return False
+
+
+def working_steps(grouper: Any) -> list[Any]:
+    """Steps of a grouper, but those that pass on what they get."""
+    return [step for step in steps_of(grouper) if step is not None and step != "passthrough"]
 
 
 def number_parameter(clusterer: Any) -> str | None:

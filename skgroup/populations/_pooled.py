@@ -27,7 +27,7 @@ from skgroup._compat import (
     _safe_indexing,
     forget_fit,
 )
-from skgroup._estimators import check_parameters, set_random_state, steps_of, weight_parameter
+from skgroup._estimators import check_parameters, set_random_state, weight_parameter
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
 from skgroup.populations._models import (
@@ -38,7 +38,14 @@ from skgroup.populations._models import (
     warn_of_failures,
 )
 from skgroup.populations._path import Path, Way, numbers_of_groups, ways_to_try
-from skgroup.populations._plan import Plan, in_order, is_soft, number_parameter, walk_split
+from skgroup.populations._plan import (
+    Plan,
+    in_order,
+    is_soft,
+    number_parameter,
+    walk_split,
+    working_steps,
+)
 from skgroup.populations._relations import PopulationRelation
 from skgroup.populations._rows import (
     Populations,
@@ -257,7 +264,7 @@ class _PooledTasks(BaseEstimator):
             return None
         owner = type(self).__name__
         rule = f"The 'grouper' parameter of {owner} must be a clusterer of rows"
-        steps = steps_of(self.grouper)
+        steps = working_steps(self.grouper)
         for step in steps:
             if hasattr(step, "__sklearn_tags__") and get_tags(step).target_tags.required:
                 raise ValueError(
@@ -265,14 +272,17 @@ class _PooledTasks(BaseEstimator):
                     f"Gradients, which describe populations. Got {type(step).__name__}, which "
                     "needs labels, as what groups tasks of a table does."
                 )
-        first, last = steps[0], steps[-1]
-        if number_parameter(last) is None:
+        if not steps or number_parameter(steps[-1]) is None:
             raise ValueError(
                 f"{rule} with a parameter 'n_clusters' or 'n_groups', or a pipeline that ends in "
                 f"one. Got {self.grouper!r}."
             )
         if any(isinstance(step, PopulationRelation) for step in steps[1:]):
             raise ValueError(f"{rule}, behind a single relation at most. Got {self.grouper!r}.")
+        first, last = steps[0], steps[-1]
+        for step in steps[:-1]:
+            if not hasattr(step, "fit_transform"):
+                raise ValueError(f"{rule}, behind steps that transform these. Got {step!r}.")
         check_parameters(self.grouper)
         if not any(1 < k < rows.n_tasks for k in numbers):
             return clone(self.grouper)  # never asked
