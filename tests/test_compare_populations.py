@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import mean_squared_error
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
@@ -111,6 +111,17 @@ def test_populations_of_one_row_or_one_label_are_compared_with_the_others(of_cla
         known = np.isfinite(found.values).all(axis=(0, 1))
         assert known.tolist() == [False, True, True, True, True]  # the one row is trained on
         assert found.values[found.candidates.index(EACH), :, 2] == pytest.approx(0, abs=0.05)
+
+
+def test_splitters_are_shown_the_labels_of_the_rows():
+    X, number = make_rows(n_stores=2)
+    y = np.where(number > np.quantile(number, 0.75), "yes", "no")
+    given, cv = grouped_classifier(n_groups=1), StratifiedKFold(2, shuffle=True)
+    assert compare(X, y, given, cv=cv, seeds=1).values.shape[1] == 2
+    with pytest.raises(ValueError, match=r"'cv' parameter of compare cannot split.*continuous"):
+        compare(X, number, grouped_regressor(), cv=cv, seeds=1)
+    with pytest.raises(ValueError, match="the only ones with a label, or of a class, of some task"):
+        compare(X, number, grouped_regressor(), groups=X["store"], seeds=1)
 
 
 def test_nothing_is_said_of_nets_nor_of_tasks(planted):

@@ -109,7 +109,9 @@ def test_the_only_label_of_a_class_moves_with_its_group(data):
     Y[40, 0] = 0  # now all are of group a, which cannot be tested on
     tested = np.concatenate([test for _, test in sides(Y, cv=4, seeds=1)])
     assert set(GROUPS[tested]) == set("bcdefgh")
-    with pytest.raises(ValueError, match="the only ones of a class, or of a group with one"):
+    with pytest.raises(
+        ValueError, match="or of a class, of some task, or of a group with one: they are"
+    ):
         sides(Y, cv=LeaveOneGroupOut())
 
 

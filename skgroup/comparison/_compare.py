@@ -227,13 +227,13 @@ def compare(
 
     *Populations.* Scores are those of each population's test rows, and their mean: if `scoring` is
     None, "neg_log_loss", or "neg_mean_squared_error", as R² of few rows is noisy. Splits are drawn
-    within populations. All candidates learn `Y` of shape (n_samples,); none may be of a table of
-    tasks, and others than `PooledTasksClassifier` and kin see `X` as it is, with the column of the
-    populations. Baselines have the estimator of the first candidate that groups: "one for all";
-    the same with the population as a feature, one-hot; "one each"; "shrunk", one for all mixed
-    with each population's own; "random groups", as many and as large as the candidate finds in
-    this fit, with its shrinkage; and histogram boosting for all with the population as a category.
-    `threshold` and `params` do not apply.
+    within populations; a splitter is shown `Y`. All candidates learn `Y` of shape (n_samples,);
+    none may be of a table of tasks, and others than `PooledTasksClassifier` and kin see `X` as it
+    is, with the column of the populations. Baselines have the estimator of the first candidate that
+    groups: "one for all"; the same with the population as a feature, one-hot; "one each"; "shrunk",
+    one for all mixed with each population's own; "random groups", as many and as large as the
+    candidate finds in this fit, with its shrinkage; and histogram boosting for all with the
+    population as a category. `threshold` and `params` do not apply.
 
     Global random states and inputs are left as they were, and the same seeds give the same
     scores.
@@ -429,7 +429,8 @@ def _prepare(
         compared = compared.deciding(threshold, table, scores)
     estimators = compared.estimators
     groups = check_groups(groups, len(table.codes), "compare")
-    splits = draw_splits(cv, table, seed_list, "compare", groups)
+    shown = np.asarray(Y) if of_populations else None
+    splits = draw_splits(cv, table, seed_list, "compare", groups, shown)
     params = check_params(params, table)
     of_fits = params_of_fits(estimators, params, scores.scorers)
     train = splits[0].train

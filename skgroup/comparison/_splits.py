@@ -65,9 +65,14 @@ def check_groups(groups: Any, n_samples: int, owner: str) -> NDArray | None:
 
 
 def draw_splits(
-    cv: Any, table: TaskTable, seeds: list[int], owner: str, groups: NDArray | None = None
+    cv: Any,
+    table: TaskTable,
+    seeds: list[int],
+    owner: str,
+    groups: NDArray | None = None,
+    shown: NDArray | None = None,
 ) -> list[SeededSplit]:
-    """The splits of each seed, one seed after the other."""
+    """The splits of each seed, one seed after the other; see `held_out_splits`."""
     if isinstance(cv, Iterator):
         cv = list(cv)  # which each seed goes through
     splits = []
@@ -77,7 +82,7 @@ def draw_splits(
             splitter = copy.deepcopy(cv)  # a RandomState of the user's stays as it is
             if getattr(splitter, "random_state", seed) is None:
                 splitter.random_state = seed
-        of_seed = held_out_splits(splitter, table, seed, owner=owner, groups=groups)
+        of_seed = held_out_splits(splitter, table, seed, owner=owner, groups=groups, shown=shown)
         if groups is not None:
             _check_whole(of_seed, groups, cv, owner)
         splits += [SeededSplit(seed, fold, *split) for fold, split in enumerate(of_seed)]

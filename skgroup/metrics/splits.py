@@ -23,6 +23,7 @@ def held_out_splits(
     *,
     owner: str = "GroupedMTLClassifier",
     groups: Any = None,
+    shown: Any = None,
 ) -> list[Split]:
     """Pairs of training and held-out samples.
 
@@ -38,6 +39,8 @@ def held_out_splits(
         The class whose parameter `cv` is, for messages.
     groups : ndarray of shape (n_samples,), default=None
         Samples of the same group are held out together; a splitter is given them.
+    shown : ndarray of shape (n_samples,), default=None
+        The labels that a splitter is shown. None is those of the table.
 
     Returns
     -------
@@ -72,6 +75,7 @@ def held_out_splits(
     # What splitters stratify by: classes; numbers have none, and are handed on as they are.
     labels: Any = table.codes[:, table.has_classes] if table.has_classes.any() else table.values
     labels = labels[:, 0] if table.is_1d else labels
+    labels = labels if shown is None else shown
     if isinstance(splitter, MultiTaskKFold | MultiTaskShuffleSplit) and groups is None:
 
         def split() -> Iterable[Any]:
@@ -87,8 +91,8 @@ def held_out_splits(
         if not len(test):
             raise ValueError(
                 f"{name} must leave samples on both sides. All those that {cv!r} holds out are the "
-                f"only ones of a class{'' if groups is None else ', or of a group with one'}, which"
-                " the nets need to train on."
+                "only ones with a label, or of a class, of some task"
+                f"{'' if groups is None else ', or of a group with one'}: they are trained on."
             )
         splits.append((train, test))
     return splits
