@@ -84,7 +84,7 @@ class Part:
 PARTS = {
     **{f"landmine-{rows}-logistic": Part("landmine", rows) for rows in (40, 80, 160)},
     **{
-        f"landmine-{rows}-{kind}": Part("landmine", rows, kind, (CHOSEN, *PLAIN, FOR_ALL + SEEING))
+        f"landmine-{rows}-{kind}": Part("landmine", rows, kind)
         for kind in ("boosting", "net")
         for rows in (40, 80, 160)
     },
