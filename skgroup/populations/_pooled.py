@@ -606,6 +606,9 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     little: `cross_val_score` does not, with folds that are shuffled (`KFold(5, shuffle=True)`), as
     rows are often sorted by population. Losses are log losses, with probabilities kept above 1e-4.
 
+    While groups are looked for, a population has no level of its own: populations of unlike levels
+    come into other groups, as those do that features act on in other ways.
+
     A population, or group, whose rows are of a single class is served by shares of classes until
     more is known: its own, and those of all rows as if these were one row more. What the estimator
     cannot be fitted to alone (few rows, or none with some feature) the model for all serves; a
