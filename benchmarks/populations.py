@@ -361,6 +361,7 @@ def main():
     parser.add_argument("--parts", nargs="*", default=["*"], help="names, * for any letters")
     parser.add_argument("--ways", nargs="*", choices=JUDGED, default=list(JUDGED))
     parser.add_argument("--seeds", type=int, default=10, help="0 only prints the results")
+    parser.add_argument("--first-seed", type=int, default=0, help="10 for those not looked at")
     parser.add_argument("--seconds", action="store_true", help="print times too")
     args = parser.parse_args()
     parts = [name for name in PARTS if any(fnmatch(name, given) for given in args.parts)]
@@ -370,7 +371,7 @@ def main():
         parser.error("--data is needed for landmine and computer; --seeds 0 prints the results")
     warnings.simplefilter("ignore")
     file = ResultFile(args.results, "populations")
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
         for name in parts:
             with threadpool_limits(1):
                 run(name, args.data, seed, args.ways, file)
