@@ -1076,6 +1076,13 @@ def test_baselines_have_a_path_of_nothing_that_was_held_out():
     assert one.verdict_ == "one for all. Nothing was held out."
 
 
+def test_a_single_number_is_told_of_and_learned():
+    X, _ = make_rows(n=10)
+    with pytest.warns(UserWarning, match="The y of PooledTasksRegressor is 3 in all rows"):
+        reg = PooledTasksRegressor(task="store", n_groups=2, cv=2).fit(X, np.full(60, 3.0))
+    np.testing.assert_allclose(reg.predict(X), 3)
+
+
 def test_labels_that_are_refused():
     X, number = make_rows(n=10)
     clf = PooledTasksClassifier(task="store")

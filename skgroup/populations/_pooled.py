@@ -607,14 +607,16 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     rows are often sorted by population. Losses are log losses, with probabilities kept above 1e-4.
 
     While groups are looked for, a population has no level of its own: populations of unlike levels
-    come into other groups, as those do that features act on in other ways.
+    come into other groups, as those do that features act on in other ways. With `task_as_feature`
+    the models of other groups do not know a population's level, so that it rather stays where it
+    is, and groups are found less often.
 
     A population, or group, whose rows are of a single class is served by shares of classes until
     more is known: its own, and those of all rows as if these were one row more. What the estimator
     cannot be fitted to alone (few rows, or none with some feature) the model for all serves; a
-    `FitFailedWarning` names it. Where models are not fitted at once, a fit takes some hundred fits
-    of the estimator for each group that is tried: `n_groups=[1, 2, 3]`, `cv=3`, or a `grouper`,
-    take fewer.
+    `FitFailedWarning` names it. Where models are not fitted at once, that takes its time (with 40
+    populations and the defaults thousands of fits of the estimator): `n_groups=[1, 2, 3]`, `cv=3`,
+    or a `grouper`, take fewer.
 
     Nets are called (`net.name_`) "for all", "group 0" and "population 3" where they serve,
     "relation" and "search 5" where groups are looked for, and "split 1/group 0 of 2", ... on the

@@ -181,6 +181,12 @@ def check_labels(
         raise ValueError(f"The y of {owner} must hold numbers: {error}") from error
     if not np.isfinite(numbers).all():  # of objects
         raise ValueError(f"The y of {owner} must be finite. It contains infinity.")
+    if len(numbers) > 1 and (numbers == numbers[0]).all():
+        warnings.warn(
+            f"The y of {owner} is {numbers[0]:g} in all rows, so that there is nothing to learn.",
+            UserWarning,
+            stacklevel=4,
+        )
     return numbers, None
 
 

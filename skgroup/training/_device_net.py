@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
+from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from skorch.history import History
 from skorch.setter import optimizer_setter
@@ -218,10 +219,9 @@ class DeviceNet(NeuralNet):
         NotFittedError
             If the net was not fitted, and no file of `f_params` says on what.
         RuntimeError
-            If the weights are not those of such a module.
-        Exception
-            Whatever torch raises of a file that holds something else; a note names the files. After
-            any error the net is as it was before.
+            If the weights are not those of such a module; a note names the files.
+        ValueError
+            If a file holds something else. After any error the net is as it was before.
 
         Examples
         --------
@@ -245,7 +245,13 @@ class DeviceNet(NeuralNet):
                 self._load_files(files, checkpoint, use_safetensors=use_safetensors)
             except Exception as error:
                 named = ", ".join(f"{k}={v!r}" for k, v in files.items() if v is not None)
-                error.add_note(f"load_params was given {named or f'checkpoint={checkpoint!r}'}.")
+                named = named or f"checkpoint={checkpoint!r}"
+                if not isinstance(error, RuntimeError | OSError | NotFittedError):
+                    raise ValueError(
+                        "The files that load_params is given must be such as 'save_params' writes. "
+                        f"Got {named}, which {type(self).__name__} cannot read."
+                    ) from error
+                error.add_note(f"load_params was given {named}.")
                 raise
 
     def _load_files(self, files: dict[str, Any], checkpoint: Any, *, use_safetensors: bool) -> None:
