@@ -15,7 +15,7 @@ from skgroup._random import draw_seeds
 from skgroup.comparison._baselines import make_baselines
 from skgroup.comparison._kinds import NO_BASELINE, grouped_class, kind_of, of_kinds
 from skgroup.comparison._scorings import Scorings
-from skgroup.comparison._task_scores import TaskScores
+from skgroup.comparison._task_scores import TaskScores, check_proba
 from skgroup.comparison._thresholds import said_of_thresholds, tuned
 from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
 from skgroup.ensemble.table_learner import TableLearner, says_its_targets, try_portfolio
@@ -259,10 +259,6 @@ def try_candidate(
         else:
             with single_classes_said(scores.table):
                 try_classifier(last, *training_data)
-        needing = scores.names_of_proba
-        if needing and not hasattr(estimator, "predict_proba"):
-            raise ValueError(
-                f"it has no predict_proba, which the score {' and '.join(needing)} needs."
-            )
+        check_proba(estimator, scores.names_of_proba)
     except Exception as error:
         raise ValueError(f"Candidate {name!r} of {owner} cannot be fitted: {error}") from error

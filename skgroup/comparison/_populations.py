@@ -19,6 +19,7 @@ from skgroup.comparison._baselines import are_vectors, with_last
 from skgroup.comparison._candidates import RULE, Candidates, check_candidate
 from skgroup.comparison._of_rows import OfRows, Pooled, is_one, looks_for_groups, pooled_in
 from skgroup.comparison._scorings import Scorings
+from skgroup.comparison._task_scores import check_proba
 from skgroup.ensemble import GroupedMTLEstimator, PortfolioEstimator
 from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
 from skgroup.populations.baselines import baseline_like
@@ -152,11 +153,7 @@ def try_of_rows(
         check_parameters(inner)
         if isinstance(inner, Pooled):
             try_pooled(inner, *training_data)
-        needing = scores.names_of_proba
-        if needing and not hasattr(inner, "predict_proba"):
-            raise ValueError(
-                f"it has no predict_proba, which the score {' and '.join(needing)} needs."
-            )
+        check_proba(inner, scores.names_of_proba)
     except Exception as error:
         raise ValueError(f"Candidate {name!r} of compare cannot be fitted: {error}") from error
 

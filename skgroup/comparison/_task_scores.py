@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,3 +132,9 @@ class TaskScores:
             tasks = tasks_scored(kind, table)
             scores[tasks] = score(answers)[tasks]
         return scores
+
+
+def check_proba(estimator: Any, names: Sequence[str]) -> None:
+    """Refuse an estimator without `predict_proba`, where scores of these names need it."""
+    if names and not hasattr(estimator, "predict_proba"):
+        raise ValueError(f"it has no predict_proba, which the score {' and '.join(names)} needs.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics.pairwise import cosine_similarity
 from skorch.callbacks import Callback
 from skorch.utils import to_tensor
 from torch import Tensor
@@ -47,7 +48,7 @@ class CosineRecorder(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         if (len(net.history) - 1) % self.every == 0:
             gradients = gradients_of(net, self.dataset, self.codes, self.n_tasks)
-            self.recorded_.append(cosines(gradients.double().numpy(force=True)))
+            self.recorded_.append(cosine_similarity(gradients.double().numpy(force=True)))
 
     def state_dict(self) -> dict[str, Any]:
         """What was recorded so far, for a training that goes on."""
@@ -61,13 +62,6 @@ class CosineRecorder(Callback):
     def cosines_(self) -> NDArray[np.float64]:
         mean: NDArray[np.float64] = np.mean(self.recorded_, axis=0)
         return mean
-
-
-def cosines(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cosines (n_tasks, n_tasks) of gradients (n_tasks, n_parameters)."""
-    length = np.linalg.norm(gradients, axis=1, keepdims=True)
-    unit = np.divide(gradients, length, out=np.zeros_like(gradients), where=length > 0)
-    return np.clip(unit @ unit.T, -1, 1)
 
 
 def gradients_of(net: MultiTaskNet, dataset: Any, codes: NDArray[np.intp], n_tasks: int) -> Tensor:

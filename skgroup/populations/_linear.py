@@ -380,10 +380,9 @@ class _RidgeModels(_LinearModels):
         to_own = np.diag(1 / scale)
         to_own[:-1, -1] = -(self.Z.mean(axis=0) / scale)[:-1]
         H = to_own @ pairs @ to_own.T + np.diag(price)
-        deviating: NDArray[np.float64] = np.linalg.solve(H, (residual @ to_own.T)[..., None])[
-            ..., 0
-        ]
-        return deviating @ to_own
+        b = residual @ to_own.T
+        deviating: NDArray[np.float64] = np.linalg.solve(H, b[..., None])[..., 0] @ to_own
+        return deviating
 
 
 class _LogisticModels(_LinearModels):
