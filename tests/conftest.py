@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import os
 import signal
 import warnings
 from multiprocessing import forkserver
@@ -19,6 +20,11 @@ from skgroup.nn import MLP
 # The nets of the tests are so small that a second thread costs more than it brings, and much
 # more where other processes want the core too.
 torch.set_num_threads(1)
+
+# What one test has left to be thrown away may have threads (sessions of onnxruntime), which a
+# forked process of another has not: thrown away there, it would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=gc.freeze)
 
 
 def pytest_collection_finish():
