@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import populations
+from benchmarks import population_intervals, populations
 from benchmarks.populations import CHOSEN, FOR_ALL, ONE_EACH, RANDOM, SEEING, SHRUNK, Measured
 from benchmarks.result_file import ResultFile
 
@@ -55,3 +55,15 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
     populations.run("planted-30-ridge", None, 0, ways, file)
     assert [x["way"] for x in file.read()] == ways
     assert file.read()[:2] == first
+
+
+def test_intervals_are_compared_with_new_rows():
+    cell = ("two kinds", 10, 40, False, 2, 0)
+    found = list(population_intervals.measured(*cell))
+    assert [one["pair"] for one in found].count("fixed") == 1 < len(found)
+    lines = population_intervals.flat([{"cell": list(cell), "found": found}])
+    fixed = found[-1]["cover"]
+    assert f"| two kinds | {len(found) - 1} |" in (said := population_intervals.show(lines))
+    assert f"| {100 * fixed:.1f} % ± 0.0 |" in said
+    thrice = population_intervals.share([{"seed": s, "cover": s < 3} for s in range(4)], "cover")
+    assert thrice == "75.0 % ± 25.0"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from scipy import sparse
+from scipy import sparse, stats
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn import config_context
@@ -456,6 +456,27 @@ def test_differences_are_of_populations():
     assert d.error == pytest.approx(each.std(ddof=1) / np.sqrt(3))
     assert path.best == 1
     assert path.simplest == (0 if d.mean <= d.error else 1)
+
+
+@pytest.mark.parametrize(
+    ("cv", "held_to_train"),
+    [
+        (5, 1 / 0.8),
+        (2, 1 / 0.5),
+        (KFold(4, shuffle=True, random_state=0), 1 / 0.75),
+        (ShuffleSplit(1, test_size=0.25, random_state=0), 0.25 / 0.75),
+        (ShuffleSplit(40, test_size=0.25, random_state=0), 1 / 0.75),  # rows count once
+    ],
+)
+def test_intervals_allow_for_folds_that_learn_from_the_same_rows(cv, held_to_train):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(400, 2)), np.repeat(np.arange(10), 40)])
+    reg = PooledTasksRegressor(task=2, n_groups=[1, 10], cv=cv).fit(X, rng.normal(size=400))
+    path = reg.path_[~reg.path_.best]
+    # Nadeau and Bengio (2003), equation (5): n_test / n_train beside 1 / n, here n times as much.
+    width = stats.t.ppf(0.975, 9) * path.error * np.sqrt(1 + held_to_train)
+    np.testing.assert_allclose(path.high - path.difference, width)
+    np.testing.assert_allclose(path.difference - path.low, width)
 
 
 def test_populations_that_are_never_held_out_count_for_nothing():

@@ -45,7 +45,7 @@ class Way:
 @dataclass(frozen=True)
 class Difference:
     """A mean difference of held-out losses, its standard error over populations, and its 95 %
-    interval."""
+    interval, which also allows for models of several splits having learned from the same rows."""
 
     mean: float
     error: float
@@ -68,6 +68,8 @@ class Path:
         Rows of each population.
     groups : dict of int to list of ndarray of shape (n_tasks,)
         By number of groups, the groups that were found in each split.
+    held_to_train : float
+        Rows that are held out, in any split, per row that the models of a split learn from.
     """
 
     ways: list[Way]
@@ -75,6 +77,7 @@ class Path:
     weights: NDArray[np.float64]
     sizes: NDArray[np.intp]
     groups: dict[int, list[NDArray[np.intp]]] = field(default_factory=dict)
+    held_to_train: float = 0.0
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -89,7 +92,10 @@ class Path:
         # Of a ratio of sums, whose terms are populations.
         left = d - mean * self.weights
         error = float(np.sqrt(n / (n - 1) * (left**2).sum())) / self.weights.sum()
+        # The corrected variance of Nadeau and Bengio (2003), (1 / n + n_test / n_train) in place of
+        # 1 / n: rows that are held out once are n times n_test.
         width = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * error
+        width *= float(np.sqrt(1 + self.held_to_train))
         return Difference(float(mean), error, float(mean - width), float(mean + width))
 
     @property

@@ -57,7 +57,7 @@ from skgroup.populations._rows import (
     read_populations,
     warn_of_spelling,
 )
-from skgroup.populations._splits import path_splits
+from skgroup.populations._splits import held_to_train, path_splits
 from skgroup.populations._verdict import write_verdict
 from skgroup.training.engine import check_callbacks_travel, nets_in
 from skgroup.training.processes import N_JOBS, in_parallel
@@ -327,7 +327,8 @@ class _PooledTasks(BaseEstimator):
                 f"Got NaN, or too large ones, for held-out rows of population "
                 f"{plan.rows.names.tolist()[unknown[0]]!r}."
             )
-        return Path(plan.ways, losses, weights, plan.rows.sizes, groups)
+        ratio = held_to_train(plan.splits)
+        return Path(plan.ways, losses, weights, plan.rows.sizes, groups, ratio)
 
     def _fit_models(self, plan: Plan, way: Way, membership: NDArray[np.float64]) -> None:
         """The models that serve: of all rows, of each group, and of each population."""
@@ -473,7 +474,7 @@ class _PooledTasks(BaseEstimator):
     @property
     def path_(self) -> Any:
         """DataFrame: held-out loss by number of groups and shrinkage, a row a way; the difference
-        to the best with its standard error, and which is `best` and `chosen`."""
+        to the best with its standard error and 95 % interval, and which is `best` and `chosen`."""
         import pandas as pd
 
         check_is_fitted(self)
@@ -599,12 +600,16 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
 
     Where the choice falls on a number of groups because its held-out loss is within a standard
     error of the lowest (in the mean over rows, and over populations), it is the smallest such
-    number, and of its shrinkages the largest. Standard errors and intervals are those of
-    populations, as if these were drawn at random. `verdict_` compares what was chosen with the best
-    of each kind else (one for all, shrunk or not, groups, one each), and with the lowest loss if
-    that is another. What is compared was chosen by the same held-out rows, which flatters it a
-    little: `cross_val_score` does not, with folds that are shuffled (`KFold(5, shuffle=True)`), as
-    rows are often sorted by population. Losses are log losses, with probabilities kept above 1e-4.
+    number, and of its shrinkages the largest. Standard errors are those of populations, as if these
+    were drawn at random; 95 % intervals (Student's t) are wider, as models of several folds have
+    learned from the same rows: the variance is (1 + n_held / n_train) times as large [1]_, 2.25
+    times with five folds. `verdict_` compares what was chosen with the best of each kind else (one
+    for all, shrunk or not, groups, one each), and with the lowest loss if that is another. What is
+    compared was chosen by the same held-out rows, which flatters it a little: on made rows these
+    intervals held the difference on new rows in COVERAGE of comparisons
+    (`benchmarks/population_intervals.py`). `cross_val_score` does not flatter, with folds that are
+    shuffled (`KFold(5, shuffle=True)`), as rows are often sorted by population. Losses are log
+    losses, with probabilities kept above 1e-4.
 
     While groups are looked for, a population has no level of its own: populations of unlike levels
     come into other groups, as those do that features act on in other ways. With `task_as_feature`
@@ -621,6 +626,11 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     Nets are called (`net.name_`) "for all", "group 0" and "population 3" where they serve,
     "relation" and "search 5" where groups are looked for, and "split 1/group 0 of 2", ... on the
     path: callbacks are told so, and files that they keep go to folders of these names.
+
+    References
+    ----------
+    .. [1] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52,
+       2003, doi:10.1023/A:1024068626366.
 
     Examples
     --------

@@ -110,3 +110,9 @@ def within_folds(rows: Populations, n_folds: int, seed: int) -> list[Split]:
         for k in range(n_folds)
         if (fold == k).any()
     ]
+
+
+def held_to_train(splits: list[Split]) -> float:
+    """Rows that are held out, in any of the splits, per row that a split's models learn from."""
+    held = np.unique(np.concatenate([test for _, test in splits]))
+    return len(held) / float(np.mean([len(train) for train, _ in splits]))

@@ -57,27 +57,30 @@ def _name(way: Way, n_tasks: int) -> str:
     return name if np.isinf(way.shrinkage) else f"{name} with shrinkage {way.shrinkage:.3g}"
 
 
+def others(path: Path, chosen: int) -> list[int]:
+    """What the chosen way is compared with: the best of each other kind, the nearest first, and
+    the lowest loss."""
+    best: dict[str, int] = {}
+    for i in np.argsort(path.means, kind="stable").tolist():
+        best.setdefault(_kind(path.ways[i], len(path.sizes)), i)
+    best.pop(_kind(path.ways[chosen], len(path.sizes)))
+    return [i for i in dict.fromkeys([*best.values(), path.best]) if i != chosen]
+
+
 def _compared(path: Path, chosen: int, loss: str) -> str:
-    """The differences to the best of each other kind, the nearest first, and to the lowest loss."""
+    """The differences to the others."""
     n_tasks, means = len(path.sizes), path.means
     if np.isnan(means[chosen]):
         return "Nothing was held out."
-    best: dict[str, int] = {}
-    for i in np.argsort(means, kind="stable").tolist():
-        best.setdefault(_kind(path.ways[i], n_tasks), i)
-    best.pop(_kind(path.ways[chosen], n_tasks))
-    compared = list(best.values())
-    text = f"Held-out {loss} {means[chosen]:.4g}"
-    for i in dict.fromkeys([*compared, path.best]):
-        if i == chosen:
-            continue
+    text, mine = f"Held-out {loss} {means[chosen]:.4g}", _kind(path.ways[chosen], n_tasks)
+    for i in others(path, chosen):
         d = path.difference(chosen, i)
         # Of what is the same but for rounding, nothing is left.
         mean, low, high = (
             f"{x if abs(x) > 1e-9 * abs(means[i]) else 0:+.3g}" for x in (d.mean, d.low, d.high)
         )
         interval = f"{'95 % interval ' * ('95 %' not in text)}{low} to {high}"
-        lowest = ", the lowest" * (i not in compared)
+        lowest = ", the lowest" * (_kind(path.ways[i], n_tasks) == mine)
         text += f", {mean} to {_name(path.ways[i], n_tasks)} ({interval}{lowest})"
     return f"{text}."
 
