@@ -359,3 +359,12 @@ def test_one_population_is_refused():
     one = X.assign(store="s0")
     with pytest.raises(ValueError, match="at least two populations"):
         compare(one, Y, GROUPED)
+
+
+def test_groups_that_are_given_are_a_candidate():
+    X, number = make_rows(n=40)
+    kinds = {"even": [f"s{i}" for i in range(0, 8, 2)], "odd": [f"s{i}" for i in range(1, 8, 2)]}
+    given = grouped_regressor(grouper=kinds, n_groups=2, shrinkage=np.inf, random_state=0)
+    found = compare(X, number, {"kinds": given}, seeds=2)
+    mean = found.scores.groupby("candidate").score.mean()
+    assert mean["kinds"] > max(mean[ALL], mean[RANDOM])

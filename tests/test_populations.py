@@ -1172,3 +1172,109 @@ def test_frames_of_polars():
     np.testing.assert_allclose(of_polars.predict(frame), of_pandas.predict(X))
     with pytest.raises(ValueError, match=r"y\['sales'\] is meant"):
         of_polars.fit(frame, polars.DataFrame({"sales": number}))
+
+
+# -- groups that are given ---------------------------------------------------------------------
+
+
+def given_in_other_forms(groups):
+    """The same groups as a list, and as a Series."""
+    pairs = [(one, group) for group, members in groups.items() for one in members]
+    return list(groups.values()), pd.Series([g for _, g in pairs], index=[one for one, _ in pairs])
+
+
+def test_given_groups_are_compared_with_one_for_all_and_one_each():
+    X, number = make_rows()
+    right = {"north": [*STORES[3:], "new"], "south": [*STORES[:3]], "none of it": ["far"]}
+    reg = PooledTasksRegressor(task="store", grouper=right, random_state=0).fit(X, number)
+    assert sorted(set(reg.path_.n_groups)) == [1, 2, 6]
+    assert reg.n_groups_ == 2
+    found = dict(zip(reg.tasks_.tolist(), reg.labels_.tolist(), strict=True))
+    assert [found[store] for store in STORES] == [found[STORES[0]]] * 3 + [found[STORES[3]]] * 3
+    assert found[STORES[0]] != found[STORES[3]]
+    # A store of a region that is known is served by the region's model, others by that of all.
+    assert reg.assigned_ == {"new": found[STORES[3]]}
+    features = X.drop(columns="store")
+    of_region = reg.models_[found[STORES[3]]].predict(features)
+    np.testing.assert_allclose(reg.predict(X.assign(store="new")), of_region)
+    np.testing.assert_allclose(
+        reg.predict(X.assign(store="far")), reg.model_for_all_.predict(features)
+    )
+    for given in given_in_other_forms(right):
+        again = clone(reg).set_params(grouper=given).fit(X, number)
+        assert again.verdict_ == reg.verdict_
+        assert again.assigned_ == reg.assigned_
+        np.testing.assert_array_equal(again.predict(X), reg.predict(X))
+    alternating = clone(reg).set_params(grouper=None).fit(X, number)
+    np.testing.assert_array_equal(alternating.predict(X), reg.predict(X))  # which finds them
+
+
+def test_given_groups_that_help_nobody_are_not_taken():
+    X, number = make_rows(n=200)
+    wrong = [[*STORES[[0, 1, 3, 4]], "new"], [*STORES[[2, 5]]]]
+    reg = PooledTasksRegressor(task="store", grouper=wrong, random_state=0).fit(X, number)
+    assert reg.n_groups_ == 6
+    assert reg.verdict_.startswith("one each")
+    assert reg.assigned_ == {}
+    two = clone(reg).set_params(n_groups=2).fit(X, number)
+    assert two.n_groups_ == 2
+    assert list(two.assigned_) == ["new"]
+
+
+@pytest.mark.parametrize("written", [int, str, float])
+def test_given_groups_name_populations_however_they_are_written(written):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(200, 2)), np.repeat(np.arange(4), 50)])
+    y = np.where(X[:, 2] < 2, 1, -1) * X[:, 0] + rng.normal(size=200) / 9
+    groups = {"a": [written(2), written(3), written(8)], "b": [written(0), written(1)]}
+    if written is float:
+        groups = {k: np.array(v) for k, v in groups.items()}
+    reg = PooledTasksRegressor(task=2, grouper=groups, random_state=0).fit(X, y)
+    assert reg.labels_.tolist() == [0, 0, 1, 1]
+    new = np.column_stack([X[:, :2], np.full(200, 8)])
+    np.testing.assert_allclose(reg.predict(new), reg.models_[1].predict(X[:, :2]))
+
+
+class Refused(Ridge):
+    """Fails where it is fitted."""
+
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ([["Aa", "Bb"]], "must name all populations. Got none for"),
+        ({"x": [*STORES], "y": [STORES[0]]}, "must name each population in one group. Got "),
+        ({"x": STORES[0]}, "must be a dict of lists of populations, .*, or a Series"),
+        ([*STORES], "must be a dict of lists of populations"),
+        (np.arange(6), "must be a dict of lists of populations"),
+        (pd.DataFrame({"group": [0] * 6}, index=STORES), "must be a dict of lists"),
+        (pd.Series([np.nan] * 6, index=STORES), "must have none missing. Got nan for"),
+        ({"x": [*STORES, None]}, "must have none missing"),
+    ],
+)
+def test_given_groups_that_are_refused(given, match):
+    reg = PooledTasksRegressor(Refused(), task="store", grouper=given)
+    with pytest.raises(ValueError, match=f"'grouper' parameter of PooledTasksRegressor.* {match}"):
+        reg.fit(*make_rows())
+
+
+def test_numbers_that_given_groups_do_not_have_are_refused():
+    groups = [[*STORES[:3]], [*STORES[3:]]]
+    reg = PooledTasksRegressor(Refused(), task="store", grouper=groups, n_groups=[1, 3])
+    match = r"'n_groups' parameter of .* of \[1, 2, 6\] where 'grouper' gives groups"
+    with pytest.raises(ValueError, match=match):
+        reg.fit(*make_rows())
+
+
+def test_given_groups_stay_through_clones_searches_and_files():
+    X, number = make_rows(n=30)
+    groups = {"north": [*STORES[:3]], "south": [*STORES[3:]]}
+    reg = PooledTasksRegressor(task="store", grouper=groups, random_state=0)
+    search = GridSearchCV(reg, {"n_groups": [1, 2]}, cv=KFold(2, shuffle=True, random_state=0))
+    best = search.fit(X, number).best_estimator_
+    assert best.n_groups_ == 2
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(best)).predict(X), best.predict(X))
+    assert groups == {"north": [*STORES[:3]], "south": [*STORES[3:]]}

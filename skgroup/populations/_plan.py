@@ -17,6 +17,7 @@ from skgroup._fit_parts import part_of_fit
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import alternate
+from skgroup.populations._given import GivenGroups
 from skgroup.populations._models import Models, losses_of
 from skgroup.populations._path import Way
 from skgroup.populations._relations import CrossLosses, PopulationRelation, make_models
@@ -38,7 +39,8 @@ class Plan:
     ways : list of Way
         To choose from.
     estimator, grouper : estimator
-        Seeded clones; None for the alternation.
+        Seeded clones; None for the alternation, and where groups are given.
+    given : GivenGroups or None
     splits : list of (train, test)
     seeds : tuple of int
         Of the path, and of the groups that serve.
@@ -54,6 +56,7 @@ class Plan:
     ways: list[Way]
     estimator: Any
     grouper: Any
+    given: GivenGroups | None
     splits: list[Split]
     seeds: tuple[int, int]
     columns: list[Any] | None
@@ -68,6 +71,8 @@ class Plan:
     ) -> dict[int, NDArray[np.float64]]:
         """Memberships (n_tasks, n_groups) of the populations, for some numbers of groups."""
         found = {1: np.ones((rows.n_tasks, 1)), rows.n_tasks: np.eye(rows.n_tasks)}
+        if self.given is not None:
+            found.setdefault(self.given.n_groups, one_hot(self.given.labels))
         asked = [k for k in numbers if k not in found]
         if asked:
             models, splits = self.models(rows), within_folds(rows, _INNER, seed)

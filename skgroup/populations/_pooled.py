@@ -30,6 +30,7 @@ from skgroup._compat import (
 from skgroup._estimators import check_parameters, set_random_state, weight_parameter
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
+from skgroup.populations._given import GivenGroups, read_groups
 from skgroup.populations._models import (
     FittedModel,
     Models,
@@ -69,7 +70,7 @@ class _PooledTasks(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [HasMethods(["fit", "predict"]), None],
         "task": [str, Integral],
-        "grouper": [HasMethods(["fit"]), None],
+        "grouper": [HasMethods(["fit"]), "array-like", dict, None],
         "n_groups": [StrOptions({"cv"}), Interval(Integral, 1, None, closed="left"), "array-like"],
         "shrinkage": [StrOptions({"cv"}), Interval(Real, 0, None, closed="both")],
         "task_as_feature": ["boolean"],
@@ -149,6 +150,10 @@ class _PooledTasks(BaseEstimator):
         self.n_groups_ = self.membership_.shape[1]
         self.shrinkage_ = way.shrinkage
         self.assigned_: dict[Any, int] = {}
+        if plan.given is not None and way.n_groups == plan.given.n_groups:
+            first = [int(np.argmax(plan.given.labels == g)) for g in range(plan.given.n_groups)]
+            absent = plan.given.absent.items()
+            self.assigned_ = {one: int(self.labels_[first[g]]) for one, g in absent}
         self.n_features_in_ = plan.n_columns
         if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
             self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
@@ -163,7 +168,9 @@ class _PooledTasks(BaseEstimator):
         y, classes = self._read_y(y)
         n_classes = 0 if classes is None else len(classes)
         rows, order, column = read_populations(X, y, sample_weight, self.task, n_classes, owner)
-        numbers = self._numbers(rows.n_tasks)
+        is_given = not (self.grouper is None or hasattr(self.grouper, "fit"))
+        given = read_groups(self.grouper, rows.names, owner) if is_given else None
+        numbers = self._numbers(rows.n_tasks, given)
         if self.estimator is None:
             check_numbers(rows.X, owner)
         columns = list(X.columns) if hasattr(X, "columns") else None
@@ -174,7 +181,9 @@ class _PooledTasks(BaseEstimator):
         estimator = self._made_estimator(
             X, position, estimator_seed, weighted=sample_weight is not None
         )
-        grouper = self._checked_grouper(numbers, rows, classes, estimator)
+        grouper = None
+        if self.grouper is not None and not is_given:
+            grouper = self._checked_grouper(numbers, rows, classes, estimator)
         nets = [net for part in (estimator, grouper) if part is not None for net in nets_in(part)]
         check_callbacks_travel(nets, self.n_jobs)
         return Plan(
@@ -183,6 +192,7 @@ class _PooledTasks(BaseEstimator):
             ways_to_try(numbers, self.shrinkage, rows.sizes),
             estimator,
             grouper,
+            given,
             path_splits(self.cv, rows, order, y, path_seed, owner),
             (path_seed, groups_seed),
             columns,
@@ -194,10 +204,11 @@ class _PooledTasks(BaseEstimator):
         """Numbers and None, or positions of classes and these."""
         return check_labels(y, isinstance(self, ClassifierMixin), type(self).__name__)
 
-    def _numbers(self, n_tasks: int) -> list[int]:
+    def _numbers(self, n_tasks: int, groups: GivenGroups | None) -> list[int]:
         """The numbers of groups that are tried."""
+        possible = None if groups is None else sorted({1, groups.n_groups, n_tasks})
         if isinstance(self.n_groups, str):
-            return numbers_of_groups(n_tasks)
+            return numbers_of_groups(n_tasks) if possible is None else possible
         owner = type(self).__name__
         rule = f"The 'n_groups' parameter of {owner} must be 'cv', an int or several"
         given = [self.n_groups] if np.ndim(self.n_groups) == 0 else list(self.n_groups)
@@ -206,6 +217,11 @@ class _PooledTasks(BaseEstimator):
         if min(given) < 1 or max(given) > n_tasks:
             raise ValueError(
                 f"{rule}, from 1 to the number of populations, {n_tasks}. Got {self.n_groups!r}."
+            )
+        if possible is not None and not {*given} <= {*possible}:
+            raise ValueError(
+                f"{rule}, of {possible} where 'grouper' gives groups: one for all, these, one "
+                f"each. Got {self.n_groups!r}."
             )
         return sorted({int(k) for k in given})
 
@@ -260,8 +276,6 @@ class _PooledTasks(BaseEstimator):
         classes: NDArray[Any] | None,
         estimator: Any,
     ) -> Any:
-        if self.grouper is None:
-            return None
         owner = type(self).__name__
         rule = f"The 'grouper' parameter of {owner} must be a clusterer of rows"
         steps = working_steps(self.grouper)
@@ -536,14 +550,18 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         at once while groups are looked for.
     task : str or int
         Column of `X` with the population, strings or whole numbers: its name, or its position.
-    grouper : estimator, default=None
+    grouper : estimator, dict, list or Series, default=None
         Finds groups instead of the alternation: a clusterer of rows with a parameter `n_clusters`
         or `n_groups` (`FuzzyKMeans`, whose memberships mix predictions), alone or at the end of a
         pipeline that begins with `CrossLosses` (the default), `Coefficients` or `Gradients`.
+        Or groups that are known, to be compared with one for all and one each: a dict of lists of
+        populations, a list of such lists, or a Series with the group of each population of its
+        index. Those that are not in `X` are served by their group's model later (`assigned_`).
     n_groups : "cv", int or list of int, default="cv"
         Number of groups, or those to choose from; 1 is one model for all, and the number of
-        populations is one each. "cv" tries 1, 2, 3, and on in growing steps until half the
-        populations, or 20, are reached, and one each.
+        populations is one each. Where groups are given, their number is the only other. "cv" tries
+        1, 2, 3, and on in growing steps until half the populations, or 20, are reached, and one
+        each.
     shrinkage : "cv" or float, default="cv"
         How many rows a population must have for its own model to count as much as that of its
         group; see Notes. `inf` is the group's model alone, 0 its own alone. "cv" chooses from a
@@ -583,7 +601,7 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     model_for_all_ : fitted estimator
         What serves unseen populations.
     assigned_ : dict
-        Groups that `assign` has given to unseen populations.
+        Groups of unseen populations, that `assign` has given them or `grouper` gives.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
         Columns of `X`, that of the population among them.

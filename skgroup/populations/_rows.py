@@ -27,6 +27,7 @@ __all__ = [
     "check_numbers",
     "features_and_ids",
     "find_names",
+    "is_missing",
     "read_populations",
     "warn_of_spelling",
     "without_column",
@@ -151,7 +152,7 @@ def check_labels(
         )
     masked = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else False
     y = column_or_1d(y)
-    missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool) | masked
+    missing = np.array([is_missing(v) for v in y.tolist()], dtype=bool) | masked
     if missing.any():
         raise ValueError(
             f"The y of {owner} must have no missing label. It is missing in {missing.sum()} of "
@@ -306,7 +307,7 @@ def check_numbers(features: Any, owner: str) -> None:
     for name, values in columns:
         bad = _first_bad(values)
         if bad is not None:
-            wanted = "an imputer" if _is_missing(bad) else "what makes it a finite number"
+            wanted = "an imputer" if is_missing(bad) else "what makes it a finite number"
             raise ValueError(
                 f"The default 'estimator' of {owner} takes finite numbers. Feature {name!r} of X "
                 f"holds {bad!r}: give an 'estimator' that takes it, or a pipeline that begins with "
@@ -377,7 +378,7 @@ def _strings(values: list[Any]) -> list[str]:
     return [str(value) for value in values]
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     if value is None:
         return True
     try:
@@ -391,7 +392,7 @@ def _known_ids(ids: NDArray[Any], task: Any) -> NDArray[Any]:
     if not len(ids):
         raise ValueError("X must have rows. Found array with 0 sample(s).")
     if ids.dtype.kind == "O":
-        missing = np.array([_is_missing(v) for v in ids.tolist()])
+        missing = np.array([is_missing(v) for v in ids.tolist()])
     elif ids.dtype.kind in "mM":
         missing = np.isnat(ids)
     elif ids.dtype.kind == "f":
