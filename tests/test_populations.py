@@ -22,7 +22,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.exceptions import FitFailedWarning, NotFittedError
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
@@ -1172,6 +1172,43 @@ def test_frames_of_polars():
     np.testing.assert_allclose(of_polars.predict(frame), of_pandas.predict(X))
     with pytest.raises(ValueError, match=r"y\['sales'\] is meant"):
         of_polars.fit(frame, polars.DataFrame({"sales": number}))
+
+
+def test_assigned_populations_are_served_by_how_probable_each_group_is(classified):
+    X, _, clf = classified
+    number = make_rows()[1]
+    reg = PooledTasksRegressor(task="store", n_groups=3, random_state=0).fit(X, number)
+    new = X[:3].assign(store=["one", "one", "other"])
+    features = new.drop(columns="store")
+    y = np.array(["yes", "no", "no"])
+    clf = clone(clf).set_params(n_groups=3).fit(X, classified[1]).assign(new, y)
+    reg.assign(new, number[:3])
+    (error,) = reg.path_.loss[reg.path_.chosen]
+    for model, likelihood in (
+        (clf, [m.predict_proba(features)[range(3), 1 * (y == "yes")] for m in clf.models_]),
+        (reg, [stats.norm.pdf(number[:3], m.predict(features), error**0.5) for m in reg.models_]),
+    ):
+        prior = np.bincount(model.labels_) / 6
+        for name, here in (("one", [0, 1]), ("other", [2])):
+            joint = prior * np.prod(np.array(likelihood)[:, here], axis=1)
+            found = model.assigned_membership_[name]
+            np.testing.assert_allclose(found, joint / joint.sum(), rtol=1e-6)
+            assert model.assigned_[name] == joint.argmax()
+    each = np.stack([m.predict(features[2:]) for m in reg.models_], axis=1)
+    mixed = each @ reg.assigned_membership_["other"]
+    np.testing.assert_allclose(reg.predict(new[2:]), mixed)
+    once = {**reg.assigned_membership_}
+    reg.assign(new[2:], number[2:3])
+    assert all((reg.assigned_membership_[name] == once[name]).all() for name in once)
+
+
+def test_numbers_that_are_learned_without_an_error_are_assigned_too():
+    X = np.column_stack([np.tile([0.0, 1.0, 2.0], 40), np.repeat(np.arange(12), 10)])
+    reg = PooledTasksRegressor(LinearRegression(), task=1, n_groups=2, random_state=0)
+    reg.fit(X, np.where(X[:, 1] < 6, X[:, 0], -X[:, 0]))
+    for y in ([1.0, 2.0], [-0.9, -2.1], [0.1, 0.1]):  # the last is like neither
+        reg.assign(np.array([[1.0, 77], [2.0, 77]]), y)
+        assert np.isfinite(reg.predict([[1.0, 77]])).all()
 
 
 # -- groups that are given ---------------------------------------------------------------------

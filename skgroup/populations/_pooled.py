@@ -9,6 +9,7 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -149,11 +150,11 @@ class _PooledTasks(BaseEstimator):
         self.labels_ = self.membership_.argmax(axis=1)
         self.n_groups_ = self.membership_.shape[1]
         self.shrinkage_ = way.shrinkage
-        self.assigned_: dict[Any, int] = {}
+        self.assigned_membership_: dict[Any, NDArray[np.float64]] = {}
         if plan.given is not None and way.n_groups == plan.given.n_groups:
             first = [int(np.argmax(plan.given.labels == g)) for g in range(plan.given.n_groups)]
             absent = plan.given.absent.items()
-            self.assigned_ = {one: int(self.labels_[first[g]]) for one, g in absent}
+            self.assigned_membership_ = {one: membership[first[g]] for one, g in absent}
         self.n_features_in_ = plan.n_columns
         if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
             self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
@@ -373,8 +374,8 @@ class _PooledTasks(BaseEstimator):
         features, ids = self._read_x(X)
         codes = find_names(ids, self.tasks_)
         known = codes >= 0
-        assigned = self._assigned(ids)
-        unknown = np.flatnonzero(~known & (assigned < 0))
+        assigned, here = self._assigned(ids)
+        unknown = np.flatnonzero(~known & ~here)
         if len(unknown) and self.unseen == "error":
             names = sorted({str(ids[i]) for i in unknown})
             raise ValueError(
@@ -383,12 +384,11 @@ class _PooledTasks(BaseEstimator):
                 f"{type(self).__name__} is 'error'; assign(X, y) gives them groups."
             )
         if len(unknown):
-            served = np.array([*self.tasks_.tolist(), *self.assigned_], dtype=object)
+            served = np.array([*self.tasks_.tolist(), *self.assigned_membership_], dtype=object)
             warn_of_spelling(ids, served, type(self).__name__)
         share = np.zeros((len(ids), len(self._of_groups)))
         share[known] = self.membership_[codes[known]]
-        here = assigned >= 0
-        share[here, assigned[here]] = 1
+        share[here] = assigned
         out = np.zeros((len(ids), self._for_all.n_outputs))
         for g, model in enumerate(self._of_groups):
             self._add(out, model, features, share[:, g])
@@ -435,26 +435,33 @@ class _PooledTasks(BaseEstimator):
             check_numbers(features, owner)
         return X if self._with_task else features, ids
 
-    def _assigned(self, ids: NDArray[Any]) -> NDArray[np.intp]:
-        """The groups that `assign` has given, -1 where it has given none."""
-        groups = np.array([*self.assigned_.values(), -1])  # found at -1, where there is no name
-        return groups[find_names(ids, np.array(list(self.assigned_)))]
+    def _assigned(self, ids: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Memberships of the rows whose populations were assigned, and which rows these are."""
+        found = find_names(ids, np.array(list(self.assigned_membership_)))
+        here = found >= 0
+        each = list(self.assigned_membership_.values())
+        membership = np.array(each).reshape(len(each), self.n_groups_)
+        return membership[found[here]], here
 
     def assign(self, X: Any, y: Any) -> Self:
-        """Give populations that `fit` has not seen a group, from labelled rows.
+        """Give populations that `fit` has not seen a group, from a few labelled rows.
 
-        Each gets the group whose model has the lowest loss on its rows; models stay as they are.
-        Give each ten rows or more: by fewer, chance may serve it worse than the model for all.
+        A population is served by the models of all groups, mixed by how probable each group is:
+        as its share of the populations of `fit`, before any row, times the probability of the
+        rows' labels by its model (of numbers, normal with the variance of the held-out errors).
+        A few rows bring a population near to one for all, many to a group. Models stay as they are.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features + 1)
         y : array-like of shape (n_samples,)
+            Of a population that was assigned before, these rows alone count.
 
         Returns
         -------
         self : the estimator
-            `assigned_` says the group of each such population.
+            `assigned_` says the most probable group of each such population,
+            `assigned_membership_` how probable each is.
 
         Raises
         ------
@@ -475,15 +482,26 @@ class _PooledTasks(BaseEstimator):
         names, codes = np.unique(ids, return_inverse=True)
         rows = Populations(features, y, codes, names, len(getattr(self, "classes_", ())))
         each = [losses_of(model.outputs(features), rows) for model in self._of_groups]
-        of_groups = np.stack([np.bincount(codes, loss) for loss in each], axis=1)
-        found = dict(zip(names.tolist(), of_groups.argmin(axis=1).tolist(), strict=True))
-        self.assigned_ = {**self.assigned_, **found}
+        losses = np.stack([np.bincount(codes, loss) for loss in each], axis=1)
+        losses -= losses.min(axis=1, keepdims=True)
+        if not rows.n_classes:
+            error = self._path.means[self._path.ways.index(self._way)]
+            losses /= 2 * max(error, 1e-300)
+        share = self.membership_.mean(axis=0)
+        found = zip(names.tolist(), softmax(np.log(share) - losses, axis=1), strict=True)
+        self.assigned_membership_ = {**self.assigned_membership_, **dict(found)}
         return self
 
     def _known_y(self, y: Any) -> NDArray[Any]:
         raise NotImplementedError
 
     # -- answers -------------------------------------------------------------------------------
+
+    @property
+    def assigned_(self) -> dict[Any, int]:
+        """The most probable group of each population that was assigned."""
+        check_is_fitted(self)
+        return {name: int(m.argmax()) for name, m in self.assigned_membership_.items()}
 
     @property
     def path_(self) -> Any:
@@ -602,6 +620,8 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         What serves unseen populations.
     assigned_ : dict
         Groups of unseen populations, that `assign` has given them or `grouper` gives.
+    assigned_membership_ : dict
+        And how probable each group is, ndarrays of shape (n_groups,).
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
         Columns of `X`, that of the population among them.
@@ -735,7 +755,7 @@ class PooledTasksRegressor(RegressorMixin, _PooledTasks):
     Attributes
     ----------
     tasks_, labels_, membership_, n_groups_, shrinkage_, verdict_, path_, groups_, models_, \
-            model_for_all_, assigned_, n_features_in_
+            model_for_all_, assigned_, assigned_membership_, n_features_in_
         See `PooledTasksClassifier`.
 
     Examples

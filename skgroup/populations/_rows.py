@@ -182,12 +182,6 @@ def check_labels(
         raise ValueError(f"The y of {owner} must hold numbers: {error}") from error
     if not np.isfinite(numbers).all():  # of objects
         raise ValueError(f"The y of {owner} must be finite. It contains infinity.")
-    if len(numbers) > 1 and (numbers == numbers[0]).all():
-        warnings.warn(
-            f"The y of {owner} is {numbers[0]:g} in all rows, so that there is nothing to learn.",
-            UserWarning,
-            stacklevel=4,
-        )
     return numbers, None
 
 
@@ -471,6 +465,12 @@ def read_populations(
         warnings.warn(
             f"The column {task!r} of X holds another population in each of {len(order)} rows: "
             "is it an identifier of rows?",
+            UserWarning,
+            stacklevel=4,
+        )
+    if not n_classes and (y[order] == y[order[0]]).all():
+        warnings.warn(
+            f"The y of {owner} is {y[order[0]]:g} in all rows, so that there is nothing to learn.",
             UserWarning,
             stacklevel=4,
         )
