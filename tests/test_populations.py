@@ -326,7 +326,7 @@ def test_a_search_takes_some_rows_of_a_large_population_for_all():
     # What judges, and what serves, has all rows.
     expected = Models(estimator, rows).outputs(np.eye(2)[kind], splits[0])
     assert some.outputs(np.eye(2)[kind], splits[0]) == pytest.approx(expected, abs=1e-5)
-    found = alternate(some, 2, splits, np.random.default_rng(0))
+    found, _ = alternate(some, 2, splits, np.random.default_rng(0))
     assert (found == kind).all() or (found == 1 - kind).all()
 
 
@@ -338,10 +338,66 @@ def test_groups_are_found_by_models_fitted_at_once_as_by_models_one_by_one(kind)
     lowest = []
     for models in (linear_models(estimator, rows), Models(estimator, rows)):
         models.n_restarts = 6
-        found = alternate(models, 2, splits, np.random.default_rng(0))
+        found, of_groups = alternate(models, 2, splits, np.random.default_rng(0))
         losses = Models(estimator, rows).cross_losses(found[None], 2, splits)[0]
+        np.testing.assert_allclose(of_groups, losses, rtol=1e-3)
         lowest.append(losses[np.arange(5), found].sum())
     assert lowest[0] == pytest.approx(lowest[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("pooled", [PooledTasksClassifier, PooledTasksRegressor])
+def test_populations_belong_to_groups_by_how_probable_these_are(pooled, weighted):
+    X, number = make_rows(n=9, noise=1.5)
+    of_classes = pooled is PooledTasksClassifier
+    y = 1 * (number > 0) if of_classes else number
+    weight = np.random.default_rng(0).uniform(0.5, 1.5, len(y)) if weighted else None
+    # Of a kind whose weights sum to whatever they do.
+    plan = pooled(task="store", random_state=0)._plan(
+        X, y, None if weight is None else 1e-3 * weight
+    )
+    rows, seed = plan.rows, 5
+    splits = within_folds(rows, 3, seed)
+    groups, _ = alternate(plan.models(rows), 2, splits, np.random.default_rng(seed))
+    losses, errors, w = np.zeros((6, 2)), 0.0, rows.weight / rows.weight.mean()
+    for train, test in splits:
+        for g in range(2):
+            here = train[groups[rows.codes[train]] == g]
+            last = LogisticRegression(max_iter=1000, tol=1e-8) if of_classes else Ridge()
+            model = make_pipeline(StandardScaler(), last)
+            model.fit(
+                rows.X.iloc[here],
+                rows.y[here],
+                **{f"{model.steps[-1][0]}__sample_weight": rows.weight[here]},
+            )
+            held = rows.X.iloc[test]
+            if of_classes:
+                loss = -np.log(model.predict_proba(held)[np.arange(len(test)), rows.y[test]])
+            else:
+                loss = (model.predict(held) - rows.y[test]) ** 2
+                errors += (w[test] * loss)[groups[rows.codes[test]] == g].sum() / len(rows.y)
+            losses[:, g] += np.bincount(rows.codes[test], w[test] * loss)
+    # Bayes' rule: how probable a group is, times the probability of the rows' labels by its model.
+    likelihood = np.exp(-losses if of_classes else -losses / (2 * errors))
+    joint = np.bincount(groups) / 6 * likelihood
+    expected = joint / joint.sum(axis=1, keepdims=True)
+    assert np.sort(expected, axis=1)[:, 0].max() > 0.02
+    expected[expected < 0.01] = 0
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(plan.find(rows, [2], seed)[2], expected, atol=1e-4)
+
+
+def test_more_rows_make_memberships_surer_and_what_takes_no_weights_has_sure_ones():
+    unsure = []
+    for n in (6, 25, 100):
+        X, number = make_rows(n=n, noise=4)
+        reg = PooledTasksRegressor(task="store", n_groups=2, random_state=0).fit(X, number)
+        np.testing.assert_allclose(reg.membership_.sum(axis=1), 1)
+        unsure.append(1 - reg.membership_.max(axis=1).mean())
+    assert unsure[0] > unsure[1] > unsure[2]
+    assert unsure[2] < 0.01
+    reg.set_params(estimator=KNeighborsRegressor()).fit(*make_rows(n=10, noise=4))
+    assert set(reg.membership_.ravel()) == {0.0, 1.0}
 
 
 def test_groups_of_one_class_alone_are_searched_too():
@@ -349,7 +405,7 @@ def test_groups_of_one_class_alone_are_searched_too():
     y = (codes % 2).astype(int)
     rows = Populations(np.zeros((12, 2)), y, codes, np.arange(4), 2)
     models = linear_models(LogisticRegression(), rows)
-    found = alternate(models, 2, within_folds(rows, 3, 0), np.random.default_rng(0))
+    found, _ = alternate(models, 2, within_folds(rows, 3, 0), np.random.default_rng(0))
     assert found[0] == found[2] != found[1] == found[3]
 
 
@@ -1188,7 +1244,7 @@ def test_assigned_populations_are_served_by_how_probable_each_group_is(classifie
         (clf, [m.predict_proba(features)[range(3), 1 * (y == "yes")] for m in clf.models_]),
         (reg, [stats.norm.pdf(number[:3], m.predict(features), error**0.5) for m in reg.models_]),
     ):
-        prior = np.bincount(model.labels_) / 6
+        prior = model.membership_.mean(axis=0)
         for name, here in (("one", [0, 1]), ("other", [2])):
             joint = prior * np.prod(np.array(likelihood)[:, here], axis=1)
             found = model.assigned_membership_[name]

@@ -37,7 +37,7 @@ class Search:
             n_restarts = models.n_restarts
             models = Models(plan.estimator, plan.rows, plan.classes)
             models.n_restarts = n_restarts
-        self.found = alternate(models, 3, plan.splits, np.random.default_rng(0))
+        self.found, _ = alternate(models, 3, plan.splits, np.random.default_rng(0))
 
 
 @case("populations", target="≥ 10x faster than one by one, the same groups")

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from skgroup._estimators import set_random_state, steps_of
+from skgroup._estimators import set_random_state, steps_of, weight_parameter
 from skgroup._fit_parts import part_of_fit
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
-from skgroup.populations._alternation import alternate
+from skgroup.populations._alternation import alternate, losses_of_groups, probable_groups
 from skgroup.populations._given import GivenGroups
 from skgroup.populations._models import Models, losses_of
 from skgroup.populations._path import Way
@@ -26,6 +26,8 @@ from skgroup.populations._splits import within_folds
 
 #: Folds by which groups are found.
 _INNER = 3
+#: Probability of a group below which a population's rows need not be learned by its model.
+_LEAST = 0.01
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,25 @@ class Plan:
             if self.grouper is not None:
                 found |= self._clustered(models, splits, asked, seed)
             else:
-                for k in asked:
-                    rng = np.random.default_rng(seed)
-                    found[k] = np.eye(k)[alternate(models, k, splits, rng)]
+                found |= {k: self._alternated(models, splits, k, seed) for k in asked}
         return {k: found[k] for k in numbers}  # some group may be empty
+
+    def _alternated(
+        self, models: Models, splits: list[Split], k: int, seed: int
+    ) -> NDArray[np.float64]:
+        """How probable k groups that were found are for each population; where the estimator takes
+        no weights, the group alone."""
+        groups, losses = alternate(models, k, splits, np.random.default_rng(seed))
+        if weight_parameter(self.estimator) is None:
+            return np.eye(k)[groups]
+        rows = models.rows
+        losses *= rows.n_samples / rows.weight.sum()
+        error = None
+        if not rows.n_classes:
+            error = losses_of_groups(losses[None], groups[None])[0] / rows.n_samples
+        probable = probable_groups(losses, np.bincount(groups, minlength=k) / rows.n_tasks, error)
+        probable[probable < _LEAST] = 0
+        return probable / probable.sum(axis=1, keepdims=True)
 
     def _clustered(
         self, models: Models, splits: list[Split], numbers: list[int], seed: int

@@ -9,7 +9,6 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -31,6 +30,7 @@ from skgroup._compat import (
 from skgroup._estimators import check_parameters, set_random_state, weight_parameter
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
+from skgroup.populations._alternation import probable_groups
 from skgroup.populations._given import GivenGroups, read_groups
 from skgroup.populations._models import (
     FittedModel,
@@ -483,12 +483,11 @@ class _PooledTasks(BaseEstimator):
         rows = Populations(features, y, codes, names, len(getattr(self, "classes_", ())))
         each = [losses_of(model.outputs(features), rows) for model in self._of_groups]
         losses = np.stack([np.bincount(codes, loss) for loss in each], axis=1)
-        losses -= losses.min(axis=1, keepdims=True)
+        error = None
         if not rows.n_classes:
-            error = self._path.means[self._path.ways.index(self._way)]
-            losses /= 2 * max(error, 1e-300)
-        share = self.membership_.mean(axis=0)
-        found = zip(names.tolist(), softmax(np.log(share) - losses, axis=1), strict=True)
+            error = float(self._path.means[self._path.ways.index(self._way)])
+        probable = probable_groups(losses, self.membership_.mean(axis=0), error)
+        found = zip(names.tolist(), probable, strict=True)
         self.assigned_membership_ = {**self.assigned_membership_, **dict(found)}
         return self
 
