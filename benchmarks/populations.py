@@ -15,8 +15,8 @@ Ways: what is chosen with the defaults, and the same where the estimator sees th
 its groups, dealt out to the populations at random, whose shrinkage is chosen anew (where the choice
 is one for all or one each, the same). "Groups" is what the choice would be if it had to be groups.
 Boosting and the net are fitted one after another, so that 1, 2 and 3 groups and one each are tried;
-their groups are found by the gradients of one net that learns all rows. Both are small, and of the
-same settings in all ways. Seconds are those of one core.
+the net's groups are found by `Gradients` of one net of all rows and `FuzzyKMeans`. Both are small,
+and of the same settings in all ways. Seconds are those of one core.
 
 Scores: AUC (the mean over populations with both classes) and log loss of a row, or squared error
 over the variance of all labels. What was chosen is compared with the best of {one for all, with the
@@ -34,7 +34,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -46,7 +45,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.evidence import interval, with_interval
 from benchmarks.population_tables import load
 from benchmarks.result_file import ResultFile
-from skgroup import MultiTaskNet
+from skgroup import FuzzyKMeans, MultiTaskNet
 from skgroup.nn import MLP
 from skgroup.populations import Gradients, PooledTasksClassifier, PooledTasksRegressor
 
@@ -102,15 +101,17 @@ for part in list(PARTS):  # what boosting does, where it is not asked of each wa
         PARTS[f"{table}-{rows}-boosting"] = Part(table, PARTS[part].rows, "boosting", ALONE)
 
 
-class GivenGroups(BaseEstimator):
-    """A group a population, known before."""
+class DealtGroups(BaseEstimator):
+    """Memberships of populations, which have been dealt out before."""
 
-    def __init__(self, labels, n_clusters=None):
-        self.labels = labels
+    def __init__(self, membership, n_clusters=None):
+        self.membership = membership
         self.n_clusters = n_clusters
 
     def fit(self, X, y=None):
-        self.labels_ = np.asarray(self.labels)
+        membership = np.asarray(self.membership)
+        self.membership_ = membership / membership.sum(axis=1, keepdims=True)
+        self.labels_ = self.membership_.argmax(axis=1)
         return self
 
 
@@ -158,7 +159,8 @@ def fitted(way, part, table, seed, chosen):
     numbers = "cv"
     if part.estimator != "linear":
         numbers = [1, 2, 3, table.n_tasks]
-        given["grouper"] = make_pipeline(Gradients(), KMeans(n_init=10))
+    if part.estimator == "net":
+        given["grouper"] = make_pipeline(Gradients(), FuzzyKMeans())
     if kind == GROUPS:
         numbers = [k for k in (2, 3, 4, 6, 8, 11, 15, 20) if k < table.n_tasks]
     elif kind == SHRUNK:
@@ -166,11 +168,8 @@ def fitted(way, part, table, seed, chosen):
     elif kind == ONE_EACH:
         numbers, given["cv"] = table.n_tasks, 2
     elif kind == RANDOM:
-        labels = np.random.default_rng(seed).permutation(chosen["groups"])
-        numbers, dealt = len(set(labels)), GivenGroups(labels)
-        # What describes populations counts for nothing here, but takes its time.
-        of_net = part.estimator != "linear"
-        given["grouper"] = make_pipeline(Gradients(), dealt) if of_net else dealt
+        dealt = np.random.default_rng(seed).permutation(chosen["membership"])
+        numbers, given["grouper"] = dealt.shape[1], DealtGroups(dealt)
     pooled = PooledTasksClassifier if table.classes else PooledTasksRegressor
     model = pooled(task=d, n_groups=numbers, random_state=seed, **given)
     return model.fit(X, y), slice(d + 1)
@@ -212,6 +211,8 @@ def run(name, folder, seed, wanted, file):
         if way.startswith((CHOSEN, GROUPS)):
             model = found[0]
             line |= {"groups": model.labels_.tolist(), "shrinkage": float(model.shrinkage_)}
+            if has_groups(line, table):
+                line["membership"] = model.membership_.round(4).tolist()
         lines[way] = line
         file.append(line)
 
