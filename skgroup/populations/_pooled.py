@@ -482,7 +482,7 @@ class _PooledTasks(BaseEstimator):
         names, codes = np.unique(ids, return_inverse=True)
         rows = Populations(features, y, codes, names, len(getattr(self, "classes_", ())))
         each = [losses_of(model.outputs(features), rows) for model in self._of_groups]
-        losses = np.stack([np.bincount(codes, loss) for loss in each], axis=1)
+        losses: NDArray[Any] = np.stack([np.bincount(codes, loss) for loss in each], axis=1)
         error = None
         if not rows.n_classes:
             error = float(self._path.means[self._path.ways.index(self._way)])
