@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from skgroup.ensemble import GroupedMTLClassifier
 from skgroup.exceptions import FileFormatError
 from skgroup.store import LineFile, key_of, load_arrays, path_of, replaced_file, save_arrays
 
@@ -268,6 +269,18 @@ def test_other_archives_are_refused(tmp_path):
 def test_what_is_no_path_is_refused_by_name(path):
     with pytest.raises((TypeError, ValueError), match=r"The 'p' parameter must be a path.*Got"):
         path_of(path, "The 'p' parameter")
+
+
+def test_rows_of_parameters_are_told_apart_by_their_names():
+    pd = pytest.importorskip("pandas")
+    kinds = [pd.Series(["x", "y"], index=names) for names in (["a", "b"], ["b", "a"])]
+    tables = [pd.DataFrame(np.eye(2), index=names) for names in (["a", "b"], ["b", "a"])]
+    lists = [{"x": pd.Index(["a"]), "y": pd.Index(["b"])}, {"x": pd.Index(["b"])}]
+    given = [*kinds, *tables, *lists]
+    keys = [key_of(GroupedMTLClassifier(grouper=grouper)) for grouper in given]
+    assert len({*keys}) == len(given)
+    assert keys[0] == key_of(GroupedMTLClassifier(grouper=kinds[0].copy()))
+    assert key_of(kinds[0]) == key_of(kinds[1])  # of rows of data, positions count
 
 
 def test_datasets_are_told_apart_by_every_sample():

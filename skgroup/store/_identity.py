@@ -194,8 +194,14 @@ def _as_model(value: Any, of: Callable[[Any], Any]) -> Any:
     if hasattr(value, "get_params"):
         params = value.get_params(deep=False)
         kept = sorted(name for name in params if name not in _WITHOUT_EFFECT)
-        return of(type(value)), [(name, of(params[name])) for name in kept]
+        return of(type(value)), [(name, of(_with_names(params[name]))) for name in kept]
     return None
+
+
+def _with_names(value: Any) -> Any:
+    """A parameter with the names of its rows, where it has some: who is meant (tasks, populations)
+    is said by them."""
+    return ("rows", value.index, value) if hasattr(value, "iloc") else value
 
 
 def _as_data(value: Any, of: Callable[[Any], Any]) -> Any:
@@ -211,6 +217,8 @@ def _as_data(value: Any, of: Callable[[Any], Any]) -> Any:
         frame = value.to_frame() if value.ndim == 1 else value
         columns = [np.asarray(frame.iloc[:, i]) for i in range(frame.shape[1])]
         return "frame", list(map(str, frame.columns)), list(map(of, columns))
+    if hasattr(value, "to_frame") and hasattr(value, "get_indexer"):  # an index of pandas
+        return "index", of(np.asarray(value))
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
         return "objects", value.shape, [of(v) for v in value.ravel().tolist()]
     if isinstance(value, np.memmap):  # what it holds, wherever it lies
