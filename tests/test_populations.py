@@ -1314,6 +1314,28 @@ def test_given_groups_that_help_nobody_are_not_taken():
     assert list(two.assigned_) == ["new"]
 
 
+def test_given_groups_are_whatever_holds_several_and_each_population_is_one_however_written():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(80, 1)), np.repeat(np.arange(4), 20)])
+    y = np.where(X[:, 1] < 2, 1, -1) * X[:, 0]
+    reg = PooledTasksRegressor(task=1, n_groups=2, cv=2, random_state=0)
+    south = pd.DataFrame({"region": ["a", "a", "b", "b"]}, index=range(4)).groupby("region").groups
+    for given in (
+        south,
+        [range(2), {2, 3}],
+        [pd.Series([0, 1]), np.array([2, 3])],
+        [[0, 1.0], [2, 3]],
+    ):
+        reg.set_params(grouper=given).fit(X, y)
+        assert reg.labels_.tolist() == [0, 0, 1, 1]
+    reg.set_params(grouper={"a": [0, 1], "b": [2, 3, "0"]})
+    with pytest.raises(ValueError, match=r"must name each population in one group\. Got '0'"):
+        reg.fit(X, y)
+    reg.set_params(grouper=[[0, 1], [2, 3, "8"]]).fit(X, y)
+    assert reg.assigned_ == {"8": 1}
+    assert reg.assign([[1.0, 8], [2.0, 8]], [1.0, 2.0]).assigned_ == {8: 0}
+
+
 @pytest.mark.parametrize("written", [int, str, float])
 def test_given_groups_name_populations_however_they_are_written(written):
     rng = np.random.default_rng(0)
@@ -1346,6 +1368,9 @@ class Refused(Ridge):
         (pd.DataFrame({"group": [0] * 6}, index=STORES), "must be a dict of lists"),
         (pd.Series([np.nan] * 6, index=STORES), "must have none missing. Got nan for"),
         ({"x": [*STORES, None]}, "must have none missing"),
+        ({"x": [*STORES, ["new"]]}, "must be a dict of lists"),
+        (pd.Series([STORES[:3], STORES[3:]], index=["x", "y"]), "must be a dict of lists"),
+        (dict, "must be a dict of lists"),
     ],
 )
 def test_given_groups_that_are_refused(given, match):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skgroup.populations._rows import find_names, is_missing
-
-_LISTS = list | tuple | set | frozenset | np.ndarray
+from skgroup.populations._rows import is_missing
 
 
 @dataclass(frozen=True)
@@ -52,40 +50,51 @@ def read_groups(given: Any, names: NDArray[Any], owner: str) -> GivenGroups:
         If they are something else, a population is in two groups, or one of `names` in none.
     """
     rule = f"The 'grouper' parameter of {owner}, where it gives groups,"
-    pairs = _pairs(given, rule)
-    of: dict[Any, Any] = {}
-    for group, population in pairs:
-        if of.setdefault(population, group) != group:
+    of: dict[str, tuple[Any, Any]] = {}  # numbers and strings are the same if written the same
+    for group, population in _pairs(given, rule):
+        if of.setdefault(str(population), (population, group))[1] != group:
             raise ValueError(f"{rule} must name each population in one group. Got {population!r}.")
-    where = find_names(names, np.array([*of] if len({*map(type, of)}) == 1 else [*map(str, of)]))
-    if (where < 0).any():
-        raise ValueError(
-            f"{rule} must name all populations. Got none for {names[where < 0].tolist()[0]!r}."
-        )
-    groups = list(of.values())
-    present = {group: g for g, group in enumerate(dict.fromkeys(groups[i] for i in where))}
-    named = {*where.tolist()}
+    written = [str(name) for name in names.tolist()]
+    for name, one in zip(names.tolist(), written, strict=True):
+        if one not in of:
+            raise ValueError(f"{rule} must name all populations. Got none for {name!r}.")
+    groups = [of[one][1] for one in written]
+    present, there = {group: g for g, group in enumerate(dict.fromkeys(groups))}, {*written}
     absent = {
         population: present[group]
-        for i, (population, group) in enumerate(of.items())
-        if i not in named and group in present
+        for one, (population, group) in of.items()
+        if one not in there and group in present
     }
-    return GivenGroups(np.array([present[groups[i]] for i in where]), absent)
+    return GivenGroups(np.array([present[group] for group in groups]), absent)
 
 
 def _pairs(given: Any, rule: str) -> list[tuple[Any, Any]]:
     """Groups and populations, one by one."""
+    pairs: list[tuple[Any, Any]] | None = None
     if getattr(given, "ndim", 0) == 1 and hasattr(given, "index"):
         pairs = list(zip(given.tolist(), given.index.tolist(), strict=True))
-    else:
+    elif isinstance(given, Collection):
         groups = given if isinstance(given, Mapping) else dict(enumerate(given))
-        if not all(isinstance(members, _LISTS) for members in groups.values()):
-            raise ValueError(
-                f"{rule} must be a dict of lists of populations, a list of such lists, or a Series "
-                f"with the group of each population of its index. Got {given!r}."
-            )
-        pairs = [(group, one) for group, members in groups.items() for one in members]
+        if all(_are_several(members) for members in groups.values()):
+            pairs = [(group, one) for group, members in groups.items() for one in members]
+    if pairs is None or not all(isinstance(one, Hashable) for pair in pairs for one in pair):
+        raise ValueError(
+            f"{rule} must be a dict of lists of populations, a list of such lists, or a Series "
+            f"with the group of each population of its index. Got {given!r}."
+        )
     for group, population in pairs:
         if is_missing(group) or is_missing(population):
             raise ValueError(f"{rule} must have none missing. Got {group!r} for {population!r}.")
-    return pairs
+    return [(group, _plain(population)) for group, population in pairs]
+
+
+def _are_several(members: Any) -> bool:
+    """Whether these are populations: a list, a set, an index of pandas', no name and no table."""
+    is_one = isinstance(members, str | bytes | Mapping) or getattr(members, "ndim", 1) != 1
+    return isinstance(members, Collection) and not is_one
+
+
+def _plain(population: Any) -> Any:
+    """As populations of `X` are read: a float that is whole is an int."""
+    value = population.item() if isinstance(population, np.generic) else population
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -487,8 +487,10 @@ class _PooledTasks(BaseEstimator):
         if not rows.n_classes:
             error = float(self._path.means[self._path.ways.index(self._way)])
         probable = probable_groups(losses, self.membership_.mean(axis=0), error)
-        found = zip(names.tolist(), probable, strict=True)
-        self.assigned_membership_ = {**self.assigned_membership_, **dict(found)}
+        found = dict(zip(names.tolist(), probable, strict=True))
+        again = {*map(str, found)}
+        kept = {n: m for n, m in self.assigned_membership_.items() if str(n) not in again}
+        self.assigned_membership_ = {**kept, **found}
         return self
 
     def _known_y(self, y: Any) -> NDArray[Any]:
