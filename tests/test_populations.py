@@ -561,7 +561,7 @@ def test_the_verdict_compares_with_the_best_of_each_kind():
     base = np.array([[4.0, 4.2, 4.1, 4.4], [3.0, 3.4, 3.1, 3.3], [2.0, 2.1, 2.2, 2.0]])
     losses = np.vstack([base, base[2] - [0.1, 0.3, -0.1, 0], base[0] - 0.5])
     path, names = Path(ways, losses, np.ones(4), np.ones(4, int)), np.array(list("abcd"))
-    said = write_verdict(path, 2, np.array([0, 0, 1, 1]), names, "log loss")
+    said = write_verdict(path, 2, np.eye(2)[[0, 0, 1, 1]], names, "log loss")
     d = [path.difference(2, i) for i in (1, 4, 0, 3)]
     assert said == (
         "2 groups: a, b | c, d. Held-out log loss 2.075, "
@@ -570,10 +570,15 @@ def test_the_verdict_compares_with_the_best_of_each_kind():
         f"{d[2].mean:+.3g} to one for all ({d[2].low:+.3g} to {d[2].high:+.3g}), "
         f"{d[3].mean:+.3g} to 3 groups ({d[3].low:+.3g} to {d[3].high:+.3g}, the lowest)."
     )
-    assert "to 3 groups (95 %" in write_verdict(path, 1, np.zeros(4, int), names, "error")
+    assert "to 3 groups (95 %" in write_verdict(path, 1, np.ones((4, 1)), names, "error")
     alone = Path([Way(2, 0.0)], losses[:1], np.ones(4), np.ones(4, int))
-    said = write_verdict(alone, 0, np.array([0, 0, 1, 1]), names, "squared error")
+    said = write_verdict(alone, 0, np.eye(2)[[0, 0, 1, 1]], names, "squared error")
     assert said == "one each. Held-out squared error 4.175."
+    # Models of all groups serve, whether anybody is most probably of them or not.
+    said = write_verdict(path, 3, np.repeat([[0.7, 0.3]], 4, axis=0), names, "log loss")
+    assert said.startswith(
+        "2 groups, of 3 that were looked for, 1 of them no population's most probable: a, b, c, d. "
+    )
 
 
 def test_stability_is_what_chance_does_not_explain():
@@ -620,7 +625,7 @@ def test_what_the_estimator_cannot_be_fitted_to_is_served_by_the_model_for_all()
 def test_the_verdict_shows_no_errors_of_rounding():
     losses = np.array([[30.0, 40, 50], [30 * (1 + 1e-15), 40, 50 * (1 - 1e-15)]])
     path = Path([Way(1, np.inf), Way(2, np.inf)], losses, np.full(3, 10.0), np.full(3, 10))
-    verdict = write_verdict(path, 0, np.zeros(3, dtype=int), np.arange(3), "loss")
+    verdict = write_verdict(path, 0, np.ones((3, 1)), np.arange(3), "loss")
     assert verdict == "one for all. Held-out loss 4, +0 to 2 groups (95 % interval +0 to +0)."
 
 

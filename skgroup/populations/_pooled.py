@@ -159,7 +159,7 @@ class _PooledTasks(BaseEstimator):
         if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
             self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
         loss = "squared error" if plan.classes is None else "log loss"
-        self.verdict_ = write_verdict(path, path.ways.index(way), self.labels_, rows.names, loss)
+        self.verdict_ = write_verdict(path, path.ways.index(way), membership, rows.names, loss)
         return self
 
     def _plan(self, X: Any, y: Any, sample_weight: Any = None) -> Plan:

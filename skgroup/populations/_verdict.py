@@ -11,7 +11,7 @@ _SHOWN = 8
 
 
 def write_verdict(
-    path: Path, chosen: int, labels: NDArray[np.intp], names: NDArray, loss: str
+    path: Path, chosen: int, membership: NDArray[np.float64], names: NDArray, loss: str
 ) -> str:
     """How many models to use, by how much that is better, and who is in which group.
 
@@ -20,8 +20,7 @@ def write_verdict(
     path : Path
     chosen : int
         Among its ways.
-    labels : ndarray of shape (n_tasks,)
-        The group of each population.
+    membership : ndarray of shape (n_tasks, n_groups)
     names : ndarray of shape (n_tasks,)
     loss : str
         What it is called.
@@ -29,10 +28,13 @@ def write_verdict(
     way, n_tasks = path.ways[chosen], len(names)
     what = _kind(way, n_tasks)
     if what == "groups":
+        labels, n_groups = membership.argmax(axis=1), membership.shape[1]
         members = [names[labels == g].tolist() for g in np.unique(labels)]
-        fewer = f", of {way.n_groups} that were looked for" * (len(members) < way.n_groups)
-        what = f"{len(members)} groups{fewer}: {' | '.join(_list(m) for m in members)}"
-        if len(members) == 1:
+        fewer = f", of {way.n_groups} that were looked for" * (n_groups < way.n_groups)
+        minor = n_groups - len(members)
+        fewer += f", {minor} of them no population's most probable" * (minor > 0)
+        what = f"{n_groups} groups{fewer}: {' | '.join(_list(m) for m in members)}"
+        if n_groups == 1:
             what = f"one for all, of which no {way.n_groups} groups could be made"
     if way.n_groups < n_tasks and 0 < way.shrinkage < np.inf:
         what += "; " if way.n_groups > 1 else ": "
