@@ -50,7 +50,7 @@ from skgroup.populations._path import Path, Way
 from skgroup.populations._rows import Populations
 from skgroup.populations._splits import within_folds
 from skgroup.populations._verdict import write_verdict
-from skgroup.populations.baselines import OneForAllRegressor
+from skgroup.populations.baselines import OneEachRegressor, OneForAllRegressor
 from skgroup.relations import InterTaskAffinity
 from skgroup.selection import GroupStability, HOAGrouping
 
@@ -1270,6 +1270,20 @@ def test_numbers_that_are_learned_without_an_error_are_assigned_too():
     for y in ([1.0, 2.0], [-0.9, -2.1], [0.1, 0.1]):  # the last is like neither
         reg.assign(np.array([[1.0, 77], [2.0, 77]]), y)
         assert np.isfinite(reg.predict([[1.0, 77]])).all()
+    reg.assign(np.array([[1.0, 78]]), [1e9])
+    assert reg.assigned_membership_[78].max() == 1
+    with pytest.raises(ValueError, match=r"rows that assign .* finite loss\. Got .* population 79"):
+        reg.assign(np.array([[1.0, 78], [1.0, 79]]), [1.0, 1e200])
+    assert list(reg.assigned_) == [77, 78]
+
+
+@pytest.mark.parametrize("baseline", [OneForAllRegressor, OneEachRegressor])
+def test_baselines_that_hold_nothing_out_are_assigned_too(baseline):
+    X, number = make_rows(n=10)
+    new = X[:5].assign(store="new")
+    reg = baseline(task="store").fit(X, number).assign(new, number[:5])
+    losses = [((m.predict(new.drop(columns="store")) - number[:5]) ** 2).sum() for m in reg.models_]
+    assert reg.assigned_membership_["new"].tolist() == [loss == min(losses) for loss in losses]
 
 
 # -- groups that are given ---------------------------------------------------------------------

@@ -94,9 +94,9 @@ def probable_groups(
     """
     there = np.where(share > 0, losses, np.inf)
     left = there - there.min(axis=1, keepdims=True)
-    if error is not None:
-        left /= 2 * max(error, 1e-300)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
+        if error is not None:
+            left /= 2 * max(error, 1e-300)
         probable: NDArray[np.float64] = softmax(np.log(share) - left, axis=1)
     return probable
 

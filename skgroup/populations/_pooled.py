@@ -466,7 +466,7 @@ class _PooledTasks(BaseEstimator):
         Raises
         ------
         ValueError
-            If a population was there in `fit`, or a label was not.
+            If a population was there in `fit`, or a label was not, or no model's loss is finite.
         """
         check_is_fitted(self)
         y = self._known_y(y)
@@ -481,11 +481,22 @@ class _PooledTasks(BaseEstimator):
             )
         names, codes = np.unique(ids, return_inverse=True)
         rows = Populations(features, y, codes, names, len(getattr(self, "classes_", ())))
-        each = [losses_of(model.outputs(features), rows) for model in self._of_groups]
-        losses: NDArray[Any] = np.stack([np.bincount(codes, loss) for loss in each], axis=1)
+        with np.errstate(over="ignore"):
+            each = [losses_of(model.outputs(features), rows) for model in self._of_groups]
+        sums = [np.bincount(codes, loss) for loss in each]
+        losses: NDArray[np.float64] = np.stack(sums, axis=1)
+        losses[np.isnan(losses)] = np.inf
+        lost = np.isinf(losses).all(axis=1)
+        if lost.any():
+            raise ValueError(
+                f"The rows that assign of {type(self).__name__} is given must be near enough to "
+                "what some group's model predicts for a finite loss. Got NaN, or too large ones, "
+                f"for population {names[lost].tolist()[0]!r}."
+            )
         error = None
         if not rows.n_classes:
-            error = float(self._path.means[self._path.ways.index(self._way)])
+            held_out = self._path.means[self._path.ways.index(self._way)]
+            error = float(np.nan_to_num(held_out))  # none is known of baselines
         probable = probable_groups(losses, self.membership_.mean(axis=0), error)
         found = dict(zip(names.tolist(), probable, strict=True))
         again = {*map(str, found)}
