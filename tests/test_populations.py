@@ -23,7 +23,7 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.metrics import log_loss
+from sklearn.metrics import get_scorer, log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -398,6 +398,54 @@ def test_more_rows_make_memberships_surer_and_what_takes_no_weights_has_sure_one
     assert unsure[2] < 0.01
     reg.set_params(estimator=KNeighborsRegressor()).fit(*make_rows(n=10, noise=4))
     assert set(reg.membership_.ravel()) == {0.0, 1.0}
+
+
+def test_of_many_groups_none_need_be_probable(monkeypatch):
+    X = np.column_stack([np.zeros(420), np.repeat(np.arange(210), 2)])
+    plan = PooledTasksRegressor(task=1, n_groups=105)._plan(X, np.tile([0.0, 1.0], 210))
+    alike = np.arange(210) % 105, np.ones((210, 105))  # no rows tell 105 groups apart
+    monkeypatch.setattr("skgroup.populations._plan.alternate", lambda *args: alike)
+    np.testing.assert_allclose(plan.find(plan.rows, [105], 0)[105], 1 / 105)
+
+
+def test_models_that_predict_no_number_are_the_worst():
+    class Nan:
+        n_restarts, rows = (
+            2,
+            Populations(np.zeros((4, 1)), np.zeros(4), np.arange(4), np.arange(4), 0),
+        )
+
+        def settle(self, groups, n_groups, splits):
+            return np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+
+        def cross_losses(self, groups, n_groups, splits):
+            wrong = np.array([[0, 1], [0, 1], [1, np.nan], [1, np.nan]], dtype=float)
+            right = np.array([[0, 1], [1, 0], [0, 1], [np.nan, 0]], dtype=float)
+            return np.array([right if g[1] else wrong for g in groups])
+
+    groups, losses = alternate(Nan(), 2, [], np.random.default_rng(0))
+    assert groups.tolist() == [0, 1, 0, 1]
+    assert losses.tolist() == [[0, 1], [1, 0], [0, 1], [np.inf, 0]]
+
+
+@pytest.mark.parametrize("asked", [None, True])
+@pytest.mark.parametrize("searched", [False, True])
+def test_pipelines_that_have_not_asked_for_weights_keep_sure_groups(searched, asked):
+    X, number = make_rows(n=8, kinds=(0, 0, 1, 1), noise=4)
+    ways = {"task": "store", "n_groups": 2, "shrinkage": np.inf, "random_state": 0}
+    ways["cv"] = ShuffleSplit(1)
+    with config_context(enable_metadata_routing=True):
+        ridge, scaler = Ridge(alpha=2), StandardScaler()
+        if asked:
+            ridge.set_fit_request(sample_weight=True)
+            scaler.set_fit_request(sample_weight=False)
+        estimator = make_pipeline(scaler, ridge)
+        if searched:
+            scorer = get_scorer("neg_mean_squared_error").set_score_request(sample_weight=False)
+            estimator = GridSearchCV(estimator, {"ridge__alpha": [1]}, cv=2, scoring=scorer)
+        reg = PooledTasksRegressor(estimator, **ways).fit(X, number)
+        assert np.isfinite(reg.predict(X)).all()
+    assert ((reg.membership_ > 0) & (reg.membership_ < 1)).any() == bool(asked)
 
 
 def test_groups_of_one_class_alone_are_searched_too():

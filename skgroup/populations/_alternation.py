@@ -50,6 +50,7 @@ def alternate(
     own_lowest, left = np.full(len(moving), np.inf), np.full(len(moving), 1)
     for _ in range(_ROUNDS):
         losses = models.cross_losses(moving, n_groups, splits)
+        losses[np.isnan(losses)] = np.inf  # no model is worse than what predicts no number
         now = losses_of_groups(losses, moving)
         if now.min() < lowest:
             i = now.argmin()

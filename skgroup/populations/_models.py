@@ -15,8 +15,9 @@ from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import process_routing
 
-from skgroup._compat import _routing_enabled, _safe_indexing
+from skgroup._compat import BaseSearchCV, _routing_enabled, _safe_indexing
 from skgroup._estimators import weight_parameter
 from skgroup._fit_parts import part_of_fit
 from skgroup.metrics.splits import Split
@@ -29,6 +30,7 @@ __all__ = [
     "Models",
     "losses_of",
     "own_share",
+    "takes_weights",
     "warn_of_failures",
 ]
 
@@ -53,6 +55,22 @@ def own_share(shrinkage: float, sizes: NDArray[np.intp]) -> NDArray[np.float64]:
     if np.isinf(shrinkage):
         return np.zeros(len(sizes))
     return np.where(sizes > 0, sizes / np.maximum(sizes + shrinkage, 1e-300), 0.0)
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Whether `fit` takes weights of samples; where metadata are routed, the parts of a pipeline or
+    of a search must have asked for them."""
+    if weight_parameter(estimator) is None:
+        return False
+    if not _routing_enabled() or not isinstance(estimator, Pipeline | BaseSearchCV):
+        return True
+    is_pipeline = isinstance(estimator, Pipeline)
+    name, last = estimator.steps[-1] if is_pipeline else ("estimator", estimator.estimator)
+    try:
+        routed = process_routing(estimator, "fit", sample_weight=np.ones(1))
+    except (TypeError, ValueError):  # nothing has asked for them, or something has not said
+        return False
+    return "sample_weight" in routed[name].fit and takes_weights(last)
 
 
 @dataclass(frozen=True)
@@ -308,7 +326,7 @@ class FittedModel:
         params = {}
         if weight is not None:
             name = weight_parameter(estimator)
-            if _routing_enabled() and isinstance(estimator, Pipeline):
+            if _routing_enabled() and isinstance(estimator, Pipeline | BaseSearchCV):
                 name = "sample_weight"  # for the steps that have asked for it
             if name is None:
                 raise ValueError(

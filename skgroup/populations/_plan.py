@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from skgroup._estimators import set_random_state, steps_of, weight_parameter
+from skgroup._estimators import set_random_state, steps_of
 from skgroup._fit_parts import part_of_fit
 from skgroup.cluster.memberships import one_hot
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import alternate, losses_of_groups, probable_groups
 from skgroup.populations._given import GivenGroups
-from skgroup.populations._models import Models, losses_of
+from skgroup.populations._models import Models, losses_of, takes_weights
 from skgroup.populations._path import Way
 from skgroup.populations._relations import CrossLosses, PopulationRelation, make_models
 from skgroup.populations._rows import Populations
@@ -90,7 +90,7 @@ class Plan:
         """How probable k groups that were found are for each population; where the estimator takes
         no weights, the group alone."""
         groups, losses = alternate(models, k, splits, np.random.default_rng(seed))
-        if weight_parameter(self.estimator) is None:
+        if not takes_weights(self.estimator):
             return np.eye(k)[groups]
         rows = models.rows
         losses *= rows.n_samples / rows.weight.sum()
@@ -98,7 +98,8 @@ class Plan:
         if not rows.n_classes:
             error = losses_of_groups(losses[None], groups[None])[0] / rows.n_samples
         probable = probable_groups(losses, np.bincount(groups, minlength=k) / rows.n_tasks, error)
-        probable[probable < _LEAST] = 0
+        # Of many groups, none may be as probable as that.
+        probable[probable < np.minimum(_LEAST, probable.max(axis=1, keepdims=True))] = 0
         return probable / probable.sum(axis=1, keepdims=True)
 
     def _clustered(
