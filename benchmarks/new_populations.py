@@ -2,14 +2,15 @@
 
     python -m benchmarks.new_populations --data FOLDER --results results.jsonl
 
-A third of the populations is left out of `fit`, which finds two groups, whose models serve the rest
-alone (linear ones, nothing shrunk); of each population left out some rows are labelled, and all its
-others are tested. Served by the model for all; by the group whose model has the lowest loss on the
-labelled rows; and by `assign`, which mixes the groups' models by how probable each group is. FOLDER
-and tables are those of benchmarks/populations.py (population_tables.py), the made ones of numbers
-with three planted groups, or one. A cell has the mean test loss (of a population) and its standard
-deviation over seeds, and the mean difference of `assign` to the others with its 95 % interval
-(Student's t over seeds, paired).
+A third of the populations is left out of `fit`, which chooses with the defaults (linear models)
+from as many rows of each of the others as in benchmarks/populations.py (160, 75 %, 30). Of each
+that was left out some rows are labelled, and all its others are tested. Served by the model for
+all; by the group whose model has the lowest loss on the labelled rows; and by `assign`, which
+mixes the groups' models by how probable each group is, and adds what of its own it learns where
+models are shrunk. FOLDER and tables are those of benchmarks/populations.py
+(population_tables.py); the made ones are numbers with three planted groups, or one. A cell has
+the mean test loss (of a population) and its standard deviation over seeds, or the mean difference
+of `assign` to another way with its 95 % interval (Student's t over seeds, paired).
 """
 
 import argparse
@@ -24,7 +25,8 @@ from benchmarks.population_tables import load
 from benchmarks.result_file import ResultFile
 from skgroup.populations import PooledTasksClassifier, PooledTasksRegressor
 
-TABLES = ("landmine", "computer", "planted", "none")
+#: Rows of each population that `fit` learns from.
+TABLES = {"landmine": 160, "computer": 0.75, "planted": 30, "none": 30}
 N_LABELLED = (1, 2, 5, 10)
 WAYS = ("one for all", "nearest group", "assign")
 
@@ -44,8 +46,8 @@ def measured(table, seed):
     new = populations[: len(populations) // 3]
     known = ~np.isin(table.X[:, -1], new)
     pooled = PooledTasksClassifier if table.classes else PooledTasksRegressor
-    model = pooled(task=d, n_groups=2, shrinkage=np.inf, cv=3, random_state=seed)
-    model.fit(table.X[known], table.y[known])
+    model = pooled(task=d, random_state=seed)
+    model.fit(table.X[known & table.train], table.y[known & table.train])
 
     def losses_by(one, X, y):
         return losses(one.predict_proba(X) if table.classes else one.predict(X), y, table.classes)
@@ -62,7 +64,7 @@ def measured(table, seed):
             each = (for_all[n:], of_groups[nearest, n:], assigned)
             for way, of_rows in zip(WAYS, each, strict=True):
                 found[n][way].append(of_rows.mean())
-    return {n: {way: float(np.mean(v)) for way, v in ways.items()} for n, ways in found.items()}
+    return {n: {way: float(np.mean(v)) for way, v in of.items()} for n, of in found.items()}
 
 
 def show(lines):
@@ -91,7 +93,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with landmine.npz and computer.npz")
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--tables", nargs="*", choices=TABLES, default=TABLES)
+    parser.add_argument("--tables", nargs="*", choices=TABLES, default=[*TABLES])
     parser.add_argument("--seeds", type=int, default=10, help="0 only prints the results")
     parser.add_argument("--first-seed", type=int, default=0)
     args = parser.parse_args()
@@ -102,7 +104,7 @@ def main():
         for name in args.tables:
             if (name, seed) not in done:
                 with threadpool_limits(1):
-                    found = measured(load(name, 1, seed, args.data), seed)
+                    found = measured(load(name, TABLES[name], seed, args.data), seed)
                 file.append({"table": name, "seed": seed, "found": found})
     print(show(file.read()))
 

@@ -32,6 +32,7 @@ _ASKED_FOR = {
     "skgroup.ensemble.table_learner": "TableLearner",
     "skgroup.metrics._scorer": "TaskScorer",
     "skgroup.metrics._splitters": "MultiTaskKFold MultiTaskShuffleSplit",
+    "skgroup.populations._later": "Later",
     "skgroup.populations._models": "Deviations FittedModel",
     "skgroup.populations._path": "Path Way",
     "skgroup.populations._pooled": "PooledTasksClassifier PooledTasksRegressor",

@@ -1286,11 +1286,12 @@ def test_frames_of_polars():
 def test_assigned_populations_are_served_by_how_probable_each_group_is(classified):
     X, _, clf = classified
     number = make_rows()[1]
-    reg = PooledTasksRegressor(task="store", n_groups=3, random_state=0).fit(X, number)
+    reg = PooledTasksRegressor(task="store", n_groups=3, shrinkage=np.inf, random_state=0)
+    reg.fit(X, number)
     new = X[:3].assign(store=["one", "one", "other"])
     features = new.drop(columns="store")
     y = np.array(["yes", "no", "no"])
-    clf = clone(clf).set_params(n_groups=3).fit(X, classified[1]).assign(new, y)
+    clf = clone(clf).set_params(n_groups=3, shrinkage=np.inf).fit(X, classified[1]).assign(new, y)
     reg.assign(new, number[:3])
     (error,) = reg.path_.loss[reg.path_.chosen]
     for model, likelihood in (
@@ -1309,6 +1310,85 @@ def test_assigned_populations_are_served_by_how_probable_each_group_is(classifie
     once = {**reg.assigned_membership_}
     reg.assign(new[2:], number[2:3])
     assert all((reg.assigned_membership_[name] == once[name]).all() for name in once)
+
+
+def standardised(features, like):
+    """With ones, by the mean and standard deviation of others."""
+    z = StandardScaler().fit(like.to_numpy()).transform(features.to_numpy())
+    return np.column_stack([z, np.ones(len(z))])
+
+
+def test_numbers_of_a_population_that_comes_later_deviate_as_those_of_others_do():
+    X, number = make_rows(n=12, noise=1)
+    reg = PooledTasksRegressor(task="store", n_groups=2, shrinkage=6.0, random_state=0)
+    reg.fit(X, number)
+    new = X[:7].assign(store="new")
+    y = -new.price.to_numpy() + 3 + np.random.default_rng(0).normal(size=7)  # of a level of its own
+    reg.assign(new, y)
+    features = new.drop(columns="store")
+    z = standardised(features, X.drop(columns="store"))
+    price = np.diag([6.0, 6.0, 6.0, 6.0 / 3])
+    (error,) = reg.path_.loss[reg.path_.chosen]
+    # How probable the labels are, whatever the population's own coefficients may be.
+    left = [y - model.predict(features) for model in reg.models_]
+    noise = error * (np.eye(7) + z @ np.linalg.inv(price) @ z.T)
+    likelihood = [stats.multivariate_normal.logpdf(r, cov=noise) for r in left]
+    joint = reg.membership_.mean(axis=0) * np.exp(likelihood)
+    expected = joint / joint.sum()
+    assert expected.min() > 1e-3
+    np.testing.assert_allclose(reg.assigned_membership_["new"], expected, rtol=1e-6)
+    # And what they are likely to be.
+    mixed = sum(m * model.predict(features) for m, model in zip(expected, reg.models_, strict=True))
+    own = np.linalg.solve(z.T @ z + price, z.T @ (y - mixed))
+    np.testing.assert_allclose(reg.predict(new), mixed + z @ own, rtol=1e-6)
+    stored = pickle.loads(pickle.dumps(reg))
+    np.testing.assert_array_equal(stored.predict(new), reg.predict(new))
+
+
+def test_a_population_of_classes_that_comes_later_has_a_level_of_its_own():
+    X, number = make_rows(n=12, noise=1)
+    clf = PooledTasksClassifier(task="store", n_groups=1, shrinkage=6.0, random_state=0)
+    clf.fit(X, number > 0)
+    new = X[:9].assign(store="new")
+    y = np.arange(9) > 1
+    before = clf.predict_proba(new)[:, 1]
+    clf.assign(new, y)
+    assert clf.assigned_ == {"new": 0}
+    share = np.mean(number > 0)
+    price = 6.0 * share * (1 - share) / 3
+
+    def loss(level):
+        return log_loss(y, expit(logit(before) + level), normalize=False) + price / 2 * level**2
+
+    level = minimize_scalar(loss, bounds=(-9, 9), method="bounded", options={"xatol": 1e-9}).x
+    assert level > 0.5
+    expected = expit(logit(before) + level)
+    np.testing.assert_allclose(clf.predict_proba(new)[:, 1], expected, atol=1e-5)
+
+
+def test_a_population_is_assigned_once_however_it_is_written():
+    X, number = make_rows(n=12)
+    X = X.assign(store=np.searchsorted(STORES, X.store))
+    reg = PooledTasksRegressor(task="store", n_groups=2, random_state=0).fit(X, number)
+    for store in (200, "200", 200):
+        rows = X[X.store == (5 if store == "200" else 0)]
+        reg.assign(rows.assign(store=store), number[rows.index])
+        alone = clone(reg).fit(X, number).assign(rows.assign(store=200), number[rows.index])
+        assert [*map(str, reg.assigned_)] == ["200"]
+        np.testing.assert_array_equal(
+            reg.predict(X.assign(store=200)), alone.predict(X.assign(store="200"))
+        )
+
+
+def test_rows_do_not_take_a_population_out_of_a_group_that_is_given():
+    X, number = make_rows()
+    groups = {"north": [*STORES[:3], "new"], "south": [*STORES[3:]]}
+    reg = PooledTasksRegressor(task="store", grouper=groups, n_groups=2, random_state=0)
+    reg.fit(X, number)
+    given = {**reg.assigned_membership_}
+    south = X[X.store == STORES[3]].assign(store="new")
+    reg.assign(south, number[south.index])
+    np.testing.assert_array_equal(reg.assigned_membership_["new"], given["new"])
 
 
 def test_numbers_that_are_learned_without_an_error_are_assigned_too():
@@ -1349,6 +1429,9 @@ def test_given_groups_are_compared_with_one_for_all_and_one_each():
     reg = PooledTasksRegressor(task="store", grouper=right, random_state=0).fit(X, number)
     assert sorted(set(reg.path_.n_groups)) == [1, 2, 6]
     assert reg.n_groups_ == 2
+    assert reg.verdict_.startswith("2 groups: south: aa, bb, cc | north: dd, ee, ff. Held-out")
+    assert reg.group_names_.tolist() == ["south", "north"]
+    assert np.isnan(reg.groups_.stable).all()  # nothing was looked for
     found = dict(zip(reg.tasks_.tolist(), reg.labels_.tolist(), strict=True))
     assert [found[store] for store in STORES] == [found[STORES[0]]] * 3 + [found[STORES[3]]] * 3
     assert found[STORES[0]] != found[STORES[3]]
@@ -1362,7 +1445,10 @@ def test_given_groups_are_compared_with_one_for_all_and_one_each():
     )
     for given in given_in_other_forms(right):
         again = clone(reg).set_params(grouper=given).fit(X, number)
-        assert again.verdict_ == reg.verdict_
+        named = "2 groups: aa, bb, cc | dd, ee, ff. Held-out"
+        assert again.verdict_.startswith(
+            named if isinstance(given, list) else "2 groups: south: aa"
+        )
         assert again.assigned_ == reg.assigned_
         np.testing.assert_array_equal(again.predict(X), reg.predict(X))
     alternating = clone(reg).set_params(grouper=None).fit(X, number)
@@ -1375,7 +1461,15 @@ def test_given_groups_that_help_nobody_are_not_taken():
     reg = PooledTasksRegressor(task="store", grouper=wrong, random_state=0).fit(X, number)
     assert reg.n_groups_ == 6
     assert reg.verdict_.startswith("one each")
-    assert reg.assigned_ == {}
+    # What is new in a region is served as its others are, in the mean.
+    of_region = np.where(np.isin(reg.tasks_, wrong[0]), 0.25, 0)
+    np.testing.assert_allclose(reg.assigned_membership_["new"], of_region)
+    each = np.stack([model.predict(X.drop(columns="store")) for model in reg.models_], axis=1)
+    np.testing.assert_allclose(reg.predict(X.assign(store="new")), each @ of_region)
+    strict = clone(reg).set_params(n_groups=1, unseen="error").fit(X, number)
+    assert np.isfinite(strict.predict(X.assign(store="new"))).all()
+    with pytest.raises(ValueError, match="has not seen: newer"):
+        strict.predict(X.assign(store="newer"))
     two = clone(reg).set_params(n_groups=2).fit(X, number)
     assert two.n_groups_ == 2
     assert list(two.assigned_) == ["new"]
@@ -1432,6 +1526,7 @@ class Refused(Ridge):
         ({"x": STORES[0]}, "must be a dict of lists of populations, .*, or a Series"),
         ([*STORES], "must be a dict of lists of populations"),
         (np.arange(6), "must be a dict of lists of populations"),
+        ({"x": [*STORES, 1], "y": ["1"]}, "must name each population in one group. Got '1'"),
         (pd.DataFrame({"group": [0] * 6}, index=STORES), "must be a dict of lists"),
         (pd.Series([np.nan] * 6, index=STORES), "must have none missing. Got nan for"),
         ({"x": [*STORES, None]}, "must have none missing"),

@@ -22,10 +22,13 @@ class GivenGroups:
         The group of each population, from 0, in the order of the first population of each.
     absent : dict of population to int
         The groups of others, where these have one of the populations.
+    names : ndarray of shape (n_groups,) of str, or None
+        What the groups are called.
     """
 
     labels: NDArray[np.intp]
     absent: dict[Any, int]
+    names: NDArray[np.object_] | None
 
     @property
     def n_groups(self) -> int:
@@ -65,7 +68,10 @@ def read_groups(given: Any, names: NDArray[Any], owner: str) -> GivenGroups:
         for one, (population, group) in of.items()
         if one not in there and group in present
     }
-    return GivenGroups(np.array([present[group] for group in groups]), absent)
+    called = None
+    if isinstance(given, Mapping) or hasattr(given, "iloc"):
+        called = np.array([str(group) for group in present], dtype=object)
+    return GivenGroups(np.array([present[group] for group in groups]), absent, called)
 
 
 def _pairs(given: Any, rule: str) -> list[tuple[Any, Any]]:
@@ -80,7 +86,8 @@ def _pairs(given: Any, rule: str) -> list[tuple[Any, Any]]:
     if pairs is None or not all(isinstance(one, Hashable) for pair in pairs for one in pair):
         raise ValueError(
             f"{rule} must be a dict of lists of populations, a list of such lists, or a Series "
-            f"with the group of each population of its index. Got {given!r}."
+            "with the group of each population of its index (pd.Series makes it of a dict of "
+            f"population to group). Got {given!r}."
         )
     for group, population in pairs:
         if is_missing(group) or is_missing(population):

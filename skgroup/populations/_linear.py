@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skgroup.metrics.splits import Split
 from skgroup.populations._alternation import losses_of_groups
 from skgroup.populations._models import FLOOR, Deviations, Models
-from skgroup.populations._newton import STEPS, TOLERANCE, Newton
+from skgroup.populations._newton import STEPS, Newton, fit_levels
 from skgroup.populations._rows import Populations
 
 #: Features up to which products of all pairs of a row's features are made.
@@ -207,13 +207,18 @@ class _LinearModels(Models):
         if coef is None:
             return None
         column = self.rows.column if self.intercepts else None
-        return Deviations(column, self.center, self.scale, coef, self.rows.n_classes > 0)
+        of_classes, prices = self.rows.n_classes > 0, self._prices(shrinkage)
+        return Deviations(column, self.center, self.scale, coef, of_classes, prices)
 
     def _deviating(
         self, membership: NDArray[np.float64], shrinkage: float
     ) -> NDArray[np.float64] | None:
         """What each population's coefficients (n_tasks, n_features + 1) differ by from those of its
         group."""
+        raise NotImplementedError
+
+    def _prices(self, shrinkage: float) -> NDArray[np.float64]:
+        """What the squares of these differences cost (n_features + 1,), in units of the loss."""
         raise NotImplementedError
 
     def _of_rows(self, rows: NDArray[np.intp], most: int | None = None) -> Any:
@@ -370,19 +375,21 @@ class _RidgeModels(_LinearModels):
         of_tasks = (share[..., None] * coef[layer, groups]).sum(axis=0)
         of_tasks[:, -1] += (share * own).sum(axis=0)
         pairs, with_y, _ = self._products
-        d = pairs.shape[1]
-        price = np.full(d, max(shrinkage, _LEAST_PENALTY))
-        price[-1] /= max(d - 1, 1)
         residual = with_y - (pairs @ of_tasks[..., None])[..., 0]
         # Squares are those of features that are standardised by these rows.
         scale = self.Z.std(axis=0)
         scale[scale < 1e-12] = 1
         to_own = np.diag(1 / scale)
         to_own[:-1, -1] = -(self.Z.mean(axis=0) / scale)[:-1]
-        H = to_own @ pairs @ to_own.T + np.diag(price)
+        H = to_own @ pairs @ to_own.T + np.diag(self._prices(shrinkage))
         b = residual @ to_own.T
         deviating: NDArray[np.float64] = np.linalg.solve(H, b[..., None])[..., 0] @ to_own
         return deviating
+
+    def _prices(self, shrinkage: float) -> NDArray[np.float64]:
+        prices = np.full(self.Z.shape[1], max(shrinkage, _LEAST_PENALTY))
+        prices[-1] /= max(len(prices) - 1, 1)
+        return prices
 
 
 class _LogisticModels(_LinearModels):
@@ -450,19 +457,15 @@ class _LogisticModels(_LinearModels):
         layers = zip(*self._fit_groups(membership), strict=True)
         of_groups = expit(np.hstack([self._scores(*layer) for layer in layers]))
         of_rows = np.clip((membership[rows.codes] * of_groups).sum(axis=1), 1e-12, 1 - 1e-12)
-        share = np.average(rows.y, weights=rows.weight)
-        d = self.Z.shape[1]
-        price = shrinkage * share * (1 - share) / max(d - 1, 1)
-        out = np.zeros((rows.n_tasks, d))
-        for _ in range(STEPS):
-            p = expit(logit(of_rows) + out[rows.codes, -1])
-            slope = rows.sums(rows.weight * (p - rows.y)) + price * out[:, -1]
-            curvature = rows.sums(rows.weight * p * (1 - p)) + price
-            step = slope / np.maximum(curvature, 1e-300)  # of rows of one class, and none at all
-            out[:, -1] -= np.clip(step, -2, 2)
-            if np.abs(step).max() < TOLERANCE:
-                break
+        out = np.zeros((rows.n_tasks, self.Z.shape[1]))
+        out[:, -1:] = fit_levels(logit(of_rows)[:, None], rows, self._prices(shrinkage)[-1])
         return out
+
+    def _prices(self, shrinkage: float) -> NDArray[np.float64]:
+        share = np.average(self.rows.y, weights=self.rows.weight)
+        prices = np.full(self.Z.shape[1], np.inf)
+        prices[-1] = shrinkage * share * (1 - share) / max(len(prices) - 1, 1)
+        return prices
 
     def settle(
         self, groups: NDArray[np.intp], n_groups: int, splits: Sequence[Split]

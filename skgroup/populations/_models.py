@@ -21,6 +21,7 @@ from skgroup._compat import BaseSearchCV, _routing_enabled, _safe_indexing
 from skgroup._estimators import weight_parameter
 from skgroup._fit_parts import part_of_fit
 from skgroup.metrics.splits import Split
+from skgroup.populations._newton import fit_levels
 from skgroup.populations._rows import Populations, without_column
 
 __all__ = [
@@ -48,6 +49,12 @@ def losses_of(outputs: NDArray[np.float64], rows: Populations) -> NDArray[np.flo
     index = np.broadcast_to(y[..., None], (*outputs.shape[:-1], 1))
     p = np.take_along_axis(outputs, index, -1)[..., 0]
     return -np.log(np.clip(p, FLOOR, 1))
+
+
+def _log_odds(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the second of two classes, of probabilities (..., 2)."""
+    odds: NDArray[np.float64] = logit(np.clip(outputs[..., 1], 1e-12, 1 - 1e-12))
+    return odds
 
 
 def own_share(shrinkage: float, sizes: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -88,6 +95,9 @@ class Deviations:
         Of standardised features, and the intercept.
     of_classes : bool
         Whether they are added to log odds of the second of two classes.
+    prices : ndarray of shape (n_features + 1,)
+        Of the squares of coefficients (of half of them, among log odds); those of infinite price
+        are 0.
     """
 
     column: int | None
@@ -95,24 +105,66 @@ class Deviations:
     scale: NDArray[np.float64]
     coef: NDArray[np.float64]
     of_classes: bool
+    prices: NDArray[np.float64]
 
-    def of_rows(self, X: Any, codes: NDArray[np.intp]) -> NDArray[np.float64]:
-        """What is added (n_samples,) for rows of these populations."""
-        coef = self.coef[codes]
+    def of_rows(self, X: Any, coef: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What is added (n_samples,) for rows of populations of these coefficients, one a row."""
+        z = self._standardised(X)
+        added: NDArray[np.float64] = np.einsum("nd,nd->n", z, coef)
+        return added
+
+    def _standardised(self, X: Any) -> NDArray[np.float64]:
+        """Features of rows, and ones."""
         if self.column is not None:
             X = without_column(X, self.column)
         if sparse.issparse(X):
             X = X.toarray()
         z = (np.asarray(X, dtype=np.float64) - self.center) / self.scale
-        added: NDArray[np.float64] = np.einsum("nd,nd->n", z, coef[:, :-1]) + coef[:, -1]
-        return added
+        return np.column_stack([z, np.ones(len(z))])
 
     def add(self, outputs: NDArray[np.float64], added: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs (n_samples, n_outputs) with what is added (n_samples,)."""
         if not self.of_classes:
             return outputs + added[:, None]
-        p = expit(logit(np.clip(outputs[:, 1], 1e-12, 1 - 1e-12)) + added)
+        p = expit(_log_odds(outputs) + added)
         return np.column_stack([1 - p, p])
+
+    def of_later(
+        self, rows: Populations, outputs: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What populations that come later add to models, learned from their own rows.
+
+        Parameters
+        ----------
+        rows : Populations
+        outputs : ndarray of shape (n_samples, n_models, n_outputs)
+
+        Returns
+        -------
+        coef : ndarray of shape (n_tasks, n_models, n_features + 1)
+        gain : ndarray of shape (n_tasks, n_models)
+            By how much the loss of each population's rows, with the price, is lower.
+        """
+        n_models = outputs.shape[1]
+        coef = np.zeros((rows.n_tasks, n_models, len(self.prices)))
+        if self.of_classes:
+            log_odds = _log_odds(outputs)
+            levels = fit_levels(log_odds, rows, self.prices[-1])
+            p = expit(log_odds + levels[rows.codes])
+            before, after = (
+                rows.sums(losses_of(of_rows, rows))
+                for of_rows in (outputs, np.stack([1 - p, p], axis=-1))
+            )
+            coef[..., -1] = levels
+            return coef, before - after - self.prices[-1] / 2 * levels**2
+        z, left = self._standardised(rows.X), rows.y[:, None] - outputs[..., 0]
+        gain = np.zeros((rows.n_tasks, n_models))
+        for t, (first, size) in enumerate(zip(rows.starts, rows.sizes, strict=True)):
+            part = slice(first, first + size)
+            with_left = z[part].T @ left[part]
+            solved = np.linalg.solve(z[part].T @ z[part] + np.diag(self.prices), with_left)
+            coef[t], gain[t] = solved.T, (with_left * solved).sum(axis=0)
+        return coef, gain
 
 
 class Models:

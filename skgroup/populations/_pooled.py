@@ -30,12 +30,11 @@ from skgroup._compat import (
 from skgroup._estimators import check_parameters, set_random_state, weight_parameter
 from skgroup._fit_parts import call_named
 from skgroup._random import draw_seeds
-from skgroup.populations._alternation import probable_groups
 from skgroup.populations._given import GivenGroups, read_groups
+from skgroup.populations._later import Later
 from skgroup.populations._models import (
     FittedModel,
     Models,
-    losses_of,
     own_share,
     warn_of_failures,
 )
@@ -149,17 +148,18 @@ class _PooledTasks(BaseEstimator):
         self.membership_ = membership
         self.labels_ = self.membership_.argmax(axis=1)
         self.n_groups_ = self.membership_.shape[1]
-        self.shrinkage_ = way.shrinkage
-        self.assigned_membership_: dict[Any, NDArray[np.float64]] = {}
+        self.group_names_, self._is_given = None, plan.given is not None
         if plan.given is not None and way.n_groups == plan.given.n_groups:
-            first = [int(np.argmax(plan.given.labels == g)) for g in range(plan.given.n_groups)]
-            absent = plan.given.absent.items()
-            self.assigned_membership_ = {one: membership[first[g]] for one, g in absent}
+            self.group_names_ = plan.given.names
+        self.shrinkage_ = way.shrinkage
+        given = plan.given or GivenGroups(self.labels_, {}, None)
+        self._later = Later.of_given(given.absent, given.labels, membership, self._deviations)
         self.n_features_in_ = plan.n_columns
         if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
             self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
         loss = "squared error" if plan.classes is None else "log loss"
-        self.verdict_ = write_verdict(path, path.ways.index(way), membership, rows.names, loss)
+        chosen = path.ways.index(way)
+        self.verdict_ = write_verdict(path, chosen, membership, rows.names, loss, self.group_names_)
         return self
 
     def _plan(self, X: Any, y: Any, sample_weight: Any = None) -> Plan:
@@ -372,9 +372,9 @@ class _PooledTasks(BaseEstimator):
         """Numbers, or probabilities of all classes, (n_samples, n_outputs)."""
         check_is_fitted(self)
         features, ids = self._read_x(X)
-        codes = find_names(ids, self.tasks_)
+        codes, later = find_names(ids, self.tasks_), self._later.find(ids)
         known = codes >= 0
-        assigned, here = self._assigned(ids)
+        here = ~known & (later >= 0)
         unknown = np.flatnonzero(~known & ~here)
         if len(unknown) and self.unseen == "error":
             names = sorted({str(ids[i]) for i in unknown})
@@ -384,17 +384,20 @@ class _PooledTasks(BaseEstimator):
                 f"{type(self).__name__} is 'error'; assign(X, y) gives them groups."
             )
         if len(unknown):
-            served = np.array([*self.tasks_.tolist(), *self.assigned_membership_], dtype=object)
+            served = np.array([*self.tasks_.tolist(), *self._later.names], dtype=object)
             warn_of_spelling(ids, served, type(self).__name__)
         share = np.zeros((len(ids), len(self._of_groups)))
         share[known] = self.membership_[codes[known]]
-        share[here] = assigned
+        share[here] = self._later.membership[later[here]]
         out = np.zeros((len(ids), self._for_all.n_outputs))
         for g, model in enumerate(self._of_groups):
             self._add(out, model, features, share[:, g])
         if self._deviations is not None:
-            rows = np.flatnonzero(known)
-            added = self._deviations.of_rows(_safe_indexing(features, rows), codes[rows])
+            coef = np.zeros((len(ids), self._deviations.coef.shape[1]))
+            coef[known] = self._deviations.coef[codes[known]]
+            coef[here] = self._later.added[later[here]]
+            rows = np.flatnonzero(known | here)
+            added = self._deviations.of_rows(_safe_indexing(features, rows), coef[rows])
             out[rows] = self._deviations.add(out[rows], added)
         if self._own:
             own = np.zeros(len(ids))
@@ -435,27 +438,25 @@ class _PooledTasks(BaseEstimator):
             check_numbers(features, owner)
         return X if self._with_task else features, ids
 
-    def _assigned(self, ids: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Memberships of the rows whose populations were assigned, and which rows these are."""
-        found = find_names(ids, np.array(list(self.assigned_membership_)))
-        here = found >= 0
-        each = list(self.assigned_membership_.values())
-        membership = np.array(each).reshape(len(each), self.n_groups_)
-        return membership[found[here]], here
-
     def assign(self, X: Any, y: Any) -> Self:
         """Give populations that `fit` has not seen a group, from a few labelled rows.
 
         A population is served by the models of all groups, mixed by how probable each group is:
-        as its share of the populations of `fit`, before any row, times the probability of the
-        rows' labels by its model (of numbers, normal with the variance of the held-out errors).
-        A few rows bring a population near to one for all, many to a group. Models stay as they are.
+        as its share of the populations of `fit`, before any row (or as `grouper` says, where it
+        gives groups), times the probability of the rows' labels by its model (of numbers, normal
+        with the variance of the held-out errors). A few rows bring a population near to one for
+        all, many to a group. Where linear models are fitted at once and `shrinkage_` is finite, it
+        also has deviations of its own from the groups' models, at the price that those of other
+        populations have: all coefficients of ridge regressions, the level of logistic ones. Else
+        nothing of its own is learned, so that with one group nothing changes: fit again with its
+        rows when there are enough. Models stay as they are.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features + 1)
         y : array-like of shape (n_samples,)
-            Of a population that was assigned before, these rows alone count.
+            All labelled rows of each population: of one that was assigned before, these count and
+            the earlier ones do not.
 
         Returns
         -------
@@ -480,28 +481,16 @@ class _PooledTasks(BaseEstimator):
                 f"{ids[known].tolist()[0]!r}, which fit has seen: fit again with its rows."
             )
         names, codes = np.unique(ids, return_inverse=True)
-        rows = Populations(features, y, codes, names, len(getattr(self, "classes_", ())))
-        with np.errstate(over="ignore"):
-            each = [losses_of(model.outputs(features), rows) for model in self._of_groups]
-        sums = [np.bincount(codes, loss) for loss in each]
-        losses: NDArray[np.float64] = np.stack(sums, axis=1)
-        losses[np.isnan(losses)] = np.inf
-        lost = np.isinf(losses).all(axis=1)
-        if lost.any():
-            raise ValueError(
-                f"The rows that assign of {type(self).__name__} is given must be near enough to "
-                "what some group's model predicts for a finite loss. Got NaN, or too large ones, "
-                f"for population {names[lost].tolist()[0]!r}."
-            )
+        order = np.argsort(codes, kind="stable")
+        features, n_classes = _safe_indexing(features, order), len(getattr(self, "classes_", ()))
+        rows = Populations(features, y[order], codes[order], names, n_classes)
+        outputs = np.stack([model.outputs(features) for model in self._of_groups], axis=1)
         error = None
-        if not rows.n_classes:
+        if not n_classes:
             held_out = self._path.means[self._path.ways.index(self._way)]
             error = float(np.nan_to_num(held_out))  # none is known of baselines
-        probable = probable_groups(losses, self.membership_.mean(axis=0), error)
-        found = dict(zip(names.tolist(), probable, strict=True))
-        again = {*map(str, found)}
-        kept = {n: m for n, m in self.assigned_membership_.items() if str(n) not in again}
-        self.assigned_membership_ = {**kept, **found}
+        share, owner = self.membership_.mean(axis=0), type(self).__name__
+        self._later = self._later.learn(rows, outputs, share, error, self._deviations, owner)
         return self
 
     def _known_y(self, y: Any) -> NDArray[Any]:
@@ -510,9 +499,14 @@ class _PooledTasks(BaseEstimator):
     # -- answers -------------------------------------------------------------------------------
 
     @property
+    def assigned_membership_(self) -> dict[Any, NDArray[np.float64]]:
+        """How probable each group is for each population that was assigned."""
+        check_is_fitted(self)
+        return dict(zip(self._later.names, self._later.membership.copy(), strict=True))
+
+    @property
     def assigned_(self) -> dict[Any, int]:
         """The most probable group of each population that was assigned."""
-        check_is_fitted(self)
         return {name: int(m.argmax()) for name, m in self.assigned_membership_.items()}
 
     @property
@@ -543,11 +537,14 @@ class _PooledTasks(BaseEstimator):
     def groups_(self) -> Any:
         """DataFrame: a row a population, its `group`, number of `rows`, and how `stable` it is: how
         many of the other populations stay with it, or away from it, on the splits, 1 for all of
-        them and 0 for as many as by chance (groups of these sizes, dealt out at random)."""
+        them and 0 for as many as by chance (groups of these sizes, dealt out at random); NaN of
+        groups that were given."""
         import pandas as pd
 
         check_is_fitted(self)
-        stable = self._path.stability(self.labels_, self._way.n_groups)
+        stable: Any = np.nan
+        if not self._is_given:
+            stable = self._path.stability(self.labels_, self._way.n_groups)
         index = pd.Index(self.tasks_, name="population")
         columns = {"group": self.labels_, "rows": self._sizes, "stable": stable}
         return pd.DataFrame(columns, index=index)
@@ -629,7 +626,10 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
         Held-out losses by number of groups and shrinkage (needs pandas).
     groups_ : DataFrame
         The populations with their groups, sizes and how stable these are (needs pandas).
+    group_names_ : ndarray of shape (n_groups,) of str, or None
+        What groups are called that were given by name.
     models_ : list of fitted estimators, one a group
+        None of a group whose rows are of a single class.
     model_for_all_ : fitted estimator
         What serves unseen populations.
     assigned_ : dict
@@ -778,7 +778,7 @@ class PooledTasksRegressor(RegressorMixin, _PooledTasks):
     Attributes
     ----------
     tasks_, labels_, membership_, n_groups_, shrinkage_, verdict_, path_, groups_, models_, \
-            model_for_all_, assigned_, assigned_membership_, n_features_in_
+            group_names_, model_for_all_, assigned_, assigned_membership_, n_features_in_
         See `PooledTasksClassifier`.
 
     Examples

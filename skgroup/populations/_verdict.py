@@ -11,7 +11,12 @@ _SHOWN = 8
 
 
 def write_verdict(
-    path: Path, chosen: int, membership: NDArray[np.float64], names: NDArray, loss: str
+    path: Path,
+    chosen: int,
+    membership: NDArray[np.float64],
+    names: NDArray,
+    loss: str,
+    group_names: NDArray | None = None,
 ) -> str:
     """How many models to use, by how much that is better, and who is in which group.
 
@@ -24,16 +29,19 @@ def write_verdict(
     names : ndarray of shape (n_tasks,)
     loss : str
         What it is called.
+    group_names : ndarray of shape (n_groups,), default=None
     """
     way, n_tasks = path.ways[chosen], len(names)
     what = _kind(way, n_tasks)
     if what == "groups":
         labels, n_groups = membership.argmax(axis=1), membership.shape[1]
-        members = [names[labels == g].tolist() for g in np.unique(labels)]
+        members = [_list(names[labels == g].tolist()) for g in np.unique(labels)]
+        if group_names is not None:
+            members = [f"{g}: {of_g}" for g, of_g in zip(group_names, members, strict=True)]
         fewer = f", of {way.n_groups} that were looked for" * (n_groups < way.n_groups)
         minor = n_groups - len(members)
         fewer += f", {minor} of them no population's most probable" * (minor > 0)
-        what = f"{n_groups} groups{fewer}: {' | '.join(_list(m) for m in members)}"
+        what = f"{n_groups} groups{fewer}: {' | '.join(members)}"
         if n_groups == 1:
             what = f"one for all, of which no {way.n_groups} groups could be made"
     if way.n_groups < n_tasks and 0 < way.shrinkage < np.inf:
