@@ -448,6 +448,16 @@ def test_pipelines_that_have_not_asked_for_weights_keep_sure_groups(searched, as
     assert ((reg.membership_ > 0) & (reg.membership_ < 1)).any() == bool(asked)
 
 
+def test_memberships_are_refused_where_weights_would_not_arrive():
+    X, number = make_rows(n=8)
+    with config_context(enable_metadata_routing=True):
+        silent = make_pipeline(StandardScaler(), Ridge())
+        grouper = FuzzyKMeans(random_state=0)
+        reg = PooledTasksRegressor(silent, task="store", grouper=grouper, n_groups=2, cv=2)
+        with pytest.raises(ValueError, match=r"'estimator' .* routed, its parts must have asked"):
+            reg.fit(X, number)
+
+
 def test_groups_of_one_class_alone_are_searched_too():
     codes = np.repeat(np.arange(4), 3)
     y = (codes % 2).astype(int)

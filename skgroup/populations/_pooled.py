@@ -36,6 +36,7 @@ from skgroup.populations._models import (
     FittedModel,
     Models,
     own_share,
+    takes_weights,
     warn_of_failures,
 )
 from skgroup.populations._path import Path, Way, numbers_of_groups, ways_to_try
@@ -303,10 +304,11 @@ class _PooledTasks(BaseEstimator):
             return clone(self.grouper)  # never asked
         if isinstance(first, PopulationRelation):
             first.check_rows(rows, classes)
-        if weight_parameter(estimator) is None and is_soft(last, rows.n_tasks):
+        if not takes_weights(estimator) and is_soft(last, rows.n_tasks):
             raise ValueError(
                 f"The 'estimator' parameter of {owner} must take 'sample_weight' where 'grouper' "
-                f"gives memberships, which weigh rows. Got {self.estimator!r} and {last!r}."
+                "gives memberships, which weigh rows (and where metadata are routed, its parts "
+                f"must have asked for it). Got {self.estimator!r} and {last!r}."
             )
         return clone(self.grouper)
 
@@ -616,9 +618,11 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     tasks_ : ndarray of shape (n_tasks,)
         The populations.
     labels_ : ndarray of int of shape (n_tasks,)
-        The group of each.
+        The most probable group of each.
     membership_ : ndarray of shape (n_tasks, n_groups)
+        And how probable each group is, in rows that sum to 1, by which predictions are mixed.
     n_groups_ : int
+        Groups that some population belongs to, if none for the most part.
     shrinkage_ : float
     verdict_ : str
         The answer, with what it is worth.
