@@ -408,6 +408,15 @@ def test_of_many_groups_none_need_be_probable(monkeypatch):
     np.testing.assert_allclose(plan.find(plan.rows, [105], 0)[105], 1 / 105)
 
 
+def test_populations_without_rows_make_no_group_more_probable(monkeypatch):
+    X = np.column_stack([np.zeros(12), np.repeat(np.arange(6), 2)])
+    plan = PooledTasksRegressor(task=1, n_groups=2)._plan(X, np.tile([0.0, 1.0], 6))
+    found = np.array([0, 1, 1, 0, 0, 0]), np.ones((6, 2))
+    monkeypatch.setattr("skgroup.populations._plan.alternate", lambda *args: found)
+    some = plan.rows.take(np.arange(6))  # of the first three populations
+    np.testing.assert_allclose(plan.find(some, [2], 0)[2], np.tile([1 / 3, 2 / 3], (6, 1)))
+
+
 def test_models_that_predict_no_number_are_the_worst():
     class Nan:
         n_restarts, rows = (

@@ -97,7 +97,9 @@ class Plan:
         error = None
         if not rows.n_classes:
             error = losses_of_groups(losses[None], groups[None])[0] / rows.n_samples
-        probable = probable_groups(losses, np.bincount(groups, minlength=k) / rows.n_tasks, error)
+        there = rows.sizes > 0  # others have been put in some group
+        share = np.bincount(groups[there], minlength=k) / there.sum()
+        probable = probable_groups(losses, share, error)
         # Of many groups, none may be as probable as that.
         probable[probable < np.minimum(_LEAST, probable.max(axis=1, keepdims=True))] = 0
         return probable / probable.sum(axis=1, keepdims=True)
