@@ -603,7 +603,7 @@ class PooledTasksClassifier(ClassifierMixin, _PooledTasks):
     unseen : {"all", "error"}, default="all"
         Rows of populations that `fit` has not seen are served by a model for all, or refused.
     cv : int, splitter or iterable of pairs, default=5
-        Folds of the choice, drawn within populations and classes; a splitter is shown the rows in
+        Folds of the choice, drawn within populations; a splitter is shown the rows in
         their order with `y` and, as `groups`, the populations. Splits that hold out most rows with
         their whole population are refused, as they show nothing of what serves it.
     n_jobs : int, default=None

@@ -50,7 +50,7 @@ def path_splits(
                 f"{name} must be at least 2, and at most the number of rows, {rows.n_samples}. "
                 f"Got {cv!r}."
             )
-        return within_folds(rows, n_folds, seed)
+        return within_folds(rows, n_folds, seed, by_class=False)
     splitter = copy(splitter_of(cv, name, rule))
     if getattr(splitter, "random_state", seed) is None:
         splitter.random_state = seed
@@ -88,15 +88,25 @@ def _check_within(splits: list[Split], rows: Populations, cv: Any, name: str) ->
         )
 
 
-def within_folds(rows: Populations, n_folds: int, seed: int) -> list[Split]:
-    """Folds that are drawn within populations, and within their classes.
+def within_folds(
+    rows: Populations, n_folds: int, seed: int, *, by_class: bool = True
+) -> list[Split]:
+    """Folds that are drawn within populations.
 
     Each population's rows are spread over the folds as evenly as can be; one of few rows is in
     some of them only.
+
+    Parameters
+    ----------
+    rows : Populations
+    n_folds, seed : int
+    by_class : bool, default=True
+        Whether those of each of a population's classes are. Not where a population's own level is
+        judged: held-out rows would have the very share of classes that it was learned from.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(rows.n_samples)
-    labels = rows.y[order] if rows.n_classes else np.zeros(rows.n_samples)
+    labels = rows.y[order] if rows.n_classes and by_class else np.zeros(rows.n_samples)
     order = order[np.lexsort((labels, rows.codes[order]))]
     # Sorted by population and class: going round spreads both. Each population begins elsewhere.
     first = rng.integers(n_folds, size=rows.n_tasks)
