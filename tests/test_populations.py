@@ -570,6 +570,17 @@ def test_folds_are_drawn_within_populations_and_classes(n_classes):
                 assert abs(part.sum() - rows.y[rows.codes == t].sum() / 3) <= 1
 
 
+def test_folds_of_the_choice_do_not_keep_the_shares_of_classes():
+    """A population's own level would be judged by the very share that it was learned from."""
+    X = np.column_stack([np.zeros(200), np.repeat(np.arange(10), 20)])
+    y = np.tile([0, 0, 0, 1], 50)
+    plan = PooledTasksClassifier(task=1, random_state=0)._plan(X, y)
+    n_ones = np.array([plan.rows.take(test).sums(plan.rows.y[test]) for _, test in plan.splits])
+    assert n_ones.sum(axis=0).tolist() == [5] * 10
+    # Of 20 rows 5, of 4 that are held out none to 4: the variance is that of drawing them.
+    assert n_ones.var() == pytest.approx(4 * 0.25 * 0.75 * 16 / 19, rel=0.5)
+
+
 def test_differences_are_of_populations():
     losses = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
     path = Path([Way(1, np.inf), Way(3, 0.0)], losses, np.full(3, 10.0), np.full(3, 10))
@@ -1414,9 +1425,9 @@ def test_numbers_that_are_learned_without_an_error_are_assigned_too():
     X = np.column_stack([np.tile([0.0, 1.0, 2.0], 40), np.repeat(np.arange(12), 10)])
     reg = PooledTasksRegressor(LinearRegression(), task=1, n_groups=2, random_state=0)
     reg.fit(X, np.where(X[:, 1] < 6, X[:, 0], -X[:, 0]))
-    for y in ([1.0, 2.0], [-0.9, -2.1], [0.1, 0.1]):  # the last is like neither
+    for y, expected in (([1.0, 2.0], 1.0), ([-0.9, -2.1], -1.0), ([0.1, 0.1], 1.0)):
         reg.assign(np.array([[1.0, 77], [2.0, 77]]), y)
-        assert np.isfinite(reg.predict([[1.0, 77]])).all()
+        assert reg.predict([[1.0, 77]]) == pytest.approx(expected)
     reg.assign(np.array([[1.0, 78]]), [1e9])
     assert reg.assigned_membership_[78].max() == 1
     with pytest.raises(ValueError, match=r"rows that assign .* finite loss\. Got .* population 79"):

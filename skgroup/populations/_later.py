@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skgroup.cluster.memberships import one_hot
 from skgroup.populations._alternation import probable_groups
+from skgroup.populations._given import GivenGroups
 from skgroup.populations._models import Deviations, losses_of
 from skgroup.populations._rows import Populations, find_names
 
@@ -38,8 +40,7 @@ class Later:
     @classmethod
     def of_given(
         cls,
-        groups: dict[Any, int],
-        labels: NDArray[np.intp],
+        given: GivenGroups | None,
         membership: NDArray[np.float64],
         deviations: Deviations | None,
     ) -> Later:
@@ -47,20 +48,22 @@ class Later:
 
         Parameters
         ----------
-        groups : dict of population to int
-        labels, membership : ndarrays of shape (n_tasks,) and (n_tasks, n_groups)
-            The given groups of the populations of `fit`, and what serves these.
+        given : GivenGroups or None
+        membership : ndarray of shape (n_tasks, n_groups)
+            What serves the populations of `fit`.
         deviations : Deviations or None
         """
-        means = [membership[labels == g].mean(axis=0) for g in groups.values()]
         n_added = 0 if deviations is None else deviations.coef.shape[1]
-        shape = len(groups), membership.shape[1]
-        added = np.zeros((len(groups), n_added))
-        return cls(list(groups), np.reshape(means, shape), added, len(groups))
+        if given is None:
+            return cls([], membership[:0], np.zeros((0, n_added)), 0)
+        there = one_hot(given.labels).T
+        means = there @ membership / there.sum(axis=1, keepdims=True)
+        names, groups = list(given.absent), np.array([*given.absent.values()], dtype=np.intp)
+        return cls(names, means[groups], np.zeros((len(names), n_added)), len(names))
 
     def find(self, ids: NDArray[Any]) -> NDArray[np.intp]:
         """The position of the population of each row, -1 of those that are not here."""
-        return find_names(ids, _as_array(self.names))
+        return find_names(ids, np.array(self.names, dtype=object))
 
     def learn(
         self,
@@ -112,17 +115,22 @@ class Later:
         if deviations is not None:
             mixed = np.einsum("nk,nko->no", membership[rows.codes], outputs)
             added = deviations.of_later(rows, mixed[:, None])[0][:, 0]
-        names, all_memberships, all_added = list(self.names), [*self.membership], [*self.added]
-        for t, name in enumerate(rows.names.tolist()):
-            if place[t] < 0:
-                names.append(name)
-                all_memberships.append(membership[t])
-                all_added.append(added[t])
-            else:
-                all_memberships[place[t]], all_added[place[t]] = membership[t], added[t]
-        return Later(names, np.array(all_memberships), np.array(all_added), self.n_known)
+        # Those that come once more stand where they were.
+        new = place < 0
+        place[new] = len(self.names) + np.arange(new.sum())
+        names = [*self.names, *rows.names[new].tolist()]
+        return Later(
+            names,
+            _placed(self.membership, place, membership),
+            _placed(self.added, place, added),
+            self.n_known,
+        )
 
 
-def _as_array(names: list[Any]) -> NDArray[Any]:
-    """Numbers as numbers if all are, else strings."""
-    return np.array(names if len({*map(type, names)}) < 2 else [*map(str, names)])
+def _placed(
+    old: NDArray[np.float64], place: NDArray[np.intp], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Rows, of which some are replaced and some are added."""
+    out = np.zeros((max(len(old), place.max() + 1), values.shape[1]))
+    out[: len(old)], out[place] = old, values
+    return out

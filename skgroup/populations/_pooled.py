@@ -153,8 +153,7 @@ class _PooledTasks(BaseEstimator):
         if plan.given is not None and way.n_groups == plan.given.n_groups:
             self.group_names_ = plan.given.names
         self.shrinkage_ = way.shrinkage
-        given = plan.given or GivenGroups(self.labels_, {}, None)
-        self._later = Later.of_given(given.absent, given.labels, membership, self._deviations)
+        self._later = Later.of_given(plan.given, membership, self._deviations)
         self.n_features_in_ = plan.n_columns
         if plan.columns is not None and all(isinstance(name, str) for name in plan.columns):
             self.feature_names_in_ = np.asarray(plan.columns, dtype=object)
